@@ -1,0 +1,134 @@
+"""Strict settings: load from TOML, override with key=value, dump; unknown keys are errors that name the nearest.
+
+A component (an algorithm, a domain, a verifier) is its own settings: a frozen `Settings` class whose fields are its
+options and whose defaults are the vetted ones. Importable without torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+
+from assay.errors import ConfigError
+
+SettingsT = TypeVar("SettingsT", bound="Settings")
+
+
+class Settings(pydantic.BaseModel):
+    """Base of everything that can be configured: frozen, strict, no unknown keys."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+
+def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> SettingsT:
+    """Settings from a TOML file (or a mapping of the same shape) with `a.b=value` overrides applied on top.
+
+    Override values are read as TOML (`3`, `1e-5`, `true`, `"text"`, `[1, 2]`); what is not TOML is taken as text.
+
+    Raises:
+        ConfigError: the file is missing or not TOML; a key is unknown; a value is out of range.
+    """
+    if isinstance(source, Path):
+        try:
+            with source.open("rb") as file:
+                data = tomllib.load(file)
+        except FileNotFoundError:
+            raise ConfigError(f"no recipe at {source}; pass the path of a TOML file") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{source} is not valid TOML: {error}") from None
+    else:
+        data = json.loads(json.dumps(source))
+    for override in overrides:
+        _apply(data, override)
+    return validate(cls, data)
+
+
+def validate(cls: type[SettingsT], data: Mapping[str, Any]) -> SettingsT:
+    """Settings from plain data, with every mistake reported at once as one ConfigError."""
+    try:
+        # JSON mode: lists become tuples, strict otherwise.
+        return cls.model_validate_json(json.dumps(data))
+    except pydantic.ValidationError as error:
+        raise ConfigError("\n".join(_explain(cls, details) for details in error.errors())) from None
+
+
+def dump(settings: Settings) -> dict[str, Any]:
+    """Every value, defaults included, as plain JSON data: what a run folder records."""
+    return settings.model_dump(mode="json")
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override!r}: expected key=value, such as --set optimizer.learning_rate=1e-5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.strip().split(".")
+    table: Any = data
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override!r}: {parent} is a value, not a table")
+    # Choosing another component drops the options of the one it replaces.
+    if last == "name" and parents and table.get("name", value) != value:
+        table.clear()
+    table[last] = value
+
+
+def _explain(cls: type[Settings], details: Any) -> str:
+    location = [part for part in details["loc"] if isinstance(part, str | int)]
+    if details["type"] == "extra_forbidden":
+        *parents, key = location
+        model, path = _descend(cls, parents)
+        known = sorted(model.model_fields) if model else []
+        near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"unknown key {'.'.join([*path, str(key)])!r}; {hint}"
+    dotted = ".".join(map(str, _descend(cls, location)[1])) or "settings"
+    given = details.get("input")
+    shown = "" if isinstance(given, dict) else f" (got {given!r})"
+    message = details["msg"].removeprefix("Value error, ")
+    return f"{dotted}: {message}{shown}"
+
+
+def _descend(cls: type[Settings], location: list[Any]) -> tuple[type[Settings] | None, list[str]]:
+    """The settings class at a location of pydantic's, and the dotted path without union tags."""
+    model: Any = cls
+    path: list[str] = []
+    options: list[Any] = []
+    for part in location:
+        if options and isinstance(part, str):
+            chosen = [o for o in options if part in (o.__name__, _tag(o))]
+            if chosen:
+                model, options = chosen[0], []
+                continue
+        path.append(str(part))
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part) if model is not None else None
+        options = _settings_in(field.annotation) if field else []
+        model = options[0] if len(options) == 1 else None
+        if len(options) == 1:
+            options = []
+    return model, path
+
+
+def _tag(model: type[Settings]) -> str | None:
+    field = model.model_fields.get("name")
+    return field.default if field else None
+
+
+def _settings_in(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, Settings) else []
+    return [model for argument in typing.get_args(annotation) for model in _settings_in(argument)]

@@ -1,0 +1,101 @@
+"""Every error Assay raises on purpose, and the one place where failures are classified.
+
+    AssayError                    a person can act on it: the message names the value and the remedy
+    |-- ConfigError               a setting that is unknown, out of range, or without effect
+    |-- DataError                 a task, split or gold answer that cannot be used
+    |-- ModelError                a model folder, tokenizer or download that cannot be used
+    |-- ContextLengthError        a prompt longer than the model's context
+    |-- RunFolderError            a run folder that exists, is missing, or does not match
+    |   `-- CheckpointError       a checkpoint that could not be written or read
+    |-- TrainingStoppedError      too many skipped updates in a row
+    |-- ContractError             an implementation that breaks its protocol (from the check_* functions)
+    `-- InfrastructureError       something outside the model's response failed; retried, never scored as 0
+        |-- EngineError           the engine could not sample
+        `-- VerifierError         the verifier itself failed: it raised, or returned a value that is not finite
+
+Exceptions of other libraries are not wrapped unless a person can do something about them.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class AssayError(Exception):
+    """Base of every error that Assay raises on purpose."""
+
+
+class ConfigError(AssayError):
+    """A setting that is unknown, out of range, or without effect."""
+
+
+class DataError(AssayError):
+    """A task, split or gold answer that cannot be used."""
+
+
+class ModelError(AssayError):
+    """A model folder, tokenizer or download that cannot be used."""
+
+
+class ContextLengthError(AssayError):
+    """A prompt that, with the tokens to sample, is longer than the model's context."""
+
+
+class RunFolderError(AssayError):
+    """A run folder that exists already, is missing, or does not match the request."""
+
+
+class CheckpointError(RunFolderError):
+    """A checkpoint that could not be written or read."""
+
+
+class TrainingStoppedError(AssayError):
+    """Training ended because too many updates in a row were skipped."""
+
+
+class ContractError(AssayError):
+    """An implementation that breaks its protocol."""
+
+
+class InfrastructureError(AssayError):
+    """Something outside the model's response failed: retried, then counted as not measured."""
+
+
+class EngineError(InfrastructureError):
+    """The engine could not sample."""
+
+
+class VerifierError(InfrastructureError):
+    """The verifier itself failed: it raised, or returned a value that is not finite."""
+
+
+class FailureKind(enum.Enum):
+    """What a failure during a rollout or its scoring means for the step."""
+
+    INFRASTRUCTURE = "infrastructure"
+    """Outside the response: retry, then NOT_MEASURED. Never a reward of 0."""
+    USER = "user"
+    """A person must act (bad configuration, data or model): stop the run and say so."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """The device ran out of memory: skip the update, count it."""
+
+
+def classify(error: BaseException) -> FailureKind:
+    """Says what a failure means. The only place where this is decided.
+
+    Errors that are nobody's fault in particular (an environment that raised, a connection that broke) count as
+    infrastructure: one bad rollout never ends a step, and is never scored as 0.
+    """
+    if is_out_of_memory(error):
+        return FailureKind.OUT_OF_MEMORY
+    if isinstance(error, AssayError) and not isinstance(error, InfrastructureError):
+        return FailureKind.USER
+    return FailureKind.INFRASTRUCTURE
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error is an exhausted device: CPU allocators raise RuntimeError, CUDA a class of its own."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -1,0 +1,89 @@
+"""The decoder-only transformer of the Llama family, in one function a layer.
+
+The same `decoder_layer` serves training (packed micro-batches) and sampling (cached keys and values): who calls it says
+how queries find their keys (`attend`) and in what precision the weights come (`LayerWeights`).
+
+Shape letters: T tokens of this call, H hidden size, Q query heads, K key-value heads, D head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""(layer, queries [T, Q, D], keys [T, K, D], values [T, K, D]) -> [T, Q, D]; keys and queries are already rotated."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerWeights:
+    """One layer's weights in the compute dtype, with products that share an input fused into one."""
+
+    attention_norm: Tensor
+    """[H]"""
+    qkv: Tensor
+    """[(Q + 2 K) D, H]: queries, then keys, then values."""
+    qkv_bias: Tensor | None
+    q_norm: Tensor | None
+    """[D], Qwen3's norm of each query head."""
+    k_norm: Tensor | None
+    output: Tensor
+    """[H, Q D]"""
+    output_bias: Tensor | None
+    mlp_norm: Tensor
+    """[H]"""
+    gate_up: Tensor
+    """[2 I, H]: gate, then up."""
+    gate_up_bias: Tensor | None
+    down: Tensor
+    """[H, I]"""
+    down_bias: Tensor | None
+
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """x / rms(x) * weight over the last dimension, in fp32 inside. Zhang and Sennrich 2019, arXiv 1910.07467."""
+    wide = x.float()
+    scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)
+    return weight * scaled.to(x.dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding, half-split form as in Hugging Face checkpoints. Su et al. 2021, arXiv 2104.09864.
+
+    Args:
+        x: [T, heads, D]
+        cos, sin: [T, 1, D], of the tokens' positions.
+    """
+    left, right = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-right, left), dim=-1) * sin
+
+
+def decoder_layer(
+    x: Tensor,
+    weights: LayerWeights,
+    layer: int,
+    head_size: int,
+    epsilon: float,
+    rotary: tuple[Tensor, Tensor] | None,
+    attend: Attend,
+) -> Tensor:
+    """One transformer layer: [T, H] -> [T, H]. `rotary` is None in layers without positional embedding (SmolLM3)."""
+    num_tokens = x.shape[0]
+    normed = rms_norm(x, weights.attention_norm, epsilon)
+    qkv = F.linear(normed, weights.qkv, weights.qkv_bias).view(num_tokens, -1, head_size)
+    num_query_heads = weights.output.shape[1] // head_size
+    num_kv_heads = (qkv.shape[1] - num_query_heads) // 2
+    q, k, v = qkv.split((num_query_heads, num_kv_heads, num_kv_heads), dim=1)
+    if weights.q_norm is not None and weights.k_norm is not None:
+        q, k = rms_norm(q, weights.q_norm, epsilon), rms_norm(k, weights.k_norm, epsilon)
+    if rotary is not None:
+        q, k = rotate(q, *rotary), rotate(k, *rotary)
+    attended = attend(layer, q, k, v).reshape(num_tokens, -1)
+    x = x + F.linear(attended, weights.output, weights.output_bias)
+    normed = rms_norm(x, weights.mlp_norm, epsilon)
+    gate, up = F.linear(normed, weights.gate_up, weights.gate_up_bias).chunk(2, dim=-1)
+    return x + F.linear(F.silu(gate) * up, weights.down, weights.down_bias)

@@ -1,0 +1,405 @@
+"""The nouns of Assay. Frozen dataclasses; a type that gains something becomes the next type.
+
+    Task --engine, env--> Rollout --verifier--> Group --to_samples--> Sample --credit--> CreditedSample --pack--> Batch
+
+Shape letters: L tokens of one sample, G members of a group, T packed tokens of a micro-batch, N predicted (trained-on)
+tokens of a micro-batch, S sequences of a micro-batch. No torch at run time: tensors appear in annotations only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FinishReason = Literal["stop", "length", "abort"]
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One chat message."""
+
+    role: str
+    """"system", "user", "assistant" or "tool"."""
+    content: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to do, as plain data."""
+
+    domain: str
+    """Name of the domain it comes from."""
+    prompt: tuple[Message, ...]
+    """What the model is shown first."""
+    answer: str
+    """The gold answer, in the form its domain's verifier reads."""
+    complexity: float | None = None
+    """Intellectual difficulty on the domain's own dial; None where the source states none."""
+    horizon: float | None = None
+    """Number of dependent steps, in the domain's own unit; None where the source states none."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Anything else, as JSON."""
+
+    @cached_property
+    def task_id(self) -> str:
+        """Content hash: the same task has the same id in every run and process."""
+        content = [self.domain, [[m.role, m.content] for m in self.prompt], self.answer]
+        return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @property
+    def level(self) -> str:
+        """The two dials as a short name, for tables by level: "c2 h1"."""
+        return " ".join(
+            f"{letter}{'-' if dial is None else format(dial, 'g')}"
+            for letter, dial in (("c", self.complexity), ("h", self.horizon))
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "domain": self.domain,
+            "prompt": [[m.role, m.content] for m in self.prompt],
+            "answer": self.answer,
+            "complexity": self.complexity,
+            "horizon": self.horizon,
+            "metadata": dict(self.metadata),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Task:
+        prompt = tuple(Message(role, content) for role, content in data["prompt"])
+        return cls(**{**data, "prompt": prompt})
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What an engine sampled for one request: tokens in, tokens out."""
+
+    token_ids: tuple[int, ...]
+    """[L] the sampled tokens, the end token included where it was sampled."""
+    logprobs: tuple[float, ...]
+    """[L] natural-log probability of each token under the distribution it was sampled from (after temperature)."""
+    finish_reason: FinishReason
+    """"stop": an end token or stop string; "length": the token limit; "abort": taken back by the caller."""
+    version_spans: tuple[tuple[int, int], ...]
+    """(start, version): from sampled token `start` on, the weights of `version` were used."""
+
+    def __post_init__(self) -> None:
+        if len(self.token_ids) != len(self.logprobs):
+            raise ValueError(f"{len(self.token_ids)} tokens but {len(self.logprobs)} log-probabilities")
+
+    @property
+    def version(self) -> int:
+        """The oldest version that sampled any of these tokens."""
+        return min(version for _, version in self.version_spans)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One sampled completion and what the environment answered."""
+
+    new_token_ids: tuple[int, ...]
+    """Prompt tokens that this turn adds; the whole prompt where `extends_previous` is False."""
+    extends_previous: bool
+    """Whether prompt = everything before + `new_token_ids`. False in the first turn, and where the chat template
+    rewrote the prefix: then the rollout forks into a further sample."""
+    completion: Completion
+    message: Message
+    """The completion as the assistant's message: what environments and verifiers read."""
+    env_messages: tuple[Message, ...] = ()
+    """What the environment said next; empty at the end."""
+    env_reward: float = 0.0
+    """What the environment paid for this turn."""
+
+
+class EndingKind(enum.Enum):
+    FINISHED = "finished"
+    TRUNCATED = "truncated"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a rollout ended: a fact about the rollout, not about what it earned."""
+
+    kind: EndingKind
+    reason: str = ""
+    """TRUNCATED: which limit ("length", "turns", "context"). BROKEN: the cause."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One attempt at one task. Elsewhere: trajectory, trace, eval sample."""
+
+    task_id: str
+    group_id: int
+    """Index of the group in issue order."""
+    index: int
+    """Which member of the group."""
+    turns: tuple[Turn, ...]
+    ending: Ending
+
+    @property
+    def response(self) -> str:
+        """The last thing the model said, as text; empty if it said nothing."""
+        return self.turns[-1].message.content if self.turns else ""
+
+    @property
+    def num_sampled_tokens(self) -> int:
+        return sum(len(turn.completion.token_ids) for turn in self.turns)
+
+    @property
+    def version(self) -> int:
+        """The oldest weights that sampled any token of it."""
+        return min((turn.completion.version for turn in self.turns), default=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        data = dataclasses.asdict(self)
+        data["ending"] = [self.ending.kind.value, self.ending.reason]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Rollout:
+        def turn(d: Mapping[str, Any]) -> Turn:
+            c = d["completion"]
+            return Turn(
+                new_token_ids=tuple(d["new_token_ids"]),
+                extends_previous=d["extends_previous"],
+                completion=Completion(
+                    tuple(c["token_ids"]),
+                    tuple(c["logprobs"]),
+                    c["finish_reason"],
+                    tuple((start, version) for start, version in c["version_spans"]),
+                ),
+                message=Message(**d["message"]),
+                env_messages=tuple(Message(**m) for m in d["env_messages"]),
+                env_reward=d["env_reward"],
+            )
+
+        kind, reason = data["ending"]
+        return cls(
+            data["task_id"],
+            data["group_id"],
+            data["index"],
+            tuple(turn(d) for d in data["turns"]),
+            Ending(EndingKind(kind), reason),
+        )
+
+
+class Verdict(enum.Enum):
+    SOLVED = "solved"
+    FAILED = "failed"
+    NOT_MEASURED = "not_measured"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a rollout earned, as its verifier says. Unknown is not zero: NOT_MEASURED has no value."""
+
+    verdict: Verdict
+    value: float | None
+    """The reward; None exactly where the verdict is NOT_MEASURED."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Every named part of the value, for the record."""
+    reason: str = ""
+    """Why, in a word or two: the category of the failure, the cause of NOT_MEASURED."""
+    evidence: str = ""
+    """What the verifier read: the extracted answer, the failing test."""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) != (self.verdict is Verdict.NOT_MEASURED):
+            raise ValueError(f"a {self.verdict.value} score has value {self.value}")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"a score must be finite, got {self.value}")
+
+    @classmethod
+    def solved(cls, value: float = 1.0, **details: Any) -> Score:
+        return cls(Verdict.SOLVED, value, **details)
+
+    @classmethod
+    def failed(cls, reason: str = "", value: float = 0.0, **details: Any) -> Score:
+        return cls(Verdict.FAILED, value, reason=reason, **details)
+
+    @classmethod
+    def not_measured(cls, reason: str, **details: Any) -> Score:
+        return cls(Verdict.NOT_MEASURED, None, reason=reason, **details)
+
+    @property
+    def measured(self) -> bool:
+        return self.verdict is not Verdict.NOT_MEASURED
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "verdict": self.verdict.value, "parts": dict(self.parts)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Score:
+        return cls(**{**data, "verdict": Verdict(data["verdict"])})
+
+
+@dataclass(frozen=True)
+class Group:
+    """All attempts at one task, scored. Built after scoring, so no reward is ever missing its verdict."""
+
+    group_id: int
+    task: Task
+    rollouts: tuple[Rollout, ...]
+    """[G]"""
+    scores: tuple[Score, ...]
+    """[G], in the order of `rollouts`."""
+
+    def __post_init__(self) -> None:
+        if len(self.rollouts) != len(self.scores):
+            raise ValueError(f"{len(self.rollouts)} rollouts but {len(self.scores)} scores")
+
+    @property
+    def measured(self) -> tuple[tuple[Rollout, Score, float], ...]:
+        """(rollout, score, reward) of each measured member: the only ones that credit may see."""
+        return tuple(
+            (rollout, score, score.value)
+            for rollout, score in zip(self.rollouts, self.scores, strict=True)
+            if score.value is not None
+        )
+
+    @property
+    def solved_share(self) -> float:
+        """Solved members over measured members; NaN where none was measured."""
+        measured = self.measured
+        if not measured:
+            return math.nan
+        return sum(score.verdict is Verdict.SOLVED for _, score, _ in measured) / len(measured)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "group_id": self.group_id,
+            "task": self.task.to_dict(),
+            "rollouts": [r.to_dict() for r in self.rollouts],
+            "scores": [s.to_dict() for s in self.scores],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Group:
+        return cls(
+            data["group_id"],
+            Task.from_dict(data["task"]),
+            tuple(map(Rollout.from_dict, data["rollouts"])),
+            tuple(map(Score.from_dict, data["scores"])),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One token sequence to train on. A rollout is one sample, or several where its prefix was rewritten (forks)."""
+
+    group_id: int
+    index: int
+    """Which member of the group; forks of one rollout have the same."""
+    token_ids: Tensor
+    """[L] int64"""
+    loss_mask: Tensor
+    """[L] bool, True only on tokens that the model itself sampled. Never on the first token."""
+    sampling_logprobs: Tensor
+    """[L] float32, the engine's; 0 where `loss_mask` is False."""
+    weight: float = 1.0
+    """Share of its episode: 1 / number of forks."""
+    version: int = 0
+    """Oldest weights that sampled any of its tokens."""
+    proximal_logprobs: Tensor | None = None
+    """[L] float32, the trainer's at the start of the update; None where nobody needed them."""
+
+    def __post_init__(self) -> None:
+        length = len(self.token_ids)
+        for name in ("loss_mask", "sampling_logprobs", "proximal_logprobs"):
+            value = getattr(self, name)
+            if value is not None and len(value) != length:
+                raise ValueError(f"{name} has {len(value)} entries for {length} tokens")
+        if length and bool(self.loss_mask[0]):
+            raise ValueError("the first token has nothing before it to be predicted from")
+
+    def replace(self, **changes: Any) -> Sample:
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class CreditedSample(Sample):
+    """A sample with its credit."""
+
+    advantages: Tensor = None  # pyright: ignore[reportAssignmentType]
+    """[L] float32; 0 where `loss_mask` is False."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.advantages is None or len(self.advantages) != len(self.token_ids):
+            raise ValueError(f"advantages must have {len(self.token_ids)} entries")
+
+    @classmethod
+    def of(cls, sample: Sample, advantages: Tensor) -> CreditedSample:
+        fields = {f.name: getattr(sample, f.name) for f in dataclasses.fields(Sample)}
+        return cls(**fields, advantages=advantages)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One packed micro-batch: segments laid end to end, a prompt that several samples share laid down once.
+
+    Token i attends token j where j's segment is i's own or i's segment's prefix, and position j <= position i. What is
+    trained on is listed apart: prediction n says that the hidden state at packed index `predict_from[n]` predicts
+    `target_ids[n]`; the last token of a shared prompt predicts the first token of each of its continuations.
+    """
+
+    token_ids: Tensor
+    """[T] int64"""
+    position_ids: Tensor
+    """[T] int64, from 0 in each sample (a continuation goes on where its prefix ended)."""
+    segment_ids: Tensor
+    """[T] int64, which segment each token belongs to, ascending."""
+    prefix_segments: Tensor
+    """[num_segments] int64, the segment that each also attends to; its own index where it has none."""
+    predict_from: Tensor
+    """[N] int64 into T."""
+    target_ids: Tensor
+    """[N] int64"""
+    sequence_ids: Tensor
+    """[N] int64 into S: which sample each prediction belongs to; ascending."""
+    sampling_logprobs: Tensor
+    """[N] float32"""
+    advantages: Tensor
+    """[N] float32; zeros where the samples carry no credit yet."""
+    proximal_logprobs: Tensor | None
+    """[N] float32"""
+    sequence_lengths: Tensor
+    """[S] int64, trained-on tokens of each sample."""
+    sequence_weights: Tensor
+    """[S] float32, share of its episode."""
+    group_ids: Tensor
+    """[S] int64"""
+    member_ids: Tensor
+    """[S] int64, index of the rollout in its group."""
+    sample_ids: Tensor
+    """[S] int64, index of the sample in the list that was packed: where results go back to."""
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def num_predictions(self) -> int:
+        return len(self.target_ids)
+
+    def to(self, device: Any) -> Batch:
+        """The same batch on another device."""
+        moved = {
+            f.name: value.to(device, non_blocking=True)
+            for f in dataclasses.fields(self)
+            if (value := getattr(self, f.name)) is not None
+        }
+        return dataclasses.replace(self, **moved)
