@@ -1,0 +1,53 @@
+"""GRPO (Shao et al. 2024, https://arxiv.org/abs/2402.03300), and Dr. GRPO (Liu et al. 2025,
+https://arxiv.org/abs/2503.20783) by its two switches."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+import pydantic
+from torch import Tensor
+
+from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput
+from assay.estimators import group_mean, standardised
+from assay.losses import Normaliser, clip_metrics, clipped
+
+
+class GRPO(Algorithm):
+    """Group-standardised advantages and the clipped loss."""
+
+    name: Literal["grpo"] = "grpo"
+    clip_low: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
+    """How far below 1 a token's ratio may fall before it is left alone; 1 or more leaves that side open."""
+    clip_high: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
+    """How far above 1 a token's ratio may rise before it is left alone."""
+    scale_by_std: bool = True
+    """Whether advantages are divided by the standard deviation of the group's rewards."""
+    normaliser: Normaliser = "sequences"
+
+    page: ClassVar[str] = "grpo.md"
+
+    @classmethod
+    def dr_grpo(cls, max_response_tokens: float, **settings: Any) -> Self:
+        """Dr. GRPO: no division by the standard deviation, and a constant in place of each response's length.
+
+        Args:
+            max_response_tokens: the response token limit, which the summed loss of a sample is divided by.
+            settings: any other option of GRPO.
+        """
+        return cls(scale_by_std=False, normaliser="constant", normaliser_constant=max_response_tokens, **settings)
+
+    @property
+    def min_group_size(self) -> int:
+        return 2
+
+    def advantages(self, rewards_G: Tensor) -> Tensor:
+        return standardised(rewards_G) if self.scale_by_std else group_mean(rewards_G)
+
+    def loss(self, inputs: LossInputs) -> LossOutput:
+        tokens = (inputs.policy_logprobs, inputs.old_logprobs, inputs.advantages)
+        return LossOutput.of(
+            inputs,
+            clipped(*tokens, clip_low=self.clip_low, clip_high=self.clip_high),
+            clip_metrics(*tokens, clip_low=self.clip_low, clip_high=self.clip_high),
+        )

@@ -1,0 +1,67 @@
+"""The clipped loss of PPO and GRPO, with a bound of its own on either side.
+
+Shape letters: N predicted tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from assay.losses.ratio import importance_ratio
+from assay.observe.metrics import metric
+
+CLIP_LOW_SHARE = metric(
+    "loss/clip_low_share",
+    "Share of trained-on tokens with a negative advantage whose ratio fell below 1 - clip_low: already made so much "
+    "less likely that this update leaves them alone.",
+)
+CLIP_HIGH_SHARE = metric(
+    "loss/clip_high_share",
+    "Share of trained-on tokens with a positive advantage whose ratio rose above 1 + clip_high: already made so much "
+    "more likely that this update leaves them alone.",
+)
+
+
+def clipped(
+    policy_logprobs_N: Tensor, old_logprobs_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float
+) -> Tensor:
+    """The pessimistic one of minus ratio times advantage and the same with its ratio held in the clip range.
+
+    loss = -min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A). A token that has already moved out of the range in
+    the direction its advantage asks for gets no gradient; one that moved the wrong way keeps all of it.
+    Schulman et al. 2017, "Proximal Policy Optimization Algorithms", https://arxiv.org/abs/1707.06347, equation 7, with
+    one bound; two bounds as in Yu et al. 2025, "DAPO", https://arxiv.org/abs/2503.14476.
+
+    Args:
+        policy_logprobs_N: [N] float, log-probability of each token now; differentiable.
+        old_logprobs_N: [N] float, what the ratio is taken against; a constant.
+        advantages_N: [N] float; a constant.
+        clip_low: how far below 1 the ratio may fall; 1 or more leaves that side open.
+        clip_high: how far above 1 the ratio may rise.
+
+    Returns:
+        [N] float, loss of each token, not weighted yet.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    Example:
+        >>> now, old = torch.tensor([0.8, 0.8, 0.2]).log(), torch.tensor([0.4, 0.4, 0.4]).log()
+        >>> clipped(now, old, torch.tensor([1.0, -1.0, -1.0]), clip_low=0.2, clip_high=0.3)
+        tensor([-1.3000,  2.0000,  0.8000])
+    """
+    ratio_N = importance_ratio(policy_logprobs_N, old_logprobs_N.detach())
+    if advantages_N.shape != ratio_N.shape:
+        raise ValueError(f"advantages must be [{len(ratio_N)}], got {tuple(advantages_N.shape)}")
+    return torch.maximum(-ratio_N * advantages_N, -ratio_N.clamp(1 - clip_low, 1 + clip_high) * advantages_N)
+
+
+def clip_metrics(
+    policy_logprobs_N: Tensor, old_logprobs_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float
+) -> dict[str, Tensor]:
+    """What each token adds to the weighted means `CLIP_LOW_SHARE` and `CLIP_HIGH_SHARE`: [N] each, 1 where clipped."""
+    ratio_N = importance_ratio(policy_logprobs_N.detach(), old_logprobs_N.detach())
+    low_N = (ratio_N < 1 - clip_low) & (advantages_N < 0)
+    high_N = (ratio_N > 1 + clip_high) & (advantages_N > 0)
+    return {CLIP_LOW_SHARE: low_N.to(ratio_N.dtype), CLIP_HIGH_SHARE: high_N.to(ratio_N.dtype)}

@@ -1,0 +1,84 @@
+"""What the summed loss is divided by: the weight of each token, and the count for the whole minibatch.
+
+    loss of a minibatch = sum over its tokens of weight x loss / normalising count
+
+A micro-batch only adds its part to the sum; the count is taken over all micro-batches of the minibatch, on all ranks.
+That is why how the minibatch was cut does not matter. Shape letters: N predicted tokens, S sequences of a micro-batch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Normaliser = Literal["tokens", "sequences", "episodes", "constant"]
+"""tokens: every trained-on token counts the same, so a long response counts more.
+sequences: every sample counts the same; each token is weighted 1 / its sample's length.
+episodes: every rollout counts the same: as "sequences", with the forks of one rollout sharing its weight.
+constant: every token counts the same, in units of samples times a fixed length: the only one whose divisor does not
+depend on what was sampled."""
+
+
+def token_weights(
+    normaliser: Normaliser, sequence_ids_N: Tensor, sequence_lengths_S: Tensor, sequence_weights_S: Tensor
+) -> Tensor:
+    """The factor of each token in the summed loss of a micro-batch.
+
+    Args:
+        normaliser: which rule.
+        sequence_ids_N: [N] int64 into S, the sample of each token.
+        sequence_lengths_S: [S] trained-on tokens of each whole sample.
+        sequence_weights_S: [S] share of its episode, 1 / number of forks.
+
+    Returns:
+        [N] of the dtype of `sequence_weights_S`. Adds up, over a minibatch, to the normalising count (except under
+        "constant", and where a sample has no trained-on token).
+
+    Example:
+        >>> sequence_ids, lengths = torch.tensor([0, 0, 1]), torch.tensor([2, 1])
+        >>> token_weights("episodes", sequence_ids, lengths, torch.tensor([1.0, 0.5]))
+        tensor([0.5000, 0.5000, 0.5000])
+    """
+    if normaliser in ("tokens", "constant"):
+        return torch.ones_like(sequence_ids_N, dtype=sequence_weights_S.dtype)
+    # Gathered before dividing: a sample without trained-on tokens has no entry in N, and its 1 / 0 is never formed.
+    lengths_N = sequence_lengths_S[sequence_ids_N].to(sequence_weights_S.dtype)
+    if normaliser == "sequences":
+        return 1 / lengths_N
+    return sequence_weights_S[sequence_ids_N] / lengths_N
+
+
+def normalising_count(
+    normaliser: Normaliser, constant: float | None, num_tokens: float, num_sequences: float, num_episodes: float
+) -> float:
+    """What the summed loss of a whole minibatch is divided by.
+
+    All counts are over the minibatch: every micro-batch, every rank. A sample whose tokens are all masked counts like
+    any other: leaving it out would let what was sampled choose the divisor.
+
+    Args:
+        normaliser: which rule.
+        constant: tokens a sample, for "constant" only.
+        num_tokens: trained-on tokens.
+        num_sequences: samples.
+        num_episodes: sum of the samples' weights; forks of one episode have 1 / number of forks each. Where a minibatch
+            boundary parts the forks of one episode, each side counts the share it has.
+
+    Raises:
+        ValueError: nothing was counted, or "constant" without its constant.
+
+    Example:
+        >>> normalising_count("constant", 100.0, num_tokens=37, num_sequences=4, num_episodes=3.0)
+        400.0
+    """
+    if normaliser == "constant":
+        if constant is None:
+            raise ValueError('the normaliser "constant" needs its constant')
+        count = num_sequences * constant
+    else:
+        count = {"tokens": num_tokens, "sequences": num_sequences, "episodes": num_episodes}[normaliser]
+    if not count > 0:
+        raise ValueError(f"a minibatch with {count} {normaliser} has nothing to train on")
+    return float(count)

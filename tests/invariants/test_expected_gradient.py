@@ -1,0 +1,266 @@
+"""The expected gradient of every estimator, by exact enumeration: no sampling, float64.
+
+A policy of three words and two tokens: logits of the first word [3] and of the second given the first [3, 3], so nine
+responses. Every minibatch that can be sampled is laid end to end in one batch, each token weighted by the probability
+of its minibatch times its weight in it: one backward pass through the algorithm's own loss is the expectation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from assay.algorithms import GRPO, RLOO, LossInputs, Reinforce
+from assay.algorithms.algorithm import Algorithm
+from assay.losses import normalising_count, policy_gradient, token_weights
+
+Response = tuple[int, ...]
+PAIRS: list[Response] = list(itertools.product(range(3), repeat=2))
+"""All nine responses of two words."""
+UP_TO_PAIRS: list[Response] = [(0,), *((first, second) for first in (1, 2) for second in range(3))]
+"""Word 0 ends the response: one response of length 1, six of length 2."""
+
+GRADED = dict(zip(PAIRS, (1.0, 0.0, 0.25, -1.0, 3.0, 0.0, 0.5, 0.0, 2.0), strict=True))
+BINARY = {response: float(response in ((0, 1), (2, 2))) for response in PAIRS}
+BY_LENGTH = {(0,): 0.2, (1, 0): 1.0, (1, 1): 0.0, (1, 2): 0.0, (2, 0): -0.5, (2, 1): 2.0, (2, 2): 0.0}
+
+Rewards = dict[Response, float]
+
+
+def parameters(seed: int = 0) -> Tensor:
+    """[4, 3] logits: row 0 of the first word, row 1 + w of the second word after w."""
+    return torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def token_logprobs(logits: Tensor, response: Response) -> Tensor:
+    rows = [0, *(1 + word for word in response[:-1])]
+    return logits.log_softmax(-1)[rows, list(response)]
+
+
+def probability(logits: Tensor, response: Response) -> Tensor:
+    return token_logprobs(logits, response).sum().exp()
+
+
+def gradient_of(value: Tensor, logits: Tensor) -> Tensor:
+    return torch.autograd.grad(value, logits)[0]
+
+
+def true_gradient(logits: Tensor, rewards: Rewards) -> Tensor:
+    """Gradient of the expected reward, or of any function of the response given in its place."""
+    return gradient_of(torch.stack([probability(logits, y) * r for y, r in rewards.items()]).sum(), logits)
+
+
+def expected_reward(logits: Tensor, rewards: Rewards) -> float:
+    return sum(float(probability(logits, y).detach()) * r for y, r in rewards.items())
+
+
+def expected_gradient(
+    algorithm: Algorithm,
+    logits: Tensor,
+    rewards: Rewards,
+    *,
+    group_size: int,
+    num_groups: int = 1,
+    sampled_from: Tensor | None = None,
+) -> Tensor:
+    """Exact expectation of the step that the algorithm takes uphill, over all minibatches of `num_groups` groups."""
+    responses = list(rewards)
+    behaviour = (logits if sampled_from is None else sampled_from).detach()
+    chances = [float(probability(behaviour, y)) for y in responses]
+    now = [token_logprobs(logits, y) for y in responses]
+    old = [token_logprobs(behaviour, y) for y in responses]
+    advantages: dict[tuple[int, ...], list[float]] = {
+        group: algorithm.advantages(torch.tensor([rewards[responses[i]] for i in group], dtype=torch.float64)).tolist()
+        for group in itertools.product(range(len(responses)), repeat=group_size)
+    }
+    parts: dict[str, list[Tensor]] = {"now": [], "old": [], "advantages": [], "weights": []}
+    for minibatch in itertools.product(advantages, repeat=num_groups):
+        members = [i for group in minibatch for i in group]
+        lengths = torch.tensor([len(responses[i]) for i in members])
+        sequence_ids = torch.arange(len(members)).repeat_interleave(lengths)
+        shares = torch.ones(len(members), dtype=torch.float64)
+        count = normalising_count(
+            algorithm.normaliser, algorithm.normaliser_constant, int(lengths.sum()), len(members), len(members)
+        )
+        chance = math.prod(chances[i] for i in members)
+        member_advantages = torch.tensor([a for group in minibatch for a in advantages[group]], dtype=torch.float64)
+        parts["now"] += [now[i] for i in members]
+        parts["old"] += [old[i] for i in members]
+        parts["advantages"].append(member_advantages[sequence_ids])
+        weights = token_weights(algorithm.normaliser, sequence_ids, lengths, shares)
+        parts["weights"].append(weights * (chance / count))
+    tokens = {name: torch.cat(tensors) for name, tensors in parts.items()}
+    ids = torch.zeros(len(tokens["now"]), dtype=torch.long)
+    inputs = LossInputs(tokens["now"], tokens["old"], tokens["advantages"], tokens["weights"], ids, ids, 1)
+    return -gradient_of(algorithm.loss(inputs).loss_sum, logits)
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0))
+
+
+def settings(normaliser: str) -> dict:
+    return {"normaliser": normaliser, "normaliser_constant": 5.0 if normaliser == "constant" else None}
+
+
+# All responses have two tokens: all rules but "constant" come to a mean over samples of a mean over two tokens.
+DIVISORS = {"tokens": 2.0, "sequences": 2.0, "episodes": 2.0, "constant": 5.0}
+
+
+@pytest.mark.parametrize("normaliser", list(DIVISORS))
+@pytest.mark.parametrize("group_size", [2, 3])
+@pytest.mark.parametrize(
+    ("make", "factor"),
+    [
+        pytest.param(Reinforce, lambda G: 1.0, id="reinforce"),
+        pytest.param(lambda **s: Reinforce(baseline="group_mean", **s), lambda G: (G - 1) / G, id="group mean"),
+        pytest.param(RLOO, lambda G: 1.0, id="rloo"),
+        pytest.param(lambda **s: GRPO(scale_by_std=False, **s), lambda G: (G - 1) / G, id="grpo without std"),
+    ],
+)
+def test_expected_gradient_is_the_true_one(
+    make: Callable[..., Algorithm], factor: Callable[[int], float], group_size: int, normaliser: str
+) -> None:
+    logits = parameters()
+    measured = expected_gradient(make(**settings(normaliser)), logits, GRADED, group_size=group_size)
+    true = true_gradient(logits, GRADED)
+    assert true.abs().max() > 0.05
+    assert_close(measured * DIVISORS[normaliser], factor(group_size) * true, rtol=1e-10, atol=1e-13)
+
+
+def difficulty_weight(solve_chance: float, group_size: int) -> float:
+    """What standardising multiplies the gradient of a task by, for rewards of 0 and 1: the expected advantage of
+    solving it minus that of failing it, over how many of the G - 1 siblings solve it."""
+
+    def advantage(reward: int, solved_siblings: int) -> float:
+        solved = reward + solved_siblings
+        rewards = [1.0] * solved + [0.0] * (group_size - solved)
+        spread = statistics.stdev(rewards)
+        return (reward - statistics.fmean(rewards)) / spread if spread else 0.0
+
+    return sum(
+        math.comb(group_size - 1, k)
+        * solve_chance**k
+        * (1 - solve_chance) ** (group_size - 1 - k)
+        * (advantage(1, k) - advantage(0, k))
+        for k in range(group_size)
+    )
+
+
+@pytest.mark.parametrize("group_size", [2, 3, 4])
+def test_standardised_on_binary_rewards_weights_tasks_by_difficulty(group_size: int) -> None:
+    logits = parameters()
+    solve_chance = expected_reward(logits, BINARY)
+    measured = expected_gradient(GRPO(), logits, BINARY, group_size=group_size)
+    true = true_gradient(logits, BINARY)
+    # Within one task the direction is the true one. 1e-5: epsilon is in the divisor.
+    weight = difficulty_weight(solve_chance, group_size)
+    assert_close(measured * 2, weight * true, rtol=1e-5, atol=1e-15)
+
+
+def test_difficulty_weight_by_hand() -> None:
+    # Groups of two and three weight every task alike; from four on, hard and easy tasks gain on middling ones.
+    for chance in (0.01, 0.3, 0.5):
+        assert difficulty_weight(chance, 2) == pytest.approx(math.sqrt(1 / 2))
+        assert difficulty_weight(chance, 3) == pytest.approx(2 / math.sqrt(3))
+    assert difficulty_weight(1e-9, 4) == pytest.approx(1.5)
+    assert difficulty_weight(0.5, 4) == pytest.approx(0.75 + 0.375 * math.sqrt(3))
+    assert difficulty_weight(0.05, 16) / difficulty_weight(0.5, 16) > 1.5
+    # With many members it goes to 1 / sqrt(p (1 - p)), one over the standard deviation.
+    assert difficulty_weight(0.3, 400) == pytest.approx(1 / math.sqrt(0.3 * 0.7), rel=0.01)
+
+
+def test_standardised_pairs_follow_the_win_rate_not_the_reward() -> None:
+    logits = parameters()
+    measured = expected_gradient(GRPO(), logits, GRADED, group_size=2)
+    chances = {y: float(probability(logits, y).detach()) for y in GRADED}
+
+    def sign(difference: float) -> float:
+        return float((difference > 0) - (difference < 0))
+
+    wins = {y: sum(sign(r - other) * chances[z] for z, other in GRADED.items()) for y, r in GRADED.items()}
+    assert_close(measured * 2, true_gradient(logits, wins) / math.sqrt(2), rtol=1e-4, atol=1e-8)
+    # The stated bias is real: another direction than the reward's.
+    assert cosine(measured, true_gradient(logits, GRADED)) < 0.99
+
+
+@pytest.mark.parametrize("group_size", [2, 3])
+def test_constant_normaliser_is_unbiased_for_every_length(group_size: int) -> None:
+    logits = parameters(seed=3)
+    measured = expected_gradient(RLOO(**settings("constant")), logits, BY_LENGTH, group_size=group_size)
+    assert_close(measured * 5, true_gradient(logits, BY_LENGTH), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("group_size", [2, 3])
+def test_sequences_normaliser_follows_the_advantage_per_token(group_size: int) -> None:
+    logits = parameters(seed=3)
+    measured = expected_gradient(RLOO(normaliser="sequences"), logits, BY_LENGTH, group_size=group_size)
+    value = expected_reward(logits, BY_LENGTH)
+    per_token = {y: (r - value) / len(y) for y, r in BY_LENGTH.items()}
+    assert_close(measured, true_gradient(logits, per_token), rtol=1e-10, atol=1e-13)
+    assert cosine(measured, true_gradient(logits, BY_LENGTH)) < 0.999
+
+
+def test_sequences_normaliser_makes_a_long_failure_cheaper_than_a_short_one() -> None:
+    # Both fail; the policy moves toward the longer failure, though neither earns more than the other.
+    rewards = {y: float(y == (2, 1)) for y in UP_TO_PAIRS}
+    logits = torch.zeros(4, 3, dtype=torch.float64).requires_grad_()
+
+    def drift(algorithm: Algorithm) -> float:
+        """Change of log p(long failure) - log p(short failure) per unit of step; a long failure is (1, 0)."""
+        step = expected_gradient(algorithm, logits, rewards, group_size=2)
+        gap = token_logprobs(logits, (1,)).sum() - token_logprobs(logits, (0,)).sum()
+        return float((gradient_of(gap, logits) * step).sum())
+
+    assert drift(RLOO(**settings("constant"))) == pytest.approx(0.0, abs=1e-15)
+    assert drift(RLOO(normaliser="sequences")) > 1e-3
+
+
+def test_tokens_normaliser_is_biased_by_less_the_larger_the_minibatch() -> None:
+    logits = parameters(seed=3)
+    true = true_gradient(logits, BY_LENGTH)
+    mean_length = expected_reward(logits, {y: float(len(y)) for y in BY_LENGTH})
+    errors = [
+        float((expected_gradient(RLOO(), logits, BY_LENGTH, group_size=2, num_groups=n) * mean_length - true).norm())
+        / float(true.norm())
+        for n in (1, 2)
+    ]
+    assert errors[0] > 0.01
+    assert 0 < errors[1] < 0.6 * errors[0]
+
+
+@pytest.mark.parametrize("algorithm", [Reinforce(), RLOO(), GRPO()], ids=lambda algorithm: algorithm.name)
+def test_ratio_against_the_same_policy_changes_nothing(algorithm: Algorithm) -> None:
+    logits = parameters()
+    twin = logits.detach().clone()
+    on_policy = expected_gradient(algorithm, logits, GRADED, group_size=2)
+    assert_close(expected_gradient(algorithm, logits, GRADED, group_size=2, sampled_from=twin), on_policy)
+
+
+def off_policy_gradient(logits: Tensor, old: Tensor, responses: Sequence[Response], rewards: Rewards) -> Tensor:
+    """Expectation under `old` of the policy-gradient step for `logits`, without baseline, summed over tokens."""
+    total = torch.zeros((), dtype=torch.float64)
+    for y in responses:
+        tokens = torch.full((len(y),), rewards[y], dtype=torch.float64)
+        loss = policy_gradient(token_logprobs(logits, y), token_logprobs(old, y), tokens).sum()
+        total = total + probability(old, y) * loss
+    return -gradient_of(total, logits)
+
+
+def test_token_ratio_is_exact_for_one_token_and_biased_for_two() -> None:
+    logits, old = parameters(seed=0), parameters(seed=1).detach()
+    words = {(0,): 1.0, (1,): 0.0, (2,): -2.0}
+    assert_close(off_policy_gradient(logits, old, list(words), words), true_gradient(logits, words))
+    error = off_policy_gradient(logits, old, PAIRS, GRADED) - true_gradient(logits, GRADED)
+    assert float(error.norm()) > 0.05
+    # A thousandth of the way from the old policy, about a thousandth of the bias.
+    near = (old + 1e-3 * (logits.detach() - old)).requires_grad_()
+    near_error = off_policy_gradient(near, old, PAIRS, GRADED) - true_gradient(near, GRADED)
+    assert float(near_error.norm()) < 5e-3 * float(error.norm())
