@@ -2,7 +2,7 @@
 
     CLIP_SHARE = metric("loss/clip_share", "Share of trained-on tokens whose ratio left the clip range.")
 
-Names are `area/thing_unit`. Names that start with `time/` are clock readings: they are left out when two runs are compared.
+Names are `area/thing_unit`. Those that start with `time/` are clock readings, left out when two runs are compared.
 """
 
 from __future__ import annotations

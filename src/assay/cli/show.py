@@ -1,0 +1,419 @@
+"""`assay show RUN`: reads a run folder and says what is in it. Everything here is printed from plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from assay.observe.store import RolloutRecord, RunStore
+
+TokenText = Callable[[int], str]
+
+_MAX_EVENTS = 8
+_SPARKLINE, _LEAST_SPARKLINE = 40, 8
+"""Columns of a curve."""
+_NUMBER_COLUMNS = 52
+"""Columns of the four numbers before it, gaps included, at their widest."""
+_NARROW_COLUMNS = 96
+"""A terminal with fewer columns shows the last number only."""
+
+
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help='A run folder, the name of a run, or "latest".')],
+    rollouts: Annotated[bool, typer.Option("--rollouts", help="Show rollouts with their token masks.")] = False,
+    step: Annotated[int | None, typer.Option(help="Rollouts of this step only.", min=0)] = None,
+    group: Annotated[int | None, typer.Option(help="Rollouts of this group only.", min=0)] = None,
+    member: Annotated[int | None, typer.Option(help="This member of each group only.", min=0)] = None,
+    limit: Annotated[int, typer.Option(help="Most rollouts to show.", min=1)] = 8,
+    curves: Annotated[
+        list[str] | None, typer.Option(help="Show the curve of this metric; may be given several times.")
+    ] = None,
+    metrics: Annotated[bool, typer.Option("--metrics", help="List every metric with its explanation.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
+) -> None:
+    """Look into a run: status, curves, outcomes, rollouts with their token masks and log-probabilities."""
+    from rich.console import Console
+
+    from assay.home import assay_home
+    from assay.observe.folder import find_run
+    from assay.observe.store import RunStore
+
+    folder = find_run(run, assay_home() / "runs")
+    store = RunStore.open_readonly(folder)
+    console = Console(highlight=False)
+    try:
+        if rollouts or step is not None or group is not None or member is not None:
+            chosen = store.rollouts(step, group, member, limit)
+            _print_json(list(map(dataclasses.asdict, chosen))) if as_json else _show_rollouts(console, folder, chosen)
+        elif metrics:
+            listed = _explained(store)
+            _print_json(listed) if as_json else _show_metrics(console, listed)
+        elif curves:
+            named = _named_curves(store, curves)
+            _print_json(named) if as_json else _show_curves(console, named)
+        elif as_json:
+            _print_json(_overview(folder, store))
+        else:
+            _show_overview(console, folder, store)
+    finally:
+        store.close()
+
+
+def _print_json(data: Any) -> None:
+    # ASCII only: control characters in model output stay escaped.
+    typer.echo(json.dumps(_finite(data), ensure_ascii=True, indent=2, allow_nan=False, default=str))
+
+
+# ---- the run as a whole ----
+
+
+def _overview(folder: Path, store: RunStore) -> dict[str, Any]:
+    from assay.observe.curves import level_curves, main_curves
+    from assay.observe.folder import read_json
+
+    return {
+        "folder": str(folder),
+        "summary": read_json(folder / "summary.json"),
+        "num_steps": store.num_steps(),
+        "curves": {curve.title: curve.points for curve in main_curves(store)},
+        "solved_by_level": {level: curve.points for level, curve in level_curves(store).items()},
+        "outcomes": list(map(dataclasses.asdict, store.outcomes())),
+        "evaluations": list(map(dataclasses.asdict, store.evaluations())),
+        "events": list(map(dataclasses.asdict, store.events())),
+    }
+
+
+def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
+    from rich.text import Text
+
+    from assay.observe.console import duration
+    from assay.observe.curves import level_curves, main_curves
+    from assay.observe.folder import read_json
+
+    summary = read_json(folder / "summary.json")
+    facts = [
+        ("run", str(folder)),
+        ("status", str(summary.get("status", "running, or ended without a summary"))),
+        ("steps", str(store.num_steps())),
+    ]
+    seconds = summary.get("seconds")
+    if isinstance(seconds, int | float):
+        facts.append(("time", duration(float(seconds))))
+    for name in ("before", "after", "gain"):
+        if line := _accuracy_line(summary.get(name), gain=name == "gain"):
+            facts.append((name, line))
+    table = _grid(2)
+    for name, value in facts:
+        table.add_row(Text(name, style="dim"), _safe(value))
+    console.print(table)
+
+    overall = main_curves(store)
+    if overall:
+        _heading(console, "Curves")
+        console.print(_curve_table(console, [(c.title, c.unit, c.values) for c in overall]))
+    levels = level_curves(store)
+    if levels:
+        _heading(console, "Solved share by level")
+        console.print(_curve_table(console, [(level, "", curve.values) for level, curve in levels.items()]))
+    outcomes = store.outcomes()
+    if outcomes:
+        _heading(console, "Outcomes")
+        table = _table("ended", "earned", "why", "rollouts>", "share>")
+        total = sum(outcome.count for outcome in outcomes)
+        for o in outcomes:
+            ended = f"{o.ending} ({o.ending_reason})" if o.ending_reason else o.ending
+            cells = [ended, o.verdict.replace("_", " "), o.reason, str(o.count), f"{o.count / total:.1%}"]
+            table.add_row(*map(_safe, cells))
+        console.print(table)
+    evaluations = [record for record in store.evaluations() if record.level == "all"]
+    if evaluations:
+        _heading(console, "Held-out accuracy")
+        table = _table("updates>", "split", "decoding", "reading", "accuracy>", "95 % interval", "tasks>")
+        for e in evaluations:
+            cells = [
+                *(str(e.step + 1), e.split, e.decoding, e.reading, _percent(e.accuracy)),
+                *(f"[{_percent(e.low)}, {_percent(e.high)}]", str(e.num_tasks)),
+            ]
+            table.add_row(*map(_safe, cells))
+        console.print(table)
+    events = store.events()
+    if events:
+        _heading(console, f"Events (last {min(len(events), _MAX_EVENTS)} of {len(events)})")
+        for event in events[-_MAX_EVENTS:]:
+            console.print(_safe(f"step {event.step}  {event.kind}: {event.text}"), soft_wrap=True)
+
+
+def _accuracy_line(value: Any, *, gain: bool) -> str:
+    if not isinstance(value, dict):
+        return ""
+    numbers = [value.get(name) for name in ("value" if gain else "accuracy", "low", "high")]
+    known = [number for number in numbers if isinstance(number, int | float)]
+    if len(known) != len(numbers):
+        return ""
+    main, low, high = known
+    if gain:
+        how = " ".join(str(value[name]) for name in ("decoding", "reading") if value.get(name))
+        return f"{100 * main:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]{f' ({how})' if how else ''}"
+    tasks = f", {value['num_tasks']} tasks" if "num_tasks" in value else ""
+    return f"{main:.1%} [{low:.1%}, {high:.1%}]{tasks}"
+
+
+# ---- metrics ----
+
+
+def _named_curves(store: RunStore, names: Sequence[str]) -> dict[str, list[tuple[int, float | None]]]:
+    import difflib
+
+    from assay.errors import RunFolderError
+
+    series = store.metrics()
+    for name in names:
+        if name not in series:
+            near = difflib.get_close_matches(name, series, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else "list them with --metrics"
+            raise RunFolderError(f"the run has no metric {name!r}; {hint}")
+    return {name: series[name] for name in names}
+
+
+def _show_curves(console: Console, named: dict[str, list[tuple[int, float | None]]]) -> None:
+    rows = [(name, "", [value for _, value in points]) for name, points in named.items()]
+    console.print(_curve_table(console, rows))
+
+
+def _explained(store: RunStore) -> list[dict[str, Any]]:
+    """Metrics that the run recorded, with their last values, and those that this version knows beside them."""
+    from assay.observe.metrics import METRICS
+
+    _import_all()
+    series = store.metrics()
+    return [
+        {
+            "metric": name,
+            "last": next((value for _, value in reversed(series.get(name, [])) if value is not None), None),
+            "explanation": METRICS.get(name, ""),
+        }
+        for name in sorted({*series, *METRICS})
+    ]
+
+
+def _import_all() -> None:
+    """Imports every module of Assay, so that each metric's explanation is registered."""
+    import importlib
+    import pkgutil
+
+    import assay
+
+    for module in pkgutil.walk_packages(assay.__path__, "assay.", onerror=lambda name: None):
+        if module.name.endswith("__main__"):
+            continue
+        try:
+            importlib.import_module(module.name)
+        except ImportError:  # an adapter whose library is not installed
+            continue
+
+
+def _show_metrics(console: Console, listed: list[dict[str, Any]]) -> None:
+    table = _table("metric", "last>", "explanation")
+    for entry in listed:
+        table.add_row(_safe(entry["metric"]), _safe(_short(entry["last"])), _safe(entry["explanation"]))
+    console.print(table)
+
+
+# ---- rollouts ----
+
+
+def _show_rollouts(console: Console, folder: Path, records: Sequence[RolloutRecord]) -> None:
+    if not records:
+        console.print("no such rollouts")
+        return
+    token_text, where = _token_text(folder)
+    console.print(_safe(where), style="dim", soft_wrap=True)
+    for record in records:
+        _show_rollout(console, record, token_text)
+    if len(records) == 1:
+        _show_tokens(console, records[0], token_text)
+
+
+def _show_rollout(console: Console, record: RolloutRecord, token_text: TokenText | None) -> None:
+    _heading(console, f"step {record.step}, group {record.group_id}, member {record.member}")
+    ended = f"{record.ending} ({record.ending_reason})" if record.ending_reason else record.ending
+    earned = record.verdict.replace("_", " ") + (f" ({record.reason})" if record.reason else "")
+    parts = ", ".join(f"{name} {value:g}" for name, value in record.parts.items())
+    facts = [
+        ("task", f"{record.task_id} ({record.domain}, level {record.level})"),
+        ("answer", record.answer),
+        ("ended", ended),
+        ("earned", earned),
+        ("reward", "-" if record.value is None else f"{record.value:g}" + (f" = {parts}" if parts else "")),
+        ("read", record.evidence),
+        ("tokens", f"{record.num_tokens} sampled of {len(record.token_ids)}, by version {record.version}"),
+        ("gap", _gap_line(record)),
+    ]
+    table = _grid(2)
+    if token_text is None:
+        facts += [("prompt", record.prompt), ("response", record.response)]
+    for name, value in facts:
+        if value:
+            table.add_row(name, _safe(value))
+    console.print(table)
+    console.print(_masked_text(console, record, token_text), soft_wrap=True)
+
+
+def _masked_text(console: Console, record: RolloutRecord, token_text: TokenText | None) -> Text:
+    """The tokens of a rollout, those that are trained on marked: by colour, or by brackets where there is none."""
+    from rich.text import Text
+
+    coloured = console.color_system is not None and not console.no_color
+    opening, closing = ("", "") if coloured else ("[[", "]]")
+    text = Text()
+    trained = False
+    for position, (token, mask) in enumerate(zip(record.token_ids, record.loss_mask, strict=True)):
+        if mask != trained:
+            text.append(opening if mask else closing)
+            trained = mask
+        if position in record.fork_starts:
+            text.append("\n--- the prompt was rewritten here: a sample of its own ---\n", style="dim")
+        spelled = token_text(token) if token_text is not None else f"{token} "
+        text.append(_visible(spelled), style="bold green" if mask else "dim")
+    if trained:
+        text.append(closing)
+    return text
+
+
+def _show_tokens(console: Console, record: RolloutRecord, token_text: TokenText | None) -> None:
+    """One line a sampled token: what the sampler and the trainer say of it."""
+    _heading(console, "Trained-on tokens, natural-log probabilities")
+    table = _table("position>", "id>", "token", "sampler>", "trainer>", "trainer - sampler>")
+    positions = [i for i, mask in enumerate(record.loss_mask) if mask]
+    for n, position in enumerate(positions):
+        token = record.token_ids[position]
+        sampler = record.token_logprobs[n]
+        trainer = None if record.trainer_logprobs is None else record.trainer_logprobs[n]
+        table.add_row(
+            *(str(position), str(token), _safe("" if token_text is None else repr(token_text(token)))),
+            *(f"{sampler:.4f}", "-" if trainer is None else f"{trainer:.4f}"),
+            "-" if trainer is None else f"{trainer - sampler:+.1e}",
+        )
+    console.print(table)
+
+
+def _gap_line(record: RolloutRecord) -> str:
+    if not record.trainer_logprobs:
+        return ""
+    gaps = [abs(a - b) for a, b in zip(record.trainer_logprobs, record.token_logprobs, strict=True)]
+    return f"sampler to trainer, nats a token: mean {sum(gaps) / len(gaps):.1e}, largest {max(gaps):.1e}"
+
+
+def _token_text(folder: Path) -> tuple[TokenText | None, str]:
+    """What spells a token, and a line about it: the run's tokenizer where it is at hand."""
+    from assay.errors import AssayError
+
+    for candidate in _model_folders(folder):
+        try:
+            return _speller(candidate), f"tokens spelled by the tokenizer in {candidate}"
+        except (AssayError, OSError, ValueError):
+            continue
+    return None, "no tokenizer at hand: token ids shown"
+
+
+def _speller(model_folder: Path) -> TokenText:
+    from assay.render import load_renderer
+
+    renderer = load_renderer(model_folder)
+    return lambda token: renderer.decode([token])
+
+
+def _model_folders(folder: Path) -> list[Path]:
+    from assay.observe.folder import read_json
+
+    named = [read_json(folder / name).get("model_folder") for name in ("summary.json", "config.json")]
+    folders = [Path(name) for name in named if isinstance(name, str)]
+    folders += [path.parent for path in sorted(folder.glob("**/tokenizer.json"))]
+    return [path for path in folders if (path / "tokenizer.json").is_file()]
+
+
+# ---- printing ----
+
+
+def _heading(console: Console, text: str) -> None:
+    console.print()
+    console.print(_safe(text), style="bold")
+
+
+def _table(*columns: str) -> Table:
+    """A table without lines; a column whose name ends in ">" is aligned to the right."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for column in columns:
+        table.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left")
+    return table
+
+
+def _grid(num_columns: int) -> Table:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(num_columns):
+        grid.add_column()
+    return grid
+
+
+def _curve_table(console: Console, rows: Sequence[tuple[str, str, Sequence[float | None]]]) -> Table:
+    from assay.observe.sparkline import sparkline
+
+    labels = [f"{title} ({unit})" if unit and unit not in title.lower() else title for title, unit, _ in rows]
+    narrow = console.width < _NARROW_COLUMNS
+    table = _table("curve", "last>", "") if narrow else _table("curve", "first>", "last>", "lowest>", "highest>", "")
+    for column in table.columns[1:]:
+        column.no_wrap = True
+    room = console.width - max(map(len, labels), default=0) - _NUMBER_COLUMNS // (4 if narrow else 1)
+    width = max(_LEAST_SPARKLINE, min(_SPARKLINE, room))
+    ascii_only = not (console.encoding or "").lower().startswith("utf")
+    for label, (_, _, values) in zip(labels, rows, strict=True):
+        known = [value for value in values if value is not None]
+        numbers = [known[0], known[-1], min(known), max(known)] if known else [None] * 4
+        shown = numbers[1:2] if narrow else numbers
+        table.add_row(_safe(label), *map(_short, shown), _safe(sparkline(values, width, ascii_only=ascii_only)))
+    return table
+
+
+def _visible(text: str) -> str:
+    from assay.observe.visible import visible
+
+    return visible(text)
+
+
+def _safe(text: str) -> Text:
+    """Text for the terminal: control characters visible, no markup read."""
+    from rich.text import Text
+
+    return Text(_visible(text))
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _finite(data: Any) -> Any:
+    """The data with every NaN and infinity as None: JSON has neither."""
+    if isinstance(data, dict):
+        return {name: _finite(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data

@@ -1,0 +1,292 @@
+"""The live console of a run: a panel that is redrawn on a terminal, one aligned line a step anywhere else."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console as RichConsole
+from rich.console import Group as RichGroup
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from assay.observe.sparkline import sparkline
+from assay.observe.visible import visible
+
+_STEPS_REMEMBERED = 20
+"""Steps whose mean duration predicts the time left."""
+_NARROW_COLUMNS = 64
+_MAX_LEVELS_SHOWN = 6
+_PROGRESS_PARTS = 4
+
+
+@dataclass(frozen=True)
+class StepView:
+    """What a person is told of one step. NaN where it was not measured."""
+
+    step: int
+    """From 0."""
+    reward: float = math.nan
+    """Mean over the step's rollouts."""
+    reward_low: float = math.nan
+    reward_high: float = math.nan
+    """95 % interval of the mean reward."""
+    solved: Mapping[str, float] = field(default_factory=dict)
+    """Level to the share of its measured rollouts that were solved, in this step."""
+    tokens_per_second: float = math.nan
+    """Sampled tokens over the seconds of the whole step."""
+    response_tokens: float = math.nan
+    """Mean length of a response."""
+    entropy: float = math.nan
+    """Mean of the policy's next-token entropy, in nats."""
+    logprob_gap: float = math.nan
+    """Mean absolute difference of sampler's and trainer's log-probabilities, in nats a token."""
+    learning_rate: float = math.nan
+    elapsed_seconds: float = math.nan
+    """Spent from the time budget so far, earlier legs of a resumed run included."""
+
+
+class Console:
+    """Shows a run while it runs.
+
+    Args:
+        num_steps: where the run ends; None where only time ends it.
+        budget_seconds: time the run may take; None where only steps end it.
+        levels: names of the levels, in order of difficulty: the order they are shown in.
+        stream: where to write; standard output by default.
+        width: columns; the terminal's own by default.
+        live: whether to draw the panel; by default where the stream is a terminal that can move its cursor.
+    """
+
+    def __init__(
+        self,
+        num_steps: int | None = None,
+        budget_seconds: float | None = None,
+        levels: Sequence[str] = (),
+        *,
+        stream: TextIO | None = None,
+        width: int | None = None,
+        live: bool | None = None,
+    ) -> None:
+        self._num_steps = num_steps
+        self._budget_seconds = budget_seconds
+        self._levels = list(levels)
+        self._stream = stream if stream is not None else sys.stdout
+        self._rich = RichConsole(file=self._stream, width=width, highlight=False, force_terminal=live or None)
+        if live is None:
+            live = self._rich.is_terminal and not self._rich.is_dumb_terminal
+        self._live = Live(Text(""), console=self._rich, auto_refresh=False, vertical_overflow="crop") if live else None
+        self._plain_symbols = _symbols(self._stream)
+        self._rewards: list[float] = []
+        self._view: StepView | None = None
+        self._durations: deque[float] = deque(maxlen=_STEPS_REMEMBERED)
+        self._last_time: float | None = None
+        self._phase: tuple[str, int, int] | None = None
+        self._phase_part = -1
+
+    def __enter__(self) -> Console:
+        self._last_time = time.monotonic()
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._phase = None
+            self._redraw()
+            self._live.stop()
+
+    def step(self, view: StepView) -> None:
+        """Shows the step that has just ended."""
+        now = time.monotonic()
+        if self._last_time is not None:
+            self._durations.append(now - self._last_time)
+        self._last_time = now
+        self._view = view
+        self._phase = None
+        self._rewards.append(view.reward)
+        for level in view.solved:
+            if level not in self._levels:
+                self._levels.append(level)
+        if self._live is not None:
+            self._redraw()
+        else:
+            self._print(self._line(view))
+
+    def message(self, text: str) -> None:
+        """A line among the steps; above the panel where there is one."""
+        if self._live is not None:
+            self._rich.print(Text(visible(text)), soft_wrap=True)
+        else:
+            self._print(visible(text))
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """How far a phase beside the steps has come (an evaluation); `done == total` ends it."""
+        label = visible(label, keep_newlines=False)
+        if self._live is not None:
+            self._phase = (label, done, total) if done < total else None
+            self._redraw()
+        else:
+            part = done * _PROGRESS_PARTS // max(total, 1)
+            if self._phase is None or self._phase[0] != label or part != self._phase_part:
+                self._print(f"{label}: {done}/{total}")
+            self._phase, self._phase_part = (label, done, total), part
+        if done >= total:
+            self._phase, self._phase_part = None, -1
+            # A phase is not part of a step's duration.
+            self._last_time = time.monotonic()
+
+    def seconds_left(self, view: StepView) -> float:
+        """Time until the run ends by its steps or its budget, whichever is first; NaN where neither is known."""
+        left = []
+        if self._num_steps is not None and self._durations:
+            mean = sum(self._durations) / len(self._durations)
+            left.append(max(0, self._num_steps - view.step - 1) * mean)
+        if self._budget_seconds is not None and not math.isnan(view.elapsed_seconds):
+            left.append(max(0.0, self._budget_seconds - view.elapsed_seconds))
+        return min(left, default=math.nan)
+
+    # ---- plain lines ----
+
+    def _line(self, view: StepView) -> str:
+        plus_minus = self._plain_symbols
+        half_width = (view.reward_high - view.reward_low) / 2
+        fields = [
+            f"step {self._counter(view)}",
+            f"reward {_number(view.reward, '5.3f')} {plus_minus}{_number(half_width, '5.3f')}",
+            f"{_number(view.tokens_per_second, '6.0f')} tokens/s",
+            f"length {_number(view.response_tokens, '6.1f')}",
+            f"entropy {_number(view.entropy, '5.3f')}",
+            f"gap {_number(view.logprob_gap, '8.1e')}",
+            f"lr {_number(view.learning_rate, '7.1e')}",
+        ]
+        left = self.seconds_left(view)
+        if not math.isnan(left):
+            fields.append(f"left {duration(left):>6}")
+        # Last, because the levels of a step differ: what is before them stays aligned.
+        shares = self._shares(view)
+        if shares:
+            fields.append("solved " + ", ".join(f"{level} {_percent(share)}" for level, share in shares))
+        return "  ".join(fields)
+
+    def _print(self, line: str) -> None:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+        self._stream.flush()
+
+    # ---- the panel ----
+
+    def _redraw(self) -> None:
+        if self._live is not None:
+            self._live.update(self._panel(), refresh=True)
+
+    def _panel(self) -> Panel:
+        view = self._view
+        narrow = self._rich.width < _NARROW_COLUMNS
+        parts: list[Table | Text] = []
+        if view is not None:
+            parts.append(_grid(self._facts(view), 1 if narrow else 2))
+            shares = self._shares(view)
+            if shares:
+                parts.append(
+                    _grid([(f"solved {level}", _bar(share, 10)) for level, share in shares], 1 if narrow else 2)
+                )
+            ascii_only = not _encodes(self._stream, "▁█")
+            parts.append(
+                Text("reward " + sparkline(self._rewards, max(8, self._rich.width - 12), ascii_only=ascii_only))
+            )
+        if self._phase is not None:
+            label, done, total = self._phase
+            parts.append(Text(f"{label} {done}/{total} {_bar(done / max(total, 1), 20)}", style="cyan"))
+        if not parts:
+            parts.append(Text("starting"))
+        title = f"step {self._counter(view)}" if view else "assay"
+        return Panel(RichGroup(*parts), title=Text(title), title_align="left", border_style="dim")
+
+    def _facts(self, view: StepView) -> list[tuple[str, str]]:
+        interval = ""
+        if not math.isnan(view.reward_low):
+            interval = f" [{view.reward_low:.3f}, {view.reward_high:.3f}]"
+        return [
+            ("reward", _number(view.reward, ".3f") + interval),
+            ("time left", duration(self.seconds_left(view))),
+            ("tokens/s", _number(view.tokens_per_second, ",.0f")),
+            ("response tokens", _number(view.response_tokens, ".1f")),
+            ("entropy", _number(view.entropy, ".3f")),
+            ("sampler-trainer gap", _number(view.logprob_gap, ".1e")),
+            ("learning rate", _number(view.learning_rate, ".2e")),
+        ]
+
+    def _counter(self, view: StepView) -> str:
+        if self._num_steps is None:
+            return f"{view.step + 1:>4}"
+        digits = len(str(self._num_steps))
+        return f"{view.step + 1:>{digits}}/{self._num_steps}"
+
+    def _shares(self, view: StepView) -> list[tuple[str, float]]:
+        """The levels of this step in order of difficulty; the hardest few where there are many."""
+        ordered = [level for level in self._levels if level in view.solved]
+        return [(level, view.solved[level]) for level in ordered[-_MAX_LEVELS_SHOWN:]]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "45s", "3m20s", "2h05m"; "-" for NaN."""
+    if math.isnan(seconds):
+        return "-"
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def _number(value: float, form: str) -> str:
+    if math.isnan(value):
+        width = form.lstrip(",").split(".")[0]
+        return "-".rjust(int(width)) if width.isdigit() else "-"
+    return format(value, form)
+
+
+def _percent(share: float) -> str:
+    return "   -" if math.isnan(share) else f"{share:4.0%}"
+
+
+def _bar(share: float, width: int) -> str:
+    if math.isnan(share):
+        return "-"
+    filled = round(share * width)
+    return f"{'#' * filled}{'.' * (width - filled)} {share:.0%}"
+
+
+def _grid(facts: Sequence[tuple[str, str]], num_columns: int) -> Table:
+    grid = Table.grid(padding=(0, 2), expand=False)
+    for _ in range(num_columns):
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(no_wrap=True)
+    for start in range(0, len(facts), num_columns):
+        cells = [Text(cell) for fact in facts[start : start + num_columns] for cell in fact]
+        grid.add_row(*cells)
+    return grid
+
+
+def _symbols(stream: TextIO) -> str:
+    return "±" if _encodes(stream, "±") else "+/-"
+
+
+def _encodes(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,120 @@
+"""The report's pictures: one file a plot, in colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.observe.curves import Curve
+from assay.observe.store import BEFORE_TRAINING, EvaluationRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito 2008, "Color Universal Design", without yellow and black.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_SIZE_INCHES = (5.4, 3.3)
+_DOTS_PER_INCH = 150
+_MAX_SERIES = 8
+
+
+def plot_curve(path: Path, curve: Curve) -> None:
+    """One curve, with its band where it has one."""
+    with _picture(path, curve.title, curve.unit) as axes:
+        x = [_updates(step) for step, _ in curve.points]
+        if curve.band:
+            low, high = zip(*curve.band, strict=True)
+            axes.fill_between(x, low, high, color=_COLOURS[0], alpha=0.2, linewidth=0, label="95 % interval")
+            axes.legend(loc="best", frameon=False, fontsize=8)
+        axes.plot(x, curve.values, color=_COLOURS[0], linewidth=1.4, marker="o" if len(x) < 3 else None, markersize=4)
+        # From 0, so that the noise of a quantity that hardly moves does not fill the picture.
+        if not curve.band and min(curve.values) > 0:
+            axes.set_ylim(bottom=0.0, top=1.08 * max(curve.values))
+
+
+def plot_levels(path: Path, curves: Mapping[str, Curve]) -> None:
+    """Solved share by level, each averaged over a few steps: a step has few tasks of each level."""
+    with _picture(path, "Solved share by level", "solved") as axes:
+        for i, (level, curve) in enumerate(_hardest(curves).items()):
+            window = max(1, len(curve.points) // 20)
+            colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
+            axes.plot(
+                [_updates(step) for step, _ in curve.points],
+                _smooth(curve.values, window),
+                color=colour,
+                linestyle="-" if i < len(_COLOURS) else "--",
+                linewidth=1.4,
+                marker=marker,
+                markersize=4,
+                markevery=max(1, len(curve.points) // 8),
+                label=level,
+            )
+        axes.set_ylim(-0.03, 1.03)
+        axes.legend(loc="best", frameon=False, fontsize=8, title="level", title_fontsize=8)
+
+
+def plot_evaluations(path: Path, title: str, series: Mapping[str, Sequence[EvaluationRecord]]) -> None:
+    """Accuracies over training with their intervals."""
+    with _picture(path, title, "accuracy") as axes:
+        for i, (label, records) in enumerate(series.items()):
+            known = [(r.step, r.accuracy, r.low, r.high) for r in records]
+            points = [(s, a, low, high) for s, a, low, high in known if a is not None]
+            below = [a - low if low is not None else 0.0 for _, a, low, _ in points]
+            above = [high - a if high is not None else 0.0 for _, a, _, high in points]
+            axes.errorbar(
+                [_updates(step) for step, *_ in points],
+                [accuracy for _, accuracy, *_ in points],
+                yerr=[[max(0.0, v) for v in below], [max(0.0, v) for v in above]],
+                color=_COLOURS[i % len(_COLOURS)],
+                marker=_MARKERS[i % len(_MARKERS)],
+                linewidth=1.4,
+                markersize=4,
+                capsize=3,
+                label=label,
+            )
+        axes.set_ylim(-0.03, 1.03)
+        axes.legend(loc="best", frameon=False, fontsize=8)
+
+
+@contextmanager
+def _picture(path: Path, title: str, unit: str) -> Iterator[Axes]:
+    """Axes that are saved when the block ends. Drawn with Agg directly: no display, no global pyplot state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    yield axes
+    # parse_math off: a "$" in a level's name starts no formula.
+    axes.set_title(title, loc="left", fontsize=10, parse_math=False)
+    axes.set_xlabel("updates", fontsize=9)
+    axes.set_ylabel(unit, fontsize=9, parse_math=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.tick_params(labelsize=8)
+    axes.grid(True, color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    legend = axes.get_legend()
+    for text in legend.get_texts() if legend else ():
+        text.set_parse_math(False)
+    figure.savefig(path)
+
+
+def _updates(step: int) -> int:
+    """Updates done when the step had ended: what was measured before training stands at 0."""
+    return step - BEFORE_TRAINING
+
+
+def _hardest(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    return dict(list(curves.items())[-_MAX_SERIES:])
+
+
+def _smooth(values: Sequence[float], window: int) -> list[float]:
+    """Mean of the last `window` values, fewer at the start."""
+    return [sum(chunk) / len(chunk) for chunk in (values[max(0, i - window + 1) : i + 1] for i in range(len(values)))]

@@ -1,0 +1,245 @@
+"""The report of a run: one HTML page that needs nothing else, made from the run folder alone.
+
+Model output is hostile: every text goes through the template's escaping, control characters are made visible first,
+and the page forbids scripts and anything loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from assay.errors import RunFolderError
+from assay.observe import plots
+from assay.observe.console import duration
+from assay.observe.curves import level_curves, main_curves, natural_key
+from assay.observe.folder import read_json
+from assay.observe.store import STORE_NAME, EvaluationRecord, RunStore
+from assay.observe.visible import visible
+
+REPORT_FOLDER = "report"
+REPORT_PAGE = "index.html"
+_MAX_TRANSCRIPTS = 12
+_MAX_TEXT = 6000
+"""Characters of a transcript's text that are shown."""
+_MAX_EVENTS = 60
+
+
+def write_report(folder: Path) -> Path:
+    """Writes `report/index.html` and its PNG files into a run folder; what the run lacks is left out of the page.
+
+    Reads only the run folder: `run.sqlite`, `summary.json`, `config.json`. Works on a run that is still going.
+
+    Returns:
+        The page.
+
+    Raises:
+        RunFolderError: the folder holds neither a run store nor a summary.
+    """
+    folder = Path(folder)
+    summary = read_json(folder / "summary.json")
+    has_store = (folder / STORE_NAME).is_file()
+    if not has_store and not summary:
+        raise RunFolderError(f"{folder} holds no run to report on: neither {STORE_NAME} nor summary.json")
+    report = folder / REPORT_FOLDER
+    report.mkdir(exist_ok=True)
+    for stale in report.glob("*.png"):
+        stale.unlink()
+    view = _summary_view(summary, read_json(folder / "config.json"), folder)
+    if has_store:
+        store = RunStore.open_readonly(folder)
+        try:
+            view |= _store_view(store, report, summary)
+        finally:
+            store.close()
+    page = report / REPORT_PAGE
+    unfinished = page.with_suffix(".part")
+    unfinished.write_text(_render(view), encoding="utf-8")
+    os.replace(unfinished, page)
+    return page
+
+
+def _render(view: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": _percent, "points": _points, "interval": _interval, "text": _text}
+    return environment.get_template("report.html").render(view)
+
+
+def _summary_view(summary: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    gain = _mapping(summary.get("gain"))
+    settings = _mapping(summary.get("settings")) or _mapping(config.get("settings"))
+    seconds = summary.get("seconds")
+    commands = _mapping(summary.get("commands")) or {
+        "look at it": f"assay show {folder}",
+        "go on": f"assay train --resume {folder}",
+    }
+    return {
+        "name": summary.get("name") or folder.resolve().name,
+        "status": summary.get("status") or "running",
+        "level": summary.get("level"),
+        "num_steps": summary.get("num_steps"),
+        "duration": duration(float(seconds)) if _is_number(seconds) else None,
+        "gain": gain if _is_number(gain.get("value")) else None,
+        "before": _mapping(summary.get("before")),
+        "after": _mapping(summary.get("after")),
+        "readings": [_reading(entry) for entry in _mappings(summary.get("readings"))],
+        "transcripts": _mappings(summary.get("transcripts"))[:_MAX_TRANSCRIPTS],
+        "settings": _flatten(settings),
+        **{
+            name: _flatten(_mapping(summary.get(name)) or _mapping(config.get(name)))
+            for name in ("versions", "machine", "git")
+        },
+        "commands": {str(name): str(command) for name, command in commands.items()},
+    }
+
+
+def _reading(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "decoding": entry.get("decoding", ""),
+        "reading": entry.get("reading", ""),
+        **{name: _mapping(entry.get(name)) for name in ("before", "after", "gain")},
+    }
+
+
+def _store_view(store: RunStore, report: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
+    pictures: list[dict[str, str]] = []
+
+    def add(name: str, alt: str) -> Path:
+        path = report / f"{name}.png"
+        pictures.append({"path": str(path), "name": path.name, "alt": alt})
+        return path
+
+    curves = main_curves(store)
+    for curve in curves[:1]:
+        plots.plot_curve(add(curve.name, curve.title), curve)
+    levels = level_curves(store)
+    if levels:
+        plots.plot_levels(add("solved", "Solved share by level"), levels)
+    evaluations = store.evaluations()
+    for split, series in _evaluation_series(evaluations).items():
+        title = f"Accuracy on the {split} split, with 95 % intervals"
+        plots.plot_evaluations(add(re.sub(r"\W+", "_", f"accuracy_{split}"), title), title, series)
+    for curve in curves[1:]:
+        plots.plot_curve(add(curve.name, curve.title), curve)
+    for picture in pictures:
+        data = base64.b64encode(Path(picture["path"]).read_bytes()).decode("ascii")
+        picture["source"] = f"data:image/png;base64,{data}"
+    outcomes = store.outcomes()
+    events = store.events()
+    num_steps = summary.get("num_steps")
+    return {
+        "pictures": pictures,
+        "outcomes": outcomes,
+        "num_rollouts": sum(outcome.count for outcome in outcomes),
+        "level_table": _level_table(evaluations),
+        "events": events[-_MAX_EVENTS:],
+        "num_events": len(events),
+        "num_steps": num_steps if num_steps is not None else store.num_steps(),
+    }
+
+
+def _evaluation_series(records: Sequence[EvaluationRecord]) -> dict[str, dict[str, list[EvaluationRecord]]]:
+    """Split -> label -> records of all levels together, for the splits that training was followed on.
+
+    Not the test split: it is measured before and after, which the tables show.
+    """
+    series: dict[str, dict[str, list[EvaluationRecord]]] = {}
+    for record in records:
+        if record.level == "all" and record.split != "test" and record.accuracy is not None:
+            label = f"{record.decoding}, {record.reading}"
+            series.setdefault(record.split, {}).setdefault(label, []).append(record)
+    return {split: by_label for split, by_label in series.items() if any(len(r) > 1 for r in by_label.values())}
+
+
+def _level_table(records: Sequence[EvaluationRecord]) -> list[dict[str, Any]]:
+    """First and last accuracy of each level, where a level was measured at two steps."""
+    by_key: dict[tuple[str, str, str, str], list[EvaluationRecord]] = {}
+    for record in records:
+        if record.level != "all":
+            by_key.setdefault((record.split, record.decoding, record.reading, record.level), []).append(record)
+    rows = [
+        {
+            "split": key[0],
+            "decoding": key[1],
+            "reading": key[2],
+            "level": key[3],
+            "before": group[0],
+            "after": group[-1],
+        }
+        for key, group in by_key.items()
+        if group[0].step != group[-1].step
+    ]
+    return sorted(rows, key=lambda row: (row["split"], row["decoding"], row["reading"], natural_key(row["level"])))
+
+
+# ---- reading plain data that may have any shape ----
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        dotted = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            rows += _flatten(value, f"{dotted}.")
+        else:
+            rows.append((dotted, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+    return rows
+
+
+# ---- the template's filters ----
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * value:.1f} %" if _is_number(value) else "–"
+
+
+def _points(value: Any) -> str:
+    return f"{100 * value:+.1f}" if _is_number(value) else "–"
+
+
+def _interval(value: Any, form: str = "percent") -> str:
+    """[low, high] of a mapping or record that has them; empty where it has not."""
+    low, high = (
+        (value.get("low"), value.get("high"))
+        if isinstance(value, Mapping)
+        else (getattr(value, "low", None), getattr(value, "high", None))
+    )
+    if not (_is_number(low) and _is_number(high)):
+        return ""
+    sign = "+" if form == "points" else ""
+    return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+
+
+def _text(value: Any) -> str:
+    """Model output, safe to show; Jinja escapes what is left of it."""
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, int | float | list | Mapping):
+        text = json.dumps(value, ensure_ascii=False)
+    else:  # None, or Jinja's stand-in for what the summary lacks
+        text = ""
+    if len(text) > _MAX_TEXT:
+        text = f"{text[:_MAX_TEXT]} … ({len(text) - _MAX_TEXT} more characters)"
+    return visible(text)

@@ -1,0 +1,528 @@
+"""The run store: every step, rollout, evaluation and event of a run, in one SQLite file that anyone can query.
+
+One transaction a step: a run that is killed leaves whole steps. The tables:
+
+| table           | one row for                                 | key                                     |
+|-----------------|---------------------------------------------|-----------------------------------------|
+| steps           | a metric at a step; NULL where it was NaN   | step, metric                            |
+| rollouts        | an attempt at a task, with its score        | step, group_id, member                  |
+| evaluations     | an accuracy with its 95 % interval          | step, split, decoding, reading, level   |
+| evaluation_rows | a raw result of an evaluation, as JSON      | step, split, decoding, position         |
+| events          | something worth a line: a skip, a new level | id                                      |
+
+Blobs of a rollout are little-endian: `token_ids` int32 [L]; `loss_mask` bits [L], most significant first;
+`token_logprobs` and `trainer_logprobs` float32 [N], for the N tokens whose mask bit is set, in order.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from assay.errors import RunFolderError
+from assay.types import Group, Rollout, Score
+
+STORE_NAME = "run.sqlite"
+"""Name of the file in a run folder."""
+
+BEFORE_TRAINING = -1
+"""The step of what was measured before the first update."""
+
+_FORMAT = 1
+_SCHEMA = """
+CREATE TABLE steps (
+    step INTEGER NOT NULL, metric TEXT NOT NULL, value REAL,
+    PRIMARY KEY (step, metric)
+) WITHOUT ROWID;
+CREATE TABLE rollouts (
+    step INTEGER NOT NULL, group_id INTEGER NOT NULL, member INTEGER NOT NULL,
+    task_id TEXT NOT NULL, domain TEXT NOT NULL, level TEXT NOT NULL, complexity REAL, horizon REAL,
+    prompt TEXT NOT NULL, answer TEXT NOT NULL, response TEXT NOT NULL,
+    ending TEXT NOT NULL, ending_reason TEXT NOT NULL,
+    verdict TEXT NOT NULL, value REAL, reason TEXT NOT NULL, evidence TEXT NOT NULL, parts TEXT NOT NULL,
+    num_turns INTEGER NOT NULL, num_tokens INTEGER NOT NULL, version INTEGER NOT NULL, fork_starts TEXT NOT NULL,
+    token_ids BLOB NOT NULL, loss_mask BLOB NOT NULL, token_logprobs BLOB NOT NULL, trainer_logprobs BLOB,
+    PRIMARY KEY (step, group_id, member)
+);
+CREATE TABLE evaluations (
+    step INTEGER NOT NULL, split TEXT NOT NULL, decoding TEXT NOT NULL, reading TEXT NOT NULL, level TEXT NOT NULL,
+    accuracy REAL, low REAL, high REAL, num_tasks INTEGER NOT NULL, num_not_measured INTEGER NOT NULL,
+    PRIMARY KEY (step, split, decoding, reading, level)
+) WITHOUT ROWID;
+CREATE TABLE evaluation_rows (
+    step INTEGER NOT NULL, split TEXT NOT NULL, decoding TEXT NOT NULL, position INTEGER NOT NULL, row TEXT NOT NULL,
+    PRIMARY KEY (step, split, decoding, position)
+) WITHOUT ROWID;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY, step INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL
+);
+CREATE INDEX events_by_step ON events (step);
+"""
+_TABLES = ("steps", "rollouts", "evaluations", "evaluation_rows", "events")
+
+
+@dataclass(frozen=True)
+class RolloutRecord:
+    """A rollout as it is stored. Texts are what the model and the environment wrote: hostile until shown to be safe."""
+
+    step: int
+    group_id: int
+    member: int
+    task_id: str
+    domain: str
+    level: str
+    complexity: float | None
+    horizon: float | None
+    prompt: str
+    """The first prompt, as tokens spell it, special tokens shown."""
+    answer: str
+    """The gold answer."""
+    response: str
+    """Everything after the first prompt, as tokens spell it."""
+    ending: str
+    ending_reason: str
+    verdict: str
+    value: float | None
+    reason: str
+    evidence: str
+    parts: dict[str, float]
+    num_turns: int
+    num_tokens: int
+    """Sampled tokens."""
+    version: int
+    """Oldest weights that sampled any of them."""
+    fork_starts: tuple[int, ...]
+    """Where in `token_ids` a later turn starts over with a rewritten prompt."""
+    token_ids: tuple[int, ...]
+    """[L] prompts and completions of all turns, end to end."""
+    loss_mask: tuple[bool, ...]
+    """[L] True on sampled tokens: those that are trained on."""
+    token_logprobs: tuple[float, ...]
+    """[N] of each sampled token, by the engine that sampled it."""
+    trainer_logprobs: tuple[float, ...] | None
+    """[N] of the same tokens, by the trainer at the start of the update; None where it was not asked."""
+
+    @property
+    def score_value(self) -> float:
+        """The reward; NaN where it was not measured."""
+        return math.nan if self.value is None else self.value
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One accuracy with its interval."""
+
+    step: int
+    """The step whose update it followed; BEFORE_TRAINING before the first."""
+    split: str
+    decoding: str
+    """"greedy" or "sampled"."""
+    reading: str
+    """How leniently answers were read."""
+    level: str
+    """"all", or one level."""
+    accuracy: float | None
+    low: float | None
+    high: float | None
+    num_tasks: int
+    num_not_measured: int
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    step: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many rollouts ended and scored in one way."""
+
+    ending: str
+    ending_reason: str
+    verdict: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class LevelShare:
+    """Solved and measured rollouts of one level at one step."""
+
+    step: int
+    level: str
+    solved: int
+    measured: int
+
+
+@dataclass(frozen=True)
+class StepRewards:
+    """What the rollouts of one step earned."""
+
+    step: int
+    group_rewards: tuple[float, ...]
+    """Mean reward of the measured members of each group that has any."""
+    response_tokens: float
+    """Mean sampled tokens of a rollout."""
+
+
+class RunStore:
+    """Writes or reads `run.sqlite`. One writer; any number of readers beside it.
+
+    Args:
+        path: the file, or the run folder it is in. Created with its tables where it does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = _file(path)
+        self._connection = sqlite3.connect(self.path, timeout=30.0)
+        try:
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0 and not self._has_tables():
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                with self._connection:
+                    self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_FORMAT}; COMMIT;")
+            self._check_format()
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise RunFolderError(f"{self.path} cannot be used as a run store: {error}") from None
+
+    @classmethod
+    def open_readonly(cls, path: Path) -> RunStore:
+        """The store of a run, running or ended, for reading.
+
+        Raises:
+            RunFolderError: there is none, or it is no store of this version.
+        """
+        store = cls.__new__(cls)
+        store.path = _file(path)
+        if not store.path.is_file():
+            raise RunFolderError(f"no run store at {store.path}; pass the folder of a run that has started")
+        address = store.path.resolve().as_uri()
+        try:
+            try:
+                store._connection = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=30.0)
+                store._connection.execute("SELECT 1 FROM sqlite_master")
+            except sqlite3.OperationalError:
+                # A folder that may not be written to cannot hold the shared memory that reading a WAL store needs.
+                store._connection = sqlite3.connect(f"{address}?immutable=1", uri=True)
+            store._check_format()
+        except sqlite3.DatabaseError as error:
+            raise RunFolderError(f"{store.path} is not a run store: {error}") from None
+        return store
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.commit()
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; what was not committed is dropped."""
+        self._connection.close()
+
+    # ---- writing ----
+
+    def record_step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Metrics of one step by name; NaN is stored as NULL."""
+        rows = [(step, name, _number(value)) for name, value in metrics.items()]
+        self._write_many("INSERT OR REPLACE INTO steps VALUES (?, ?, ?)", rows)
+
+    def record_groups(
+        self,
+        step: int,
+        groups: Sequence[Group],
+        decode: Callable[[Sequence[int]], str],
+        trainer_logprobs: Mapping[tuple[int, int], Sequence[float]] | None = None,
+    ) -> None:
+        """The rollouts that a step trained on, those that were not measured included.
+
+        Args:
+            decode: the renderer's `decode`, for the texts.
+            trainer_logprobs: (group_id, index of the member) to one log-probability for each sampled token of that
+                rollout, in order (forks one after the other); members may be missing.
+        """
+        given = trainer_logprobs or {}
+        rows = [
+            _rollout_row(step, group, rollout, score, decode, given.get((group.group_id, rollout.index)))
+            for group in groups
+            for rollout, score in zip(group.rollouts, group.scores, strict=True)
+        ]
+        marks = ", ".join("?" * len(rows[0])) if rows else ""
+        if rows:
+            self._write_many(f"INSERT OR REPLACE INTO rollouts VALUES ({marks})", rows)
+
+    def record_evaluation(
+        self,
+        step: int,
+        *,
+        split: str,
+        decoding: str,
+        reading: str,
+        accuracy: float,
+        low: float,
+        high: float,
+        num_tasks: int,
+        num_not_measured: int = 0,
+        level: str = "all",
+    ) -> None:
+        """An accuracy with its 95 % interval, after the update of `step` (BEFORE_TRAINING: before the first)."""
+        row = (step, split, decoding, reading, level, _number(accuracy), _number(low), _number(high))
+        self._write_many(
+            "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*row, num_tasks, num_not_measured)],
+        )
+
+    def record_evaluation_rows(self, step: int, split: str, decoding: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """The raw results behind an evaluation, one JSON object each."""
+        self._write_many(
+            "INSERT OR REPLACE INTO evaluation_rows VALUES (?, ?, ?, ?, ?)",
+            [(step, split, decoding, i, _json(row)) for i, row in enumerate(rows)],
+        )
+
+    def record_event(self, step: int, kind: str, text: str) -> None:
+        """Something worth a line: kind is a word ("level", "skip", "drop", "checkpoint")."""
+        self._write_many("INSERT INTO events (step, kind, text) VALUES (?, ?, ?)", [(step, kind, _text(text))])
+
+    def commit(self) -> None:
+        """Ends the transaction: what was recorded since the last commit survives the process."""
+        with self._disk():
+            self._connection.commit()
+
+    def sync(self) -> None:
+        """Commits, and makes it survive a power cut too: for the moment before a checkpoint counts as written."""
+        self.commit()
+        with self._disk():
+            self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+
+    def rollback(self, step: int) -> None:
+        """Forgets everything at or after `step`: a checkpoint at step s holds the effect of the steps before s."""
+        self._connection.rollback()
+        for table in _TABLES:
+            self._write_many(f"DELETE FROM {table} WHERE step >= ?", [(step,)])
+        self.commit()
+
+    # ---- reading ----
+
+    def metrics(self) -> dict[str, list[tuple[int, float | None]]]:
+        """Name to [(step, value)] in step order; None where the value was NaN."""
+        series: dict[str, list[tuple[int, float | None]]] = {}
+        for step, name, value in self._connection.execute(
+            "SELECT step, metric, value FROM steps ORDER BY metric, step"
+        ):
+            series.setdefault(name, []).append((step, value))
+        return series
+
+    def comparable_metrics(self) -> dict[str, list[tuple[int, float | None]]]:
+        """The metrics that a run at the same seed must repeat bit for bit: all but clock readings."""
+        return {name: points for name, points in self.metrics().items() if not name.startswith("time/")}
+
+    def num_steps(self) -> int:
+        """Steps recorded so far."""
+        return self._connection.execute("SELECT COUNT(DISTINCT step) FROM steps").fetchone()[0]
+
+    def rollouts(
+        self,
+        step: int | None = None,
+        group: int | None = None,
+        member: int | None = None,
+        limit: int | None = None,
+    ) -> list[RolloutRecord]:
+        """Rollouts of a step, a group or a member, in order; all of them where nothing is given."""
+        chosen = {"step": step, "group_id": group, "member": member}
+        wanted = {name: value for name, value in chosen.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in wanted) or "1"
+        rows = self._rows(
+            f"SELECT * FROM rollouts WHERE {where} ORDER BY step, group_id, member LIMIT ?",
+            (*wanted.values(), -1 if limit is None else limit),
+        )
+        return [_rollout(row) for row in rows]
+
+    def evaluations(self) -> list[EvaluationRecord]:
+        """Every accuracy, in step order."""
+        rows = self._rows("SELECT * FROM evaluations ORDER BY step, split, decoding, reading, level")
+        return [EvaluationRecord(**row) for row in rows]
+
+    def evaluation_rows(self, step: int, split: str, decoding: str) -> list[dict[str, Any]]:
+        """The raw results behind one evaluation."""
+        rows = self._rows(
+            "SELECT row FROM evaluation_rows WHERE step = ? AND split = ? AND decoding = ? ORDER BY position",
+            (step, split, decoding),
+        )
+        return [json.loads(row["row"]) for row in rows]
+
+    def events(self) -> list[EventRecord]:
+        """Every event, in the order it was recorded."""
+        return [EventRecord(**row) for row in self._rows("SELECT step, kind, text FROM events ORDER BY step, id")]
+
+    def outcomes(self, step: int | None = None) -> list[Outcome]:
+        """Rollouts by how they ended and what they earned, the most frequent first."""
+        rows = self._rows(
+            "SELECT ending, ending_reason, verdict, reason, COUNT(*) AS count FROM rollouts "
+            "WHERE ? IS NULL OR step = ? "
+            "GROUP BY ending, ending_reason, verdict, reason ORDER BY count DESC, ending, verdict, reason",
+            (step, step),
+        )
+        return [Outcome(**row) for row in rows]
+
+    def level_shares(self) -> list[LevelShare]:
+        """Solved and measured rollouts by step and level."""
+        rows = self._rows(
+            "SELECT step, level, SUM(verdict = 'solved') AS solved, COUNT(*) AS measured FROM rollouts "
+            "WHERE verdict != 'not_measured' GROUP BY step, level ORDER BY step, level"
+        )
+        return [LevelShare(**row) for row in rows]
+
+    def step_rewards(self) -> list[StepRewards]:
+        """Rewards and response lengths, step by step."""
+        lengths = dict(
+            self._connection.execute("SELECT step, AVG(num_tokens) FROM rollouts GROUP BY step ORDER BY step")
+        )
+        rewards: dict[int, list[float]] = {step: [] for step in lengths}
+        for step, reward in self._connection.execute(
+            "SELECT step, AVG(value) FROM rollouts WHERE value IS NOT NULL "
+            "GROUP BY step, group_id ORDER BY step, group_id"
+        ):
+            rewards[step].append(reward)
+        return [StepRewards(step, tuple(rewards[step]), length) for step, length in lengths.items()]
+
+    def logprob_gaps(self) -> dict[int, float]:
+        """Step to the mean absolute difference of sampler's and trainer's log-probabilities, in nats a token."""
+        sums: dict[int, list[float]] = {}
+        for step, sampler, trainer in self._connection.execute(
+            "SELECT step, token_logprobs, trainer_logprobs FROM rollouts "
+            "WHERE trainer_logprobs IS NOT NULL ORDER BY step"
+        ):
+            difference = np.abs(_floats(sampler) - _floats(trainer)).astype(np.float64)
+            total = sums.setdefault(step, [0.0, 0.0])
+            total[0] += float(difference.sum())
+            total[1] += len(difference)
+        return {step: total / count for step, (total, count) in sums.items() if count}
+
+    # ---- inside ----
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
+        cursor = self._connection.execute(query, values)
+        names = [column[0] for column in cursor.description]
+        return (dict(zip(names, row, strict=True)) for row in cursor)
+
+    def _write_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        with self._disk():
+            self._connection.executemany(statement, rows)
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise RunFolderError(f"cannot write {self.path}: {error}; make room for it, then resume the run") from error
+
+    def _has_tables(self) -> bool:
+        return bool(self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0])
+
+    def _check_format(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != _FORMAT:
+            self._connection.close()
+            raise RunFolderError(
+                f"{self.path} has store format {version}; this version of Assay reads format {_FORMAT}"
+            )
+
+
+def _file(path: Path) -> Path:
+    path = Path(path)
+    return path / STORE_NAME if path.is_dir() else path
+
+
+def _number(value: float) -> float | None:
+    value = float(value)
+    return None if math.isnan(value) else value
+
+
+def _text(text: str) -> str:
+    """Text that SQLite takes: a lone surrogate, which JSON or a model can produce, has no UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _json(value: Any) -> str:
+    return _text(json.dumps(value, ensure_ascii=False))
+
+
+def _floats(blob: bytes) -> np.ndarray:
+    return np.frombuffer(blob, dtype="<f4")
+
+
+def _rollout_row(
+    step: int,
+    group: Group,
+    rollout: Rollout,
+    score: Score,
+    decode: Callable[[Sequence[int]], str],
+    trainer_logprobs: Sequence[float] | None,
+) -> tuple[Any, ...]:
+    task = group.task
+    token_ids: list[int] = []
+    loss_mask: list[bool] = []
+    logprobs: list[float] = []
+    fork_starts: list[int] = []
+    for position, turn in enumerate(rollout.turns):
+        if position and not turn.extends_previous:
+            fork_starts.append(len(token_ids))
+        sampled = turn.completion.token_ids
+        token_ids += [*turn.new_token_ids, *sampled]
+        loss_mask += [False] * len(turn.new_token_ids) + [True] * len(sampled)
+        logprobs += turn.completion.logprobs
+    if trainer_logprobs is not None and len(trainer_logprobs) != len(logprobs):
+        raise ValueError(
+            f"group {group.group_id}, member {rollout.index}: {len(trainer_logprobs)} trainer log-probabilities "
+            f"for {len(logprobs)} sampled tokens"
+        )
+    prompt_length = len(rollout.turns[0].new_token_ids) if rollout.turns else 0
+    if rollout.turns:
+        prompt = decode(token_ids[:prompt_length])
+    else:
+        prompt = "\n".join(message.content for message in task.prompt)
+    return (
+        *(step, group.group_id, rollout.index, task.task_id, task.domain, task.level, task.complexity, task.horizon),
+        *(_text(prompt), _text(task.answer), _text(decode(token_ids[prompt_length:]))),
+        *(rollout.ending.kind.value, _text(rollout.ending.reason)),
+        *(score.verdict.value, score.value, _text(score.reason), _text(score.evidence), _json(dict(score.parts))),
+        *(len(rollout.turns), len(logprobs), rollout.version, json.dumps(fork_starts)),
+        np.asarray(token_ids, dtype="<i4").tobytes(),
+        np.packbits(np.asarray(loss_mask, dtype=bool)).tobytes(),
+        np.asarray(logprobs, dtype="<f4").tobytes(),
+        None if trainer_logprobs is None else np.asarray(trainer_logprobs, dtype="<f4").tobytes(),
+    )
+
+
+def _rollout(row: dict[str, Any]) -> RolloutRecord:
+    token_ids = np.frombuffer(row["token_ids"], dtype="<i4")
+    bits = np.frombuffer(row["loss_mask"], dtype=np.uint8)
+    trainer = row["trainer_logprobs"]
+    return RolloutRecord(
+        **{
+            **row,
+            "parts": json.loads(row["parts"]),
+            "fork_starts": tuple(json.loads(row["fork_starts"])),
+            "token_ids": tuple(token_ids.tolist()),
+            "loss_mask": tuple(np.unpackbits(bits, count=len(token_ids)).astype(bool).tolist()),
+            "token_logprobs": tuple(_floats(row["token_logprobs"]).tolist()),
+            "trainer_logprobs": None if trainer is None else tuple(_floats(trainer).tolist()),
+        }
+    )

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from assay.cli.show import show
+from assay.errors import RunFolderError
+from assay.observe.store import BEFORE_TRAINING, RunStore
+from assay.render import load_renderer
+from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Task, Turn
+
+ANSWER = "4 \x1b[31m[bold]"
+"""Hostile: a colour code for the terminal and markup for the library that prints."""
+
+app = typer.Typer()
+app.command()(show)
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "160")
+    folder = tmp_path / "runs" / "demo"
+    folder.mkdir(parents=True)
+    renderer = load_renderer(tiny_model)
+    prompt = renderer.render([Message("user", "2+2?")])
+    # Byte tokens: the letters of the answer, rendered as a message and cut out again.
+    rendered = renderer.render([Message("user", "2+2?"), Message("assistant", ANSWER)])
+    answer = rendered[len(prompt) : len(prompt) + len(ANSWER)]
+    task = Task("arithmetic", (Message("user", "2+2?"),), "4", complexity=1, horizon=1)
+    with RunStore(folder) as store:
+        for step in range(3):
+            turn = Turn(
+                prompt,
+                False,
+                Completion(answer, (-0.5,) * len(answer), "stop", ((0, 0),)),
+                Message("assistant", ANSWER),
+            )
+            rollouts = tuple(
+                Rollout(task.task_id, step, i, (turn,), Ending(EndingKind.TRUNCATED, "length")) for i in range(2)
+            )
+            scores = (Score.solved(parts={"correct": 0.75, "form": 0.25}), Score.not_measured("timeout"))
+            gaps = {(step, 0): [-0.25] * len(answer)}
+            store.record_step(step, {"policy/entropy_nats": 2.0 - step, "odd/metric": math.nan})
+            store.record_groups(step, [Group(step, task, rollouts, scores)], renderer.decode, gaps)
+        store.record_evaluation(
+            BEFORE_TRAINING,
+            split="test",
+            decoding="greedy",
+            reading="strict",
+            accuracy=0.125,
+            low=0.1,
+            high=0.15,
+            num_tasks=99,
+        )
+        store.record_event(1, "level", "advanced to c2 \x07")
+    summary = {
+        "status": "finished",
+        "gain": {"value": 0.5, "low": 0.25, "high": 0.75, "decoding": "greedy", "reading": "strict"},
+        "model_folder": str(tiny_model),
+    }
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+def output(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    assert "\x07" not in result.output
+    return result.output
+
+
+@pytest.mark.parametrize("name", ["demo", "latest", "FOLDER"])
+def test_the_overview_says_how_the_run_went(run: Path, name: str) -> None:
+    text = output(str(run) if name == "FOLDER" else name)
+    assert "finished" in text
+    assert "+50.0 points [+25.0, +75.0] (greedy strict)" in text
+    for title in ("Mean reward", "Policy entropy", "Sampler-trainer gap"):
+        assert title in text
+    assert "truncated (length)" in text
+    assert "not measured" in text
+    assert "12.5%" in text
+    assert "step 1  level: advanced to c2 \\x07" in text
+
+
+def test_rollouts_are_shown_with_their_masks_and_parts(run: Path) -> None:
+    text = output("demo", "--step", "1", "--member", "0")
+    assert "2+2?<|im_end|>" in text
+    assert "[[4 \\x1b[31m[bold]]]" in text  # trained on: between brackets, hostile bytes visible, markup not read
+    assert "1 = correct 0.75, form 0.25" in text
+    assert "mean 2.5e-01, largest 2.5e-01" in text
+    assert "-0.5000" in text
+    assert "+2.5e-01" in text
+
+
+def test_colour_marks_the_tokens_where_there_is_colour(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    result = CliRunner().invoke(app, ["demo", "--step", "1", "--member", "0"], catch_exceptions=False)
+    assert "\x1b[1;32m4" in result.output  # a trained-on token
+    assert "[[4" not in result.output
+    assert "\x1b[31m" not in result.output  # the model's own colour code
+
+
+def test_without_a_tokenizer_ids_are_shown(run: Path) -> None:
+    (run / "summary.json").unlink()
+    text = output("demo", "--rollouts", "--limit", "1")
+    assert "no tokenizer at hand" in text
+    assert "step 0, group 0, member 0" in text
+    assert "response" in text
+    assert "4 \\x1b[31m[bold]" in text
+    assert "member 1" not in text
+
+
+def test_a_rollout_that_is_not_there(run: Path) -> None:
+    assert "no such rollouts" in output("demo", "--group", "99")
+
+
+def test_metrics_are_explained(run: Path) -> None:
+    entries = {entry["metric"]: entry for entry in json.loads(output("demo", "--metrics", "--json"))}
+    assert entries["policy/entropy_nats"]["last"] == 0.0
+    assert "ntropy" in entries["policy/entropy_nats"]["explanation"]
+    assert entries["odd/metric"] == {"metric": "odd/metric", "last": None, "explanation": ""}
+    assert "time/tokens_per_second" in output("demo", "--metrics")
+
+
+def test_curves_by_name(run: Path) -> None:
+    text = output("demo", "--curves", "policy/entropy_nats")
+    assert "█▅▁" in text
+    assert json.loads(output("demo", "--curves", "policy/entropy_nats", "--json")) == {
+        "policy/entropy_nats": [[0, 2.0], [1, 1.0], [2, 0.0]]
+    }
+    with pytest.raises(RunFolderError, match="did you mean policy/entropy_nats"):
+        output("demo", "--curves", "policy/entropy")
+
+
+def test_json_holds_what_is_shown(run: Path) -> None:
+    data = json.loads(output("demo", "--json"))
+    assert data["num_steps"] == 3
+    assert data["summary"]["gain"]["value"] == 0.5
+    assert data["solved_by_level"] == {"c1 h1": [[0, 1.0], [1, 1.0], [2, 1.0]]}
+    assert [outcome["count"] for outcome in data["outcomes"]] == [3, 3]
+    (rollout,) = json.loads(output("demo", "--step", "2", "--member", "1", "--json"))
+    assert rollout["verdict"] == "not_measured"
+    assert rollout["value"] is None
+
+
+def test_an_empty_run_is_shown(tmp_path: Path) -> None:
+    RunStore(tmp_path).close()
+    assert "running" in output(str(tmp_path))
+
+
+def test_a_missing_run_gets_the_nearest_names(run: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"'dmo' is no run; did you mean demo\?"):
+        output("dmo")
+
+
+def test_the_command_is_known_without_torch() -> None:
+    code = "import sys, assay.cli.show; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from assay.observe.curves import level_curves, main_curves, mean_and_half_width, natural_key, reward_curve
+from assay.observe.store import RunStore
+from assay.types import Group, Score
+
+
+def decode(token_ids: Sequence[int]) -> str:
+    return bytes(token_ids).decode("utf-8", "replace")
+
+
+def test_the_reward_band_is_over_groups(tmp_path: Path, group: Group) -> None:
+    all_solved = dataclasses.replace(group, group_id=8, scores=(Score.solved(),) * 4)
+    with RunStore(tmp_path) as store:
+        store.record_groups(0, [group, all_solved], decode)
+    curve = reward_curve(RunStore.open_readonly(tmp_path))
+    # Groups earn 1/3 (one member not measured) and 1: mean 2/3, standard deviation (2/3) / sqrt 2, error 1/3.
+    assert curve.points == ((0, pytest.approx(2 / 3)),)
+    assert curve.band[0] == pytest.approx((2 / 3 - 1.959964 / 3, 2 / 3 + 1.959964 / 3))
+
+
+def test_one_value_has_no_width() -> None:
+    assert mean_and_half_width([0.25]) == (0.25, 0.0)
+
+
+def test_a_step_where_nothing_was_measured_has_no_reward(tmp_path: Path, group: Group) -> None:
+    unmeasured = dataclasses.replace(group, scores=(Score.not_measured("engine"),) * 4)
+    with RunStore(tmp_path) as store:
+        store.record_groups(0, [unmeasured], decode)
+    reader = RunStore.open_readonly(tmp_path)
+    assert reward_curve(reader).points == ()
+    assert level_curves(reader) == {}
+
+
+def test_main_curves_are_those_that_were_recorded(tmp_path: Path, group: Group) -> None:
+    with RunStore(tmp_path) as store:
+        store.record_step(0, {"policy/entropy_nats": 1.5, "train/grad_norm": math.nan})
+        store.record_groups(0, [group], decode, {(7, 1): [0.5]})
+    curves = {curve.name: curve.points for curve in main_curves(RunStore.open_readonly(tmp_path))}
+    assert curves == {
+        "reward": ((0, pytest.approx(1 / 3)),),
+        "response_length": ((0, 4.25),),
+        "entropy": ((0, 1.5),),
+        "gap": ((0, 0.5),),  # from the rollouts, as no metric says it
+    }
+
+
+def test_levels_are_in_order_of_difficulty() -> None:
+    assert sorted(["c10 h1", "c2 h2", "c2 h1", "c1.5 h1", "c- h-"], key=natural_key) == [
+        *("c1.5 h1", "c2 h1", "c2 h2", "c10 h1", "c- h-")
+    ]

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from assay.errors import RunFolderError
+from assay.observe.report import write_report
+from assay.observe.store import BEFORE_TRAINING, RunStore
+from assay.types import Group
+
+HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} \x1b[2J "quoted"'
+
+
+def decode(token_ids: Sequence[int]) -> str:
+    return bytes(token_ids).decode("utf-8", "replace")
+
+
+def reading(value: float) -> dict[str, Any]:
+    return {"accuracy": value, "low": value - 0.05, "high": value + 0.05, "num_tasks": 200}
+
+
+SUMMARY = {
+    "name": "demo",
+    "status": "finished",
+    "before": reading(0.2),
+    "after": reading(0.7),
+    "gain": {"value": 0.5, "low": 0.43, "high": 0.57, "p_value": 1e-12, "decoding": "greedy", "reading": "lenient"},
+    "readings": [
+        {
+            "decoding": "greedy",
+            "reading": "lenient",
+            "before": reading(0.2),
+            "after": reading(0.7),
+            "gain": {"value": 0.5, "low": 0.43, "high": 0.57},
+        }
+    ],
+    "level": "c2 h1",
+    "seconds": 541.2,
+    "num_steps": 2,
+    "settings": {"optimizer": {"learning_rate": 1e-5}},
+    "versions": {"torch": "2.13.0"},
+    "transcripts": [{"prompt": HOSTILE, "answer": HOSTILE, "before": HOSTILE, "after": "4", "after_verdict": "solved"}],
+    "commands": {"talk to it": "assay chat /tmp/run/best"},
+    "machine": {"num_cores": 2},
+}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails where a closing tag has no opening one."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in {"meta", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += f"{data} "
+
+
+@pytest.fixture
+def run(tmp_path: Path, group: Group) -> Path:
+    with RunStore(tmp_path) as store:
+        for step in (0, 1):
+            store.record_step(step, {"policy/entropy_nats": 1.0 - step, "train/grad_norm": 2.0})
+            store.record_groups(step, [group], decode)
+        for step, accuracy in ((BEFORE_TRAINING, 0.2), (1, 0.7)):
+            for level in ("all", "c2 h1"):
+                store.record_evaluation(
+                    step,
+                    split="validation",
+                    decoding="greedy",
+                    reading="strict",
+                    level=level,
+                    accuracy=accuracy,
+                    low=accuracy - 0.1,
+                    high=accuracy + 0.1,
+                    num_tasks=64,
+                )
+        store.record_event(1, "level", HOSTILE)
+    (tmp_path / "summary.json").write_text(json.dumps(SUMMARY))
+    return tmp_path
+
+
+def test_the_page_says_what_the_run_did(run: Path) -> None:
+    path = write_report(run)
+    assert path == run / "report" / "index.html"
+    page = Page(path.read_text(encoding="utf-8"))
+    text = re.sub(r"\s+", " ", page.text)
+    assert page.open == []
+    assert "+50.0 points [+43.0, +57.0]" in text
+    assert "20.0 % [15.0, 25.0] before, 70.0 % [65.0, 75.0] after, 200 tasks" in text
+    assert "p = 1e-12" in text
+    assert "finished, 2 steps in 9m01s, trained most on level c2 h1" in text
+    assert "optimizer.learning_rate 1e-05" in text
+    assert "assay chat /tmp/run/best" in text
+    assert "All 8 rollouts" in text
+    assert "truncated (length) failed no answer 2 25.0 %" in text
+
+
+def test_pictures_are_beside_the_page_and_in_it(run: Path) -> None:
+    page = Page(write_report(run).read_text(encoding="utf-8"))
+    names = {path.name for path in (run / "report").glob("*.png")}
+    assert names == {
+        *("reward.png", "solved.png", "response_length.png", "entropy.png", "gradient_norm.png"),
+        "accuracy_validation.png",
+    }
+    for name in names:
+        with Image.open(run / "report" / name) as image:
+            assert image.width >= 600
+            # More than a blank sheet: ink in several colours.
+            assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20
+    sources = [value or "" for name, value in page.attributes if name == "src"]
+    assert len(sources) == len(names)
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_hostile_text_stays_text(run: Path) -> None:
+    html = write_report(run).read_text(encoding="utf-8")
+    page = Page(html)
+    assert "script" not in page.tags
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert page.text.count("<script>alert(1)</script>") == 4  # prompt, answer, before, event: as text
+    assert "{{ 7*7 }}" in page.text
+    assert "\x1b" not in html
+    assert "default-src 'none'" in html
+
+
+def test_nothing_is_loaded_from_elsewhere(run: Path) -> None:
+    assert "http" not in re.sub(r"http-equiv", "", write_report(run).read_text(encoding="utf-8"))
+
+
+def test_missing_pieces_are_left_out(tmp_path: Path) -> None:
+    RunStore(tmp_path).close()
+    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    for heading in ("Before and after", "Curves", "Outcomes", "Transcripts", "Settings"):
+        assert heading not in page.text
+    assert tmp_path.name in page.text
+    assert "img" not in page.tags
+
+
+def test_a_run_under_way_has_its_settings_from_its_configuration(tmp_path: Path) -> None:
+    RunStore(tmp_path).close()
+    (tmp_path / "config.json").write_text(json.dumps({"settings": {"seed": 5}, "versions": {"torch": "2.13.0"}}))
+    text = re.sub(r"\s+", " ", Page(write_report(tmp_path).read_text(encoding="utf-8")).text)
+    assert "running" in text
+    assert "seed 5" in text
+    assert "torch 2.13.0" in text
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        {"gain": None, "before": None, "readings": "none", "transcripts": [None, {}], "settings": [1]},
+        {"gain": {"value": "much"}, "before": {"accuracy": None}, "readings": [{}], "seconds": "long", "commands": {}},
+        {"gain": {"value": 0.1}, "after": {"accuracy": 0.5}, "transcripts": [{"before": 3}], "num_steps": 0},
+        {"gain": {"value": 0.1, "p_value": None}, "name": {"x": 1}, "status": 4, "level": 2, "machine": {"gpu": None}},
+    ],
+)
+def test_a_summary_of_another_shape_does_not_stop_the_report(tmp_path: Path, summary: dict[str, Any]) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    assert Page(write_report(tmp_path).read_text(encoding="utf-8")).open == []
+
+
+def test_a_second_report_leaves_no_stale_picture(run: Path) -> None:
+    write_report(run)
+    (run / "report" / "old.png").write_bytes(b"old")
+    write_report(run)
+    assert not (run / "report" / "old.png").exists()
+
+
+def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no run to report on"):
+        write_report(tmp_path)
