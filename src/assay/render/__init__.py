@@ -1,0 +1,8 @@
+"""Messages to tokens and back, with the model's own chat template. Sampled tokens are never tokenised again."""
+
+from __future__ import annotations
+
+from assay.render.chat import ChatRenderer, load_renderer
+from assay.render.renderer import Extension, Renderer
+
+__all__ = ["ChatRenderer", "Extension", "Renderer", "load_renderer"]

@@ -15,7 +15,7 @@ class Extension:
 
     token_ids: tuple[int, ...]
     extends_previous: bool
-    """True: append these to everything so far. False: the template rewrote the prefix, and these are the whole prompt."""
+    """True: append to everything so far. False: the template rewrote the prefix, and these are the whole prompt."""
 
 
 class Renderer(Protocol):

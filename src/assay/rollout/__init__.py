@@ -1,0 +1,9 @@
+"""Who plays the episodes: `run_rollout` plays one; `Collector` plays groups of them and is the only owner of tasks,
+queues and timeouts."""
+
+from __future__ import annotations
+
+from assay.rollout.collector import Collector
+from assay.rollout.runner import run_rollout
+
+__all__ = ["Collector", "run_rollout"]

@@ -1,0 +1,251 @@
+"""A Renderer over a Hugging Face tokenizer and its chat template.
+
+Rules that a template alone does not settle:
+
+1. Only the template writes control tokens. A special token spelled inside a message ("<|im_end|>" in a user's text, in
+   what an environment answered, in what the model said) is cut in two before it is tokenised, so it stays plain text.
+2. Tokens in, tokens out. A later turn appends what the template puts after the assistant's answer; the answer itself
+   stays as it was sampled. Where the template rewrites anything before that (it drops earlier reasoning, say), the next
+   prompt is rendered anew. Blank space that a template trims around the answer does not count as rewriting.
+3. A template without a system role gets the system message at the head of the first user message.
+4. Templates that print the date see `TEMPLATE_DATE`: a prompt is the same today and when a run is resumed tomorrow.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from assay.errors import DataError, ModelError
+from assay.render.renderer import Extension
+from assay.types import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TEMPLATE_DATE = datetime.datetime(2024, 7, 26)
+"""The day it always is inside a chat template; the default of Llama 3's own templates."""
+
+_CUT = "\ufdd0"
+"""Where message text is cut before tokenising. A Unicode noncharacter: no text contains it on purpose."""
+
+
+class ChatRenderer:
+    """Renders conversations for one tokenizer.
+
+    Args:
+        tokenizer: with a chat template.
+        stop_token_ids: tokens that end an assistant's turn, beside the tokenizer's end token and the token that the
+            template puts after an assistant's message: those of generation_config.json.
+        name: what error messages call the tokenizer; a folder.
+
+    Raises:
+        ModelError: no chat template, or no token that ends a turn.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, stop_token_ids: Iterable[int] = (), name: str = "the tokenizer"
+    ) -> None:
+        if not tokenizer.chat_template:
+            raise ModelError(
+                f"{name} has no chat template, so conversations cannot be shown to the model; add chat_template.jinja "
+                f"to its folder (or `chat_template` to tokenizer_config.json), or use an instruction-tuned model"
+            )
+        self._tokenizer = tokenizer
+        self._name = name
+        self._template = _fix_date(tokenizer.get_chat_template())
+        # all_special_tokens are those with a role (eos, pad, ...); the rest are marked in the list of added tokens.
+        control_tokens = {str(token) for token in tokenizer.all_special_tokens}
+        control_tokens.update(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+        longest_first = sorted(filter(None, control_tokens), key=len, reverse=True)
+        self._control_tokens = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._visible_roles: dict[str, bool] = {}
+        self._has_system_role = self._shows("system")
+        self._stop_token_ids = self._find_stop_tokens(stop_token_ids)
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        return self._stop_token_ids
+
+    def render(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """The template's tokens and no others: a beginning-of-sequence token only where the template writes it.
+
+        Raises:
+            DataError: the template refuses the messages (say, roles that do not alternate) or shows nothing of a role.
+        """
+        return self._encode(self._text(messages))
+
+    def extend(
+        self, messages: Sequence[Message], previous_token_ids: Sequence[int], new_messages: Sequence[Message]
+    ) -> Extension:
+        """What follows the assistant's answer, its end token included where a truncated answer lacks one."""
+        *before, answer = messages
+        whole = self._text([*messages, *new_messages])
+        rest = _after_answer(whole, self._text(before), self._as_text(answer.content))
+        if rest is None:
+            return Extension(self._encode(whole), extends_previous=False)
+        token_ids = self._encode(rest)
+        if previous_token_ids and previous_token_ids[-1] in self._stop_token_ids:
+            token_ids = self._drop_end(token_ids, previous_token_ids[-1])
+        return Extension(token_ids, extends_previous=True)
+
+    def parse(self, token_ids: Sequence[int]) -> Message:
+        """The text before the first stop token; other special tokens that the model sampled are shown as text."""
+        length = next((i for i, token in enumerate(token_ids) if token in self._stop_token_ids), len(token_ids))
+        return Message("assistant", self.decode(token_ids[:length]))
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return str(
+            self._tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
+
+    def _text(self, messages: Sequence[Message]) -> str:
+        """The prompt as text, ready for the assistant, with `_CUT` where messages must be cut."""
+        for role in {message.role for message in messages} - {"system"}:
+            if not self._shows(role):
+                raise DataError(
+                    f"the chat template of {self._name} shows nothing of messages with role {role!r}; "
+                    f"let the environment answer in the role 'user'"
+                )
+        try:
+            return self._apply_template(messages if self._has_system_role else _fold_system(messages))
+        except jinja2.TemplateError as error:
+            roles = ", ".join(message.role for message in messages)
+            raise DataError(
+                f"the chat template of {self._name} refuses messages with the roles {roles}: {error}; "
+                f"change the task's prompt or the environment's messages"
+            ) from error
+
+    def _apply_template(self, messages: Sequence[Message], *, generation_prompt: bool = True) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                [{"role": message.role, "content": self._as_text(message.content)} for message in messages],
+                add_generation_prompt=generation_prompt,
+                tokenize=False,
+                chat_template=self._template,
+            )
+        )
+
+    def _as_text(self, content: str) -> str:
+        """The content with every control token spelled in it cut after its first character."""
+        content = content.replace(_CUT, "").encode("utf-8", "replace").decode()
+        pieces: list[str] = []
+        start = 0
+        # The search goes on right behind the cut: the remainder of one control token may be part of another.
+        while match := self._control_tokens.search(content, start):
+            pieces.append(content[start : match.start() + 1])
+            start = match.start() + 1
+        return _CUT.join([*pieces, content[start:]])
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(
+            token_id
+            for piece in text.split(_CUT)
+            for token_id in self._tokenizer.encode(piece, add_special_tokens=False, verbose=False)
+        )
+
+    def _drop_end(self, token_ids: tuple[int, ...], end: int) -> tuple[int, ...]:
+        """`token_ids` without the end token they open with: it was sampled already."""
+        position = next((i for i, token in enumerate(token_ids) if token in self._stop_token_ids), None)
+        if position is None or token_ids[position] != end or self.decode(token_ids[:position]).strip():
+            return token_ids
+        return token_ids[position + 1 :]
+
+    def _shows(self, role: str) -> bool:
+        """Whether the content of such a message reaches the prompt; some templates drop unknown roles silently."""
+        if role not in self._visible_roles:
+            probe = Message(role, "probe")
+            question, answer = Message("user", "question"), Message("assistant", "answer")
+            conversation = [probe, question] if role == "system" else [question, answer, probe]
+            try:
+                self._visible_roles[role] = "probe" in self._apply_template(conversation)
+            except jinja2.TemplateError:
+                # Only for a system message is this an answer: other roles may be fine elsewhere in a conversation.
+                self._visible_roles[role] = role != "system"
+        return self._visible_roles[role]
+
+    def _find_stop_tokens(self, given: Iterable[int]) -> tuple[int, ...]:
+        found = [*given]
+        if isinstance(self._tokenizer.eos_token_id, int):
+            found.append(self._tokenizer.eos_token_id)
+        conversation = [Message("user", "question"), Message("assistant", "answer")]
+        try:
+            _, _, tail = self._apply_template(conversation, generation_prompt=False).rpartition("answer")
+        except jinja2.TemplateError:
+            tail = ""
+        if end := self._control_tokens.match(tail.lstrip()):
+            token_id = self._tokenizer.convert_tokens_to_ids(end.group())
+            if isinstance(token_id, int):
+                found.append(token_id)
+        if not found:
+            raise ModelError(
+                f"{self._name} has no token that ends an assistant's turn, so every answer would run to the limit; "
+                f"set `eos_token` in tokenizer_config.json or `eos_token_id` in generation_config.json"
+            )
+        return tuple(dict.fromkeys(found))
+
+
+def load_renderer(folder: Path) -> ChatRenderer:
+    """The renderer of a model folder: its tokenizer, chat template and generation_config.json.
+
+    Raises:
+        ModelError: no such folder, no readable tokenizer, no chat template, no end token.
+    """
+    from transformers import AutoTokenizer
+
+    if not folder.is_dir():
+        raise ModelError(f"no model folder at {folder}; pass a folder in Hugging Face format")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"the tokenizer in {folder} cannot be read: {error}; check its tokenizer.json") from error
+    return ChatRenderer(tokenizer, stop_token_ids=_generation_stop_tokens(folder), name=str(folder))
+
+
+def _generation_stop_tokens(folder: Path) -> tuple[int, ...]:
+    file = folder / "generation_config.json"
+    if not file.is_file():
+        return ()
+    try:
+        eos = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{file} is not a JSON object: {error}; repair or remove it") from error
+    return tuple(eos) if isinstance(eos, list) else () if eos is None else (int(eos),)
+
+
+def _fix_date(template: str) -> str:
+    """The template with its clock stopped at `TEMPLATE_DATE`."""
+    if "strftime_now" not in template:
+        return template
+    # A macro, because templates are given plain data only, no functions. The empty expression at its end keeps
+    # Jinja from trimming the template's first line break.
+    directives = ("%Y", "%y", "%m", "%B", "%b", "%-d", "%d", "%A", "%a", "%j", "%H", "%I", "%M", "%S", "%p")
+    replaced = "".join(f" | replace('{directive}', '{TEMPLATE_DATE.strftime(directive)}')" for directive in directives)
+    return f"{{% macro strftime_now(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
+
+
+def _fold_system(messages: Sequence[Message]) -> Sequence[Message]:
+    """Moves a leading system message to the head of the user message that follows it."""
+    if not messages or messages[0].role != "system":
+        return messages
+    system, *others = messages
+    if not others or others[0].role != "user":
+        return [Message("user", system.content), *others]
+    return [Message("user", f"{system.content}\n\n{others[0].content}"), *others[1:]]
+
+
+def _after_answer(whole: str, prompt: str, answer: str) -> str | None:
+    """What `whole` has after `prompt + answer`; None where it does not start like that: the prefix was rewritten."""
+    if not whole.startswith(prompt):
+        return None
+    rest = whole[len(prompt) :]
+    if rest.startswith(answer):
+        return rest[len(answer) :]
+    rest, answer = rest.lstrip(), answer.strip()
+    return rest[len(answer) :] if rest.startswith(answer) else None

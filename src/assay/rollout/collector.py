@@ -1,0 +1,365 @@
+"""Plays groups of rollouts and hands them over in the order in which they were issued.
+
+    next_task --> issue --> group_size rollouts, each scored when it ends --> waiting --> kept, in issue order
+                    ^                                                            |
+                    +------------------ a dropped group is replaced <------------+
+
+Issue order, never first come first served: groups that end early have short answers, and a step filled with them would
+train on short answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from assay.engines.engine import Engine, Sampling
+from assay.envs.env import EnvFactory
+from assay.errors import ConfigError, FailureKind, TrainingStoppedError, classify
+from assay.observe.metrics import metric
+from assay.render.renderer import Renderer
+from assay.rollout.runner import describe, run_rollout
+from assay.rollout.timeouts import Timeouts
+from assay.types import Ending, EndingKind, Group, Rollout, Score, Task, Verdict
+
+DROPPED_UNMEASURED = metric(
+    "rollout/dropped_unmeasured_count", "Groups dropped and replaced because too few of their rollouts were measured."
+)
+DROPPED_BY_KEEP = metric(
+    "rollout/dropped_by_keep_count", "Groups dropped and replaced because the algorithm's keep() refused them."
+)
+RETRIED = metric("rollout/retried_count", "Rollouts played again because something outside the response failed.")
+BROKEN = metric("rollout/broken_count", "Rollouts still broken after their retries: not measured, no reward.")
+UNFILTERED_SOLVED_SHARE = metric(
+    "rollout/unfiltered_solved_share", "Solved over measured rollouts, those of dropped groups included."
+)
+MAX_STALENESS = metric(
+    "rollout/max_staleness_versions", "How many versions older than the engine's the oldest trained-on token is."
+)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A finished group."""
+
+    group: Group
+    num_retried: int
+
+
+@dataclass
+class _Issued:
+    """A group from its issue to its delivery."""
+
+    group_id: int
+    task: Task
+    work: asyncio.Task[None] | None = None
+    result: _Result | None = None
+
+
+@dataclass
+class _Counts:
+    """What one call of `next_groups` saw."""
+
+    num_dropped_unmeasured: int = 0
+    num_dropped_by_keep: int = 0
+    num_retried: int = 0
+    num_broken: int = 0
+    num_measured: int = 0
+    num_solved: int = 0
+    max_staleness: int = 0
+
+
+class Collector:
+    """Keeps groups of rollouts under way; the only owner of tasks, queues and timeouts. Used as `async with`.
+
+    At most n + max_staleness * groups_per_step groups are issued and not delivered, and issuing happens in
+    `next_groups(n)` only, so after the publish of the step before: a group is at most `max_staleness` versions old when
+    it is delivered. With max_staleness = 0, `next_groups` issues exactly the groups it returns (and replacements).
+
+    Args:
+        score: what a finished or truncated rollout earned; broken rollouts are not measured and never get there.
+        next_task: group id to task, asked once a group, in ascending order.
+        group_size: rollouts of each task.
+        groups_per_step: how many groups one step takes.
+        min_group_size: a group with fewer measured members is dropped and replaced by the next group id.
+        keep: whether a group is worth training on (dynamic sampling); asked in issue order.
+        retries: how often a broken rollout is played again, whole and with the same seeds.
+        rollout_timeout_seconds: a rollout under way longer than that, waiting for the engine included, counts as broken
+            ("timeout"). The clock runs only inside `next_groups`. What a response can drag out (a tool call, a
+            program) must be bounded by the environment, which then answers: this limit is for a world that hangs.
+        max_dropped_groups_in_a_row: then training stops, with the causes.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        renderer: Renderer,
+        env_factory: EnvFactory,
+        score: Callable[[Rollout, Task], Awaitable[Score]],
+        next_task: Callable[[int], Task],
+        sampling: Sampling,
+        group_size: int,
+        run_seed: int,
+        groups_per_step: int,
+        max_staleness: int = 0,
+        min_group_size: int = 2,
+        keep: Callable[[Group], bool] = lambda group: True,
+        max_turns: int = 1,
+        retries: int = 2,
+        rollout_timeout_seconds: float | None = None,
+        max_dropped_groups_in_a_row: int = 256,
+    ) -> None:
+        for name, value, minimum in (
+            ("group_size", group_size, 1),
+            ("groups_per_step", groups_per_step, 1),
+            ("max_staleness", max_staleness, 0),
+            ("min_group_size", min_group_size, 1),
+            ("max_turns", max_turns, 1),
+            ("retries", retries, 0),
+            ("max_dropped_groups_in_a_row", max_dropped_groups_in_a_row, 1),
+        ):
+            if value < minimum:
+                raise ConfigError(f"{name} must be at least {minimum}, got {value}")
+        if min_group_size > group_size:
+            raise ConfigError(
+                f"min_group_size {min_group_size} is more than group_size {group_size}: every group would be dropped"
+            )
+        if rollout_timeout_seconds is not None and rollout_timeout_seconds <= 0:
+            raise ConfigError(f"rollout_timeout_seconds must be above 0, got {rollout_timeout_seconds}")
+        self._engine = engine
+        self._renderer = renderer
+        self._env_factory = env_factory
+        self._score = score
+        self._next_task = next_task
+        self._sampling = sampling
+        self._group_size = group_size
+        self._run_seed = run_seed
+        self._groups_per_step = groups_per_step
+        self._max_staleness = max_staleness
+        self._min_group_size = min_group_size
+        self._keep = keep
+        self._max_turns = max_turns
+        self._retries = retries
+        self._timeouts = Timeouts(rollout_timeout_seconds)
+        self._max_dropped_in_a_row = max_dropped_groups_in_a_row
+
+        self._open = False
+        self._next_group_id = 0
+        self._waiting: dict[int, _Issued] = {}
+        """Issued and not delivered, by group id, in issue order."""
+        self._dropped: list[Group] = []
+        self._num_dropped_in_a_row = 0
+        self._causes_in_a_row: Counter[str] = Counter()
+        self._num_refused_in_a_row = 0
+        self._counts = _Counts()
+
+    async def __aenter__(self) -> Self:
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Takes back everything under way and waits until every environment is closed."""
+        self._open = False
+        works = [issued.work for issued in self._waiting.values() if issued.work is not None]
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+        for issued in self._waiting.values():
+            issued.work = None
+
+    async def next_groups(self, num_groups: int) -> list[Group]:
+        """The next groups in issue order, each with at least `min_group_size` measured members and kept by `keep`.
+
+        Raises:
+            TrainingStoppedError: too many groups in a row were dropped.
+            AssayError: a failure that a person must act on, in any group under way.
+        """
+        if not self._open:
+            raise RuntimeError("a collector runs inside `async with collector`")
+        window = num_groups + self._max_staleness * self._groups_per_step
+        self._counts, self._dropped = _Counts(), []
+        self._timeouts.resume()
+        try:
+            kept: list[Group] = []
+            while len(kept) < num_groups:
+                self._issue(window)
+                # Kept groups stay in line until all are there, so that a cancelled call loses none.
+                issued = list(self._waiting.values())[len(kept)]
+                result = await self._finish(issued)
+                if self._accept(result):
+                    kept.append(result.group)
+                else:
+                    del self._waiting[issued.group_id]
+        finally:
+            self._timeouts.pause()
+        for group in kept:
+            del self._waiting[group.group_id]
+        return kept
+
+    def take_dropped(self) -> list[Group]:
+        """The groups that the last `next_groups` dropped, in issue order; hands them out once."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def counters(self) -> dict[str, float]:
+        """Metrics of the last `next_groups`. The solved share is NaN where nothing was measured."""
+        counts = self._counts
+        return {
+            DROPPED_UNMEASURED: counts.num_dropped_unmeasured,
+            DROPPED_BY_KEEP: counts.num_dropped_by_keep,
+            RETRIED: counts.num_retried,
+            BROKEN: counts.num_broken,
+            UNFILTERED_SOLVED_SHARE: counts.num_solved / counts.num_measured if counts.num_measured else math.nan,
+            MAX_STALENESS: counts.max_staleness,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Where the collector is, as JSON: finished groups whole, unfinished ones as their tasks.
+
+        Unfinished groups start again from the seeds of their requests. Taken between two calls of `next_groups`.
+        """
+        return {
+            "next_group_id": self._next_group_id,
+            "waiting": [
+                {"group_id": issued.group_id, "task": issued.task.to_dict()}
+                if issued.result is None
+                else {"group": issued.result.group.to_dict(), "num_retried": issued.result.num_retried}
+                for issued in self._waiting.values()
+            ],
+            "counts": dataclasses.asdict(self._counts),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state` was taken. Only for a collector that has not issued anything yet."""
+        if self._waiting or self._next_group_id:
+            raise RuntimeError("a state is loaded into a fresh collector")
+        self._next_group_id = state["next_group_id"]
+        for data in state["waiting"]:
+            if "group" in data:
+                group = Group.from_dict(data["group"])
+                issued = _Issued(group.group_id, group.task, result=_Result(group, data["num_retried"]))
+            else:
+                issued = _Issued(data["group_id"], Task.from_dict(data["task"]))
+            self._waiting[issued.group_id] = issued
+        self._counts = _Counts(**state["counts"])
+
+    def _issue(self, window: int) -> None:
+        """Fills up to `window` groups and sets going those that are not, after a resume too."""
+        while len(self._waiting) < window:
+            group_id = self._next_group_id
+            self._waiting[group_id] = _Issued(group_id, self._next_task(group_id))
+            self._next_group_id += 1
+        for issued in self._waiting.values():
+            if issued.result is None and issued.work is None:
+                issued.work = asyncio.create_task(self._play_group(issued), name=f"group {issued.group_id}")
+
+    async def _finish(self, issued: _Issued) -> _Result:
+        """Waits for one group; a failure of any group under way is raised at once."""
+        while True:
+            running: list[asyncio.Task[None]] = []
+            for other in self._waiting.values():
+                if other.work is not None and other.work.done():
+                    other.work.result()
+                elif other.work is not None:
+                    running.append(other.work)
+            if issued.result is not None:
+                return issued.result
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+
+    def _accept(self, result: _Result) -> bool:
+        """Counts a group in and says whether it is trained on."""
+        group, counts = result.group, self._counts
+        counts.num_retried += result.num_retried
+        counts.num_broken += sum(rollout.ending.kind is EndingKind.BROKEN for rollout in group.rollouts)
+        counts.num_measured += len(group.measured)
+        counts.num_solved += sum(score.verdict is Verdict.SOLVED for score in group.scores)
+        if len(group.measured) < self._min_group_size:
+            counts.num_dropped_unmeasured += 1
+            self._causes_in_a_row.update(score.reason for score in group.scores if not score.measured)
+        elif not self._keep(group):
+            counts.num_dropped_by_keep += 1
+            self._num_refused_in_a_row += 1
+        else:
+            oldest = min(rollout.version for rollout, _, _ in group.measured if rollout.turns)
+            counts.max_staleness = max(counts.max_staleness, self._engine.version - oldest)
+            self._num_dropped_in_a_row = self._num_refused_in_a_row = 0
+            self._causes_in_a_row.clear()
+            return True
+        self._dropped.append(group)
+        self._num_dropped_in_a_row += 1
+        if self._num_dropped_in_a_row >= self._max_dropped_in_a_row:
+            raise TrainingStoppedError(self._explain_drops())
+        return False
+
+    def _explain_drops(self) -> str:
+        refused, unmeasured = self._num_refused_in_a_row, self._num_dropped_in_a_row - self._num_refused_in_a_row
+        lines = [f"{self._num_dropped_in_a_row} groups in a row were dropped, so there is nothing to train on."]
+        if unmeasured:
+            (cause, times), *_ = self._causes_in_a_row.most_common(1)
+            lines.append(
+                f"In {unmeasured} fewer than {self._min_group_size} of {self._group_size} rollouts could be measured, "
+                f"most often ({times} rollouts) because of: {cause}. Repair that; it is no fault of the responses."
+            )
+        if refused:
+            lines.append(
+                f"In {refused} the algorithm's keep() refused the group, such as when all its rollouts earned the "
+                f"same. Choose easier or harder tasks, larger groups, or switch the filter off."
+            )
+        return "\n".join(lines)
+
+    async def _play_group(self, issued: _Issued) -> None:
+        try:
+            async with asyncio.TaskGroup() as scope:
+                members = [scope.create_task(self._play_member(issued, index)) for index in range(self._group_size)]
+        except ExceptionGroup as failures:
+            # One error that a person must act on says it all; its siblings were cancelled.
+            raise failures.exceptions[0] from None
+        played = [member.result() for member in members]
+        group = Group(
+            issued.group_id,
+            issued.task,
+            rollouts=tuple(rollout for rollout, _, _ in played),
+            scores=tuple(score for _, score, _ in played),
+        )
+        issued.result = _Result(group, num_retried=sum(num_retried for _, _, num_retried in played))
+
+    async def _play_member(self, issued: _Issued, index: int) -> tuple[Rollout, Score, int]:
+        """One member: its rollout, its score, and how often it had to be played again."""
+        rollout, num_retried = await self._play_once(issued, index), 0
+        while rollout.ending.kind is EndingKind.BROKEN and num_retried < self._retries:
+            rollout, num_retried = await self._play_once(issued, index), num_retried + 1
+        if rollout.ending.kind is EndingKind.BROKEN:
+            return rollout, Score.not_measured(rollout.ending.reason), num_retried
+        try:
+            score = await self._score(rollout, issued.task)
+        except Exception as error:
+            if classify(error) is FailureKind.USER:
+                raise
+            score = Score.not_measured(describe(error))
+        return rollout, score, num_retried
+
+    async def _play_once(self, issued: _Issued, index: int) -> Rollout:
+        try:
+            async with self._timeouts.limit():
+                return await run_rollout(
+                    issued.task,
+                    self._env_factory,
+                    self._engine,
+                    self._renderer,
+                    self._sampling,
+                    run_seed=self._run_seed,
+                    group_id=issued.group_id,
+                    index=index,
+                    max_turns=self._max_turns,
+                )
+        except TimeoutError:
+            return Rollout(issued.task.task_id, issued.group_id, index, (), Ending(EndingKind.BROKEN, "timeout"))

@@ -1,0 +1,227 @@
+"""One rollout: how it goes, how it ends, and that nothing is left open."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from assay.engines.engine import Sampling
+from assay.envs.env import EnvStep, SingleTurn
+from assay.errors import ContextLengthError, ContractError, DataError, EngineError
+from assay.rollout import run_rollout, runner
+from assay.seeds import derive_seed
+from assay.types import Ending, EndingKind, Message, Task
+
+TASK = Task("test", (Message("user", "2+2?"),), "4")
+SAMPLING = Sampling(max_new_tokens=8)
+FINISHED = Ending(EndingKind.FINISHED)
+
+
+@dataclass
+class Chat:
+    """Answers "again" to the first `num_turns` - 1 messages; fails where it is told to."""
+
+    task: Task
+    num_turns: int = 2
+    reply: str = "again"
+    fails_in: str = ""
+    error: BaseException = field(default_factory=lambda: RuntimeError("the sandbox\ndied"))
+    seen: list[str] = field(default_factory=list)
+    num_closed: int = 0
+
+    async def start(self) -> tuple[Message, ...]:
+        self._maybe_fail("start")
+        return self.task.prompt
+
+    async def step(self, message: Message) -> EnvStep:
+        self._maybe_fail("step")
+        self.seen.append(message.content)
+        if len(self.seen) == self.num_turns:
+            return EnvStep(reward=1.0, done=True)
+        return EnvStep((Message("user", self.reply),), reward=0.25) if self.reply else EnvStep()
+
+    async def close(self) -> None:
+        self.num_closed += 1
+        self._maybe_fail("close")
+
+    def _maybe_fail(self, where: str) -> None:
+        if self.fails_in == where:
+            raise self.error
+
+
+def play(engine, renderer, env, *, max_turns=4, sampling=SAMPLING, task=TASK, **where):
+    where = {"run_seed": 7, "group_id": 3, "index": 1, **where}
+    return asyncio.run(run_rollout(task, lambda _: env, engine, renderer, sampling, max_turns=max_turns, **where))
+
+
+def test_a_single_turn_task(engine, renderer):
+    rollout = asyncio.run(run_rollout(TASK, SingleTurn, engine, renderer, SAMPLING, run_seed=7, group_id=3, index=1))
+    (turn,) = rollout.turns
+    assert rollout.ending == FINISHED
+    assert (rollout.task_id, rollout.group_id, rollout.index) == (TASK.task_id, 3, 1)
+    assert turn.new_token_ids == renderer.render(TASK.prompt)
+    assert not turn.extends_previous
+    assert turn.completion.token_ids[-1:] == renderer.stop_token_ids
+    assert turn.message == Message("assistant", str(derive_seed(7, "request", 3, 1, 0) % 10))
+    assert turn.env_messages == ()
+
+
+def test_two_turns_append_to_what_was_sampled(engine, renderer):
+    env = Chat(TASK)
+    rollout = play(engine, renderer, env)
+    first, second = rollout.turns
+    assert rollout.ending == FINISHED
+    assert env.seen == [first.message.content, second.message.content]
+    assert first.env_messages == (Message("user", "again"),)
+    assert (first.env_reward, second.env_reward) == (0.25, 1.0)
+    assert second.extends_previous
+    # The engine was shown exactly prompt + sampled + new, each request under its own id and seed.
+    expected = (*first.new_token_ids, *first.completion.token_ids, *second.new_token_ids)
+    assert engine.calls == [
+        ("request/3/1/0", derive_seed(7, "request", 3, 1, 0), first.new_token_ids),
+        ("request/3/1/1", derive_seed(7, "request", 3, 1, 1), expected),
+    ]
+    assert expected == renderer.render([*TASK.prompt, first.message, Message("user", "again")])
+    assert env.num_closed == 1
+
+
+def test_three_turns_keep_growing(engine, renderer):
+    rollout = play(engine, renderer, Chat(TASK, num_turns=3))
+    assert len(rollout.turns) == 3
+    said = [m for turn in rollout.turns[:2] for m in (turn.message, *turn.env_messages)]
+    assert engine.calls[2][2] == renderer.render([*TASK.prompt, *said])
+
+
+def test_the_seed_label_keeps_an_evaluation_apart(engine, renderer):
+    play(engine, renderer, Chat(TASK, num_turns=1), seed_label="evaluation")
+    assert engine.calls[0][:2] == ("evaluation/3/1/0", derive_seed(7, "evaluation", 3, 1, 0))
+
+
+def test_the_limit_of_turns(engine, renderer):
+    env = Chat(TASK, num_turns=9)
+    rollout = play(engine, renderer, env, max_turns=2)
+    assert rollout.ending == Ending(EndingKind.TRUNCATED, "turns")
+    assert len(rollout.turns) == 2
+    assert len(env.seen) == 2
+
+
+def test_a_completion_cut_at_the_token_limit_is_kept_and_never_acted_on(engine, renderer):
+    engine.answer = lambda prompt, seed: "far too long"
+    env = Chat(TASK)
+    rollout = play(engine, renderer, env)
+    assert rollout.ending == Ending(EndingKind.TRUNCATED, "length")
+    assert rollout.response == "far too "
+    assert env.seen == []
+    assert env.num_closed == 1
+
+
+def test_a_completion_cut_at_the_context_says_context(engine, renderer):
+    engine.answer = lambda prompt, seed: "x" * 500
+    rollout = play(engine, renderer, Chat(TASK), sampling=Sampling(max_new_tokens=1000))
+    assert rollout.ending == Ending(EndingKind.TRUNCATED, "context")
+    assert rollout.num_sampled_tokens == 400 - len(renderer.render(TASK.prompt))
+
+
+def test_a_later_prompt_beyond_the_context_ends_the_rollout_with_what_was_said(engine, renderer):
+    rollout = play(engine, renderer, Chat(TASK, reply="y" * 500))
+    assert rollout.ending == Ending(EndingKind.TRUNCATED, "context")
+    assert len(rollout.turns) == 1
+
+
+def test_a_first_prompt_beyond_the_context_is_the_users_error_and_names_the_task(engine, renderer):
+    task = Task("letters", (Message("user", "z" * 500),), "4")
+    env = Chat(task)
+    with pytest.raises(ContextLengthError, match=f"task {task.task_id} of domain 'letters' has 5[0-9][0-9] tokens"):
+        play(engine, renderer, env, task=task)
+    assert env.num_closed == 1
+
+
+@pytest.mark.parametrize(("fails_in", "num_turns"), [("start", 0), ("step", 1)])
+def test_an_environment_that_raises_breaks_the_rollout(engine, renderer, fails_in: str, num_turns: int):
+    env = Chat(TASK, fails_in=fails_in)
+    rollout = play(engine, renderer, env)
+    assert rollout.ending == Ending(EndingKind.BROKEN, "RuntimeError: the sandbox died")
+    assert len(rollout.turns) == num_turns
+    assert env.num_closed == 1
+
+
+def test_an_environment_that_cannot_be_made_breaks_the_rollout(engine, renderer):
+    def factory(task: Task):
+        raise OSError("no space left")
+
+    rollout = asyncio.run(run_rollout(TASK, factory, engine, renderer, SAMPLING, run_seed=0, group_id=0, index=0))
+    assert rollout.ending == Ending(EndingKind.BROKEN, "OSError: no space left")
+
+
+def test_a_failure_to_close_is_logged_and_takes_nothing_away(engine, renderer, caplog):
+    env = Chat(TASK, fails_in="close")
+    rollout = play(engine, renderer, env)
+    assert rollout.ending == FINISHED
+    assert env.num_closed == 1
+    assert "Chat did not close: RuntimeError: the sandbox died" in caplog.text
+
+
+def test_an_environment_that_never_closes_is_left_behind(engine, renderer, caplog, monkeypatch):
+    class Sticky(Chat):
+        async def close(self) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(runner, "CLOSE_TIMEOUT_SECONDS", 0.01)
+    assert play(engine, renderer, Sticky(TASK)).ending == FINISHED
+    assert "Sticky did not close: TimeoutError" in caplog.text
+
+
+def test_an_error_for_a_person_passes_through(engine, renderer):
+    env = Chat(TASK, fails_in="step", error=DataError("the gold answer is empty; repair the data"))
+    with pytest.raises(DataError, match="repair the data"):
+        play(engine, renderer, env)
+    assert env.num_closed == 1
+
+
+def test_an_environment_that_is_neither_done_nor_says_anything_breaks_its_contract(engine, renderer):
+    with pytest.raises(ContractError, match=r"Chat\.step answered no message and is not done"):
+        play(engine, renderer, Chat(TASK, reply=""))
+
+
+def test_a_failed_request_is_tried_once_more_with_the_same_seed(engine, renderer):
+    engine.failure = lambda request_id, attempt: EngineError("a worker died") if attempt == 0 else None
+    rollout = play(engine, renderer, Chat(TASK, num_turns=1))
+    assert rollout.ending == FINISHED
+    first, second = engine.calls
+    assert first == second
+
+
+def test_an_engine_that_fails_twice_breaks_the_rollout(engine, renderer):
+    engine.failure = lambda request_id, attempt: EngineError("a worker died") if request_id.endswith("/1") else None
+    rollout = play(engine, renderer, Chat(TASK))
+    assert rollout.ending == Ending(EndingKind.BROKEN, "EngineError: a worker died")
+    assert len(rollout.turns) == 1
+    assert len(engine.calls) == 3
+
+
+def test_a_request_that_the_engine_gave_up_breaks_the_rollout(engine, renderer):
+    engine.gives_up = True
+    rollout = play(engine, renderer, Chat(TASK))
+    assert rollout.ending == Ending(EndingKind.BROKEN, "the engine gave the request up")
+
+
+def test_cancelling_takes_the_request_back_and_closes_the_environment(engine, renderer):
+    engine.delay = lambda request_id: 10**9
+    env = Chat(TASK)
+
+    async def cancel() -> None:
+        work = asyncio.create_task(
+            run_rollout(TASK, lambda _: env, engine, renderer, SAMPLING, run_seed=0, group_id=5, index=2)
+        )
+        while not engine.under_way:
+            await asyncio.sleep(0)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    asyncio.run(cancel())
+    assert engine.aborted == ["request/5/2/0"]
+    assert engine.under_way == set()
+    assert env.num_closed == 1

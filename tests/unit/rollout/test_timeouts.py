@@ -1,0 +1,80 @@
+"""Time limits count only while the clock runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from assay.rollout.timeouts import Timeouts
+
+
+async def wait_inside(timeouts: Timeouts, until: asyncio.Event) -> str:
+    try:
+        async with timeouts.limit():
+            await until.wait()
+            return "done"
+    except TimeoutError:
+        return "timeout"
+
+
+def test_an_operation_that_takes_too_long_is_cancelled():
+    assert asyncio.run(wait_inside(Timeouts(0.01), asyncio.Event())) == "timeout"
+
+
+def test_no_limit():
+    async def go() -> str:
+        timeouts, done = Timeouts(None), asyncio.Event()
+        work = asyncio.create_task(wait_inside(timeouts, done))
+        timeouts.pause()
+        timeouts.resume()
+        await asyncio.sleep(0.01)
+        done.set()
+        return await work
+
+    assert asyncio.run(go()) == "done"
+
+
+def test_time_that_blocks_the_loop_while_paused_does_not_count():
+    async def go(pause: bool) -> str:
+        timeouts, done = Timeouts(0.05), asyncio.Event()
+        work = asyncio.create_task(wait_inside(timeouts, done))
+        await asyncio.sleep(0)
+        if pause:
+            timeouts.pause()
+        time.sleep(0.1)
+        await asyncio.sleep(0.01)
+        if pause:
+            timeouts.resume()
+        done.set()
+        return await work
+
+    assert asyncio.run(go(pause=True)) == "done"
+    assert asyncio.run(go(pause=False)) == "timeout"
+
+
+def test_what_is_left_of_the_limit_runs_on_after_a_pause():
+    async def go() -> str:
+        timeouts = Timeouts(0.05)
+        timeouts.pause()
+        work = asyncio.create_task(wait_inside(timeouts, asyncio.Event()))  # begins while paused
+        await asyncio.sleep(0.1)
+        assert not work.done()
+        timeouts.resume()
+        return await asyncio.wait_for(work, 5)
+
+    assert asyncio.run(go()) == "timeout"
+
+
+def test_other_errors_pass_and_leave_nothing_behind():
+    async def go() -> None:
+        timeouts = Timeouts(1.0)
+        with pytest.raises(KeyError):
+            async with timeouts.limit():
+                raise KeyError("x")
+        timeouts.pause()
+        timeouts.resume()
+        assert not timeouts._remaining_seconds
+
+    asyncio.run(go())
