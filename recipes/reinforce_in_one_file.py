@@ -154,6 +154,9 @@ def train(
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()  # eval: no dropout
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    # A step without any credit has a gradient of zero, by which AdamW's moments go on; not none, which it would skip.
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
     history = History()
 
     def prompt_of(question: Question) -> list[int]:
@@ -200,7 +203,7 @@ def train(
             group_index += 1
 
         num_tokens = sum(len(completion) for _, completion, _ in sampled)
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=False)
         loss_of_step = 0.0
         for prompt_ids, completion, advantage in sampled:
             if advantage == 0.0:

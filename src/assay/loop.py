@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 async def train(run: Run) -> TrainResult:
     """collect -> annotate -> credit -> batch -> update -> publish, until the run says it is done."""
+    await run.begin()
     async with run.collector as collector:
         for step in run.steps():
             groups = await collector.next_groups(run.config.groups_per_step)

@@ -92,6 +92,8 @@ class Algorithm(Settings):
 
     page: ClassVar[str] = ""
     """Its page under docs/algorithms/."""
+    gradient_is_credit: ClassVar[bool] = True
+    """Whether the loss has no gradient where all advantages are 0. False for a loss with another term, such as KL."""
 
     @pydantic.model_validator(mode="after")
     def _check_normaliser_constant(self) -> Self:

@@ -1,0 +1,8 @@
+"""Groups of rollouts to packed micro-batches: `to_samples` says what is trained on, `pack` lays it out."""
+
+from __future__ import annotations
+
+from assay.batching.pack import pack
+from assay.batching.samples import to_samples
+
+__all__ = ["pack", "to_samples"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Protocol
 
+from assay.errors import DataError
 from assay.types import Split, Task
 
 
@@ -34,3 +36,24 @@ class Domain(Protocol):
     def levels(self) -> tuple[tuple[float | None, float | None], ...]:
         """The (complexity, horizon) settings a table of this domain lists, easiest first."""
         ...
+
+
+def require_tasks(
+    tasks: Iterator[Task], domain: Domain, split: Split, complexity: float | None, horizon: float | None
+) -> Iterator[Task]:
+    """The same tasks, after making sure that there is at least one.
+
+    Raises:
+        DataError: the split is empty at this setting of the dials.
+    """
+    first = next(tasks, None)
+    if first is None:
+        raise DataError(
+            f"the {split} split of {domain.name} is empty at complexity {_shown(complexity)}, horizon "
+            f"{_shown(horizon)}: that level has too few tasks for three splits; choose a larger complexity or horizon"
+        )
+    return itertools.chain((first,), tasks)
+
+
+def _shown(dial: float | None) -> str:
+    return "default" if dial is None else f"{dial:g}"

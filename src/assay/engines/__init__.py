@@ -1,0 +1,10 @@
+"""Who samples: `LocalEngine` in this process, `ScriptedEngine` for tests; `check_engine` holds any to the contract."""
+
+from __future__ import annotations
+
+from assay.engines.check import check_engine
+from assay.engines.engine import Engine, Sampling
+from assay.engines.local import LocalEngine
+from assay.engines.scripted import Script, ScriptedEngine
+
+__all__ = ["Engine", "LocalEngine", "Sampling", "Script", "ScriptedEngine", "check_engine"]

@@ -55,7 +55,7 @@ class Engine(Protocol):
         ...
 
     async def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
-        """Takes new weights under Hugging Face names. Requests under way go on with them; `version_spans` says where."""
+        """Takes new weights under Hugging Face names; requests under way go on with them (see `version_spans`)."""
         ...
 
     async def close(self) -> None:

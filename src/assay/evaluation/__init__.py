@@ -1,0 +1,22 @@
+"""What a model can do on held-out tasks, and what training bought: scores with intervals, compared in pairs; sweeps."""
+
+from __future__ import annotations
+
+from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
+from assay.evaluation.evaluate import evaluate
+from assay.evaluation.evaluation import Bounds, Evaluation
+from assay.evaluation.folder import EvaluationFolder
+from assay.evaluation.row import EvalRow
+from assay.evaluation.transcripts import transcripts
+
+__all__ = [
+    "Bounds",
+    "ClaimedGain",
+    "EvalRow",
+    "Evaluation",
+    "EvaluationFolder",
+    "compare",
+    "evaluate",
+    "smallest_gain",
+    "transcripts",
+]

@@ -45,10 +45,13 @@ class LayerWeights:
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """x / rms(x) * weight over the last dimension, in fp32 inside. Zhang and Sennrich 2019, arXiv 1910.07467."""
+    """x / rms(x) * weight over the last dimension, in fp32 inside. Zhang and Sennrich 2019, arXiv 1910.07467.
+
+    The result has the dtype of `weight`, so that an fp32 residual stream feeds products in bf16.
+    """
     wide = x.float()
     scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)
-    return weight * scaled.to(x.dtype)
+    return weight * scaled.to(weight.dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

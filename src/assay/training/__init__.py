@@ -1,0 +1,39 @@
+"""What turns packed samples into better weights: the trainer, its checkpoints, its precision and its memory."""
+
+from __future__ import annotations
+
+from assay.training.checkpoint import (
+    Best,
+    latest_checkpoint,
+    prune,
+    read_best,
+    read_checkpoint,
+    write_best,
+    write_checkpoint,
+)
+from assay.training.memory import MemoryEstimate, keep_freed_memory, memory_estimate
+from assay.training.precision import PrecisionChoice, choose_dtype
+from assay.training.random_state import random_state, set_random_state
+from assay.training.report import StepReport
+from assay.training.trainer import Trainer, TrainerSettings, TrainerState
+
+__all__ = [
+    "Best",
+    "MemoryEstimate",
+    "PrecisionChoice",
+    "StepReport",
+    "Trainer",
+    "TrainerSettings",
+    "TrainerState",
+    "choose_dtype",
+    "keep_freed_memory",
+    "latest_checkpoint",
+    "memory_estimate",
+    "prune",
+    "random_state",
+    "read_best",
+    "read_checkpoint",
+    "set_random_state",
+    "write_best",
+    "write_checkpoint",
+]

@@ -1,0 +1,56 @@
+"""Who says what a rollout earned. A verifier reads a response as hostile input and returns a `Score`.
+
+To add one: write its settings class in a file of its own and list it in `VERIFIERS` and `AnyVerifier`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import pydantic
+
+from assay.config import validate
+from assay.errors import ConfigError
+from assay.verifiers.cases import Case, builtin_cases
+from assay.verifiers.check import VerifierReport, check_gold, check_verifier
+from assay.verifiers.exact import Exact
+from assay.verifiers.numeric import Numeric
+from assay.verifiers.python import PythonReward
+from assay.verifiers.score import score_rollout
+from assay.verifiers.verifier import Verifier, as_rollout
+
+VERIFIERS = {"exact": Exact, "numeric": Numeric, "python": PythonReward}
+"""Every verifier by name."""
+
+AnyVerifier = Annotated[Exact | Numeric | PythonReward, pydantic.Field(discriminator="name")]
+"""The type of a recipe's `[verifier]` table."""
+
+
+def make_verifier(name: str, options: Mapping[str, Any] | None = None) -> Verifier:
+    """The verifier of this name with these options.
+
+    Raises:
+        ConfigError: an unknown name or option, or a value out of range.
+    """
+    if name not in VERIFIERS:
+        raise ConfigError(f"unknown verifier {name!r}; known: {', '.join(VERIFIERS)}")
+    return validate(VERIFIERS[name], {"name": name, **(options or {})})
+
+
+__all__ = [
+    "VERIFIERS",
+    "AnyVerifier",
+    "Case",
+    "Exact",
+    "Numeric",
+    "PythonReward",
+    "Verifier",
+    "VerifierReport",
+    "as_rollout",
+    "builtin_cases",
+    "check_gold",
+    "check_verifier",
+    "make_verifier",
+    "score_rollout",
+]

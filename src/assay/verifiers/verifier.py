@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from assay.types import Rollout, Score, Task
+from assay.types import Completion, Ending, EndingKind, FinishReason, Message, Rollout, Score, Task, Turn
 
 
 class Verifier(Protocol):
@@ -27,3 +27,11 @@ class Verifier(Protocol):
     def gold_response(self, task: Task) -> str | None:
         """A response that must be SOLVED, made from the gold answer; None where none can be made."""
         ...
+
+
+def as_rollout(response: str, task: Task, *, finish_reason: FinishReason = "stop") -> Rollout:
+    """A rollout that holds this text and no tokens: what a verifier is shown when nobody sampled anything."""
+    completion = Completion(token_ids=(), logprobs=(), finish_reason=finish_reason, version_spans=((0, 0),))
+    turn = Turn((), extends_previous=False, completion=completion, message=Message("assistant", response))
+    ending = Ending(EndingKind.FINISHED) if finish_reason == "stop" else Ending(EndingKind.TRUNCATED, finish_reason)
+    return Rollout(task.task_id, group_id=0, index=0, turns=(turn,), ending=ending)

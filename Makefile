@@ -1,0 +1,33 @@
+# make demo   set up, train a real language model by RL in ten minutes, show what it learned
+# make test   set up, then lint, types, import layers and tests
+# make setup  install into .venv and nothing else
+# make bench  the training step beside TRL's, in one run
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: setup demo test bench clean
+
+setup: $(STAMP)
+
+# PyTorch's own index of CPU builds is preferred where it can be reached and there is no GPU: a tenth of the download.
+$(STAMP): pyproject.toml constraints.txt tools/setup.sh
+	PYTHON="$(PYTHON)" bash tools/setup.sh
+	@touch $@
+
+demo: setup
+	$(BIN)/assay train recipes/arithmetic_rlvr/demo.toml $(ARGS)
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup
+	$(BIN)/python benchmarks/step.py $(ARGS)
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,48 @@
+"""Our side of step.py: the loop itself, one step for each line on standard input. Usage: step_ours.py SETTINGS RUN_FOLDER"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from assay.config import validate
+from assay.loop import train
+from assay.observe.console import Console
+from assay.recipe import RunConfig
+from assay.run import Run, build_run
+from assay.training import StepReport
+from assay.types import Group
+
+
+class GatedRun(Run):
+    """A run that makes a step when it is told to, and says how long it took."""
+
+    _began = 0.0
+
+    def steps(self) -> Iterator[int]:
+        for step in super().steps():
+            if not sys.stdin.readline():
+                return
+            self._began = time.perf_counter()
+            yield step
+
+    async def after_step(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
+        await super().after_step(step, groups, report)
+        lengths = [rollout.num_sampled_tokens for group in groups for rollout in group.rollouts]
+        answer = {"seconds": time.perf_counter() - self._began, "tokens": sum(lengths) / len(lengths)}
+        print(json.dumps(answer), flush=True)
+
+
+def main() -> None:
+    config = validate(RunConfig, json.loads(Path(sys.argv[1]).read_text()))
+    run = build_run(config, Path(sys.argv[2]), console=Console(stream=io.StringIO(), live=False), run_class=GatedRun)
+    asyncio.run(train(run))
+
+
+if __name__ == "__main__":
+    main()

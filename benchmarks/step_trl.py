@@ -1,0 +1,76 @@
+"""TRL's side of step.py. Usage: step_trl.py MODEL_FOLDER PROMPTS.jsonl MAX_NEW_TOKENS"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import transformers
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+model_folder, prompts, max_new_tokens = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+tasks = [json.loads(line) for line in prompts.read_text().splitlines()]
+rows = [
+    {"prompt": [{"role": role, "content": content} for role, content in task["prompt"]], "answer": task["answer"]}
+    for task in tasks
+]
+# stdout carries answers only; what the libraries print goes to stderr.
+answers, sys.stdout = sys.stdout, sys.stderr
+
+
+def last_number_is_right(completions, answer, **_):
+    rewards = []
+    for completion, gold in zip(completions, answer, strict=True):
+        numbers = re.findall(r"-?\d+", completion[0]["content"])
+        rewards.append(1.0 if numbers and numbers[-1] == gold else 0.0)
+    return rewards
+
+
+class Gate(transformers.TrainerCallback):
+    """Makes a step when told to, and says how long it took."""
+
+    def on_step_begin(self, args, state, control, **_):
+        if not sys.stdin.readline():
+            sys.exit()
+        self.began = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **_):
+        self.seconds = time.perf_counter() - self.began
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if "completions/mean_length" in (logs or {}):
+            answer = {"seconds": self.seconds, "tokens": logs["completions/mean_length"]}
+            print(json.dumps(answer), file=answers, flush=True)
+
+
+trainer = GRPOTrainer(
+    model=model_folder,
+    reward_funcs=last_number_is_right,
+    train_dataset=Dataset.from_list(rows),
+    callbacks=[Gate()],
+    args=GRPOConfig(
+        output_dir=str(prompts.parent / "trl-out"),
+        per_device_train_batch_size=64,
+        num_generations=8,
+        max_completion_length=max_new_tokens,
+        max_steps=len(tasks) // 8,
+        logging_steps=1,
+        learning_rate=1e-5,
+        lr_scheduler_type="constant",
+        beta=0.0,
+        temperature=1.0,
+        loss_type="dapo",
+        bf16=True,
+        use_cpu=True,
+        gradient_checkpointing=False,
+        shuffle_dataset=False,
+        report_to=[],
+        save_strategy="no",
+        model_init_kwargs={"dtype": "float32"},
+    ),
+)
+trainer.train()

@@ -1,0 +1,198 @@
+"""Samples to packed micro-batches: no padding, and a prompt that several samples share is laid down once.
+
+    samples   [prompt A, a1] [prompt A, a2] [prompt B, b1]
+    packed    | prompt A | a1 | a2 | prompt B, b1 |
+    segments       0        1    2        3            prefix_segments = [0, 0, 0, 3]
+
+The loss and its gradient are what the samples give one by one: `tests/invariants/test_packing.py` holds it to that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assay.types import Batch, CreditedSample, Sample
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """A sample as it is laid down: what comes after its last prediction's context is left out."""
+
+    sample_id: int
+    sample: Sample
+    context: np.ndarray
+    """[C] int64, every token that some prediction of this sample needs; the last target itself is not one of them."""
+    target_positions: np.ndarray
+    """[n] int64, where the trained-on tokens stand in the sample."""
+    prompt: bytes
+    """The tokens before the first trained-on one, as a key."""
+
+    @property
+    def prompt_length(self) -> int:
+        return int(self.target_positions[0])
+
+    @classmethod
+    def of(cls, sample_id: int, sample: Sample) -> _Piece:
+        token_ids = sample.token_ids.cpu().numpy()
+        targets = np.flatnonzero(sample.loss_mask.cpu().numpy())
+        return cls(sample_id, sample, token_ids[: targets[-1]], targets, token_ids[: targets[0]].tobytes())
+
+
+def pack(
+    samples: Sequence[Sample], max_tokens: int, num_minibatches: int = 1, *, share_prompts: bool = True
+) -> list[list[Batch]]:
+    """Minibatches, each a list of micro-batches; one minibatch is one update.
+
+    Minibatches are runs of whole groups in the order given, their numbers of groups differing by at most one: by count
+    and not by tokens, so that what falls into which update does not depend on how long responses are. Micro-batches
+    are filled in order, which keeps a group's samples together, and groups without any credit (all members earned the
+    same) come last, in micro-batches of their own: they need no backward pass. A sample without a trained-on token is
+    left out.
+
+    Args:
+        samples: with or without credit; `Batch.sample_ids` gives places in this list.
+        max_tokens: packed tokens a micro-batch may hold. A longer sample gets a micro-batch of its own.
+        num_minibatches: updates per pass; fewer come back where there are fewer groups.
+        share_prompts: lay a prompt down once for all samples of a micro-batch that start with it.
+
+    Raises:
+        ValueError: max_tokens or num_minibatches below 1; only some of the samples have credit, or proximal
+            log-probabilities.
+    """
+    if max_tokens < 1 or num_minibatches < 1:
+        raise ValueError(f"max_tokens and num_minibatches must be at least 1, got {max_tokens} and {num_minibatches}")
+    pieces = [_Piece.of(i, sample) for i, sample in enumerate(samples) if bool(sample.loss_mask.any())]
+    if (
+        len({(piece.sample.proximal_logprobs is None, isinstance(piece.sample, CreditedSample)) for piece in pieces})
+        > 1
+    ):
+        raise ValueError("either all samples have credit and all have proximal log-probabilities, or none has")
+    return [
+        [
+            _lay_down(micro_batch, share_prompts)
+            for part in _split_by_credit(minibatch)
+            for micro_batch in _fill(part, max_tokens, share_prompts)
+        ]
+        for minibatch in _split_by_groups(pieces, num_minibatches)
+    ]
+
+
+def _split_by_groups(pieces: list[_Piece], num_minibatches: int) -> list[list[_Piece]]:
+    groups: dict[int, list[_Piece]] = {}
+    for piece in pieces:
+        groups.setdefault(piece.sample.group_id, []).append(piece)
+    ordered = list(groups.values())
+    count = min(num_minibatches, len(ordered))
+    return [
+        [piece for group in ordered[i * len(ordered) // count : (i + 1) * len(ordered) // count] for piece in group]
+        for i in range(count)
+    ]
+
+
+def _split_by_credit(pieces: list[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
+    """Pieces of groups with some credit, or of samples that carry none yet; and of groups whose advantages are all 0."""
+    with_credit = {
+        piece.sample.group_id
+        for piece in pieces
+        if not isinstance(piece.sample, CreditedSample) or bool(piece.sample.advantages.any())
+    }
+    return (
+        [piece for piece in pieces if piece.sample.group_id in with_credit],
+        [piece for piece in pieces if piece.sample.group_id not in with_credit],
+    )
+
+
+def _fill(pieces: list[_Piece], max_tokens: int, share_prompts: bool) -> list[list[_Piece]]:
+    """Splits pieces, in order, into runs of at most `max_tokens` packed tokens."""
+    runs: list[list[_Piece]] = []
+    prompts: set[bytes] = set()
+    num_tokens = 0
+    for piece in pieces:
+        known = share_prompts and piece.prompt in prompts
+        added = len(piece.context) - (piece.prompt_length if known else 0)
+        if not runs or num_tokens + added > max_tokens:
+            runs.append([])
+            prompts.clear()
+            num_tokens, added = 0, len(piece.context)
+        runs[-1].append(piece)
+        prompts.add(piece.prompt)
+        num_tokens += added
+    return runs
+
+
+class _Layout:
+    """Segments laid end to end."""
+
+    def __init__(self) -> None:
+        self.tokens: list[np.ndarray] = []
+        self.positions: list[np.ndarray] = []
+        self.prefixes: list[int] = []
+        self.num_tokens = 0
+
+    def add(self, tokens: np.ndarray, first_position: int = 0, prefix: int | None = None) -> tuple[int, int]:
+        """Lays a segment down; (its index, where it starts)."""
+        segment, start = len(self.tokens), self.num_tokens
+        self.tokens.append(tokens)
+        self.positions.append(np.arange(first_position, first_position + len(tokens)))
+        self.prefixes.append(segment if prefix is None else prefix)
+        self.num_tokens += len(tokens)
+        return segment, start
+
+
+def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
+    layout = _Layout()
+    uses = Counter(piece.prompt for piece in pieces)
+    shared: dict[bytes, tuple[int, int]] = {}
+    predict_from = []
+    for piece in pieces:
+        sources = piece.target_positions - 1
+        if share_prompts and uses[piece.prompt] > 1:
+            length = piece.prompt_length
+            if piece.prompt not in shared:
+                shared[piece.prompt] = layout.add(piece.context[:length])
+            prefix, prefix_start = shared[piece.prompt]
+            start = layout.num_tokens
+            # A continuation of one trained-on token has no context of its own: the prompt's last token predicts it.
+            if len(piece.context) > length:
+                layout.add(piece.context[length:], first_position=length, prefix=prefix)
+            predict_from.append(np.where(sources < length, prefix_start + sources, start + sources - length))
+        else:
+            _, start = layout.add(piece.context)
+            predict_from.append(start + sources)
+
+    samples = [piece.sample for piece in pieces]
+    lengths = np.array([len(piece.target_positions) for piece in pieces])
+    segment_lengths = [len(tokens) for tokens in layout.tokens]
+
+    def gather(tensors: list[Tensor]) -> Tensor:
+        return torch.cat([t.cpu()[s.loss_mask.cpu()] for t, s in zip(tensors, samples, strict=True)])
+
+    def integers(values: np.ndarray | list[int]) -> Tensor:
+        return torch.from_numpy(np.asarray(values, dtype=np.int64))
+
+    sampling_logprobs = gather([sample.sampling_logprobs for sample in samples])
+    credited = [sample.advantages for sample in samples if isinstance(sample, CreditedSample)]
+    proximal = [sample.proximal_logprobs for sample in samples if sample.proximal_logprobs is not None]
+    return Batch(
+        token_ids=integers(np.concatenate(layout.tokens)),
+        position_ids=integers(np.concatenate(layout.positions)),
+        segment_ids=integers(np.repeat(np.arange(len(segment_lengths)), segment_lengths)),
+        prefix_segments=integers(layout.prefixes),
+        predict_from=integers(np.concatenate(predict_from)),
+        target_ids=gather([sample.token_ids for sample in samples]),
+        sequence_ids=integers(np.repeat(np.arange(len(pieces)), lengths)),
+        sampling_logprobs=sampling_logprobs,
+        advantages=gather(credited) if credited else torch.zeros_like(sampling_logprobs),
+        proximal_logprobs=gather(proximal) if proximal else None,
+        sequence_lengths=integers(lengths),
+        sequence_weights=torch.tensor([sample.weight for sample in samples], dtype=torch.float32),
+        group_ids=integers([sample.group_id for sample in samples]),
+        member_ids=integers([sample.index for sample in samples]),
+        sample_ids=integers([piece.sample_id for piece in pieces]),
+    )

@@ -1,0 +1,153 @@
+"""`assay chat MODEL`: talks to a checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assay.errors import ConfigError, ContextLengthError
+from assay.types import Message
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from assay.engines import LocalEngine, Sampling
+    from assay.render import ChatRenderer
+
+
+class Precision(StrEnum):
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+def chat(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id.')],
+    prompt: Annotated[str | None, typer.Option(help="Answer this one message, print the answer and exit.")] = None,
+    system: Annotated[str | None, typer.Option(help="System message.")] = None,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.7,
+    max_new_tokens: Annotated[int, typer.Option(help="Token limit of a reply.", min=1)] = 512,
+    seed: Annotated[int, typer.Option(help="The same seed and messages give the same replies.")] = 0,
+    device: Annotated[str, typer.Option(help='"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".')] = "auto",
+    dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
+        Precision.FP32
+    ),
+) -> None:
+    """Talk to a model. Ctrl-C stops a reply; Ctrl-D or an empty line ends the conversation."""
+    from rich.console import Console
+
+    from assay.config import validate
+    from assay.engines import Sampling
+    from assay.policies.registry import resolve_model
+
+    sampling = validate(Sampling, {"temperature": temperature, "max_new_tokens": max_new_tokens})
+    engine, renderer = _load(resolve_model(model), device, dtype)
+    conversation = Conversation(engine, renderer, sampling, seed, system)
+    console = Console(highlight=False, soft_wrap=True)
+    with asyncio.Runner() as runner:
+        if prompt is not None:
+            runner.run(conversation.say(prompt, console))
+            return
+        console.print("[dim]Ctrl-C stops a reply; Ctrl-D or an empty line ends the conversation.[/dim]")
+        while text := _read():
+            try:
+                runner.run(conversation.say(text, console))
+            except KeyboardInterrupt:
+                console.print("\n[dim]stopped; that exchange is forgotten[/dim]")
+            except ContextLengthError:
+                console.print("[dim]the conversation fills the model's context; start another[/dim]")
+                return
+
+
+class Conversation:
+    """Messages so far, and the tokens they are: each prompt extends the last, which the prefix cache then serves."""
+
+    def __init__(
+        self, engine: LocalEngine, renderer: ChatRenderer, sampling: Sampling, seed: int, system: str | None
+    ) -> None:
+        self.engine, self.renderer, self.sampling, self.seed = engine, renderer, sampling, seed
+        self.messages: list[Message] = [Message("system", system)] if system else []
+        self.token_ids: tuple[int, ...] = ()
+        self.num_turns = 0
+
+    async def say(self, text: str, console: Console) -> None:
+        """Sends a message and prints the reply as it comes. Where that fails or is stopped, nothing is kept."""
+        from assay import seeds
+        from assay.observe.visible import visible
+
+        said = Message("user", text)
+        prompt_ids = self._prompt(said)
+        request_id = f"turn-{self.num_turns}"
+        reply = asyncio.ensure_future(
+            self.engine.generate(
+                prompt_ids,
+                self.sampling,
+                request_id=request_id,
+                seed=seeds.derive_seed(self.seed, "chat", self.num_turns),
+            )
+        )
+        shown = ""
+        try:
+            while not reply.done():
+                await asyncio.sleep(0)
+                text_so_far = self.renderer.parse(self.engine.sampled_so_far(request_id)).content
+                # A character of several tokens ends in a replacement character until its last token is there.
+                if text_so_far.startswith(shown) and not text_so_far.endswith("\ufffd"):
+                    console.print(visible(text_so_far[len(shown) :]), end="", markup=False, highlight=False)
+                    shown = text_so_far
+            completion = await reply
+        finally:
+            reply.cancel()
+        answer = self.renderer.parse(completion.token_ids)
+        console.print(visible(answer.content[len(shown) :]), markup=False, highlight=False)
+        if completion.finish_reason == "length":
+            console.print("[dim](cut off: --max-new-tokens or the context is reached)[/dim]")
+        self.messages += [said, answer]
+        self.token_ids = (*prompt_ids, *completion.token_ids)
+        self.num_turns += 1
+
+    def _prompt(self, said: Message) -> tuple[int, ...]:
+        if not self.num_turns:
+            return self.renderer.render([*self.messages, said])
+        extension = self.renderer.extend(self.messages, self.token_ids, [said])
+        return (*self.token_ids, *extension.token_ids) if extension.extends_previous else extension.token_ids
+
+
+def _load(folder: Path, device: str, dtype: Precision) -> tuple[LocalEngine, ChatRenderer]:
+    import torch
+
+    from assay.engines import LocalEngine
+    from assay.policies.config import DecoderConfig
+    from assay.policies.folder import read_weights
+    from assay.render import load_renderer
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
+    renderer = load_renderer(folder)
+    config = DecoderConfig.from_folder(folder)
+    engine = LocalEngine(
+        config,
+        read_weights(folder, config).items(),
+        stop_token_ids=renderer.stop_token_ids,
+        decode=renderer.decode,
+        dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,
+        device=device,
+        num_slots=1,
+    )
+    return engine, renderer
+
+
+def _read() -> str:
+    """What the user types; empty at the end of the input or on Ctrl-C at the prompt."""
+    try:
+        return input("you> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return ""

@@ -1,0 +1,335 @@
+"""`assay eval MODEL`: accuracy and pass@k on a domain's held-out tasks, with intervals; resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from assay.domains import Domain
+    from assay.engines.engine import Sampling
+    from assay.evaluation import Evaluation, EvaluationFolder
+    from assay.types import Task
+    from assay.verifiers import Verifier
+
+DEFAULT_KS = (1, 4, 8)
+_PLAIN_LINES = 10
+"""Lines of progress where there is no terminal."""
+
+Levels = Sequence[tuple[float | None, float | None]]
+
+
+class SplitName(StrEnum):
+    TEST = "test"
+    VALIDATION = "validation"
+    TRAIN = "train"
+
+
+class Precision(StrEnum):
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id.')],
+    domain: Annotated[str, typer.Option(help="Where the tasks come from.")] = "arithmetic",
+    complexity: Annotated[
+        str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the domain lists.")
+    ] = None,
+    horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the domain lists.")] = None,
+    split: Annotated[SplitName, typer.Option(help="Which split of the domain.")] = SplitName.TEST,
+    num_tasks: Annotated[int, typer.Option(help="Tasks of each level.", min=1)] = 200,
+    samples: Annotated[int, typer.Option(help="Samples of each task (n of pass@k).", min=1)] = 1,
+    k: Annotated[
+        str | None, typer.Option("--k", help="pass@k for these k. Default: those of 1,4,8 up to --samples.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 is greedy. Default: 0 for one sample, 1 for several.")
+    ] = None,
+    top_p: Annotated[float, typer.Option(help="Share of the probability that is sampled from.")] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option(help="Token limit of a response.", min=1)] = 256,
+    seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0,
+    verifier: Annotated[str, typer.Option(help="How the answer is read; several are tabulated.")] = "exact,numeric",
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the evaluation. Default: under ~/.assay/evals.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help='"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".')] = "auto",
+    dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
+        Precision.FP32
+    ),
+) -> None:
+    """Measure a model on held-out tasks: accuracy and unbiased pass@k, each with a 95 % interval.
+
+    Rows are kept as they end: the same command continues an evaluation that was interrupted. Settings, rows and scores
+    are in the folder that is printed at the end.
+    """
+    from rich.console import Console
+
+    from assay.config import validate
+    from assay.domains import make_domain
+    from assay.engines.engine import Sampling
+    from assay.evaluation import EvaluationFolder
+    from assay.home import assay_home
+    from assay.observe.provenance import provenance
+    from assay.policies.registry import resolve_model
+    from assay.verifiers import make_verifier
+
+    if temperature is None:
+        temperature = 0.0 if samples == 1 else 1.0
+    sampling = validate(Sampling, {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens})
+    if sampling.temperature == 0 and (samples > 1 or top_p < 1):
+        given = f"--samples {samples}" if samples > 1 else f"--top-p {top_p:g}"
+        raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
+    ks = _ks(k, samples)
+    verifiers = {name: make_verifier(name) for name in _names("--verifier", verifier)}
+    source = make_domain(domain)
+    levels = _levels(source, _numbers("--complexity", complexity), _numbers("--horizon", horizon))
+    tasks = _tasks(source, split.value, levels, num_tasks, seed)
+    folder = resolve_model(model)
+    settings = {
+        "weights": _weights_hash(folder),
+        "domain": _plain(source),
+        "split": split.value,
+        "levels": [list(level) for level in levels],
+        "num_tasks": num_tasks,
+        "tasks": _tasks_hash(tasks),
+        "samples": samples,
+        "sampling": _plain(sampling),
+        "seed": seed,
+        "verifiers": {name: _plain(each) for name, each in verifiers.items()},
+        "dtype": dtype.value,
+    }
+    name = "-".join([Path(model).name or "model", domain, _hash(json.dumps(settings, sort_keys=True).encode())[:8]])
+    place = (output or assay_home() / "evals" / name).absolute()
+    made = {**provenance(), "model": model, "model_folder": str(folder), "device": device}
+    console = Console(highlight=False)
+    with EvaluationFolder(place, settings, made) as kept:
+        result = _run(kept, tasks, folder, verifiers, sampling, samples, seed, settings, device, dtype, console)
+        scores = kept.write_scores(result.to_dict(ks))
+    console.print(_table(result, ks))
+    for reading in result.readings:
+        if missing := result.num_not_measured(reading):
+            bounds = result.bounds(reading)
+            console.print(
+                f"{missing} of {result.num_samples} samples were not measured under {reading}: accuracy would be "
+                f"{100 * bounds.all_failed:.1f} % had all failed, {100 * bounds.all_solved:.1f} % had all been solved. "
+                "The same command tries them again."
+            )
+    console.print(f"scores: {scores}", soft_wrap=True)
+
+
+def _run(
+    kept: EvaluationFolder,
+    tasks: Sequence[Task],
+    model: Path,
+    verifiers: dict[str, Verifier],
+    sampling: Sampling,
+    samples: int,
+    seed: int,
+    settings: dict[str, Any],
+    device: str,
+    dtype: Precision,
+    console: Console,
+) -> Evaluation:
+    import asyncio
+
+    from assay.evaluation import evaluate
+
+    total = len(tasks) * samples
+    num_done = sum(row.measured for row in kept.rows)
+    if num_done:
+        console.print(f"{num_done} of {total} samples were there before")
+    engine, renderer = _engine(model, device, dtype)
+
+    async def measure() -> Evaluation:
+        try:
+            with _progress(console, num_done, total) as advance:
+
+                def keep(row: Any) -> None:
+                    kept.append(row)
+                    advance()
+
+                return await evaluate(
+                    tasks,
+                    engine=engine,
+                    renderer=renderer,
+                    verifiers=verifiers,
+                    sampling=sampling,
+                    seed=seed,
+                    samples_per_task=samples,
+                    on_row=keep,
+                    done=kept.rows,
+                    settings=settings,
+                )
+        finally:
+            await engine.close()
+
+    try:
+        return asyncio.run(measure())
+    except KeyboardInterrupt:
+        console.print("stopped; the same command continues this evaluation")
+        raise
+
+
+def _engine(model: Path, device: str, dtype: Precision) -> tuple[Any, Any]:
+    """The engine and renderer of a model folder."""
+    import torch
+
+    from assay.engines import LocalEngine
+    from assay.policies.config import DecoderConfig
+    from assay.policies.folder import read_weights
+    from assay.render import load_renderer
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
+    renderer = load_renderer(model)
+    config = DecoderConfig.from_folder(model)
+    engine = LocalEngine(
+        config,
+        read_weights(model, config).items(),
+        stop_token_ids=renderer.stop_token_ids,
+        decode=renderer.decode,
+        dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,
+        device=device,
+    )
+    return engine, renderer
+
+
+@contextmanager
+def _progress(console: Console, num_done: int, total: int) -> Iterator[Callable[[], None]]:
+    """What to call as each sample ends: a bar on a terminal, plain lines anywhere else."""
+    if console.is_terminal:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("samples"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("samples", completed=num_done, total=total)
+            yield lambda: bar.advance(task)
+        return
+
+    def advance() -> None:
+        nonlocal num_done
+        num_done += 1
+        if num_done == total or num_done * _PLAIN_LINES // total > (num_done - 1) * _PLAIN_LINES // total:
+            print(f"{num_done} of {total} samples", file=sys.stderr, flush=True)
+
+    yield advance
+
+
+def _table(result: Evaluation, ks: Sequence[int]) -> Table:
+    """Accuracy, and pass@k, of each level under each reading."""
+    from rich.table import Table
+
+    table = Table(title="accuracy, with 95 % intervals over tasks")
+    columns = [(reading, k) for reading in result.readings for k in (None, *(k for k in ks if k > 1))]
+    table.add_column("level")
+    table.add_column("tasks", justify="right")
+    for reading, k in columns:
+        table.add_column(reading if k is None else f"{reading} pass@{k}", justify="right")
+    parts = result.by_level()
+    if len(parts) > 1:
+        parts["all"] = result
+    for level, part in parts.items():
+        cells = [_cell(part, reading, k) for reading, k in columns]
+        table.add_row(level, str(part.num_tasks), *cells, end_section=list(parts)[-2:-1] == [level])
+    return table
+
+
+def _cell(part: Evaluation, reading: str, k: int | None) -> str:
+    enough = any(measured >= (k or 1) for measured, _ in part.counts(reading).values())
+    if not enough:
+        return "not measured"
+    return (part.accuracy(reading) if k is None else part.pass_at_k(reading, k)).as_percent()
+
+
+def _tasks(domain: Domain, split: Any, levels: Levels, num_tasks: int, seed: int) -> list[Task]:
+    """The first tasks of each level; one that an easier level has too is taken there."""
+    found: dict[str, Task] = {}
+    for complexity, horizon in levels:
+        tasks = domain.tasks(split, complexity=complexity, horizon=horizon, seed=seed)
+        fresh = (task for task in tasks if task.task_id not in found)
+        found |= {task.task_id: task for task in itertools.islice(fresh, num_tasks)}
+    return list(found.values())
+
+
+def _levels(domain: Domain, complexities: list[float], horizons: list[float]) -> Levels:
+    """The listed levels that have the wanted dials; where none has them, the dials as they were asked for."""
+    listed = [
+        (complexity, horizon)
+        for complexity, horizon in domain.levels()
+        if (not complexities or complexity in complexities) and (not horizons or horizon in horizons)
+    ]
+    asked = list(itertools.product(complexities or [None], horizons or [None]))
+    if complexities and horizons:
+        return asked
+    return listed or asked
+
+
+def _ks(text: str | None, samples: int) -> tuple[int, ...]:
+    if text is None:
+        return tuple(k for k in DEFAULT_KS if k <= samples)
+    numbers = sorted(set(_numbers("--k", text)))
+    ks = tuple(map(int, numbers))
+    if not ks or list(ks) != numbers or ks[0] < 1 or ks[-1] > samples:
+        raise ConfigError(f"--k {text}: each must be a whole number from 1 to --samples, which is {samples}")
+    return ks
+
+
+def _numbers(option: str, text: str | None) -> list[float]:
+    try:
+        numbers = [float(part) for part in (text or "").split(",") if part.strip()]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigError(f"{option} {text}: expected numbers with commas between, such as 1,2,3")
+    return numbers
+
+
+def _names(option: str, text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise ConfigError(f"{option} {text!r}: expected names with commas between")
+    return list(dict.fromkeys(names))
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    """A component's settings as plain data."""
+    from assay.config import Settings, dump
+
+    return dump(settings) if isinstance(settings, Settings) else {"name": settings.name}
+
+
+def _weights_hash(folder: Path) -> str:
+    """Hash of the weight files, so that a model that was trained on under the same name is another model."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _tasks_hash(tasks: Sequence[Task]) -> str:
+    return _hash(" ".join(task.task_id for task in tasks).encode())
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

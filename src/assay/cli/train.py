@@ -1,0 +1,137 @@
+"""`assay train`: run a recipe, or go on with a run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assay.errors import AssayError, ConfigError, RunFolderError
+
+if TYPE_CHECKING:
+    from assay.recipe import RunConfig
+
+_STARTED = time.monotonic()
+
+
+def train(
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe in TOML, such as recipes/arithmetic_rlvr/demo.toml.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: --set trainer.learning_rate=2e-5."),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with a run from its newest checkpoint: a run folder, a name, or latest.",
+        ),
+    ] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option(help="Where the run is kept. Default: a new folder under ~/.assay/runs.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the resolved settings, memory and tokens, then stop.")
+    ] = False,
+) -> None:
+    """Train a model by reinforcement learning, as a recipe says.
+
+    The run is kept in a folder: settings, every rollout, curves, checkpoints, and at the end a report and summary.json.
+    Ctrl-C finishes the step, writes a checkpoint and prints how to resume.
+    """
+    if (recipe is None) == (resume is None):
+        raise ConfigError("name a recipe to start, or --resume a run to go on with (not both)")
+    if resume is not None:
+        if run_folder is not None:
+            raise ConfigError("--run-folder has no effect with --resume: a run stays in its folder")
+        folder, config = _resumed(resume, settings or [])
+    else:
+        assert recipe is not None
+        folder, config = _new(recipe, settings or [], run_folder)
+    if dry_run:
+        _describe(config, folder)
+        return
+    _run(config, folder, resume=resume is not None)
+
+
+def _new(recipe: Path, settings: list[str], run_folder: Path | None) -> tuple[Path, RunConfig]:
+    from assay.config import load
+    from assay.home import assay_home
+    from assay.recipe import RunConfig
+
+    config = load(RunConfig, recipe, settings)
+    default = assay_home() / "runs" / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return (run_folder or default).absolute(), config
+
+
+def _resumed(run: str, settings: list[str]) -> tuple[Path, RunConfig]:
+    from assay.config import load
+    from assay.home import assay_home
+    from assay.observe.folder import find_run
+    from assay.recipe import RunConfig
+    from assay.run import read_run_record
+
+    folder = find_run(run, assay_home() / "runs").absolute()
+    return folder, load(RunConfig, read_run_record(folder)["settings"], settings)
+
+
+def _run(config: RunConfig, folder: Path, resume: bool) -> None:
+    import asyncio
+
+    from assay.loop import train as train_loop
+    from assay.run import build_run, describe_result, stop_on_interrupt
+
+    run = build_run(config, folder, resume=resume, started=_STARTED)
+    typer.echo(f"run folder: {folder}")
+    try:
+        with run.console, stop_on_interrupt(run):
+            if resume:
+                run.console.message(f"going on after step {run.position.step}")
+            result = asyncio.run(train_loop(run))
+    except AssayError as error:
+        kept = run.newest_step()
+        hint = f"what was done until step {kept} is kept; go on with: assay train --resume {folder}" if kept else ""
+        raise type(error)(f"{error}\n{hint}".rstrip()) from error
+    typer.echo(describe_result(result))
+    if result.status == "interrupted":
+        raise typer.Exit(130)
+
+
+def _describe(config: RunConfig, folder: Path) -> None:
+    import json
+
+    import torch
+
+    from assay.config import dump
+    from assay.policies.config import DecoderConfig
+    from assay.policies.registry import resolve_model
+    from assay.run import resolve
+    from assay.training.memory import memory_estimate
+
+    if folder.exists() and any(folder.iterdir()):
+        raise RunFolderError(f"{folder} exists already; choose another --run-folder")
+    resolved = resolve(config)
+    shape = DecoderConfig.from_folder(resolve_model(config.model.source))
+    typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
+    estimate = memory_estimate(
+        shape,
+        compute_dtype=torch.bfloat16 if resolved["compute_dtype"] == "bf16" else torch.float32,
+        tokens_per_microbatch=config.tokens_per_microbatch,
+        num_slots=min(config.num_slots, config.groups_per_step * config.group_size * (1 + config.max_staleness)),
+        slot_tokens=min(shape.max_context, 256 + config.sampling.max_new_tokens),
+    )
+    typer.echo("\nmemory, about (prompts taken as 256 tokens):")
+    for line in estimate.lines():
+        typer.echo(f"  {line}")
+    rollouts = config.groups_per_step * config.group_size
+    most = rollouts * config.sampling.max_new_tokens
+    typer.echo(
+        f"\ntokens: {rollouts} completions a step, at most {most:,} sampled tokens; in {config.num_steps} steps at most "
+        f"{most * config.num_steps:,}"
+    )
+    typer.echo(f"run folder: {folder} (not made: this was a dry run)")

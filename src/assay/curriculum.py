@@ -1,0 +1,235 @@
+"""The curriculum: which task comes next.
+
+Levels are tried in their order. Most groups come from the frontier, the level being learned; a share comes from the
+levels before it, so that they are not forgotten. The frontier moves on once enough of its recent rollouts were solved:
+a threshold curriculum as in Reasoning Gym (Stojanovski et al. 2025, https://arxiv.org/abs/2505.24760), counted in
+groups where they count steps. Solved shares under a curriculum say how hard its tasks are, not how good the model is:
+progress is measured on a fixed held-out grid.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pydantic
+from pydantic import Field
+
+from assay.config import Settings
+from assay.domains import Domain, require_tasks
+from assay.errors import CheckpointError, ConfigError
+from assay.observe.metrics import metric
+from assay.seeds import derive_seed, uniform
+from assay.types import Group, Task
+
+FRONTIER = metric("curriculum/frontier_level", "Index of the level being learned, from 0 for the easiest.")
+FRONTIER_SOLVED = metric(
+    "curriculum/frontier_solved_share", "Mean solved share of the frontier's groups in the curriculum's window."
+)
+
+
+class LevelSettings(Settings):
+    """One setting of the dials; a dial left out is the domain's default."""
+
+    complexity: float | None = None
+    horizon: float | None = None
+
+
+class CurriculumSettings(Settings):
+    """Which levels, and when to move on."""
+
+    levels: tuple[LevelSettings, ...] = Field(default=(LevelSettings(),), min_length=1)
+    """Easiest first."""
+    advance_at: float = Field(default=0.7, gt=0.0, le=1.0)
+    """Mean solved share of the frontier's last `window` groups at which the next level becomes the frontier."""
+    window: int = Field(default=32, ge=1)
+    """Groups."""
+    replay_share: float = Field(default=0.2, ge=0.0, lt=1.0)
+    """Share of groups drawn from the levels before the frontier, each equally likely."""
+
+    @pydantic.model_validator(mode="after")
+    def _levels_differ(self) -> CurriculumSettings:
+        if len(set(self.levels)) < len(self.levels):
+            raise ValueError("levels has the same level twice; name each once")
+        return self
+
+
+class LevelProgress(NamedTuple):
+    """One row for the console."""
+
+    level: str
+    """"c2 h1"."""
+    num_groups: int
+    """Groups seen of it, those without a measured member left out."""
+    solved_share: float
+    """Mean over the window; NaN where none was seen."""
+    is_frontier: bool
+
+
+@dataclass
+class _Level:
+    """Where the curriculum stands in one level."""
+
+    settings: LevelSettings
+    name: str = ""
+    dials: tuple[float | None, float | None] = (None, None)
+    """As the level's tasks carry them."""
+    epoch: int = 0
+    """Times the whole split was gone through."""
+    position: int = 0
+    """Tasks given out in this epoch."""
+    num_groups: int = 0
+    recent: deque[float] = field(default_factory=deque)
+    """Solved shares of the last `window` groups."""
+    tasks: Iterator[Task] | None = None
+    """The rest of this epoch; None until it is needed."""
+
+
+class Curriculum:
+    """Hands out training tasks in a fixed order and moves on as they are solved.
+
+    Which level a group gets depends on the seed, the group's id and the frontier; which task, on how many that level
+    has given out. So a run is the same again from its seed, and from `state()` on. Within an epoch of a level no task
+    comes twice; the next epoch has an order of its own.
+
+    Raises:
+        DataError: a level outside the domain's range, or with an empty train split.
+        ConfigError: two levels that are the same to the domain.
+    """
+
+    def __init__(self, settings: CurriculumSettings, domain: Domain, seed: int) -> None:
+        self._settings = settings
+        self._domain = domain
+        self._seed = seed
+        self._frontier = 0
+        self._issued: dict[int, Task] = {}
+        self._levels = [_Level(level, recent=deque(maxlen=settings.window)) for level in settings.levels]
+        for index, level in enumerate(self._levels):
+            task = next(self._epoch(index, 0))
+            level.name, level.dials = task.level, (task.complexity, task.horizon)
+        names = [level.name for level in self._levels]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"levels are {', '.join(names)} to {domain.name}: the same level twice; name each once")
+
+    @property
+    def current_level(self) -> LevelSettings:
+        """The frontier: the level being learned."""
+        return self._settings.levels[self._frontier]
+
+    def next_task(self, group_id: int) -> Task:
+        """The task of this group. Asked again for a group that was not observed yet, it gives the same task again."""
+        if group_id not in self._issued:
+            self._issued[group_id] = self._draw(self._choose_level(group_id))
+        return self._issued[group_id]
+
+    def observe(self, groups: Iterable[Group]) -> None:
+        """Takes note of what a step's groups solved, and moves the frontier. Call it once a step, in order.
+
+        Groups without a measured member say nothing. Groups come back in the order of their ids: one that is older than
+        those observed was dropped, and its task is not given again.
+
+        Raises:
+            ValueError: a group at a level that is not in this curriculum.
+        """
+        indices = {level.dials: index for index, level in enumerate(self._levels)}
+        newest = -1
+        for group in groups:
+            newest = max(newest, group.group_id)
+            index = indices.get((group.task.complexity, group.task.horizon))
+            if index is None:
+                raise ValueError(f"group {group.group_id} is at level {group.task.level}, not in this curriculum")
+            if math.isnan(group.solved_share):
+                continue
+            level = self._levels[index]
+            level.num_groups += 1
+            level.recent.append(group.solved_share)
+            if index == self._frontier < len(self._levels) - 1 and self._is_learned(level):
+                self._frontier += 1
+        self._issued = {group_id: task for group_id, task in self._issued.items() if group_id > newest}
+
+    def describe(self) -> list[LevelProgress]:
+        """One row a level, in their order."""
+        return [
+            LevelProgress(level.name, level.num_groups, _mean(level.recent), index == self._frontier)
+            for index, level in enumerate(self._levels)
+        ]
+
+    def metrics(self) -> dict[str, float]:
+        """The frontier and, once it has any group, its solved share."""
+        share = _mean(self._levels[self._frontier].recent)
+        return {FRONTIER: float(self._frontier)} | ({} if math.isnan(share) else {FRONTIER_SOLVED: share})
+
+    def state(self) -> dict[str, Any]:
+        """Everything `load_state` needs, as JSON."""
+        return {
+            "frontier": self._frontier,
+            "levels": [
+                {
+                    "name": level.name,
+                    "epoch": level.epoch,
+                    "position": level.position,
+                    "num_groups": level.num_groups,
+                    "recent": list(level.recent),
+                }
+                for level in self._levels
+            ],
+            "issued": [[group_id, task.to_dict()] for group_id, task in self._issued.items()],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state` was taken, exactly.
+
+        Raises:
+            CheckpointError: the state is of a curriculum with other levels.
+        """
+        saved = [level["name"] for level in state["levels"]]
+        names = [level.name for level in self._levels]
+        if saved != names:
+            raise CheckpointError(
+                f"the checkpoint's curriculum has the levels {', '.join(saved)}, this run's {', '.join(names)}; "
+                "resume with the settings it was started with"
+            )
+        self._frontier = state["frontier"]
+        for level, data in zip(self._levels, state["levels"], strict=True):
+            level.epoch, level.position, level.num_groups = data["epoch"], data["position"], data["num_groups"]
+            level.recent = deque(data["recent"], maxlen=self._settings.window)
+            level.tasks = None
+        self._issued = {group_id: Task.from_dict(task) for group_id, task in state["issued"]}
+
+    def _choose_level(self, group_id: int) -> int:
+        if (
+            self._frontier
+            and uniform(derive_seed(self._seed, "curriculum", "replay"), group_id) < self._settings.replay_share
+        ):
+            return int(uniform(derive_seed(self._seed, "curriculum", "level"), group_id) * self._frontier)
+        return self._frontier
+
+    def _draw(self, index: int) -> Task:
+        level = self._levels[index]
+        if level.tasks is None:
+            level.tasks = itertools.islice(self._epoch(index, level.epoch), level.position, None)
+        task = next(level.tasks, None)
+        if task is None:
+            level.epoch, level.position = level.epoch + 1, 0
+            level.tasks = self._epoch(index, level.epoch)
+            task = next(level.tasks)
+        level.position += 1
+        return task
+
+    def _epoch(self, index: int, epoch: int) -> Iterator[Task]:
+        complexity, horizon = self._settings.levels[index].complexity, self._settings.levels[index].horizon
+        seed = derive_seed(self._seed, "curriculum", index, epoch)
+        tasks = self._domain.tasks("train", complexity=complexity, horizon=horizon, seed=seed)
+        return require_tasks(tasks, self._domain, "train", complexity, horizon)
+
+    def _is_learned(self, level: _Level) -> bool:
+        return len(level.recent) == self._settings.window and _mean(level.recent) >= self._settings.advance_at
+
+
+def _mean(shares: Iterable[float]) -> float:
+    values = list(shares)
+    return math.fsum(values) / len(values) if values else math.nan

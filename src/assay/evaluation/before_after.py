@@ -1,0 +1,113 @@
+"""The closing test of a run: the same held-out tasks before and after training, decoded and read in several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assay.engines.engine import Engine, Sampling
+from assay.envs.env import EnvFactory, SingleTurn
+from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
+from assay.evaluation.evaluate import evaluate
+from assay.evaluation.evaluation import Evaluation
+from assay.evaluation.transcripts import RULE, transcripts
+from assay.render.renderer import Renderer
+from assay.types import Task
+from assay.verifiers.verifier import Verifier
+
+DECODINGS: Mapping[str, float] = {"greedy": 0.0, "sampled": 1.0}
+"""Name to temperature."""
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """Evaluations of one list of tasks, before and after, by decoding."""
+
+    before: Mapping[str, Evaluation]
+    after: Mapping[str, Evaluation]
+
+    @property
+    def claimed(self) -> ClaimedGain:
+        """The smallest gain over every decoding and reading."""
+        return smallest_gain(
+            {
+                (decoding, reading): (self.before[decoding], self.after[decoding])
+                for decoding in self.before
+                for reading in self.before[decoding].readings
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `summary.json` keeps: the claimed gain with the two accuracies it is between, and all that were compared."""
+        claimed = self.claimed
+        readings = [
+            {
+                "decoding": decoding,
+                "reading": reading,
+                "before": _accuracy(self.before[decoding], reading),
+                "after": _accuracy(self.after[decoding], reading),
+                "gain": compare(self.before[decoding], self.after[decoding], reading).to_dict(),
+            }
+            for decoding in self.before
+            for reading in self.before[decoding].readings
+        ]
+        chosen = next(r for r in readings if (r["decoding"], r["reading"]) == (claimed.decoding, claimed.reading))
+        return {
+            "before": chosen["before"],
+            "after": chosen["after"],
+            "gain": {**claimed.difference.to_dict(), "decoding": claimed.decoding, "reading": claimed.reading},
+            "readings": readings,
+            "transcripts": transcripts(self.before["greedy"], self.after["greedy"], next(iter(readings))["reading"]),
+            "transcripts_rule": RULE,
+        }
+
+
+async def evaluate_decodings(
+    tasks: Sequence[Task],
+    *,
+    engine: Engine,
+    renderer: Renderer,
+    verifiers: Mapping[str, Verifier],
+    max_new_tokens: int,
+    seed: int,
+    env_factory: EnvFactory = SingleTurn,
+    max_turns: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Evaluation]:
+    """Decoding to evaluation, with the weights that the engine has now.
+
+    Args:
+        progress: called with rows done and rows in all.
+    """
+    total = len(tasks) * len(DECODINGS)
+    num_done = 0
+
+    def count(_: object) -> None:
+        nonlocal num_done
+        num_done += 1
+        progress(num_done, total)
+
+    return {
+        decoding: await evaluate(
+            tasks,
+            engine=engine,
+            renderer=renderer,
+            verifiers=verifiers,
+            sampling=Sampling(temperature=temperature, max_new_tokens=max_new_tokens),
+            seed=seed,
+            env_factory=env_factory,
+            max_turns=max_turns,
+            on_row=count,
+        )
+        for decoding, temperature in DECODINGS.items()
+    }
+
+
+def _accuracy(evaluation: Evaluation, reading: str) -> dict[str, Any]:
+    return {
+        **{"accuracy" if key == "value" else key: v for key, v in evaluation.accuracy(reading).to_dict().items()},
+        "num_tasks": evaluation.num_tasks,
+        "num_not_measured": evaluation.num_not_measured(reading),
+        "mean_tokens": sum(row.num_tokens for row in evaluation.rows) / len(evaluation.rows),
+    }

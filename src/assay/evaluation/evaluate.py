@@ -1,0 +1,125 @@
+"""Runs a model over held-out tasks and scores what it said, under one or several readings of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from assay.engines.engine import Engine, Sampling
+from assay.envs.env import EnvFactory, SingleTurn
+from assay.errors import ConfigError, DataError
+from assay.evaluation.evaluation import Evaluation
+from assay.evaluation.row import EvalRow
+from assay.render.renderer import Renderer
+from assay.rollout import run_rollout
+from assay.types import EndingKind, Task
+from assay.verifiers.score import score_rollout
+from assay.verifiers.verifier import Verifier
+
+SEED_LABEL = "evaluation"
+"""Keeps an evaluation's random numbers apart from those of the training run with the same seed."""
+
+
+async def evaluate(
+    tasks: Sequence[Task],
+    *,
+    engine: Engine,
+    renderer: Renderer,
+    verifiers: Mapping[str, Verifier],
+    sampling: Sampling,
+    seed: int,
+    samples_per_task: int = 1,
+    env_factory: EnvFactory = SingleTurn,
+    max_turns: int = 1,
+    max_concurrent: int = 128,
+    on_row: Callable[[EvalRow], None] | None = None,
+    done: Iterable[EvalRow] = (),
+    retries: int = 2,
+    settings: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Samples every task and scores every sample under every reading.
+
+    All requests are under way at once, up to a limit. A sample's random numbers come from
+    (seed, "evaluation", position of its task, sample, turn), so the result does not depend on the order in which
+    requests end, nor on which rows were there before.
+
+    Args:
+        tasks: distinct tasks.
+        verifiers: reading to verifier, such as {"strict": Exact(), "lenient": Numeric()}.
+        samples_per_task: attempts at each task; at temperature 0 they would all be the same.
+        max_concurrent: rollouts under way at once.
+        on_row: called with each row as it ends, in the order in which they end; not for rows of `done`.
+        done: rows of an earlier, interrupted evaluation of the same tasks. Those that were not measured run again.
+        retries: how often a rollout that broke, or a verifier that failed, is tried again before it counts as not
+            measured.
+        settings: recorded with the result.
+
+    Raises:
+        DataError: no tasks, the same task twice, no verifier, or a row in `done` of another evaluation.
+        ConfigError: several samples a task at temperature 0.
+        AssayError: a person must act (see `errors.classify`): the evaluation stops.
+    """
+    if not tasks:
+        raise DataError("there are no tasks to evaluate; the split is empty at these levels")
+    if not verifiers:
+        raise DataError("there is no verifier to score with; name at least one reading")
+    if min(samples_per_task, max_concurrent) < 1 or retries < 0:
+        raise ValueError(f"{samples_per_task=}, {max_concurrent=} must be at least 1 and {retries=} at least 0")
+    if samples_per_task > 1 and sampling.temperature == 0:
+        raise ConfigError(
+            f"{samples_per_task} samples a task at temperature 0 are {samples_per_task} times the same; "
+            "take one sample, or a temperature above 0"
+        )
+    wanted = {
+        (task.task_id, sample): (position, task, sample)
+        for position, task in enumerate(tasks)
+        for sample in range(samples_per_task)
+    }
+    if len(wanted) < len(tasks) * samples_per_task:
+        raise DataError("the same task is in the list more than once; its samples would count twice")
+    rows = {row.key: row for row in done if row.measured}
+    for key, row in rows.items():
+        if key not in wanted or wanted[key][0] != row.task_index or set(row.scores) != set(verifiers):
+            raise DataError(f"a finished row (task {row.task_id}, sample {row.sample}) is of another evaluation")
+
+    under_way = asyncio.Semaphore(max_concurrent)
+
+    async def run(position: int, task: Task, sample: int) -> None:
+        async with under_way:
+            row = await measure(position, task, sample)
+        rows[row.key] = row
+        if on_row is not None:
+            on_row(row)
+
+    async def measure(position: int, task: Task, sample: int) -> EvalRow:
+        for _ in range(1 + retries):
+            rollout = await run_rollout(
+                task,
+                env_factory,
+                engine,
+                renderer,
+                sampling,
+                run_seed=seed,
+                group_id=position,
+                index=sample,
+                max_turns=max_turns,
+                seed_label=SEED_LABEL,
+            )
+            if rollout.ending.kind is not EndingKind.BROKEN:
+                break
+        scores = {
+            reading: await score_rollout(verifier, rollout, task, retries=retries)
+            for reading, verifier in verifiers.items()
+        }
+        return EvalRow.of(task, position, rollout, scores)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for key, attempt in wanted.items():
+                if key not in rows:
+                    group.create_task(run(*attempt))
+    except ExceptionGroup as failures:
+        # The first that failed cancelled the others: one cause, and the one a person can act on.
+        raise failures.exceptions[0] from None
+    return Evaluation(tuple(rows[key] for key in wanted), dict(settings or {}))

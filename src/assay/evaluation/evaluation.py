@@ -1,0 +1,172 @@
+"""What an evaluation found: rows, and every score from them with its interval."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from assay.errors import DataError
+from assay.evaluation.row import EvalRow
+from assay.statistics import Interval, clustered_proportion, pass_at_k_interval, pass_hat_k_interval
+from assay.types import Verdict
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Accuracy over all samples, with every sample that was not measured taken as failed, and as solved."""
+
+    all_failed: float
+    all_solved: float
+
+    def to_dict(self) -> dict[str, float]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scored samples of a list of tasks. Unknown is not zero: a sample that was not measured is counted, not scored."""
+
+    rows: tuple[EvalRow, ...]
+    """In the order of the tasks, then of the samples."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return tuple(self.rows[0].scores) if self.rows else ()
+
+    @cached_property
+    def task_ids(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.task_id for row in self.rows))
+
+    @property
+    def num_tasks(self) -> int:
+        return len(self.task_ids)
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.rows)
+
+    @property
+    def mean_tokens(self) -> float:
+        """Sampled tokens of a sample, on average; 0 without samples."""
+        return sum(row.num_tokens for row in self.rows) / max(len(self.rows), 1)
+
+    def num_not_measured(self, reading: str) -> int:
+        """Samples without a verdict under this reading."""
+        return sum(not row.scores[reading].measured for row in self._read(reading))
+
+    def counts(self, reading: str) -> dict[str, tuple[int, int]]:
+        """Task id to (measured samples, solved samples), of every task."""
+        measured: Counter[str] = Counter()
+        solved: Counter[str] = Counter()
+        for row in self._read(reading):
+            measured[row.task_id] += row.scores[reading].measured
+            solved[row.task_id] += row.scores[reading].verdict is Verdict.SOLVED
+        return {task_id: (measured[task_id], solved[task_id]) for task_id in self.task_ids}
+
+    def accuracy(self, reading: str) -> Interval:
+        """Mean over tasks of the share of their measured samples that were solved.
+
+        Raises:
+            DataError: no sample was measured, or there is no such reading.
+        """
+        counts = [count for count in self.counts(reading).values() if count[0]]
+        if not counts:
+            raise DataError(self._nothing_measured(reading))
+        return clustered_proportion([c / n for n, c in counts], sum(n for n, _ in counts))
+
+    def bounds(self, reading: str) -> Bounds:
+        """The accuracy there would be at worst and at best, had everything been measured."""
+        unmeasured: Counter[str] = Counter()
+        samples: Counter[str] = Counter()
+        for row in self._read(reading):
+            samples[row.task_id] += 1
+            unmeasured[row.task_id] += not row.scores[reading].measured
+        if not samples:
+            raise DataError("an evaluation without tasks has no accuracy")
+        counts = self.counts(reading)
+        worst = sum(counts[task_id][1] / samples[task_id] for task_id in samples)
+        best = sum((counts[task_id][1] + unmeasured[task_id]) / samples[task_id] for task_id in samples)
+        return Bounds(worst / len(samples), best / len(samples))
+
+    def pass_at_k(self, reading: str, k: int) -> Interval:
+        """Unbiased probability that one of k samples is solved; over the tasks with at least k measured samples.
+
+        Raises:
+            DataError: no task has k measured samples.
+        """
+        return pass_at_k_interval(self._counts_with(reading, k), k)
+
+    def pass_hat_k(self, reading: str, k: int) -> Interval:
+        """Unbiased probability that all of k samples are solved; as `pass_at_k`."""
+        return pass_hat_k_interval(self._counts_with(reading, k), k)
+
+    def by_level(self) -> dict[str, Evaluation]:
+        """The same for each setting of the dials, in the order of the tasks."""
+        rows: dict[str, list[EvalRow]] = {}
+        for row in self.rows:
+            rows.setdefault(row.level, []).append(row)
+        return {level: Evaluation(tuple(of_level), self.settings) for level, of_level in rows.items()}
+
+    def endings(self) -> dict[str, int]:
+        """How many samples ended in each way."""
+        return dict(Counter(row.ending for row in self.rows).most_common())
+
+    def to_dict(self, ks: Iterable[int] = (1,)) -> dict[str, Any]:
+        """Scores as JSON: of each reading, and of each level within it. What nothing was measured for is null."""
+        ks = tuple(ks)
+        return {
+            "settings": dict(self.settings),
+            "num_tasks": self.num_tasks,
+            "num_samples": self.num_samples,
+            "mean_tokens": self.mean_tokens,
+            "endings": self.endings(),
+            "readings": {
+                reading: {
+                    **self._scores(reading, ks),
+                    "by_level": {level: part._scores(reading, ks) for level, part in self.by_level().items()},
+                }
+                for reading in self.readings
+            },
+        }
+
+    def _scores(self, reading: str, ks: tuple[int, ...]) -> dict[str, Any]:
+        counts = self.counts(reading).values()
+        measured = any(n for n, _ in counts)
+        return {
+            "accuracy": self.accuracy(reading).to_dict() if measured else None,
+            "num_tasks": self.num_tasks,
+            "num_tasks_measured": sum(n > 0 for n, _ in counts),
+            "num_not_measured": self.num_not_measured(reading),
+            "bounds": self.bounds(reading).to_dict(),
+            "pass_at_k": {
+                str(k): {
+                    **self.pass_at_k(reading, k).to_dict(),
+                    "num_tasks": len(self._counts_with(reading, k)),
+                }
+                if any(n >= k for n, _ in counts)
+                else None
+                for k in ks
+            },
+        }
+
+    def _read(self, reading: str) -> tuple[EvalRow, ...]:
+        if self.rows and reading not in self.readings:
+            raise DataError(f"no reading {reading!r} in this evaluation; it has {', '.join(self.readings)}")
+        return self.rows
+
+    def _counts_with(self, reading: str, k: int) -> list[tuple[int, int]]:
+        counts = [count for count in self.counts(reading).values() if count[0] >= k]
+        if not counts:
+            raise DataError(f"no task has {k} measured samples, as pass@{k} needs; take more samples a task")
+        return counts
+
+    def _nothing_measured(self, reading: str) -> str:
+        if not self.rows:
+            return "an evaluation without tasks has no accuracy"
+        causes = Counter(row.scores[reading].reason for row in self.rows)
+        cause, count = causes.most_common(1)[0]
+        return f"none of {self.num_samples} samples was measured under {reading!r}; most often ({count}): {cause}"

@@ -1,0 +1,9 @@
+"""Sweeps: recipe x settings x seeds, resumable, each run's raw results kept, one table with intervals over seeds."""
+
+from __future__ import annotations
+
+from assay.evaluation.sweep.runner import TRAIN, run_sweep
+from assay.evaluation.sweep.spec import Cell, Sweep, SweepRun, SweepSettings
+from assay.evaluation.sweep.table import write_table
+
+__all__ = ["TRAIN", "Cell", "Sweep", "SweepRun", "SweepSettings", "run_sweep", "write_table"]

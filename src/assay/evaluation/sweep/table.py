@@ -1,0 +1,115 @@
+"""The table of a sweep, from its kept results alone: each cell with intervals over seeds, then each run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from assay.evaluation.sweep.runner import read_state, write_json
+from assay.evaluation.sweep.spec import Cell, Sweep, SweepRun
+from assay.statistics import t_interval
+
+SUMMARY = "summary.json"
+_ABSENT = "-"
+
+
+def write_table(sweep: Sweep, output: Path) -> Path:
+    """Writes table.md and table.json from results/, however much of the sweep there is yet.
+
+    A run that has not finished, or whose summary lacks a key, is counted and left out of that mean; never taken as 0.
+
+    Returns:
+        The path of table.md.
+    """
+    runs = [_result(sweep, run, output) for run in sweep.runs()]
+    cells = [_cell(cell, sweep.settings.tabulate, runs) for cell in sweep.cells]
+    data = {"name": sweep.settings.name, "tabulate": list(sweep.settings.tabulate), "cells": cells, "runs": runs}
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "table.json", data)
+    path = output / "table.md"
+    path.write_text(_markdown(data), encoding="utf-8")
+    return path
+
+
+def _result(sweep: Sweep, run: SweepRun, output: Path) -> dict[str, Any]:
+    state = read_state(run, output)
+    summary: Any = {}
+    if state.get("state") == "finished":
+        try:
+            summary = json.loads((output / "results" / run.path / SUMMARY).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            summary = {}
+    return {
+        "cell": run.cell.name,
+        "seed": run.seed,
+        "state": state.get("state", "not started"),
+        "values": {key: _number(summary, key) for key in sweep.settings.tabulate},
+    }
+
+
+def _number(summary: Any, key: str) -> float | None:
+    """The finite number under a dotted key; None where there is none."""
+    value = summary
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _cell(cell: Cell, keys: Sequence[str], runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    own = [run for run in runs if run["cell"] == cell.name]
+    columns: dict[str, Any] = {}
+    for key in keys:
+        values = [run["values"][key] for run in own if run["values"][key] is not None]
+        columns[key] = {"num_seeds": len(values), "mean": math.fsum(values) / len(values) if values else None}
+        if len(values) > 1:
+            interval = t_interval(values)
+            columns[key] |= {"low": interval.low, "high": interval.high}
+    return {
+        "name": cell.name,
+        "recipe": str(cell.recipe),
+        "overrides": list(cell.overrides),
+        "num_seeds": len(own),
+        "num_finished": sum(run["state"] == "finished" for run in own),
+        "columns": columns,
+    }
+
+
+def _markdown(data: dict[str, Any]) -> str:
+    keys = data["tabulate"]
+    lines = [
+        f"# {data['name']}",
+        "",
+        "Mean over seeds, with its 95 % t interval over seeds. A single seed has no interval.",
+        "",
+        *_head(["cell", "seeds", *keys]),
+    ]
+    for cell in data["cells"]:
+        shown = [_mean(cell["columns"][key], cell["num_seeds"]) for key in keys]
+        lines.append(_line([cell["name"], f"{cell['num_finished']} of {cell['num_seeds']}", *shown]))
+    lines += ["", "## Runs", "", *_head(["cell", "seed", "state", *keys])]
+    for run in data["runs"]:
+        shown = [_ABSENT if run["values"][key] is None else f"{run['values'][key]:.4g}" for key in keys]
+        lines.append(_line([run["cell"], str(run["seed"]), run["state"], *shown]))
+    return "\n".join(lines) + "\n"
+
+
+def _mean(column: dict[str, Any], num_seeds: int) -> str:
+    if column["mean"] is None:
+        return _ABSENT
+    text = f"{column['mean']:.4g}"
+    if "low" in column:
+        text += f" [{column['low']:.4g}, {column['high']:.4g}]"
+    return text if column["num_seeds"] == num_seeds else f"{text} ({column['num_seeds']} of {num_seeds} seeds)"
+
+
+def _head(names: Sequence[str]) -> list[str]:
+    return [_line(names), "|" + " --- |" * len(names)]
+
+
+def _line(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(texts) + " |"

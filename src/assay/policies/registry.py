@@ -1,0 +1,134 @@
+"""From what a user calls a model to a folder on this machine: "default", a folder, or a hub id "organisation/name"."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.errors import ModelError
+from assay.home import assay_home
+from assay.policies import smollm2
+from assay.policies.config import DecoderConfig
+from assay.policies.layers import weight_shapes
+
+DEFAULT = "default"
+DEFAULT_FOLDER = f"smollm2-135m-instruct-{smollm2.GGUF_SHA256[:8]}"
+"""Named by its hash: another file would be another folder."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """One line of `assay models`."""
+
+    name: str
+    """What to call it: "default", or its folder in the cache."""
+    path: Path
+    """Where it is, or would be."""
+    fetched: bool
+    num_parameters: int | None = None
+    """None where it is not fetched or is not one the decoder reads."""
+    num_bytes: int | None = None
+
+
+def models_folder() -> Path:
+    """The cache of fetched models."""
+    return assay_home() / "models"
+
+
+def resolve_model(source: str | Path) -> Path:
+    """A folder that holds the model, fetched first where need be.
+
+    Args:
+        source: "default" (SmolLM2-135M-Instruct), a folder, or a hub id such as "HuggingFaceTB/SmolLM2-135M-Instruct".
+
+    Raises:
+        ModelError: there is no such model, or it cannot be fetched; says what to do.
+    """
+    if str(source) == DEFAULT:
+        return install(models_folder() / DEFAULT_FOLDER, smollm2.build)
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"{folder} is no model: it has no config.json")
+        if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+            raise ModelError(f"{folder} has no tokenizer: copy tokenizer.json and tokenizer_config.json there")
+        return folder
+    if isinstance(source, str) and _HUB_ID.fullmatch(source):
+        return _fetch_from_hub(source)
+    raise ModelError(f"no model {str(source)!r}: name `default`, a folder that exists, or a hub id organisation/name")
+
+
+def known_models() -> list[KnownModel]:
+    """The default model, fetched or not, and every other folder in the cache."""
+    cache = models_folder()
+    folders = sorted(path.parent for path in cache.glob("*/config.json") if not path.parent.name.startswith("."))
+    default = cache / DEFAULT_FOLDER
+    if default not in folders:
+        folders.insert(0, default)
+    folders.sort(key=lambda folder: folder != default)
+    return [_describe(DEFAULT if folder == default else folder.name, folder) for folder in folders]
+
+
+def _describe(name: str, folder: Path) -> KnownModel:
+    if not folder.is_dir():
+        return KnownModel(name, folder, fetched=False)
+    num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    try:
+        shapes = weight_shapes(DecoderConfig.from_folder(folder)).values()
+    except ModelError:
+        return KnownModel(name, folder, fetched=True, num_bytes=num_bytes)
+    num_parameters = sum(map(math.prod, shapes))
+    return KnownModel(name, folder, fetched=True, num_parameters=num_parameters, num_bytes=num_bytes)
+
+
+def install(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Has `build` fill a folder, unless it is there already, so that it appears whole or not at all.
+
+    It is built beside its place and renamed there: a process that is killed leaves nothing that looks like a model, and
+    of two processes at once both end up with the one that finished first.
+
+    Raises:
+        ModelError: the place cannot be written.
+    """
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise ModelError(
+            f"the model cache {folder.parent} cannot be written ({error}); set ASSAY_HOME to a folder that can"
+        ) from None
+    try:
+        build(partial)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _fetch_from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except Exception as error:
+        # The hub's client raises its own, requests' and the file system's errors; a person does the same about each.
+        reason = (str(error).splitlines() or ["no details"])[0]
+        raise ModelError(
+            f"{name!r} is not a folder here and could not be fetched from the Hugging Face hub "
+            f"({type(error).__name__}: {reason}). Remedies: check the name; check the network, or set HF_ENDPOINT to "
+            "a mirror; for gated models set HF_TOKEN; or copy the model to this machine and name its folder"
+        ) from None

@@ -1,0 +1,115 @@
+"""What a recipe can say: the settings of a whole run, each part beside the class it configures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from assay.algorithms import GRPO, AnyAlgorithm
+from assay.config import Settings
+from assay.curriculum import CurriculumSettings
+from assay.domains import AnyDomain, Arithmetic
+from assay.engines import Sampling
+from assay.training import TrainerSettings
+from assay.verifiers import AnyVerifier, Exact, Numeric
+
+
+class ModelSettings(Settings):
+    """Which model is trained, where and in what precision."""
+
+    source: str = "default"
+    """"default" (SmolLM2-135M-Instruct), a Hugging Face folder, or a hub id such as "org/name"."""
+    device: str = "auto"
+    """"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1"."""
+    compute_dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    """Precision of the forward and backward pass and of sampling; master weights are always fp32. "auto" measures."""
+
+
+class EvaluationSettings(Settings):
+    """Held-out measurement, during the run and at its end."""
+
+    every_steps: int = pydantic.Field(default=10, ge=0)
+    """Steps between validations; 0 for none (then the last weights are the best)."""
+    validation_tasks: int = pydantic.Field(default=96, ge=1)
+    """Validation tasks, spread evenly over the curriculum's levels; decoded greedily, read strictly."""
+    test_tasks: int = pydantic.Field(default=256, ge=0)
+    """Test tasks on the level that was trained on most, before and after; 0 leaves the test out."""
+    test_max_new_tokens: int = pydantic.Field(default=64, ge=1)
+    """Token limit in the test, for both sides; generous, so that a talkative model is not failed by the limit."""
+    strict: AnyVerifier = Exact()
+    lenient: AnyVerifier = Numeric(reading="any")
+
+
+class CheckpointSettings(Settings):
+    """What is kept to resume from."""
+
+    every_steps: int = pydantic.Field(default=25, ge=0)
+    """Steps between checkpoints; 0 for one at the end only."""
+    keep_last: int = pydantic.Field(default=1, ge=1)
+    """How many of the newest are kept, beside the best model."""
+
+
+class RunConfig(Settings):
+    """A recipe: everything that decides what a run computes."""
+
+    name: str = pydantic.Field(default="run", pattern=r"^[A-Za-z0-9._-]+$")
+    seed: int = pydantic.Field(default=0, ge=0)
+    num_steps: int = pydantic.Field(default=100, ge=1)
+    max_seconds: float | None = pydantic.Field(default=None, gt=0)
+    """Time budget of the whole run, its final test included; the run stops early enough to test what it has."""
+    groups_per_step: int = pydantic.Field(default=8, ge=1)
+    group_size: int = pydantic.Field(default=8, ge=1)
+    minibatches_per_step: int = pydantic.Field(default=1, ge=1)
+    """Optimizer updates per pass over a step's samples."""
+    tokens_per_microbatch: int = pydantic.Field(default=4096, ge=16)
+    """Packed tokens that one forward and backward pass holds; changes memory, never the result."""
+    max_staleness: int = pydantic.Field(default=0, ge=0)
+    """How many versions old a group may be when it is trained on; 0 is synchronous."""
+    num_threads: int | None = pydantic.Field(default=None, ge=1)
+    """CPU threads; None for all cores. Results on CPU are bit for bit the same only for the same number."""
+    num_slots: int = pydantic.Field(default=64, ge=1)
+    """Completions the engine samples at once."""
+    rollout_retries: int = pydantic.Field(default=2, ge=0)
+    """How often a rollout or a score that failed for a cause outside the response is tried again."""
+    model: ModelSettings = ModelSettings()
+    domain: AnyDomain = Arithmetic()
+    verifier: AnyVerifier = Exact()
+    """The reward."""
+    curriculum: CurriculumSettings = CurriculumSettings()
+    sampling: Sampling = Sampling()
+    algorithm: AnyAlgorithm = GRPO()
+    trainer: TrainerSettings = TrainerSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        sampling, algorithm = self.sampling, self.algorithm
+        if sampling.top_p < 1.0 or sampling.top_k:
+            raise ValueError(
+                "training needs sampling.top_p=1 and sampling.top_k=0: a truncated sampler and the trainer would assign "
+                "different probabilities to the same token"
+            )
+        if sampling.temperature == 0.0:
+            raise ValueError("training needs sampling.temperature > 0: greedy decoding explores nothing")
+        if self.group_size < algorithm.needs.min_group_size:
+            raise ValueError(
+                f"group_size={self.group_size}, but {algorithm.name} compares at least "
+                f"{algorithm.needs.min_group_size} answers to the same task"
+            )
+        if self.minibatches_per_step > self.groups_per_step:
+            raise ValueError(
+                f"minibatches_per_step={self.minibatches_per_step} is more than groups_per_step="
+                f"{self.groups_per_step}: groups are not split"
+            )
+        if self.max_staleness and algorithm.ratio_against != "sampling":
+            raise ValueError(
+                f"max_staleness={self.max_staleness} trains on samples of older weights; set "
+                'algorithm.ratio_against="sampling" so that the ratio is taken against the weights that sampled'
+            )
+        return self
+
+
+CHANGEABLE_ON_RESUME = ("num_steps", "max_seconds")
+"""Settings that may differ between a run and its resumption: how far it goes, not what a step computes."""

@@ -1,0 +1,708 @@
+"""A run: everything the loop needs, wired from a recipe, and what happens around each step.
+
+run folder/
+|-- config.json        the resolved recipe, where the model lies, versions, git state, machine
+|-- run.sqlite         every step, rollout, evaluation and event
+|-- events/            TensorBoard
+|-- checkpoints/       the newest to resume from; best/ is the model to use
+|-- report/            a page with plots
+`-- summary.json       what came of it
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay.config import dump, validate
+from assay.curriculum import Curriculum, LevelSettings
+from assay.domains import Domain, require_tasks
+from assay.engines import LocalEngine, Sampling
+from assay.envs.env import EnvFactory, SingleTurn
+from assay.errors import ConfigError, RunFolderError
+from assay.evaluation import Evaluation, evaluate
+from assay.evaluation.before_after import DECODINGS, BeforeAfter, evaluate_decodings
+from assay.observe.console import Console, StepView, duration
+from assay.observe.curves import TOKENS_PER_SECOND, mean_and_half_width
+from assay.observe.metrics import metric
+from assay.observe.provenance import provenance
+from assay.observe.report import write_report
+from assay.observe.store import BEFORE_TRAINING, RunStore
+from assay.observe.tensorboard import EventWriter
+from assay.policies import DecoderPolicy, load_policy
+from assay.policies.folder import read_weights
+from assay.policies.registry import resolve_model
+from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
+from assay.render import ChatRenderer, load_renderer
+from assay.rollout import Collector
+from assay.training import StepReport, Trainer, keep_freed_memory
+from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_checkpoint, write_best, write_checkpoint
+from assay.training.precision import choose_dtype
+from assay.training.random_state import random_state, set_random_state
+from assay.types import EndingKind, Group, Split, Task
+from assay.verifiers import check_gold, score_rollout
+
+REWARD = metric("reward/mean", "Mean reward of the step's measured rollouts.")
+REWARD_LOW = metric(
+    "reward/low", "Lower end of the 95 % interval of the mean reward: 1.96 standard errors over groups."
+)
+REWARD_HIGH = metric("reward/high", "Upper end of the 95 % interval of the mean reward.")
+SOLVED = metric("reward/solved_share", "Share of the step's measured rollouts that were solved.")
+SIGNAL = metric("reward/groups_with_signal_share", "Share of groups whose members did not all earn the same.")
+RESPONSE_TOKENS = metric("rollout/response_tokens", "Mean sampled tokens of a rollout.")
+TRUNCATED = metric("rollout/truncated_share", "Share of rollouts that a limit ended.")
+NOT_MEASURED = metric("rollout/num_not_measured", "Rollouts left out of training because they could not be scored.")
+STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
+
+_COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+_EVALUATION_SEED = 0
+"""Held-out tasks are the same ones in every run, whatever its seed."""
+_FINISH_SECONDS = 15.0
+"""Kept aside at the end of a time budget for the last checkpoint and the report."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended."""
+
+    folder: Path
+    status: str
+    """"finished", or "interrupted": then it can be resumed."""
+    summary: Mapping[str, Any]
+
+
+@dataclass
+class Position:
+    """Where a run stands: what a checkpoint keeps beside the parts' own states."""
+
+    step: int = 0
+    """Steps made."""
+    seconds: float = 0.0
+    """Spent in earlier legs of a resumed run."""
+    best_step: int | None = None
+    best_accuracy: float = -math.inf
+    """On validation tasks; the untrained model's counts, so that only a better one becomes the best."""
+    groups_by_level: dict[str, int] = field(default_factory=dict)
+    """Groups trained on, by level."""
+    evaluation_seconds_per_task: float = 0.0
+    """Reckoned for one task of the closing test, from the slowest validation so far."""
+
+
+class Run:
+    """The parts of one run. The loop drives it; `build_run` wires it.
+
+    Args:
+        folder: the run folder; made by `build_run`.
+        resume: whether to go on from the newest checkpoint in it.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: Path,
+        model_folder: Path,
+        *,
+        device: str,
+        compute_dtype: torch.dtype,
+        env_factory: EnvFactory = SingleTurn,
+        max_turns: int = 1,
+        console: Console | None = None,
+        resume: bool = False,
+        started: float | None = None,
+    ) -> None:
+        self._started = time.monotonic() if started is None else started
+        self.config = config
+        self.folder = folder
+        self.model_folder = model_folder
+        self.algorithm = config.algorithm
+        self.domain: Domain = config.domain
+        self.env_factory = env_factory
+        self.max_turns = max_turns
+        self.renderer: ChatRenderer = load_renderer(model_folder)
+        self.policy: DecoderPolicy = load_policy(model_folder, device=device, compute_dtype=compute_dtype)
+        self.trainer = Trainer(
+            self.policy,
+            config.trainer,
+            temperature=config.sampling.temperature,
+            tokens_per_microbatch=config.tokens_per_microbatch,
+            minibatches_per_step=config.minibatches_per_step,
+            num_steps=config.num_steps,
+        )
+        self.curriculum = Curriculum(config.curriculum, self.domain, config.seed)
+        self.position = Position()
+        self.store = RunStore(folder)
+        self.events = EventWriter(folder / "events")
+        checkpoint = self._newest_checkpoint() if resume else None
+        state = self._restore(checkpoint) if checkpoint is not None else None
+        self.engine = LocalEngine(
+            self.policy.config,
+            self.policy.weights(),
+            stop_token_ids=self.renderer.stop_token_ids,
+            decode=self.renderer.decode,
+            dtype=compute_dtype,
+            device=device,
+            num_slots=config.num_slots,
+            version=self.position.step,
+        )
+        self.collector = Collector(
+            engine=self.engine,
+            renderer=self.renderer,
+            env_factory=env_factory,
+            score=lambda rollout, task: score_rollout(config.verifier, rollout, task, retries=config.rollout_retries),
+            next_task=self.curriculum.next_task,
+            sampling=config.sampling,
+            group_size=config.group_size,
+            run_seed=config.seed,
+            max_staleness=config.max_staleness,
+            groups_per_step=config.groups_per_step,
+            min_group_size=self.algorithm.needs.min_group_size,
+            keep=self.algorithm.keep,
+            max_turns=max_turns,
+            retries=config.rollout_retries,
+        )
+        if state is not None:
+            self.collector.load_state(state["collector"])
+        self.console = console or Console(
+            config.num_steps, config.max_seconds, [row.level for row in self.curriculum.describe()]
+        )
+        self.stop_requested = False
+        """Set by Ctrl-C: the step under way is finished, a checkpoint is written, the run ends."""
+        self._validation_tasks: list[Task] = []
+        self._step_started = time.monotonic()
+        self._checkpointed_at: int | None = self.position.step if checkpoint else None
+
+    # ---- the loop's view ----
+
+    async def begin(self) -> None:
+        """Before the first step: checks that gold answers pass, and measures the untrained model."""
+        await self._check_tasks()
+        if self.position.step == 0:
+            self.store.rollback(BEFORE_TRAINING)
+            await self._validate(BEFORE_TRAINING)
+            self.store.commit()
+
+    def steps(self) -> Iterator[int]:
+        """Steps still to make, until the recipe's number, the time budget, or a request to stop."""
+        for step in range(self.position.step, self.config.num_steps):
+            if self.stop_requested:
+                return
+            if self._out_of_time():
+                self.console.message(f"time budget reached after {step} steps")
+                return
+            self._step_started = time.monotonic()
+            yield step
+
+    async def publish(self, version: int) -> None:
+        """New weights to the engine."""
+        await self.engine.load_weights(self.policy.weights(), version)
+
+    async def after_step(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
+        """Records the step; evaluates and writes a checkpoint where they are due."""
+        step_seconds = time.monotonic() - self._step_started
+        for group in groups:
+            level = group.task.level
+            self.position.groups_by_level[level] = self.position.groups_by_level.get(level, 0) + 1
+        self.position.step = step + 1
+        frontier = self.curriculum.current_level
+        self.curriculum.observe(groups)
+        metrics = {
+            **step_metrics(groups),
+            **self.collector.counters(),
+            **self.curriculum.metrics(),
+            **report.metrics,
+            STEP_SECONDS: step_seconds,
+        }
+        sampled = sum(rollout.num_sampled_tokens for group in groups for rollout in group.rollouts)
+        metrics[TOKENS_PER_SECOND] = sampled / step_seconds
+        self.store.record_step(step, metrics)
+        self.store.record_groups(step, groups, self.renderer.decode, report.trainer_logprobs)
+        self.events.write(step, metrics)
+        if report.num_skipped:
+            self._event(step, "skip", f"step {step + 1}: {report.num_skipped} updates left out")
+        if self.curriculum.current_level != frontier:
+            self._event(step, "level", f"step {step + 1}: level {self._frontier_name()} begins")
+        self.console.step(self._view(step, groups, metrics))
+        if self._due(self.config.evaluation.every_steps):
+            await self._validate(step)
+        self.store.commit()
+        if self._due(self.config.checkpoint.every_steps) or self.stop_requested:
+            self.checkpoint()
+
+    async def result(self) -> TrainResult:
+        """Ends the run: the last checkpoint, the closing test, the summary and the report."""
+        finished = not self.stop_requested
+        if self._checkpointed_at != self.position.step:
+            self.checkpoint()
+        summary = self._summary("finished" if finished else "interrupted")
+        if finished and self.config.evaluation.test_tasks:
+            summary |= await self._test()
+            # The whole duration, the test included.
+            summary["seconds"] = round(self.seconds, 1)
+        write_json(self.folder / "summary.json", summary)
+        write_report(self.folder)
+        await self.engine.close()
+        self.events.close()
+        self.store.close()
+        return TrainResult(self.folder, summary["status"], summary)
+
+    @property
+    def seconds(self) -> float:
+        """Spent on this run so far, earlier legs included."""
+        return self.position.seconds + time.monotonic() - self._started
+
+    # ---- checkpoints ----
+
+    def checkpoint(self) -> Path:
+        """Writes a checkpoint of the steps made so far, and removes those that are not kept."""
+        self.store.sync()
+        state = {
+            "position": {**vars(self.position), "seconds": self.seconds},
+            "curriculum": self.curriculum.state(),
+            "collector": self.collector.state(),
+            "events": self.events.flush(),
+            "random": random_state(),
+        }
+        # What is sampled next must not depend on what the engine happens to have cached: a resumed run has nothing.
+        self.engine.forget()
+        checkpoints = self.folder / "checkpoints"
+        path = write_checkpoint(checkpoints, self.position.step, self.policy, self.trainer, state)
+        prune(checkpoints, self.config.checkpoint.keep_last)
+        self._checkpointed_at = self.position.step
+        return path
+
+    def newest_step(self) -> int | None:
+        """Steps that the newest checkpoint holds; None where there is none."""
+        newest = self._newest_checkpoint()
+        return None if newest is None else int(newest.name.removeprefix("step-"))
+
+    def _newest_checkpoint(self) -> Path | None:
+        return latest_checkpoint(self.folder / "checkpoints")
+
+    def _restore(self, checkpoint: Path) -> dict[str, Any]:
+        state = read_checkpoint(checkpoint, self.policy, self.trainer)
+        self.position = Position(**state["position"])
+        self.curriculum.load_state(state["curriculum"])
+        self.store.rollback(self.position.step)
+        self.events.rollback(state["events"])
+        set_random_state(state["random"])
+        return state
+
+    # ---- held-out measurement ----
+
+    async def _check_tasks(self) -> None:
+        """Every level has tasks in every split that is used, and the verifiers accept their gold answers."""
+        evaluation = self.config.evaluation
+        levels = self.config.curriculum.levels
+        per_level = math.ceil(evaluation.validation_tasks / len(levels))
+        self._validation_tasks = []
+        seen: set[str] = set()
+        for level in levels:
+            await check_gold(self.config.verifier, list(itertools.islice(self._tasks("train", level), 32)))
+            # Levels may share tasks (a sum of two terms is also one of sums and differences): each counts once.
+            fresh = (task for task in self._tasks("validation", level) if task.task_id not in seen)
+            validation = list(itertools.islice(fresh, per_level))
+            seen |= {task.task_id for task in validation}
+            for verifier in (evaluation.strict, evaluation.lenient):
+                await check_gold(verifier, validation)
+            self._validation_tasks += validation
+
+    def _tasks(self, split: Split, level: LevelSettings) -> Iterator[Task]:
+        dials = {"complexity": level.complexity, "horizon": level.horizon}
+        tasks = self.domain.tasks(split, **dials, seed=_EVALUATION_SEED)
+        return require_tasks(tasks, self.domain, split, **dials)
+
+    async def _validate(self, step: int) -> None:
+        """Greedy accuracy on validation tasks, read strictly; a better model than any before is kept as the best."""
+        if not self.config.evaluation.every_steps:
+            return
+        began = time.monotonic()
+        total = len(self._validation_tasks)
+        rows = itertools.count(1)
+        sampling = Sampling(
+            temperature=0.0, max_new_tokens=self.config.sampling.max_new_tokens, stop=self.config.sampling.stop
+        )
+        result = await evaluate(
+            self._validation_tasks,
+            engine=self.engine,
+            renderer=self.renderer,
+            verifiers={"strict": self.config.evaluation.strict},
+            sampling=sampling,
+            seed=_EVALUATION_SEED,
+            env_factory=self.env_factory,
+            max_turns=self.max_turns,
+            on_row=lambda _: self.console.progress("validation", next(rows), total),
+        )
+        self.engine.forget()
+        self.position.evaluation_seconds_per_task = max(
+            self.position.evaluation_seconds_per_task,
+            _seconds_per_test_task(
+                result, time.monotonic() - began, sampling, self.config.evaluation.test_max_new_tokens
+            ),
+        )
+        self._record_evaluation(step, "validation", "greedy", result)
+        accuracy = result.accuracy("strict")
+        best = step != BEFORE_TRAINING and accuracy.value > self.position.best_accuracy
+        self.position.best_accuracy = max(self.position.best_accuracy, accuracy.value)
+        if best:
+            self.position.best_step = step + 1
+            write_best(self.folder / "checkpoints", step + 1, accuracy.value, self.policy)
+        levels = "  ".join(f"{level} {part.accuracy('strict').value:.0%}" for level, part in result.by_level().items())
+        self.console.message(f"validation: {accuracy.as_percent()}  {levels}{'  best so far' if best else ''}")
+
+    async def _test(self) -> dict[str, Any]:
+        """The closing test on the level that was trained on most, before and after."""
+        evaluation = self.config.evaluation
+        name_of_level, level = self._most_trained_level()
+        tasks = list(itertools.islice(self._tasks("test", level), evaluation.test_tasks))
+        verifiers = {"strict": evaluation.strict, "lenient": evaluation.lenient}
+        for verifier in verifiers.values():
+            await check_gold(verifier, tasks)
+        sides: list[dict[str, Evaluation]] = []
+        for name, folder in (("before", self.model_folder), ("after", self.model_to_use)):
+            weights = read_weights(folder, self.policy.config)
+            await self.engine.load_weights(weights.items(), self.position.step)
+            self.engine.forget()
+            side = await evaluate_decodings(
+                tasks,
+                engine=self.engine,
+                renderer=self.renderer,
+                verifiers=verifiers,
+                max_new_tokens=evaluation.test_max_new_tokens,
+                seed=_EVALUATION_SEED,
+                env_factory=self.env_factory,
+                max_turns=self.max_turns,
+                progress=lambda done, total, name=name: self.console.progress(f"test, {name}", done, total),
+            )
+            sides.append(side)
+            for decoding, result in side.items():
+                step = BEFORE_TRAINING if name == "before" else self.position.step - 1
+                self._record_evaluation(step, "test", decoding, result)
+                self.store.record_evaluation_rows(step, "test", decoding, [row.to_dict() for row in result.rows])
+        self.store.commit()
+        return {"level": name_of_level, **BeforeAfter(*sides).to_dict()}
+
+    @property
+    def model_to_use(self) -> Path:
+        """The best model by validation; the last one where none was better than the untrained."""
+        best = read_best(self.folder / "checkpoints")
+        if best is not None and self.position.best_step is not None:
+            return best.path.resolve()
+        newest = self._newest_checkpoint()
+        if newest is None:
+            raise RunFolderError(f"{self.folder} holds no checkpoint yet")
+        return newest / "model"
+
+    def _most_trained_level(self) -> tuple[str, LevelSettings]:
+        """Name and dials; the easiest where several were trained on equally."""
+        names = [row.level for row in self.curriculum.describe()]
+        counts = Counter(self.position.groups_by_level)
+        return max(zip(names, self.config.curriculum.levels, strict=True), key=lambda level: counts[level[0]])
+
+    def _record_evaluation(self, step: int, split: str, decoding: str, result: Evaluation) -> None:
+        for reading in result.readings:
+            for level, part in {"all": result, **result.by_level()}.items():
+                accuracy = part.accuracy(reading)
+                self.store.record_evaluation(
+                    step,
+                    split=split,
+                    decoding=decoding,
+                    reading=reading,
+                    level=level,
+                    accuracy=accuracy.value,
+                    low=accuracy.low,
+                    high=accuracy.high,
+                    num_tasks=part.num_tasks,
+                    num_not_measured=part.num_not_measured(reading),
+                )
+
+    # ---- what a person sees ----
+
+    def _view(self, step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> StepView:
+        solved: dict[str, list[float]] = {}
+        for group in groups:
+            solved.setdefault(group.task.level, []).append(group.solved_share)
+        return StepView(
+            step=step,
+            reward=metrics[REWARD],
+            reward_low=metrics[REWARD_LOW],
+            reward_high=metrics[REWARD_HIGH],
+            solved={level: _mean(shares) for level, shares in solved.items()},
+            tokens_per_second=metrics[TOKENS_PER_SECOND],
+            response_tokens=metrics[RESPONSE_TOKENS],
+            entropy=metrics.get("policy/entropy_nats", math.nan),
+            logprob_gap=metrics.get("gap/mean_nats", math.nan),
+            learning_rate=metrics.get("train/learning_rate", math.nan),
+            elapsed_seconds=self.seconds + self._test_seconds(),
+        )
+
+    def _summary(self, status: str) -> dict[str, Any]:
+        return {
+            "name": self.config.name,
+            "status": status,
+            "seconds": round(self.seconds, 1),
+            "num_steps": self.position.step,
+            "groups_by_level": self.position.groups_by_level,
+            "best_step": self.position.best_step,
+            "model": str(self.model_to_use),
+            "model_folder": str(self.model_folder),
+            "settings": dump(self.config),
+            "commands": {
+                "talk to it": f"assay chat {self.model_to_use}",
+                "look at the run": f"assay show {self.folder}",
+                "measure it": f"assay eval {self.model_to_use} --domain {self.domain.name}",
+                "go on": f"assay train --resume {self.folder}",
+            },
+            **provenance(),
+        }
+
+    def _event(self, step: int, kind: str, text: str) -> None:
+        self.store.record_event(step, kind, text)
+        self.console.message(text)
+
+    # ---- when things are due ----
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and self.position.step % every == 0
+
+    def _frontier_name(self) -> str:
+        return next(row.level for row in self.curriculum.describe() if row.is_frontier)
+
+    def _out_of_time(self) -> bool:
+        return self.config.max_seconds is not None and self.seconds + self._test_seconds() >= self.config.max_seconds
+
+    def _test_seconds(self) -> float:
+        """What the end of the run will take: the closing test, the last checkpoint and the report."""
+        num_evaluations = 2 * len(DECODINGS)
+        test = num_evaluations * self.config.evaluation.test_tasks * self.position.evaluation_seconds_per_task
+        return test + _FINISH_SECONDS
+
+
+def build_run(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    env_factory: EnvFactory = SingleTurn,
+    max_turns: int = 1,
+    console: Console | None = None,
+    started: float | None = None,
+    run_class: type[Run] = Run,
+) -> Run:
+    """Resolves what the recipe leaves open (device, dtype, threads, model folder), makes or opens the run folder.
+
+    Args:
+        env_factory, max_turns: the environment; single-turn tasks by default.
+        started: `time.monotonic()` from which the time budget counts.
+
+    Raises:
+        RunFolderError: the folder exists already, or is no run to resume.
+        ConfigError: a resumed run's settings differ from those it began with.
+        ModelError: the model cannot be had.
+    """
+    if resume:
+        record = read_run_record(folder)
+        began = validate(RunConfig, record["settings"])
+        check_unchanged(began, config)
+        resolved = record["resolved"]
+        model_folder = Path(record["model_folder"])
+    else:
+        if folder.exists() and any(folder.iterdir()):
+            raise RunFolderError(
+                f"{folder} exists already; resume it with `assay train --resume {folder}`, or choose another --run-folder"
+            )
+        model_folder = resolve_model(config.model.source).resolve()
+        resolved = resolve(config)
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {
+            "settings": dump(config),
+            "resolved": resolved,
+            "model_folder": str(model_folder),
+            **provenance(),
+        }
+    write_json(folder / "config.json", {**record, "settings": dump(config)})
+    torch.set_num_threads(resolved["num_threads"])
+    keep_freed_memory()
+    return run_class(
+        config,
+        folder,
+        model_folder,
+        device=resolved["device"],
+        compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
+        env_factory=env_factory,
+        max_turns=max_turns,
+        console=console,
+        resume=resume,
+        started=started,
+    )
+
+
+def resolve(config: RunConfig) -> dict[str, Any]:
+    """The settings that depend on the machine, as this machine has them; kept, so that a resumed run computes the same."""
+    device = config.model.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"model.device={device!r} cannot be used ({error}); use 'auto' or 'cpu'") from None
+    num_threads = config.num_threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(num_threads)
+    choice = choose_dtype(device, config.model.compute_dtype)
+    name = next(name for name, dtype in _COMPUTE_DTYPES.items() if dtype == choice.dtype)
+    return {"device": device, "compute_dtype": name, "num_threads": num_threads, "why_dtype": choice.reason}
+
+
+def read_run_record(folder: Path) -> dict[str, Any]:
+    """What config.json in a run folder says.
+
+    Raises:
+        RunFolderError: there is none, or it cannot be read.
+    """
+    path = folder / "config.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"settings", "resolved", "model_folder"} - record.keys()
+    except FileNotFoundError:
+        raise RunFolderError(f"{folder} is no run folder: it has no config.json") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise RunFolderError(f"{path} cannot be read: {error}") from None
+    if missing:
+        raise RunFolderError(f"{path} lacks {', '.join(sorted(missing))}")
+    return record
+
+
+def check_unchanged(began: RunConfig, now: RunConfig) -> None:
+    """Raises ConfigError where a resumed run would compute something else than the run that it continues."""
+    before, after = _flat(dump(began)), _flat(dump(now))
+    changed = [
+        f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key not in CHANGEABLE_ON_RESUME
+    ]
+    if before["num_steps"] != after["num_steps"] and now.trainer.schedule != "constant":
+        changed.append(f"num_steps: the {now.trainer.schedule} schedule depends on it")
+    if changed:
+        raise ConfigError(
+            "a resumed run keeps its settings, apart from "
+            + " and ".join(CHANGEABLE_ON_RESUME)
+            + ":\n"
+            + "\n".join(changed)
+        )
+
+
+@contextmanager
+def stop_on_interrupt(run: Run) -> Iterator[None]:
+    """Ctrl-C (or SIGTERM) asks the run to stop after the step under way; a second Ctrl-C stops at once."""
+
+    def request(number: int, frame: object) -> None:
+        if run.stop_requested:
+            raise KeyboardInterrupt
+        run.stop_requested = True
+        run.console.message("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
+
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _seconds_per_test_task(result: Evaluation, seconds: float, sampling: Sampling, max_new_tokens: int) -> float:
+    """What one task of the closing test takes, from a validation that took `seconds`: answers that were cut off may use
+    all of the test's larger limit."""
+    tokens = sum(row.num_tokens for row in result.rows)
+    cut_off = sum(row.num_tokens >= sampling.max_new_tokens for row in result.rows)
+    expected = tokens + cut_off * max(0, max_new_tokens - sampling.max_new_tokens)
+    return seconds * (expected / max(tokens, 1)) / len(result.rows)
+
+
+def step_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """What the rollouts of a step say. What nothing was measured for is NaN, never 0."""
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    rewards = [[reward for _, _, reward in group.measured] for group in groups if group.measured]
+    mean, half_width = mean_and_half_width([_mean(r) for r in rewards]) if rewards else (math.nan, math.nan)
+    return {
+        REWARD: mean,
+        REWARD_LOW: mean - half_width,
+        REWARD_HIGH: mean + half_width,
+        SOLVED: _mean([group.solved_share for group in groups]),
+        SIGNAL: _mean([float(len(set(r)) > 1) for r in rewards]),
+        RESPONSE_TOKENS: _mean([rollout.num_sampled_tokens for rollout in rollouts]),
+        TRUNCATED: _mean([float(rollout.ending.kind is EndingKind.TRUNCATED) for rollout in rollouts]),
+        NOT_MEASURED: float(sum(not score.measured for group in groups for score in group.scores)),
+    }
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes a JSON file whole or not at all."""
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def describe_result(result: TrainResult) -> str:
+    """The end of a run in a few lines."""
+    summary = result.summary
+    lines = [f"{summary['status']} after {summary['num_steps']} steps, {duration(summary['seconds'])}"]
+    if "gain" in summary:
+        lines += _describe_test(summary)
+    lines += [f"report: {result.folder / 'report' / 'index.html'}"]
+    lines += [f"{name}: {command}" for name, command in summary["commands"].items()]
+    return "\n".join(lines)
+
+
+def _describe_test(summary: Mapping[str, Any]) -> list[str]:
+    gain = summary["gain"]
+    lines = [f"held-out test, {summary['before']['num_tasks']} tasks of level {summary['level']}:"]
+    for entry in summary["readings"]:
+        before, after, difference = entry["before"], entry["after"], entry["gain"]
+        lines.append(
+            f"  {entry['decoding']:<8} {entry['reading']:<8}"
+            f"  before {_percent(before, 'accuracy')}  after {_percent(after, 'accuracy')}"
+            f"  gain {100 * difference['value']:+.1f} points"
+        )
+    lines.append(
+        f"gain: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], the smallest of "
+        f"these ({gain['decoding']}, {gain['reading']}), paired test p = {gain['p_value']:.2g}"
+    )
+    for transcript in summary["transcripts"]:
+        lines += [
+            f"  asked:  {_one_line(transcript['prompt'])}",
+            f"  before: {_one_line(transcript['before'])}",
+            f"  after:  {_one_line(transcript['after'])}",
+        ]
+    return lines
+
+
+def _percent(entry: Mapping[str, float], key: str) -> str:
+    return f"{100 * entry[key]:5.1f} % [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
+
+
+def _one_line(text: str, most: int = 160) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]} ..."
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _mean(values: Sequence[float]) -> float:
+    measured = [value for value in values if not math.isnan(value)]
+    return sum(measured) / len(measured) if measured else math.nan

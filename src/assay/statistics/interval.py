@@ -1,0 +1,37 @@
+"""A number with its 95 % interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CONFIDENCE = 0.95
+"""Every interval of Assay is a two-sided 95 % interval."""
+NORMAL_QUANTILE = 1.959963984540054
+"""The 0.975 quantile of the standard normal distribution."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the two ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.value} is not between {self.low} and {self.high}")
+
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
+    def to_dict(self) -> dict[str, float]:
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+    def as_percent(self) -> str:
+        """For tables of proportions: "41.5 % [34.9, 48.4]"."""
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"

@@ -1,0 +1,33 @@
+"""How the learning rate changes over a run: a function of the number of updates made, with no state of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+def learning_rate_factor(schedule: Schedule, update: int, warmup: int, num_updates: int | None) -> float:
+    """What the peak learning rate is multiplied by in one update.
+
+    Warm-up rises in equal steps: update 0 has 1 / warmup, update warmup - 1 has 1. After it, "constant" stays at 1;
+    "linear" and "cosine" fall so that the update after the last would have 0, and stay at 0 from there.
+
+    Args:
+        update: from 0.
+        warmup: updates of warm-up; fewer than `num_updates`.
+        num_updates: of the whole run; only "constant" can do without.
+
+    Example:
+        >>> [learning_rate_factor("linear", update, 2, 6) for update in range(6)]
+        [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
+    """
+    if update < warmup:
+        return (update + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    assert num_updates is not None
+    assert num_updates > warmup
+    progress = min(1.0, (update - warmup) / (num_updates - warmup))
+    return 1.0 - progress if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))

@@ -1,0 +1,109 @@
+"""The python verifier: a reward that is a plain function."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import math
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, SupportsFloat
+
+from assay.config import Settings
+from assay.errors import ConfigError, FailureKind, VerifierError, classify
+from assay.types import Rollout, Score, Task
+
+
+class PythonReward(Settings):
+    """Calls `reward(response, answer)` of yours; it returns a finite number, True or False, or a whole `Score`.
+
+    The function runs in this process, so it must treat the response as hostile: parse it, bound it, never evaluate it.
+    It is not told whether the response was cut off at a limit. An ordinary function blocks the loop while it runs;
+    write `async def` for one that waits.
+    """
+
+    name: Literal["python"] = "python"
+    function: str
+    """Where it is: "path/to/file.py:reward" or "package.module:reward"."""
+    solved_at: float = 1.0
+    """Rewards from here on count as solved."""
+    gold_format: str | None = "{answer}"
+    """The response that the gold answer makes, such as "The answer is {answer}"; it must be solved, and a run checks
+    this before it starts. None for a reward that no answer is sure to earn: then nothing is checked."""
+
+    @cached_property
+    def reward(self) -> Callable[[str, str], Any]:
+        """The function, loaded at first use.
+
+        Raises:
+            ConfigError: no such file, module or function.
+        """
+        place, _, attribute = self.function.rpartition(":")
+        if not place or not attribute:
+            raise ConfigError(f"function {self.function!r}: expected path/to/file.py:name or package.module:name")
+        module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+        found = getattr(module, attribute, None)
+        if not callable(found):
+            functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
+            raise ConfigError(
+                f"{place} has no function {attribute!r}; it has: {', '.join(functions) or 'no function at all'}"
+            )
+        return found
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        reward = self.reward
+        try:
+            value = reward(rollout.response, task.answer)
+            if inspect.isawaitable(value):
+                value = await value
+        except Exception as error:
+            if classify(error) is FailureKind.USER:
+                raise
+            raise VerifierError(
+                f"{self.function} raised {type(error).__name__}: {error} for task {task.task_id}"
+            ) from error
+        if isinstance(value, Score):
+            return value
+        number = _finite(value)
+        if number is None:
+            raise VerifierError(
+                f"{self.function} returned {repr(value)[:200]} for task {task.task_id}; "
+                "return a finite number, a bool or a Score"
+            )
+        return Score.solved(number) if number >= self.solved_at else Score.failed("low reward", value=number)
+
+    def gold_response(self, task: Task) -> str | None:
+        return None if self.gold_format is None else self.gold_format.replace("{answer}", task.answer)
+
+
+def _finite(value: object) -> float | None:
+    if not isinstance(value, SupportsFloat):
+        return None
+    try:
+        number = float(value)
+    except (OverflowError, TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _load_file(path: Path) -> Any:
+    if not path.is_file():
+        raise ConfigError(f"no file at {path.absolute()}; pass the path of the Python file that holds the reward")
+    spec = importlib.util.spec_from_file_location(f"reward_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(f"{path} could not be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _load_module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise ConfigError(f"module {name!r} could not be imported: {type(error).__name__}: {error}") from error

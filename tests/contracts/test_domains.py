@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from assay.domains import DOMAINS, check_domain
+from assay.verifiers import Exact, Numeric, Verifier
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+@pytest.mark.parametrize("verifier", [Exact(), Numeric()])
+def test_every_domain_keeps_its_protocol(name: str, verifier: Verifier) -> None:
+    asyncio.run(check_domain(DOMAINS[name](), verifier=verifier, num_tasks=10))
+
+
+def test_long_chains_too() -> None:
+    asyncio.run(check_domain(DOMAINS["arithmetic"](), levels=[(9, 100), (1, 30)], verifier=Numeric(), num_tasks=5))

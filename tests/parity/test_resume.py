@@ -1,0 +1,97 @@
+"""A run that is killed and resumed is, bit for bit, the run that was never killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.observe.store import RunStore
+
+HERE = Path(__file__).parent
+RECIPE = """
+name = "resumed"
+seed = 3
+num_steps = 6
+groups_per_step = 3
+group_size = 4
+minibatches_per_step = 2
+num_threads = 1
+max_staleness = 0
+model = {{ source = "{model}", device = "cpu", compute_dtype = "fp32" }}
+verifier = {{ name = "python", function = "{rewards}:share_of_letters", gold_format = "{{answer}}x", solved_at = 0.2 }}
+curriculum = {{ levels = [{{ complexity = 1 }}, {{ complexity = 2 }}], advance_at = 0.05, window = 4 }}
+sampling = {{ max_new_tokens = 10 }}
+algorithm = {{ name = "grpo" }}
+trainer = {{ learning_rate = 1e-2, warmup_steps = 3, epochs_per_step = 2 }}
+evaluation = {{ every_steps = 2, validation_tasks = 8, test_tasks = 8, test_max_new_tokens = 8 }}
+checkpoint = {{ every_steps = 2, keep_last = 2 }}
+"""
+
+
+def recipe(folder: Path, model: Path) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE.format(model=model, rewards=HERE / "rewards.py"))
+    return path
+
+
+def run(moment: str, count: int, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(HERE / "train_and_die.py"), moment, str(count), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def fingerprint(folder: Path) -> dict[str, Any]:
+    """Everything that must not depend on whether the run was killed."""
+    store = RunStore.open_readonly(folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    last = max((folder / "checkpoints").glob("step-*"))
+    return {
+        "metrics": store.comparable_metrics(),
+        "rollouts": store.rollouts(),
+        "evaluations": store.evaluations(),
+        "events": store.events(),
+        "weights": _hash(last / "model" / "model.safetensors"),
+        "optimizer": _hash(last / "optimizer.safetensors"),
+        "best": _hash(folder / "checkpoints" / "best" / "model.safetensors"),
+        "kept": sorted(path.name for path in (folder / "checkpoints").glob("step-*")),
+        "summary": {key: summary[key] for key in ("status", "num_steps", "best_step", "groups_by_level", "gain", "readings")},
+    }
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("unbroken")
+    done = run("never", 0, recipe(folder, tiny_model), "--run-folder", folder / "run")
+    assert done.returncode == 0, done.stderr
+    return fingerprint(folder / "run")
+
+
+@pytest.mark.parametrize(
+    ("moment", "count"),
+    [
+        ("sampling", 40),  # before the first checkpoint: the run begins again
+        ("update", 18),  # between two checkpoints
+        ("record", 6),
+        ("sync", 20),  # inside the write of a checkpoint
+        ("rename", 3),  # a checkpoint written whole, and not yet in place
+    ],
+)
+def test_killed_and_resumed_is_bit_for_bit_the_unbroken_run(
+    unbroken: dict[str, Any], tiny_model: Path, tmp_path: Path, moment: str, count: int
+) -> None:
+    folder = tmp_path / "run"
+    killed = run(moment, count, recipe(tmp_path, tiny_model), "--run-folder", folder)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = run("never", 0, "--resume", folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert fingerprint(folder) == unbroken

@@ -1,0 +1,71 @@
+"""Every recipe loads, and the demo's own path runs: two steps of it with the real model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from assay.cli.main import app
+from assay.config import load
+from assay.evaluation.sweep import Sweep
+from assay.recipe import RunConfig
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+TRAINING = sorted(path for path in RECIPES.glob("*/*.toml") if "seeds" not in path.read_text())
+SWEEPS = sorted(path for path in RECIPES.glob("*/*.toml") if "seeds" in path.read_text())
+
+
+def test_there_are_recipes() -> None:
+    assert TRAINING
+    assert SWEEPS
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)
+def test_recipe_loads(path: Path) -> None:
+    load(RunConfig, path)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_sweep_loads_and_so_does_its_recipe(path: Path) -> None:
+    sweep = Sweep.load(path)
+    assert len(list(sweep.runs())) == 5
+    for run in sweep.runs():
+        load(RunConfig, run.cell.recipe, run.cell.overrides)
+
+
+@pytest.mark.model
+def test_two_steps_of_the_demo_with_the_real_model(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = {
+        "num_steps": "2",
+        "groups_per_step": "2",
+        "group_size": "4",
+        "evaluation.validation_tasks": "6",
+        "evaluation.every_steps": "2",
+        "evaluation.test_tasks": "4",
+        "evaluation.test_max_new_tokens": "16",
+    }
+    arguments = ["train", str(RECIPES / "arithmetic_rlvr" / "demo.toml"), "--run-folder", str(folder)]
+    for key, value in options.items():
+        arguments += ["--set", f"{key}={value}"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert summary["num_steps"] == 2
+    assert summary["before"]["num_tasks"] == summary["after"]["num_tasks"] == 4
+    assert {(entry["decoding"], entry["reading"]) for entry in summary["readings"]} == {
+        ("greedy", "strict"),
+        ("greedy", "lenient"),
+        ("sampled", "strict"),
+        ("sampled", "lenient"),
+    }
+    # The claimed gain is the smallest of the four.
+    assert summary["gain"]["value"] == min(entry["gain"]["value"] for entry in summary["readings"])
+    assert len(summary["transcripts"]) == 3
+    assert (folder / "report" / "index.html").stat().st_size > 10_000
+    assert (Path(summary["model"]) / "model.safetensors").is_file()

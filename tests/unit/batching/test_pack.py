@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from assay.batching import pack
+from assay.types import CreditedSample, Sample
+
+
+def sample(prompt: list[int], completion: list[int], group_id: int = 0, index: int = 0, **changes) -> Sample:
+    length = len(prompt) + len(completion)
+    mask = torch.arange(length) >= len(prompt)
+    tokens = torch.tensor(prompt + completion)
+    return Sample(group_id, index, tokens, mask, sampling_logprobs=-tokens / 100 * mask, **changes)
+
+
+def test_a_shared_prompt_is_laid_down_once():
+    samples = [sample([1, 2, 3], [4, 5], index=0), sample([1, 2, 3], [6, 7, 8], index=1), sample([9], [10], group_id=1)]
+    [[batch]] = pack(samples, 100)
+    # The last token of a sample predicts nothing: 5, 8 and 10 are targets only.
+    assert batch.token_ids.tolist() == [1, 2, 3, 4, 6, 7, 9]
+    assert batch.position_ids.tolist() == [0, 1, 2, 3, 3, 4, 0]
+    assert batch.segment_ids.tolist() == [0, 0, 0, 1, 2, 2, 3]
+    assert batch.prefix_segments.tolist() == [0, 0, 0, 3]
+    assert batch.predict_from.tolist() == [2, 3, 2, 4, 5, 6]
+    assert batch.target_ids.tolist() == [4, 5, 6, 7, 8, 10]
+    assert batch.sequence_ids.tolist() == [0, 0, 1, 1, 1, 2]
+    assert batch.sequence_lengths.tolist() == [2, 3, 1]
+    assert batch.group_ids.tolist() == [0, 0, 1]
+    assert batch.member_ids.tolist() == [0, 1, 0]
+    assert batch.sample_ids.tolist() == [0, 1, 2]
+    assert batch.sampling_logprobs.tolist() == pytest.approx([-0.04, -0.05, -0.06, -0.07, -0.08, -0.10])
+    assert batch.advantages.tolist() == [0.0] * 6
+    assert batch.proximal_logprobs is None
+
+
+def test_a_prompt_is_not_shared_when_told_so():
+    [[batch]] = pack([sample([1, 2], [3]), sample([1, 2], [4])], 100, share_prompts=False)
+    assert batch.token_ids.tolist() == [1, 2, 1, 2]
+    assert batch.prefix_segments.tolist() == [0, 1]
+    assert batch.predict_from.tolist() == [1, 3]
+
+
+def test_continuations_of_one_token_need_no_segment():
+    [[batch]] = pack([sample([1, 2], [3]), sample([1, 2], [4])], 100)
+    assert batch.token_ids.tolist() == [1, 2]
+    assert batch.prefix_segments.tolist() == [0]
+    assert batch.predict_from.tolist() == [1, 1]
+    assert batch.target_ids.tolist() == [3, 4]
+
+
+def test_what_follows_the_last_trained_token_is_left_out_and_turns_keep_their_context():
+    tokens = torch.tensor([1, 2, 3, 4, 5, 6, 7])
+    mask = torch.tensor([False, True, False, False, True, False, False])
+    [[batch]] = pack([Sample(0, 0, tokens, mask, torch.zeros(7))], 100)
+    assert batch.token_ids.tolist() == [1, 2, 3, 4]
+    assert batch.predict_from.tolist() == [0, 3]
+    assert batch.target_ids.tolist() == [2, 5]
+
+
+def test_micro_batches_hold_at_most_max_tokens():
+    samples = [sample([1, 2, 3, 4], [5, 6, 7], index=i) for i in range(6)]  # 4 once, then 2 each
+    micro_batches = pack(samples, 9)[0]
+    assert [batch.num_tokens for batch in micro_batches] == [8, 8, 8]
+    assert [batch.sample_ids.tolist() for batch in micro_batches] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_a_sample_longer_than_the_limit_has_a_micro_batch_of_its_own():
+    micro_batches = pack([sample([1], [2]), sample([1] * 20, [2]), sample([1], [2])], 5)[0]
+    assert [batch.num_tokens for batch in micro_batches] == [1, 20, 1]
+
+
+def test_minibatches_are_whole_groups_as_even_as_they_can_be():
+    samples = [sample([1], [2] * (g + 1), group_id=g, index=i) for g in range(5) for i in range(g + 1)]
+    minibatches = pack(samples, 1000, num_minibatches=3)
+    groups = [sorted({g for batch in minibatch for g in batch.group_ids.tolist()}) for minibatch in minibatches]
+    assert groups == [[0], [1, 2], [3, 4]]
+
+
+def test_there_are_no_more_minibatches_than_groups():
+    assert len(pack([sample([1], [2])], 10, num_minibatches=4)) == 1
+    assert pack([], 10) == []
+
+
+def test_a_sample_without_trained_tokens_is_left_out_and_ids_still_point_into_the_list():
+    silent = Sample(0, 0, torch.tensor([1, 2]), torch.tensor([False, False]), torch.zeros(2))
+    [[batch]] = pack([silent, sample([1], [2])], 10)
+    assert batch.sample_ids.tolist() == [1]
+
+
+def test_credit_and_proximal_log_probabilities_follow_their_tokens():
+    one = sample([1, 2], [3, 4], weight=0.5, proximal_logprobs=torch.tensor([0.0, 0.0, -1.0, -2.0]))
+    two = sample([1, 2], [5], proximal_logprobs=torch.tensor([0.0, 0.0, -3.0]))
+    credited = [
+        CreditedSample.of(one, torch.tensor([0.0, 0.0, 0.5, 0.25])),
+        CreditedSample.of(two, torch.tensor([0, 0, -1.0])),
+    ]
+    [[batch]] = pack(credited, 10)
+    assert batch.advantages.tolist() == [0.5, 0.25, -1.0]
+    assert batch.proximal_logprobs is not None
+    assert batch.proximal_logprobs.tolist() == [-1.0, -2.0, -3.0]
+    assert batch.sequence_weights.tolist() == [0.5, 1.0]
+
+
+def test_what_cannot_be_packed_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        pack([sample([1], [2])], 0)
+    with pytest.raises(ValueError, match="at least 1"):
+        pack([sample([1], [2])], 10, num_minibatches=0)
+    with pytest.raises(ValueError, match="all samples"):
+        pack([sample([1], [2]), sample([1], [2], proximal_logprobs=torch.zeros(2))], 10)
+    with pytest.raises(ValueError, match="all samples"):
+        pack([sample([1], [2]), CreditedSample.of(sample([1], [2]), torch.zeros(2))], 10)
+
+
+def test_a_million_tokens_are_packed_in_seconds():
+    samples = [sample(list(range(g, g + 200)), [7] * 800, group_id=g, index=i) for g in range(125) for i in range(8)]
+    start = time.perf_counter()
+    minibatches = pack(samples, 16_384, num_minibatches=4)
+    assert time.perf_counter() - start < 5.0
+    assert sum(batch.num_predictions for minibatch in minibatches for batch in minibatch) == 800_000

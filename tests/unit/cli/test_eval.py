@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from assay.cli.eval import evaluate
+from assay.domains import Arithmetic
+from assay.errors import AssayError, ConfigError, DataError, ModelError, RunFolderError
+from assay.evaluation import EvalRow
+from assay.policies.tiny import write_tiny_model
+
+app = typer.Typer()
+app.command()(evaluate)
+
+QUICK = ("--complexity", "1,2", "--horizon", "1", "--num-tasks", "3", "--max-new-tokens", "6")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "scores.json").read_text())
+
+
+def rows(folder: Path) -> list[EvalRow]:
+    return [EvalRow.from_dict(json.loads(line)) for line in (folder / "rows.jsonl").read_text().splitlines()]
+
+
+def test_measures_and_keeps_everything(tiny_model: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    options = (*QUICK, "--samples", 4, "--k", "1,2", "--seed", 3, "--output", out)
+    printed = run(tiny_model, *options)
+    assert "c1 h1" in printed
+    assert "c2 h1" in printed
+    assert str(out / "scores.json") in printed
+    kept = scores(out)
+    assert (kept["num_tasks"], kept["num_samples"]) == (6, 24)
+    for reading in ("exact", "numeric"):
+        assert set(kept["readings"][reading]["by_level"]) == {"c1 h1", "c2 h1"}
+        assert set(kept["readings"][reading]["pass_at_k"]) == {"1", "2"}
+        accuracy = kept["readings"][reading]["accuracy"]
+        assert accuracy["low"] <= accuracy["value"] <= accuracy["high"] < 1
+    assert kept["settings"]["sampling"]["temperature"] == 1.0, "the default for several samples"
+    assert {"python", "torch"} <= set(kept["provenance"]["versions"])
+    assert kept["provenance"]["model_folder"] == str(tiny_model)
+    found = rows(out)
+    assert len({row.key for row in found}) == 24
+    first = next(Arithmetic().tasks("test", complexity=1, horizon=1, seed=3))
+    assert any(row.task_id == first.task_id for row in found)
+    assert all(row.num_tokens <= 6 for row in found)
+
+
+def test_continues_after_a_kill(tiny_model: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    options = (*QUICK, "--temperature", 1, "--samples", 2, "--output", out)
+    run(tiny_model, *options)
+    whole, whole_scores = {row.key: row for row in rows(out)}, scores(out)
+    lines = (out / "rows.jsonl").read_text().splitlines(keepends=True)
+    (out / "rows.jsonl").write_text("".join(lines[:5]) + lines[5][:30])
+    (out / "scores.json").unlink()
+    assert "5 of 12 samples were there before" in run(tiny_model, *options)
+    assert len(rows(out)) == 12, "nothing was sampled twice"
+    assert {row.key: row for row in rows(out)} == whole
+    assert scores(out)["readings"] == whole_scores["readings"]
+
+
+def test_changed_settings_are_refused(tiny_model: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    run(tiny_model, *QUICK, "--output", out)
+    with pytest.raises(RunFolderError, match="seed: 0 there, 1 now; tasks: "):
+        run(tiny_model, *QUICK, "--output", out, "--seed", 1)
+
+
+def test_other_weights_under_the_same_name_are_another_evaluation(tmp_path: Path):
+    model, out = tmp_path / "model", tmp_path / "out"
+    write_tiny_model(model, seed=0)
+    run(model, *QUICK, "--output", out)
+    shutil.rmtree(model)
+    write_tiny_model(model, seed=1)
+    with pytest.raises(RunFolderError, match="weights: "):
+        run(model, *QUICK, "--output", out)
+
+
+def test_default_folder_is_outside_the_work_tree_and_found_again(tiny_model: Path, home: Path):
+    run(tiny_model, *QUICK)
+    assert "6 of 6 samples were there before" in run(tiny_model, *QUICK)
+    run(tiny_model, *QUICK, "--seed", 1)
+    assert len(list((home / "evals").iterdir())) == 2
+
+
+def test_levels_follow_the_dials(tiny_model: Path, tmp_path: Path):
+    quick = ("--num-tasks", 1, "--max-new-tokens", 2, "--verifier", "exact")
+    run(tiny_model, *quick, "--output", tmp_path / "all")
+    assert len(scores(tmp_path / "all")["settings"]["levels"]) == len(Arithmetic().levels())
+    run(tiny_model, *quick, "--complexity", 2, "--output", tmp_path / "listed")
+    expected = [list(level) for level in Arithmetic().levels() if level[0] == 2]
+    assert scores(tmp_path / "listed")["settings"]["levels"] == expected
+    run(tiny_model, *quick, "--horizon", 3, "--output", tmp_path / "unlisted")
+    assert list(scores(tmp_path / "unlisted")["readings"]["exact"]["by_level"]) == ["c2 h3"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (("--samples", 2, "--temperature", 0), ConfigError, "no effect at --temperature 0"),
+        (("--top-p", 0.9), ConfigError, "--top-p 0.9 has no effect"),
+        (("--top-p", 1.5, "--temperature", 1), ConfigError, "top_p"),
+        (("--k", "4"), ConfigError, "from 1 to --samples, which is 1"),
+        (("--k", "0.5"), ConfigError, "whole number"),
+        (("--complexity", "two"), ConfigError, "--complexity two: expected numbers"),
+        (("--complexity", "inf"), ConfigError, "expected numbers"),
+        (("--complexity", "77", "--horizon", "1"), DataError, "complexity"),
+        (("--verifier", "oracle"), ConfigError, "unknown verifier 'oracle'"),
+        (("--verifier", ","), ConfigError, "expected names"),
+        (("--domain", "chess"), ConfigError, "unknown domain 'chess'"),
+        (("--device", "cuda:77"), ConfigError, "--device cuda:77 cannot be used"),
+        (("--device", "abacus"), ConfigError, "--device abacus cannot be used"),
+    ],
+)
+def test_rejects(
+    tiny_model: Path, home: Path, options: tuple[object, ...], error: type[AssayError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(tiny_model, "--num-tasks", 1, *options)
+    assert not list(home.glob("evals/*/scores.json"))
+
+
+def test_no_such_model(tmp_path: Path):
+    with pytest.raises(ModelError, match="no model"):
+        run(tmp_path / "gone", *QUICK)

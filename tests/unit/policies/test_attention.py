@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from assay.policies.attention import PackedAttention
+
+# Two prompts: the first with two continuations, the second alone.
+LENGTHS = (3, 2, 4, 5)
+PREFIXES = torch.tensor([0, 0, 0, 3])
+SEGMENTS = torch.repeat_interleave(torch.arange(4), torch.tensor(LENGTHS))
+POSITIONS = torch.tensor([0, 1, 2, 3, 4, 3, 4, 5, 6, 0, 1, 2, 3, 4])
+NUM_TOKENS, QUERY_HEADS, KV_HEADS, HEAD_SIZE = 14, 4, 2, 8
+
+
+def definition(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, window: int | None) -> torch.Tensor:
+    """The rule of `Batch`, token by token and head by head."""
+    output = torch.empty_like(queries)
+    for i in range(NUM_TOKENS):
+        seen = [
+            j
+            for j in range(NUM_TOKENS)
+            if (SEGMENTS[j] == SEGMENTS[i] or SEGMENTS[j] == PREFIXES[SEGMENTS[i]])
+            and POSITIONS[j] <= POSITIONS[i]
+            and (window is None or POSITIONS[i] - POSITIONS[j] < window)
+        ]
+        for head in range(QUERY_HEADS):
+            kv_head = head // (QUERY_HEADS // KV_HEADS)
+            scores = keys[seen, kv_head] @ queries[i, head] / math.sqrt(HEAD_SIZE)
+            output[i, head] = scores.softmax(0) @ values[seen, kv_head]
+    return output
+
+
+@pytest.mark.parametrize("window", [None, 1, 2, 4, 100])
+def test_each_token_sees_its_segment_and_its_prefix_up_to_its_position(window: int | None) -> None:
+    torch.manual_seed(0)
+    queries = torch.randn(NUM_TOKENS, QUERY_HEADS, HEAD_SIZE)
+    keys, values = torch.randn(2, NUM_TOKENS, KV_HEADS, HEAD_SIZE).unbind()
+    attention = PackedAttention(SEGMENTS, PREFIXES, POSITIONS)
+    expected = definition(queries, keys, values, window)
+    torch.testing.assert_close(attention(queries, keys, values, window), expected, rtol=0, atol=1e-5)
+
+
+def test_bf16_goes_in_and_comes_out_but_scores_are_fp32() -> None:
+    torch.manual_seed(0)
+    queries = (torch.randn(NUM_TOKENS, QUERY_HEADS, HEAD_SIZE) * 4).bfloat16()
+    keys, values = torch.randn(2, NUM_TOKENS, KV_HEADS, HEAD_SIZE).bfloat16().unbind()
+    attended = PackedAttention(SEGMENTS, PREFIXES, POSITIONS)(queries, keys, values, None)
+    assert attended.dtype == torch.bfloat16
+    exact = definition(queries.double(), keys.double(), values.double(), None)
+    # One rounding of the result, 2^-9 relative, and nothing more.
+    torch.testing.assert_close(attended.double(), exact, rtol=2**-8, atol=1e-4)

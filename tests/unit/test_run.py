@@ -1,0 +1,207 @@
+"""What happens around the steps of a run, and what bad input gets, with a tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import math
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.config import validate
+from assay.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingStoppedError
+from assay.envs.env import EnvStep
+from assay.loop import train
+from assay.observe.console import Console
+from assay.observe.store import RunStore
+from assay.recipe import RunConfig
+from assay.run import Run, TrainResult, build_run, step_metrics, stop_on_interrupt
+from assay.training import StepReport
+from assay.types import Group, Message, Task
+
+REWARDS = Path(__file__).parents[1] / "parity" / "rewards.py"
+
+
+def config_of(model: Path, **changes: Any) -> RunConfig:
+    settings = {
+        "num_steps": 3,
+        "groups_per_step": 2,
+        "group_size": 3,
+        "num_threads": 1,
+        "model": {"source": str(model), "device": "cpu", "compute_dtype": "fp32"},
+        "verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": None},
+        "sampling": {"max_new_tokens": 6},
+        "trainer": {"learning_rate": 1e-2},
+        "evaluation": {"every_steps": 0, "test_tasks": 0},
+        "checkpoint": {"every_steps": 0},
+        **changes,
+    }
+    return validate(RunConfig, settings)
+
+
+def run_to_end(config: RunConfig, folder: Path, **options: Any) -> TrainResult:
+    run = build_run(config, folder, console=Console(stream=io.StringIO(), live=False), **options)
+    return asyncio.run(train(run))
+
+
+def test_a_run_leaves_what_its_folder_promises(tiny_model: Path, tmp_path: Path) -> None:
+    result = run_to_end(
+        config_of(tiny_model, evaluation={"every_steps": 2, "validation_tasks": 4, "test_tasks": 4}), tmp_path / "run"
+    )
+    assert result.status == "finished"
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    for side in ("before", "after"):
+        assert set(summary[side]) >= {"accuracy", "low", "high", "num_tasks"}
+    assert set(summary["gain"]) >= {"value", "low", "high", "p_value"}
+    assert summary["num_steps"] == 3
+    assert summary["seconds"] > 0
+    for name in ("config.json", "run.sqlite", "events", "checkpoints/step-000003/model/config.json", "report/index.html"):
+        assert (tmp_path / "run" / name).exists(), name
+    store = RunStore.open_readonly(tmp_path / "run")
+    assert store.num_steps() == 3
+    assert len(store.rollouts()) == 3 * 2 * 3
+    assert all(record.trainer_logprobs for record in store.rollouts())
+
+
+def test_the_same_loop_runs_at_staleness_two(tiny_model: Path, tmp_path: Path) -> None:
+    config = config_of(
+        tiny_model, num_steps=6, max_staleness=2, algorithm={"name": "grpo", "ratio_against": "sampling"}
+    )
+    run_to_end(config, tmp_path / "run")
+    lags = [value for _, value in RunStore.open_readonly(tmp_path / "run").metrics()["rollout/max_staleness_versions"]]
+    assert max(lag or 0 for lag in lags) == 2
+    assert len(lags) == 6
+
+
+def test_the_same_loop_runs_a_two_turn_environment(tiny_model: Path, tmp_path: Path) -> None:
+    run_to_end(
+        config_of(tiny_model, num_steps=2, sampling={"max_new_tokens": 40}), tmp_path / "run", env_factory=AskTwice, max_turns=2
+    )
+    records = RunStore.open_readonly(tmp_path / "run").rollouts()
+    two_turns = [record for record in records if record.num_turns == 2]
+    assert two_turns
+    for record in two_turns:
+        # Prompt, sampled, environment, sampled: only what was sampled is trained on, end tokens included.
+        runs = [value for i, value in enumerate(record.loss_mask) if i == 0 or record.loss_mask[i - 1] != value]
+        assert runs == [False, True, False, True]
+        assert sum(record.loss_mask) == record.num_tokens
+        assert record.trainer_logprobs is not None
+        assert record.trainer_logprobs == pytest.approx(record.token_logprobs, abs=1e-4)
+
+
+class AskTwice:
+    """Asks for another answer once, whatever the first was."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.asked = False
+
+    async def start(self) -> tuple[Message, ...]:
+        return self.task.prompt
+
+    async def step(self, message: Message) -> EnvStep:
+        if self.asked:
+            return EnvStep(done=True)
+        self.asked = True
+        return EnvStep((Message("user", "Again."),))
+
+    async def close(self) -> None:
+        return None
+
+
+def test_an_interrupt_finishes_the_step_and_leaves_a_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
+    class Interrupted(Run):
+        async def after_step(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
+            if step == 1:
+                signal.raise_signal(signal.SIGINT)
+            await super().after_step(step, groups, report)
+
+    folder = tmp_path / "run"
+    run = build_run(
+        config_of(tiny_model, num_steps=9), folder, console=Console(stream=io.StringIO(), live=False), run_class=Interrupted
+    )
+    with stop_on_interrupt(run):
+        result = asyncio.run(train(run))
+    assert result.status == "interrupted"
+    assert result.summary["num_steps"] == 2
+    assert (folder / "checkpoints" / "step-000002").is_dir()
+    assert "--resume" in result.summary["commands"]["go on"]
+    done = run_to_end(config_of(tiny_model, num_steps=9), folder, resume=True)
+    assert done.status == "finished"
+    assert done.summary["num_steps"] == 9
+
+
+def test_a_time_budget_ends_the_run(tiny_model: Path, tmp_path: Path) -> None:
+    result = run_to_end(config_of(tiny_model, num_steps=10_000, max_seconds=18.0), tmp_path / "run")
+    assert result.status == "finished"
+    assert 0 < result.summary["num_steps"] < 10_000
+    assert result.summary["seconds"] < 30
+
+
+def test_a_run_folder_that_exists_is_not_touched(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="exists already"):
+        run_to_end(config_of(tiny_model), folder)
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+
+
+def test_a_resume_with_other_settings_says_which(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run_to_end(config_of(tiny_model, num_steps=1), folder)
+    with pytest.raises(ConfigError, match=r"trainer.learning_rate: began with 0.01, now 0.5"):
+        run_to_end(config_of(tiny_model, num_steps=1, trainer={"learning_rate": 0.5}), folder, resume=True)
+    # How far it goes may change.
+    assert run_to_end(config_of(tiny_model, num_steps=2), folder, resume=True).summary["num_steps"] == 2
+
+
+def test_a_folder_that_is_no_run_cannot_be_resumed(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no run folder"):
+        run_to_end(config_of(tiny_model), tmp_path, resume=True)
+
+
+def test_a_gold_answer_its_verifier_rejects_stops_before_the_first_step(tiny_model: Path, tmp_path: Path) -> None:
+    verifier = {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": "{answer}"}
+    with pytest.raises(DataError, match="rejects the gold answer"):
+        run_to_end(config_of(tiny_model, verifier=verifier), tmp_path / "run")
+
+
+@pytest.mark.parametrize("function", ["raises", "not_a_number"])
+def test_a_reward_that_fails_is_never_a_zero(tiny_model: Path, tmp_path: Path, function: str) -> None:
+    reward = tmp_path / "reward.py"
+    reward.write_text(
+        "def raises(response, answer):\n    raise OSError('the service is down')\n"
+        "def not_a_number(response, answer):\n    return float('nan')\n"
+    )
+    verifier = {"name": "python", "function": f"{reward}:{function}", "gold_format": None}
+    with pytest.raises(TrainingStoppedError, match="could be measured"):
+        run_to_end(config_of(tiny_model, verifier=verifier, rollout_retries=0), tmp_path / "run")
+
+
+def test_a_prompt_longer_than_the_context_names_the_task(tiny_model: Path, tmp_path: Path) -> None:
+    domain = {"name": "arithmetic", "instruction": "Answer. " * 100}
+    with pytest.raises(Exception, match="context"):
+        run_to_end(config_of(tiny_model, domain=domain), tmp_path / "run")
+
+
+def test_an_unknown_device_is_an_error(tiny_model: Path, tmp_path: Path) -> None:
+    config = config_of(tiny_model, model={"source": str(tiny_model), "device": "cuda:77", "compute_dtype": "fp32"})
+    with pytest.raises(ConfigError, match="cuda:77"):
+        run_to_end(config, tmp_path / "run")
+
+
+def test_a_model_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        run_to_end(config_of(tmp_path / "nowhere"), tmp_path / "run")
+
+
+def test_nothing_measured_is_nan_not_zero() -> None:
+    assert math.isnan(step_metrics([])["reward/mean"])
+
+
