@@ -139,7 +139,9 @@ def main() -> None:
     if load > 0.5:
         print(f"warning: the machine is loaded ({load:.1f}); close what runs beside the benchmark", file=sys.stderr)
     run_folder = folder / time.strftime("run-%Y%m%d-%H%M%S")
-    ours = Side("assay", [sys.executable, str(HERE / "step_ours.py"), str(recipe), str(run_folder)], folder / "ours.log")
+    ours = Side(
+        "assay", [sys.executable, str(HERE / "step_ours.py"), str(recipe), str(run_folder)], folder / "ours.log"
+    )
     limit = str(arguments.max_new_tokens)
     trl = Side("trl", [str(python), str(HERE / "step_trl.py"), str(model), str(prompts), limit], folder / "trl.log")
     try:

@@ -135,6 +135,8 @@ class Settings:
     group_size: int = 8
     max_new_tokens: int = 24
     learning_rate: float = 1e-5
+    epsilon: float = 1e-8
+    """AdamW's: what gradients are compared with, so to speak; those far below it move nothing."""
     max_grad_norm: float = 1.0
     seed: int = 0
     held_out: int = 64
@@ -153,7 +155,9 @@ def train(
     """Trains the model and returns the loss and the mean reward of every step."""
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()  # eval: no dropout
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    # Where the padding token is also the end token, it has meaning, and its embedding learns like any other.
+    model.get_input_embeddings().padding_idx = None
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, eps=settings.epsilon, weight_decay=0.0)
     # A step without any credit has a gradient of zero, by which AdamW's moments go on; not none, which it would skip.
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -169,13 +173,17 @@ def train(
             model, prompt_ids, seeds, settings.max_new_tokens, tokenizer.eos_token_id, greedy
         )
 
+    def text_of(completion: list[int]) -> str:
+        """Without the end token; any other special token that was sampled is part of the text."""
+        return tokenizer.decode([token for token in completion if token != tokenizer.eos_token_id])
+
     def held_out_accuracy() -> float:
         questions = two_digit_sums(seed=1, held_out=True)
         right = 0.0
         for _ in range(settings.held_out):
             question = next(questions)
             _, (completion,) = respond(question, [0], greedy=True)
-            right += reward(tokenizer.decode(completion, skip_special_tokens=True), question.answer)
+            right += reward(text_of(completion), question.answer)
         return right / settings.held_out
 
     if settings.held_out:
@@ -191,10 +199,7 @@ def train(
                 derive_seed(settings.seed, "request", group_index, member, 0) for member in range(settings.group_size)
             ]
             prompt_ids, completions = respond(question, seeds)
-            rewards = [
-                reward(tokenizer.decode(completion, skip_special_tokens=True), question.answer)
-                for completion in completions
-            ]
+            rewards = [reward(text_of(completion), question.answer) for completion in completions]
             rewards_of_step += rewards
             sampled += [
                 (prompt_ids, completion, advantage)

@@ -30,8 +30,14 @@ curriculum = {{ levels = [{{ complexity = 1 }}, {{ complexity = 2 }}], advance_a
 sampling = {{ max_new_tokens = 10 }}
 algorithm = {{ name = "grpo" }}
 trainer = {{ learning_rate = 1e-2, warmup_steps = 3, epochs_per_step = 2 }}
-evaluation = {{ every_steps = 2, validation_tasks = 8, test_tasks = 8, test_max_new_tokens = 8 }}
 checkpoint = {{ every_steps = 2, keep_last = 2 }}
+
+[evaluation]
+every_steps = 2
+validation_tasks = 8
+test_tasks = 8
+test_max_new_tokens = 8
+strict = {{ name = "python", function = "{rewards}:share_of_letters", gold_format = "{{answer}}xxxxxxxx", solved_at = 0.7 }}
 """
 
 
@@ -60,7 +66,9 @@ def fingerprint(folder: Path) -> dict[str, Any]:
         "optimizer": _hash(last / "optimizer.safetensors"),
         "best": _hash(folder / "checkpoints" / "best" / "model.safetensors"),
         "kept": sorted(path.name for path in (folder / "checkpoints").glob("step-*")),
-        "summary": {key: summary[key] for key in ("status", "num_steps", "best_step", "groups_by_level", "gain", "readings")},
+        "summary": {
+            key: summary[key] for key in ("status", "num_steps", "best_step", "groups_by_level", "gain", "readings")
+        },
     }
 
 

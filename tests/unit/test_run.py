@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from assay.config import validate
-from assay.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingStoppedError
 from assay.envs.env import EnvStep
+from assay.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingStoppedError
 from assay.loop import train
 from assay.observe.console import Console
 from assay.observe.store import RunStore
@@ -27,13 +27,13 @@ from assay.types import Group, Message, Task
 REWARDS = Path(__file__).parents[1] / "parity" / "rewards.py"
 
 
-def config_of(model: Path, **changes: Any) -> RunConfig:
+def config_of(source: Path, **changes: Any) -> RunConfig:
     settings = {
         "num_steps": 3,
         "groups_per_step": 2,
         "group_size": 3,
         "num_threads": 1,
-        "model": {"source": str(model), "device": "cpu", "compute_dtype": "fp32"},
+        "model": {"source": str(source), "device": "cpu", "compute_dtype": "fp32"},
         "verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": None},
         "sampling": {"max_new_tokens": 6},
         "trainer": {"learning_rate": 1e-2},
@@ -60,7 +60,13 @@ def test_a_run_leaves_what_its_folder_promises(tiny_model: Path, tmp_path: Path)
     assert set(summary["gain"]) >= {"value", "low", "high", "p_value"}
     assert summary["num_steps"] == 3
     assert summary["seconds"] > 0
-    for name in ("config.json", "run.sqlite", "events", "checkpoints/step-000003/model/config.json", "report/index.html"):
+    for name in (
+        "config.json",
+        "run.sqlite",
+        "events",
+        "checkpoints/step-000003/model/config.json",
+        "report/index.html",
+    ):
         assert (tmp_path / "run" / name).exists(), name
     store = RunStore.open_readonly(tmp_path / "run")
     assert store.num_steps() == 3
@@ -80,7 +86,10 @@ def test_the_same_loop_runs_at_staleness_two(tiny_model: Path, tmp_path: Path) -
 
 def test_the_same_loop_runs_a_two_turn_environment(tiny_model: Path, tmp_path: Path) -> None:
     run_to_end(
-        config_of(tiny_model, num_steps=2, sampling={"max_new_tokens": 40}), tmp_path / "run", env_factory=AskTwice, max_turns=2
+        config_of(tiny_model, num_steps=2, sampling={"max_new_tokens": 40}),
+        tmp_path / "run",
+        env_factory=AskTwice,
+        max_turns=2,
     )
     records = RunStore.open_readonly(tmp_path / "run").rollouts()
     two_turns = [record for record in records if record.num_turns == 2]
@@ -123,7 +132,10 @@ def test_an_interrupt_finishes_the_step_and_leaves_a_checkpoint(tiny_model: Path
 
     folder = tmp_path / "run"
     run = build_run(
-        config_of(tiny_model, num_steps=9), folder, console=Console(stream=io.StringIO(), live=False), run_class=Interrupted
+        config_of(tiny_model, num_steps=9),
+        folder,
+        console=Console(stream=io.StringIO(), live=False),
+        run_class=Interrupted,
     )
     with stop_on_interrupt(run):
         result = asyncio.run(train(run))
@@ -203,5 +215,3 @@ def test_a_model_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
 
 def test_nothing_measured_is_nan_not_zero() -> None:
     assert math.isnan(step_metrics([])["reward/mean"])
-
-

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-
 MAX_FAMILY_TOKENS = 1024
 """Up to this many tokens a prefix and its continuations are attended as one masked block. Larger families go segment by
 segment: a block costs the square of its tokens, but each call has a cost of its own."""

@@ -120,7 +120,7 @@ def test_bf16_compute_gives_fp32_gradients_near_those_of_fp32(tiny_model: Path) 
     for name, gradient in rounded.items():
         assert gradient.dtype == torch.float32
         similarity = torch.cosine_similarity(gradient.flatten(), exact[name].flatten(), dim=0)
-        assert similarity > 0.999, f"{name}: {similarity}"
+        assert similarity > 0.998, f"{name}: {similarity}"
 
 
 def test_a_sequence_longer_than_the_context_is_refused(tiny_model: Path) -> None:
