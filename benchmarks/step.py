@@ -3,8 +3,8 @@
     make bench                                   # or: python benchmarks/step.py [--repeats 5] [--json FILE]
 
 Both sides run in processes of their own and make their steps in turn, so that a machine whose speed drifts drifts for
-both; the one that waits blocks on a pipe and takes no processor time. TRL is installed into a virtual environment of its
-own under the benchmark's folder. The first step of each side warms up and is not counted.
+both; the one that waits blocks on a pipe and takes no processor time. TRL is installed into a virtual environment of
+its own under the benchmark's folder. The first step of each side warms up and is not counted.
 """
 
 from __future__ import annotations

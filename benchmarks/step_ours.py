@@ -1,4 +1,7 @@
-"""Our side of step.py: the loop itself, one step for each line on standard input. Usage: step_ours.py SETTINGS RUN_FOLDER"""
+"""Our side of step.py: the loop itself, one step for each line on standard input.
+
+Usage: step_ours.py SETTINGS RUN_FOLDER
+"""
 
 from __future__ import annotations
 

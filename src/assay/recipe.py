@@ -88,8 +88,8 @@ class RunConfig(Settings):
         sampling, algorithm = self.sampling, self.algorithm
         if sampling.top_p < 1.0 or sampling.top_k:
             raise ValueError(
-                "training needs sampling.top_p=1 and sampling.top_k=0: a truncated sampler and the trainer would assign "
-                "different probabilities to the same token"
+                "training needs sampling.top_p=1 and sampling.top_k=0: a truncated sampler and the trainer would "
+                "assign different probabilities to the same token"
             )
         if sampling.temperature == 0.0:
             raise ValueError("training needs sampling.temperature > 0: greedy decoding explores nothing")

@@ -520,7 +520,8 @@ def build_run(
     else:
         if folder.exists() and any(folder.iterdir()):
             raise RunFolderError(
-                f"{folder} exists already; resume it with `assay train --resume {folder}`, or choose another --run-folder"
+                f"{folder} exists already; resume it with `assay train --resume {folder}`, "
+                "or choose another --run-folder"
             )
         model_folder = resolve_model(config.model.source).resolve()
         resolved = resolve(config)
@@ -549,7 +550,7 @@ def build_run(
 
 
 def resolve(config: RunConfig) -> dict[str, Any]:
-    """The settings that depend on the machine, as this machine has them; kept, so that a resumed run computes the same."""
+    """The settings that depend on the machine, as it has them; kept, so that a resumed run computes the same."""
     device = config.model.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -675,8 +676,8 @@ def _describe_test(summary: Mapping[str, Any]) -> list[str]:
             f"  gain {100 * difference['value']:+.1f} points"
         )
     lines.append(
-        f"gain: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], the smallest of "
-        f"these ({gain['decoding']}, {gain['reading']}), paired test p = {gain['p_value']:.2g}"
+        f"gain: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
+        f"the smallest of these ({gain['decoding']}, {gain['reading']}), paired test p = {gain['p_value']:.2g}"
     )
     for transcript in summary["transcripts"]:
         lines += [

@@ -21,7 +21,7 @@ from assay.run import build_run
 ONE_FILE = Path(__file__).parents[2] / "recipes" / "reinforce_in_one_file.py"
 STEPS, GROUPS, GROUP_SIZE, MAX_NEW_TOKENS, LEARNING_RATE, SEED = 10, 4, 4, 12, 3e-3, 7
 EPSILON = 1e-4
-"""AdamW's. At its usual 1e-8 a gradient that is 0 but for rounding moves a weight by a whole learning rate, up or down."""
+"""AdamW's. At its usual 1e-8 a gradient that is 0 but for rounding moves a weight by a whole learning rate."""
 REWARD = Path(__file__).parent / "rewards.py"
 
 

@@ -37,7 +37,12 @@ every_steps = 2
 validation_tasks = 8
 test_tasks = 8
 test_max_new_tokens = 8
-strict = {{ name = "python", function = "{rewards}:share_of_letters", gold_format = "{{answer}}xxxxxxxx", solved_at = 0.7 }}
+
+[evaluation.strict]
+name = "python"
+function = "{rewards}:share_of_letters"
+gold_format = "{{answer}}xxxxxxxx"
+solved_at = 0.7
 """
 
 

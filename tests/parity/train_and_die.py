@@ -2,8 +2,8 @@
 
     python train_and_die.py MOMENT COUNT TRAIN_ARGUMENTS...
 
-MOMENT is where: "sampling" (a forward pass of the engine), "update" (before the optimizer's step), "record" (a commit of
-the store), "sync" (a file of a checkpoint, before it is synced), "rename" (before a checkpoint is moved into place);
+MOMENT is where: "sampling" (a forward pass of the engine), "update" (before the optimizer's step), "record" (a commit
+of the store), "sync" (a file of a checkpoint, before it is synced), "rename" (before a checkpoint is moved into place);
 COUNT is which time there. "never" does not kill.
 """
 

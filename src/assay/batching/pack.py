@@ -96,7 +96,7 @@ def _split_by_groups(pieces: list[_Piece], num_minibatches: int) -> list[list[_P
 
 
 def _split_by_credit(pieces: list[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
-    """Pieces of groups with some credit, or of samples that carry none yet; and of groups whose advantages are all 0."""
+    """Pieces of groups with some credit (or of samples that carry none yet), and of those with none at all."""
     with_credit = {
         piece.sample.group_id
         for piece in pieces

@@ -131,7 +131,7 @@ def _describe(config: RunConfig, folder: Path) -> None:
     rollouts = config.groups_per_step * config.group_size
     most = rollouts * config.sampling.max_new_tokens
     typer.echo(
-        f"\ntokens: {rollouts} completions a step, at most {most:,} sampled tokens; in {config.num_steps} steps at most "
-        f"{most * config.num_steps:,}"
+        f"\ntokens: {rollouts} completions a step, at most {most:,} sampled tokens; "
+        f"in {config.num_steps} steps at most {most * config.num_steps:,}"
     )
     typer.echo(f"run folder: {folder} (not made: this was a dry run)")

@@ -39,7 +39,7 @@ class BeforeAfter:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """What `summary.json` keeps: the claimed gain with the two accuracies it is between, and all that were compared."""
+        """What `summary.json` keeps: the claimed gain with its two accuracies, and all that were compared."""
         claimed = self.claimed
         readings = [
             {

@@ -128,7 +128,7 @@ class DecoderPolicy(nn.Module):
 
         cos, sin = self._rotary(position_ids)
         rotary = cos.to(dtype), sin.to(dtype)
-        # Looked up in the fp32 master: a frequent token's gradient is a sum of many, which bf16 would round at each step.
+        # Looked up in the fp32 master: a frequent token's gradient is a sum of many, which bf16 would round each time.
         # Rounded then, as the engine's copy is, so that both compute the same.
         hidden = F.embedding(token_ids, parameters[EMBEDDING]).to(dtype)
         hidden = hidden if dtype == torch.float64 else hidden.float()

@@ -1,0 +1,61 @@
+"""Documents say what is: links lead somewhere, code blocks run, commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from assay.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/**/*.md")])
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+COMMAND = re.compile(r"^assay (\w+)(.*)$", re.MULTILINE)
+OPTION = re.compile(r"--[a-z-]+")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text()) if "://" not in target]
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_their_options_exist(page: Path) -> None:
+    for command, rest in COMMAND.findall(page.read_text()):
+        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"})
+        assert shown.exit_code == 0, f"{page.name} names assay {command}"
+        for option in OPTION.findall(rest.split("#")[0]):
+            assert option in shown.output, f"{page.name} gives assay {command} the option {option}"
+
+
+def test_the_reward_of_the_first_guide_runs() -> None:
+    guide = (ROOT / "docs" / "guides" / "01-first-run.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(block, names)
+    reward = names["reward"]
+    assert callable(reward)
+    assert reward("It is 82", "82") == 1.0
+    assert reward("It is 83", "82") == 0.0
+
+
+def test_the_one_file_recipe_is_as_short_as_it_says_and_imports_nothing_of_ours() -> None:
+    text = (ROOT / "recipes" / "reinforce_in_one_file.py").read_text()
+    assert len(text.splitlines()) <= 300
+    imported = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
+    assert "assay" not in imported
+    assert imported - {"torch", "transformers"} <= {
+        "__future__",
+        "argparse",
+        "collections",
+        "dataclasses",
+        "hashlib",
+        "pathlib",
+        "random",
+        "time",
+    }
