@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from assay.config import validate
+from assay.launch import build_run
 from assay.loop import train
 from assay.observe.console import Console
 from assay.recipe import RunConfig
-from assay.run import Run, build_run
+from assay.run import Run
 from assay.training import StepReport
 from assay.types import Group
 

@@ -15,26 +15,24 @@ import itertools
 import json
 import math
 import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from assay.config import dump, validate
+from assay.config import dump
 from assay.curriculum import Curriculum, LevelSettings
 from assay.domains import Domain, require_tasks
 from assay.engines import LocalEngine, Sampling
 from assay.envs.env import EnvFactory, SingleTurn
-from assay.errors import ConfigError, RunFolderError
+from assay.errors import RunFolderError
 from assay.evaluation import Evaluation, evaluate
 from assay.evaluation.before_after import DECODINGS, BeforeAfter, evaluate_decodings
-from assay.observe.console import Console, StepView, duration
+from assay.observe.console import Console, StepView
 from assay.observe.curves import TOKENS_PER_SECOND, mean_and_half_width
 from assay.observe.metrics import metric
 from assay.observe.provenance import provenance
@@ -43,13 +41,11 @@ from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.observe.tensorboard import EventWriter
 from assay.policies import DecoderPolicy, load_policy
 from assay.policies.folder import read_weights
-from assay.policies.registry import resolve_model
-from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
+from assay.recipe import RunConfig
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import Collector
-from assay.training import StepReport, Trainer, keep_freed_memory
+from assay.training import StepReport, Trainer
 from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_checkpoint, write_best, write_checkpoint
-from assay.training.precision import choose_dtype
 from assay.training.random_state import random_state, set_random_state
 from assay.types import EndingKind, Group, Split, Task
 from assay.verifiers import check_gold, score_rollout
@@ -66,7 +62,6 @@ TRUNCATED = metric("rollout/truncated_share", "Share of rollouts that a limit en
 NOT_MEASURED = metric("rollout/num_not_measured", "Rollouts left out of training because they could not be scored.")
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
 
-_COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 _EVALUATION_SEED = 0
 """Held-out tasks are the same ones in every run, whatever its seed."""
 _FINISH_SECONDS = 15.0
@@ -101,10 +96,10 @@ class Position:
 
 
 class Run:
-    """The parts of one run. The loop drives it; `build_run` wires it.
+    """The parts of one run. The loop drives it; `launch.build_run` wires it.
 
     Args:
-        folder: the run folder; made by `build_run`.
+        folder: the run folder; made by `launch.build_run`.
         resume: whether to go on from the newest checkpoint in it.
     """
 
@@ -489,138 +484,6 @@ class Run:
         return test + _FINISH_SECONDS
 
 
-def build_run(
-    config: RunConfig,
-    folder: Path,
-    *,
-    resume: bool = False,
-    env_factory: EnvFactory = SingleTurn,
-    max_turns: int = 1,
-    console: Console | None = None,
-    started: float | None = None,
-    run_class: type[Run] = Run,
-) -> Run:
-    """Resolves what the recipe leaves open (device, dtype, threads, model folder), makes or opens the run folder.
-
-    Args:
-        env_factory, max_turns: the environment; single-turn tasks by default.
-        started: `time.monotonic()` from which the time budget counts.
-
-    Raises:
-        RunFolderError: the folder exists already, or is no run to resume.
-        ConfigError: a resumed run's settings differ from those it began with.
-        ModelError: the model cannot be had.
-    """
-    if resume:
-        record = read_run_record(folder)
-        began = validate(RunConfig, record["settings"])
-        check_unchanged(began, config)
-        resolved = record["resolved"]
-        model_folder = Path(record["model_folder"])
-    else:
-        if folder.exists() and any(folder.iterdir()):
-            raise RunFolderError(
-                f"{folder} exists already; resume it with `assay train --resume {folder}`, "
-                "or choose another --run-folder"
-            )
-        model_folder = resolve_model(config.model.source).resolve()
-        resolved = resolve(config)
-        folder.mkdir(parents=True, exist_ok=True)
-        record = {
-            "settings": dump(config),
-            "resolved": resolved,
-            "model_folder": str(model_folder),
-            **provenance(),
-        }
-    write_json(folder / "config.json", {**record, "settings": dump(config)})
-    torch.set_num_threads(resolved["num_threads"])
-    keep_freed_memory()
-    return run_class(
-        config,
-        folder,
-        model_folder,
-        device=resolved["device"],
-        compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
-        env_factory=env_factory,
-        max_turns=max_turns,
-        console=console,
-        resume=resume,
-        started=started,
-    )
-
-
-def resolve(config: RunConfig) -> dict[str, Any]:
-    """The settings that depend on the machine, as it has them; kept, so that a resumed run computes the same."""
-    device = config.model.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"model.device={device!r} cannot be used ({error}); use 'auto' or 'cpu'") from None
-    num_threads = config.num_threads or len(os.sched_getaffinity(0))
-    torch.set_num_threads(num_threads)
-    choice = choose_dtype(device, config.model.compute_dtype)
-    name = next(name for name, dtype in _COMPUTE_DTYPES.items() if dtype == choice.dtype)
-    return {"device": device, "compute_dtype": name, "num_threads": num_threads, "why_dtype": choice.reason}
-
-
-def read_run_record(folder: Path) -> dict[str, Any]:
-    """What config.json in a run folder says.
-
-    Raises:
-        RunFolderError: there is none, or it cannot be read.
-    """
-    path = folder / "config.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"settings", "resolved", "model_folder"} - record.keys()
-    except FileNotFoundError:
-        raise RunFolderError(f"{folder} is no run folder: it has no config.json") from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise RunFolderError(f"{path} cannot be read: {error}") from None
-    if missing:
-        raise RunFolderError(f"{path} lacks {', '.join(sorted(missing))}")
-    return record
-
-
-def check_unchanged(began: RunConfig, now: RunConfig) -> None:
-    """Raises ConfigError where a resumed run would compute something else than the run that it continues."""
-    before, after = _flat(dump(began)), _flat(dump(now))
-    changed = [
-        f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and key not in CHANGEABLE_ON_RESUME
-    ]
-    if before["num_steps"] != after["num_steps"] and now.trainer.schedule != "constant":
-        changed.append(f"num_steps: the {now.trainer.schedule} schedule depends on it")
-    if changed:
-        raise ConfigError(
-            "a resumed run keeps its settings, apart from "
-            + " and ".join(CHANGEABLE_ON_RESUME)
-            + ":\n"
-            + "\n".join(changed)
-        )
-
-
-@contextmanager
-def stop_on_interrupt(run: Run) -> Iterator[None]:
-    """Ctrl-C (or SIGTERM) asks the run to stop after the step under way; a second Ctrl-C stops at once."""
-
-    def request(number: int, frame: object) -> None:
-        if run.stop_requested:
-            raise KeyboardInterrupt
-        run.stop_requested = True
-        run.console.message("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
-
-    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _seconds_per_test_task(result: Evaluation, seconds: float, sampling: Sampling, max_new_tokens: int) -> float:
     """What one task of the closing test takes, from a validation that took `seconds`: answers that were cut off may use
     all of the test's larger limit."""
@@ -652,56 +515,6 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     os.replace(partial, path)
-
-
-def describe_result(result: TrainResult) -> str:
-    """The end of a run in a few lines."""
-    summary = result.summary
-    lines = [f"{summary['status']} after {summary['num_steps']} steps, {duration(summary['seconds'])}"]
-    if "gain" in summary:
-        lines += _describe_test(summary)
-    lines += [f"report: {result.folder / 'report' / 'index.html'}"]
-    lines += [f"{name}: {command}" for name, command in summary["commands"].items()]
-    return "\n".join(lines)
-
-
-def _describe_test(summary: Mapping[str, Any]) -> list[str]:
-    gain = summary["gain"]
-    lines = [f"held-out test, {summary['before']['num_tasks']} tasks of level {summary['level']}:"]
-    for entry in summary["readings"]:
-        before, after, difference = entry["before"], entry["after"], entry["gain"]
-        lines.append(
-            f"  {entry['decoding']:<8} {entry['reading']:<8}"
-            f"  before {_percent(before, 'accuracy')}  after {_percent(after, 'accuracy')}"
-            f"  gain {100 * difference['value']:+.1f} points"
-        )
-    lines.append(
-        f"gain: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
-        f"the smallest of these ({gain['decoding']}, {gain['reading']}), paired test p = {gain['p_value']:.2g}"
-    )
-    for transcript in summary["transcripts"]:
-        lines += [
-            f"  asked:  {_one_line(transcript['prompt'])}",
-            f"  before: {_one_line(transcript['before'])}",
-            f"  after:  {_one_line(transcript['after'])}",
-        ]
-    return lines
-
-
-def _percent(entry: Mapping[str, float], key: str) -> str:
-    return f"{100 * entry[key]:5.1f} % [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
-
-
-def _one_line(text: str, most: int = 160) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[:most]} ..."
-
-
-def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _mean(values: Sequence[float]) -> float:

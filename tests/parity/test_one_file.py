@@ -12,11 +12,11 @@ from types import ModuleType
 import pytest
 
 from assay.config import validate
+from assay.launch import build_run
 from assay.loop import train
 from assay.observe.console import Console
 from assay.observe.store import RunStore
 from assay.recipe import RunConfig
-from assay.run import build_run
 
 ONE_FILE = Path(__file__).parents[2] / "recipes" / "reinforce_in_one_file.py"
 STEPS, GROUPS, GROUP_SIZE, MAX_NEW_TOKENS, LEARNING_RATE, SEED = 10, 4, 4, 12, 3e-3, 7

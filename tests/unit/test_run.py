@@ -16,11 +16,12 @@ import pytest
 from assay.config import validate
 from assay.envs.env import EnvStep
 from assay.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingStoppedError
+from assay.launch import build_run, stop_on_interrupt
 from assay.loop import train
 from assay.observe.console import Console
 from assay.observe.store import RunStore
 from assay.recipe import RunConfig
-from assay.run import Run, TrainResult, build_run, step_metrics, stop_on_interrupt
+from assay.run import Run, TrainResult, step_metrics
 from assay.training import StepReport
 from assay.types import Group, Message, Task
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,7 @@ from assay.errors import AssayError, ConfigError, RunFolderError
 
 if TYPE_CHECKING:
     from assay.recipe import RunConfig
+    from assay.run import TrainResult
 
 _STARTED = time.monotonic()
 
@@ -72,9 +74,9 @@ def _new(recipe: Path, settings: list[str], run_folder: Path | None) -> tuple[Pa
 def _resumed(run: str, settings: list[str]) -> tuple[Path, RunConfig]:
     from assay.config import load
     from assay.home import assay_home
+    from assay.launch import read_run_record
     from assay.observe.folder import find_run
     from assay.recipe import RunConfig
-    from assay.run import read_run_record
 
     folder = find_run(run, assay_home() / "runs").absolute()
     return folder, load(RunConfig, read_run_record(folder)["settings"], settings)
@@ -83,8 +85,8 @@ def _resumed(run: str, settings: list[str]) -> tuple[Path, RunConfig]:
 def _run(config: RunConfig, folder: Path, resume: bool) -> None:
     import asyncio
 
+    from assay.launch import build_run, stop_on_interrupt
     from assay.loop import train as train_loop
-    from assay.run import build_run, describe_result, stop_on_interrupt
 
     run = build_run(config, folder, resume=resume, started=_STARTED)
     typer.echo(f"run folder: {folder}")
@@ -97,7 +99,7 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
         kept = run.newest_step()
         hint = f"what was done until step {kept} is kept; go on with: assay train --resume {folder}" if kept else ""
         raise type(error)(f"{error}\n{hint}".rstrip()) from error
-    typer.echo(describe_result(result))
+    typer.echo(_describe_result(result))
     if result.status == "interrupted":
         raise typer.Exit(130)
 
@@ -108,9 +110,9 @@ def _describe(config: RunConfig, folder: Path) -> None:
     import torch
 
     from assay.config import dump
+    from assay.launch import resolve
     from assay.policies.config import DecoderConfig
     from assay.policies.registry import resolve_model
-    from assay.run import resolve
     from assay.training.memory import memory_estimate
 
     if folder.exists() and any(folder.iterdir()):
@@ -135,3 +137,48 @@ def _describe(config: RunConfig, folder: Path) -> None:
         f"in {config.num_steps} steps at most {most * config.num_steps:,}"
     )
     typer.echo(f"run folder: {folder} (not made: this was a dry run)")
+
+
+def _describe_result(result: TrainResult) -> str:
+    """The end of a run in a few lines."""
+    summary = result.summary
+    from assay.observe.console import duration
+
+    lines = [f"{summary['status']} after {summary['num_steps']} steps, {duration(summary['seconds'])}"]
+    if "gain" in summary:
+        lines += _describe_test(summary)
+    lines += [f"report: {result.folder / 'report' / 'index.html'}"]
+    lines += [f"{name}: {command}" for name, command in summary["commands"].items()]
+    return "\n".join(lines)
+
+
+def _describe_test(summary: Mapping[str, Any]) -> list[str]:
+    gain = summary["gain"]
+    lines = [f"held-out test, {summary['before']['num_tasks']} tasks of level {summary['level']}:"]
+    for entry in summary["readings"]:
+        before, after, difference = entry["before"], entry["after"], entry["gain"]
+        lines.append(
+            f"  {entry['decoding']:<8} {entry['reading']:<8}"
+            f"  before {_percent(before, 'accuracy')}  after {_percent(after, 'accuracy')}"
+            f"  gain {100 * difference['value']:+.1f} points"
+        )
+    lines.append(
+        f"gain: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
+        f"the smallest of these ({gain['decoding']}, {gain['reading']}), paired test p = {gain['p_value']:.2g}"
+    )
+    for transcript in summary["transcripts"]:
+        lines += [
+            f"  asked:  {_one_line(transcript['prompt'])}",
+            f"  before: {_one_line(transcript['before'])}",
+            f"  after:  {_one_line(transcript['after'])}",
+        ]
+    return lines
+
+
+def _percent(entry: Mapping[str, float], key: str) -> str:
+    return f"{100 * entry[key]:5.1f} % [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
+
+
+def _one_line(text: str, most: int = 160) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]} ..."

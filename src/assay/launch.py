@@ -1,0 +1,164 @@
+"""From a recipe to a run: resolves what the recipe leaves open, makes or opens the run folder, wires the parts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay.config import dump, validate
+from assay.envs.env import EnvFactory, SingleTurn
+from assay.errors import ConfigError, RunFolderError
+from assay.observe.console import Console
+from assay.observe.provenance import provenance
+from assay.policies.registry import resolve_model
+from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
+from assay.run import Run, write_json
+from assay.training import choose_dtype, keep_freed_memory
+
+_COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def build_run(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    env_factory: EnvFactory = SingleTurn,
+    max_turns: int = 1,
+    console: Console | None = None,
+    started: float | None = None,
+    run_class: type[Run] = Run,
+) -> Run:
+    """Resolves what the recipe leaves open (device, dtype, threads, model folder), makes or opens the run folder.
+
+    Args:
+        env_factory, max_turns: the environment; single-turn tasks by default.
+        started: `time.monotonic()` from which the time budget counts.
+
+    Raises:
+        RunFolderError: the folder exists already, or is no run to resume.
+        ConfigError: a resumed run's settings differ from those it began with.
+        ModelError: the model cannot be had.
+    """
+    if resume:
+        record = read_run_record(folder)
+        began = validate(RunConfig, record["settings"])
+        check_unchanged(began, config)
+        resolved = record["resolved"]
+        model_folder = Path(record["model_folder"])
+    else:
+        if folder.exists() and any(folder.iterdir()):
+            raise RunFolderError(
+                f"{folder} exists already; resume it with `assay train --resume {folder}`, "
+                "or choose another --run-folder"
+            )
+        model_folder = resolve_model(config.model.source).resolve()
+        resolved = resolve(config)
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {
+            "settings": dump(config),
+            "resolved": resolved,
+            "model_folder": str(model_folder),
+            **provenance(),
+        }
+    write_json(folder / "config.json", {**record, "settings": dump(config)})
+    torch.set_num_threads(resolved["num_threads"])
+    keep_freed_memory()
+    return run_class(
+        config,
+        folder,
+        model_folder,
+        device=resolved["device"],
+        compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
+        env_factory=env_factory,
+        max_turns=max_turns,
+        console=console,
+        resume=resume,
+        started=started,
+    )
+
+
+def resolve(config: RunConfig) -> dict[str, Any]:
+    """The settings that depend on the machine, as it has them; kept, so that a resumed run computes the same."""
+    device = config.model.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"model.device={device!r} cannot be used ({error}); use 'auto' or 'cpu'") from None
+    num_threads = config.num_threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(num_threads)
+    choice = choose_dtype(device, config.model.compute_dtype)
+    name = next(name for name, dtype in _COMPUTE_DTYPES.items() if dtype == choice.dtype)
+    return {"device": device, "compute_dtype": name, "num_threads": num_threads, "why_dtype": choice.reason}
+
+
+def read_run_record(folder: Path) -> dict[str, Any]:
+    """What config.json in a run folder says.
+
+    Raises:
+        RunFolderError: there is none, or it cannot be read.
+    """
+    path = folder / "config.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"settings", "resolved", "model_folder"} - record.keys()
+    except FileNotFoundError:
+        raise RunFolderError(f"{folder} is no run folder: it has no config.json") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise RunFolderError(f"{path} cannot be read: {error}") from None
+    if missing:
+        raise RunFolderError(f"{path} lacks {', '.join(sorted(missing))}")
+    return record
+
+
+def check_unchanged(began: RunConfig, now: RunConfig) -> None:
+    """Raises ConfigError where a resumed run would compute something else than the run that it continues."""
+    before, after = _flat(dump(began)), _flat(dump(now))
+    changed = [
+        f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key not in CHANGEABLE_ON_RESUME
+    ]
+    if before["num_steps"] != after["num_steps"] and now.trainer.schedule != "constant":
+        changed.append(f"num_steps: the {now.trainer.schedule} schedule depends on it")
+    if changed:
+        raise ConfigError(
+            "a resumed run keeps its settings, apart from "
+            + " and ".join(CHANGEABLE_ON_RESUME)
+            + ":\n"
+            + "\n".join(changed)
+        )
+
+
+@contextmanager
+def stop_on_interrupt(run: Run) -> Iterator[None]:
+    """Ctrl-C (or SIGTERM) asks the run to stop after the step under way; a second Ctrl-C stops at once."""
+
+    def request(number: int, frame: object) -> None:
+        if run.stop_requested:
+            raise KeyboardInterrupt
+        run.stop_requested = True
+        run.console.message("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
+
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
