@@ -456,7 +456,7 @@ class Run:
             "commands": {
                 "talk to it": f"assay chat {self.model_to_use}",
                 "look at the run": f"assay show {self.folder}",
-                "measure it": f"assay eval {self.model_to_use} --domain {self.domain.name}",
+                "measure it": f"assay eval {self.model_to_use} --recipe {self.folder}",
                 "go on": f"assay train --resume {self.folder}",
             },
             **provenance(),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from assay.domains import Domain
     from assay.engines.engine import Sampling
     from assay.evaluation import Evaluation, EvaluationFolder
+    from assay.recipe import RunConfig
     from assay.types import Task
     from assay.verifiers import Verifier
 
@@ -47,7 +48,16 @@ class Precision(StrEnum):
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id.')],
-    domain: Annotated[str, typer.Option(help="Where the tasks come from.")] = "arithmetic",
+    domain: Annotated[
+        str | None, typer.Option(help="Where the tasks come from. Default: arithmetic.", show_default=False)
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="A recipe or a run folder: take its domain with its options, its levels, and its two readings.",
+            show_default=False,
+        ),
+    ] = None,
     complexity: Annotated[
         str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the domain lists.")
     ] = None,
@@ -64,7 +74,10 @@ def evaluate(
     top_p: Annotated[float, typer.Option(help="Share of the probability that is sampled from.")] = 1.0,
     max_new_tokens: Annotated[int, typer.Option(help="Token limit of a response.", min=1)] = 256,
     seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0,
-    verifier: Annotated[str, typer.Option(help="How the answer is read; several are tabulated.")] = "exact,numeric",
+    verifier: Annotated[
+        str | None,
+        typer.Option(help="How the answer is read; several are tabulated. Default: exact,numeric.", show_default=False),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the evaluation. Default: under ~/.assay/evals.", show_default=False)
     ] = None,
@@ -96,9 +109,19 @@ def evaluate(
         given = f"--samples {samples}" if samples > 1 else f"--top-p {top_p:g}"
         raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
     ks = _ks(k, samples)
-    verifiers = {name: make_verifier(name) for name in _names("--verifier", verifier)}
-    source = make_domain(domain)
-    levels = _levels(source, _numbers("--complexity", complexity), _numbers("--horizon", horizon))
+    chosen = _numbers("--complexity", complexity), _numbers("--horizon", horizon)
+    if recipe is None:
+        verifiers = {name: make_verifier(name) for name in _names("--verifier", verifier or "exact,numeric")}
+        source = make_domain(domain or "arithmetic")
+        levels = _levels(source, *chosen)
+    else:
+        if domain is not None or verifier is not None:
+            raise ConfigError("--domain and --verifier have no effect with --recipe, which has both; leave them out")
+        config = _recipe(recipe)
+        verifiers = {"strict": config.evaluation.strict, "lenient": config.evaluation.lenient}
+        source = config.domain
+        of_recipe = tuple((level.complexity, level.horizon) for level in config.curriculum.levels)
+        levels = _levels(source, *chosen) if any(chosen) else of_recipe
     tasks = _tasks(source, split.value, levels, num_tasks, seed)
     folder = resolve_model(model)
     settings = {
@@ -114,7 +137,9 @@ def evaluate(
         "verifiers": {name: _plain(each) for name, each in verifiers.items()},
         "dtype": dtype.value,
     }
-    name = "-".join([Path(model).name or "model", domain, _hash(json.dumps(settings, sort_keys=True).encode())[:8]])
+    name = "-".join(
+        [Path(model).name or "model", source.name, _hash(json.dumps(settings, sort_keys=True).encode())[:8]]
+    )
     place = (output or assay_home() / "evals" / name).absolute()
     made = {**provenance(), "model": model, "model_folder": str(folder), "device": device}
     console = Console(highlight=False)
@@ -184,6 +209,15 @@ def _run(
     except KeyboardInterrupt:
         console.print("stopped; the same command continues this evaluation")
         raise
+
+
+def _recipe(place: Path) -> RunConfig:
+    """The settings of a recipe file, or of the run in a folder."""
+    from assay.config import load
+    from assay.launch import read_run_record
+    from assay.recipe import RunConfig
+
+    return load(RunConfig, read_run_record(place)["settings"] if place.is_dir() else place)
 
 
 def _engine(model: Path, device: str, dtype: Precision) -> tuple[Any, Any]:

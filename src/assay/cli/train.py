@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -148,7 +150,9 @@ def _describe_result(result: TrainResult) -> str:
     if "gain" in summary:
         lines += _describe_test(summary)
     lines += [f"report: {result.folder / 'report' / 'index.html'}"]
-    lines += [f"{name}: {command}" for name, command in summary["commands"].items()]
+    # As it was called, where it is not on the path.
+    program = "assay" if shutil.which("assay") else sys.argv[0]
+    lines += [f"{name}: {command.replace('assay', program, 1)}" for name, command in summary["commands"].items()]
     return "\n".join(lines)
 
 

@@ -145,3 +145,21 @@ def test_rejects(
 def test_no_such_model(tmp_path: Path):
     with pytest.raises(ModelError, match="no model"):
         run(tmp_path / "gone", *QUICK)
+
+
+def test_a_recipe_gives_the_domain_the_levels_and_both_readings(tiny_model: Path, tmp_path: Path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'domain = { name = "arithmetic", example = true, instruction = "" }\n'
+        "curriculum = { levels = [{ complexity = 1 }, { complexity = 4 }] }\n"
+        'evaluation = { strict = { name = "exact", after = "=" } }\n'
+    )
+    out = tmp_path / "out"
+    run(tiny_model, "--recipe", recipe, "--num-tasks", 2, "--max-new-tokens", 4, "--output", out)
+    kept = scores(out)
+    assert set(kept["readings"]) == {"strict", "lenient"}
+    assert set(kept["readings"]["strict"]["by_level"]) == {"c1 h1", "c4 h1"}
+    assert kept["settings"]["verifiers"]["strict"]["after"] == "="
+    assert all("3 + 4 = 7" in row.prompt for row in rows(out))
+    with pytest.raises(ConfigError, match="no effect with --recipe"):
+        run(tiny_model, "--recipe", recipe, "--domain", "arithmetic")

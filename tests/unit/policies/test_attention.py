@@ -52,3 +52,23 @@ def test_bf16_goes_in_and_comes_out_but_scores_are_fp32() -> None:
     exact = definition(queries.double(), keys.double(), values.double(), None)
     # One rounding of the result, 2^-9 relative, and nothing more.
     torch.testing.assert_close(attended.double(), exact, rtol=2**-8, atol=1e-4)
+
+
+def test_families_as_one_block_and_segment_by_segment_are_the_same() -> None:
+    """A prefix of 4 with continuations of 3 and 2, then a lone segment of 5, with and without a window."""
+    torch.manual_seed(0)
+    segment_ids = torch.tensor([0] * 4 + [1] * 3 + [2] * 2 + [3] * 5)
+    prefixes = torch.tensor([0, 0, 0, 3])
+    positions = torch.tensor([0, 1, 2, 3, 4, 5, 6, 4, 5, 0, 1, 2, 3, 4])
+    queries = torch.randn(14, 4, 8, requires_grad=True)
+    keys, values = torch.randn(14, 2, 8), torch.randn(14, 2, 8)
+    for window in (None, 3):
+        results = []
+        for limit in (1024, 9, 8, 0):
+            attention = PackedAttention(segment_ids, prefixes, positions, max_family_tokens=limit)
+            attended = attention(queries, keys, values, window)
+            (gradient,) = torch.autograd.grad(attended.square().sum(), queries)
+            results.append((attended.detach(), gradient))
+        for attended, gradient in results[1:]:
+            torch.testing.assert_close(attended, results[0][0])
+            torch.testing.assert_close(gradient, results[0][1])

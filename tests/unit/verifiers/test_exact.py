@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from assay.errors import DataError
-from assay.types import FinishReason, Message, Score, Task
+from assay.types import FinishReason, Message, Score, Task, Verdict
 from assay.verifiers import Exact, as_rollout
 
 
@@ -39,3 +39,22 @@ def test_an_answer_of_any_text() -> None:
 def test_an_empty_answer_is_a_mistake_in_the_data() -> None:
     with pytest.raises(DataError, match="empty answer"):
         score("82", answer=" \u200b")
+
+
+@pytest.mark.parametrize(
+    ("response", "solved"),
+    [
+        ("37 + 45 = 82", True),
+        ("37 + 45 = 81 = 82\n", True),
+        ("82", True),
+        ("37 + 45 = 82.", False),
+        ("37 + 45 = 82. For example, 3 = 3", False),
+        ("82 = 37 + 45", False),
+        ("82 =", False),
+        ("37 + 45 is 82", False),
+    ],
+)
+def test_only_what_follows_the_last_marker_is_read(response: str, solved: bool) -> None:
+    task = Task("d", (Message("user", "?"),), "82")
+    found = asyncio.run(Exact(after="=")(as_rollout(response, task), task))
+    assert (found.verdict is Verdict.SOLVED) == solved
