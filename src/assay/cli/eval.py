@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -162,7 +162,7 @@ def _run(
     kept: EvaluationFolder,
     tasks: Sequence[Task],
     model: Path,
-    verifiers: dict[str, Verifier],
+    verifiers: Mapping[str, Verifier],
     sampling: Sampling,
     samples: int,
     seed: int,
