@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -68,21 +70,42 @@ def build_run(
             "model_folder": str(model_folder),
             **provenance(),
         }
+    lock = _lock(folder)
     write_json(folder / "config.json", {**record, "settings": dump(config)})
     torch.set_num_threads(resolved["num_threads"])
     keep_freed_memory()
-    return run_class(
-        config,
-        folder,
-        model_folder,
-        device=resolved["device"],
-        compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
-        env_factory=env_factory,
-        max_turns=max_turns,
-        console=console,
-        resume=resume,
-        started=started,
-    )
+    try:
+        run = run_class(
+            config,
+            folder,
+            model_folder,
+            device=resolved["device"],
+            compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
+            env_factory=env_factory,
+            max_turns=max_turns,
+            console=console,
+            resume=resume,
+            started=started,
+        )
+    except BaseException:
+        lock.close()
+        if not resume:
+            # Nothing was done yet: a second try must not find a run that is none.
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    run.lock = lock
+    return run
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Held as long as the file is open: two processes in one run folder would undo each other's work."""
+    lock = (folder / "run.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise RunFolderError(f"another process is running in {folder}; wait for it, or stop it first") from None
+    return lock
 
 
 def resolve(config: RunConfig) -> dict[str, Any]:

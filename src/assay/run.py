@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -34,6 +34,7 @@ from assay.evaluation import Evaluation, evaluate
 from assay.evaluation.before_after import DECODINGS, BeforeAfter, evaluate_decodings
 from assay.observe.console import Console, StepView
 from assay.observe.curves import TOKENS_PER_SECOND, mean_and_half_width
+from assay.observe.folder import read_json
 from assay.observe.metrics import metric
 from assay.observe.provenance import provenance
 from assay.observe.report import write_report
@@ -141,6 +142,8 @@ class Run:
         self.events = EventWriter(folder / "events")
         checkpoint = self._newest_checkpoint() if resume else None
         state = self._restore(checkpoint) if checkpoint is not None else None
+        if checkpoint is None:
+            self.events.rollback({})
         self.engine = LocalEngine(
             self.policy.config,
             self.policy.weights(),
@@ -172,10 +175,15 @@ class Run:
         self.console = console or Console(
             config.num_steps, config.max_seconds, [row.level for row in self.curriculum.describe()]
         )
+        self.lock: IO[str] | None = None
+        """Keeps other processes out of the run folder until it is closed."""
         self.stop_requested = False
         """Set by Ctrl-C: the step under way is finished, a checkpoint is written, the run ends."""
         self._validation_tasks: list[Task] = []
         self._step_started = time.monotonic()
+        self._slowest_step_seconds = 0.0
+        self._num_updates = self.trainer.num_updates
+        """After the last whole step: tells whether the step under way has touched the weights."""
         self._checkpointed_at: int | None = self.position.step if checkpoint else None
 
     # ---- the loop's view ----
@@ -206,12 +214,15 @@ class Run:
     async def after_step(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
         """Records the step; evaluates and writes a checkpoint where they are due."""
         step_seconds = time.monotonic() - self._step_started
+        self._slowest_step_seconds = max(self._slowest_step_seconds, step_seconds)
+        self._num_updates = self.trainer.num_updates
+        dropped = self.collector.take_dropped()
         for group in groups:
             level = group.task.level
             self.position.groups_by_level[level] = self.position.groups_by_level.get(level, 0) + 1
         self.position.step = step + 1
         frontier = self.curriculum.current_level
-        self.curriculum.observe(groups)
+        self.curriculum.observe(sorted([*groups, *dropped], key=lambda group: group.group_id))
         metrics = {
             **step_metrics(groups),
             **self.collector.counters(),
@@ -222,17 +233,21 @@ class Run:
         sampled = sum(rollout.num_sampled_tokens for group in groups for rollout in group.rollouts)
         metrics[TOKENS_PER_SECOND] = sampled / step_seconds
         self.store.record_step(step, metrics)
-        self.store.record_groups(step, groups, self.renderer.decode, report.trainer_logprobs)
+        self.store.record_groups(step, [*groups, *dropped], self.renderer.decode, report.trainer_logprobs)
         self.events.write(step, metrics)
+        if dropped:
+            self._event(step, "drop", f"step {step + 1}: {len(dropped)} groups dropped and replaced")
         if report.num_skipped:
             self._event(step, "skip", f"step {step + 1}: {report.num_skipped} updates left out")
         if self.curriculum.current_level != frontier:
             self._event(step, "level", f"step {step + 1}: level {self._frontier_name()} begins")
         self.console.step(self._view(step, groups, metrics))
+        new_best = False
         if self._due(self.config.evaluation.every_steps):
-            await self._validate(step)
+            new_best = await self._validate(step)
         self.store.commit()
-        if self._due(self.config.checkpoint.every_steps) or self.stop_requested:
+        # A new best replaces the one before it, so the checkpoint that knows it must be there too.
+        if self._due(self.config.checkpoint.every_steps) or self.stop_requested or new_best:
             self.checkpoint()
 
     async def result(self) -> TrainResult:
@@ -241,6 +256,10 @@ class Run:
         if self._checkpointed_at != self.position.step:
             self.checkpoint()
         summary = self._summary("finished" if finished else "interrupted")
+        earlier = read_json(self.folder / "summary.json")
+        if not finished and "gain" in earlier:
+            # An extended run that is interrupted keeps what it had measured.
+            summary["previous"] = earlier
         if finished and self.config.evaluation.test_tasks:
             summary |= await self._test()
             # The whole duration, the test included.
@@ -250,6 +269,8 @@ class Run:
         await self.engine.close()
         self.events.close()
         self.store.close()
+        if self.lock is not None:
+            self.lock.close()
         return TrainResult(self.folder, summary["status"], summary)
 
     @property
@@ -258,6 +279,12 @@ class Run:
         return self.position.seconds + time.monotonic() - self._started
 
     # ---- checkpoints ----
+
+    def keep_whole_steps(self) -> None:
+        """After a failure: a checkpoint of the steps made, unless the one under way has touched the weights."""
+        untouched = self.trainer.num_updates == self._num_updates
+        if untouched and self.position.step and self._checkpointed_at != self.position.step:
+            self.checkpoint()
 
     def checkpoint(self) -> Path:
         """Writes a checkpoint of the steps made so far, and removes those that are not kept."""
@@ -318,10 +345,14 @@ class Run:
         tasks = self.domain.tasks(split, **dials, seed=_EVALUATION_SEED)
         return require_tasks(tasks, self.domain, split, **dials)
 
-    async def _validate(self, step: int) -> None:
-        """Greedy accuracy on validation tasks, read strictly; a better model than any before is kept as the best."""
+    async def _validate(self, step: int) -> bool:
+        """Greedy accuracy on validation tasks, read strictly; a better model than any before is kept as the best.
+
+        Returns:
+            Whether it is the best so far.
+        """
         if not self.config.evaluation.every_steps:
-            return
+            return False
         began = time.monotonic()
         total = len(self._validation_tasks)
         rows = itertools.count(1)
@@ -355,6 +386,7 @@ class Run:
             write_best(self.folder / "checkpoints", step + 1, accuracy.value, self.policy)
         levels = "  ".join(f"{level} {part.accuracy('strict').value:.0%}" for level, part in result.by_level().items())
         self.console.message(f"validation: {accuracy.as_percent()}  {levels}{'  best so far' if best else ''}")
+        return best
 
     async def _test(self) -> dict[str, Any]:
         """The closing test on the level that was trained on most, before and after."""
@@ -375,6 +407,7 @@ class Run:
                 renderer=self.renderer,
                 verifiers=verifiers,
                 max_new_tokens=evaluation.test_max_new_tokens,
+                stop=self.config.sampling.stop,
                 seed=_EVALUATION_SEED,
                 env_factory=self.env_factory,
                 max_turns=self.max_turns,
@@ -457,10 +490,18 @@ class Run:
                 "talk to it": f"assay chat {self.model_to_use}",
                 "look at the run": f"assay show {self.folder}",
                 "measure it": f"assay eval {self.model_to_use} --recipe {self.folder}",
-                "go on": f"assay train --resume {self.folder}",
+                "go on": self._resume_command(status),
             },
             **provenance(),
         }
+
+    def _resume_command(self, status: str) -> str:
+        command = f"assay train --resume {self.folder}"
+        if status != "finished":
+            return command
+        # A finished run goes on only where it is given further to go.
+        command += f" --set num_steps={2 * max(self.position.step, self.config.num_steps)}"
+        return command if self.config.max_seconds is None else f"{command} --set max_seconds={2 * self.seconds:.0f}"
 
     def _event(self, step: int, kind: str, text: str) -> None:
         self.store.record_event(step, kind, text)
@@ -475,7 +516,9 @@ class Run:
         return next(row.level for row in self.curriculum.describe() if row.is_frontier)
 
     def _out_of_time(self) -> bool:
-        return self.config.max_seconds is not None and self.seconds + self._test_seconds() >= self.config.max_seconds
+        if self.config.max_seconds is None:
+            return False
+        return self.seconds + self._slowest_step_seconds + self._test_seconds() >= self.config.max_seconds
 
     def _test_seconds(self) -> float:
         """What the end of the run will take: the closing test, the last checkpoint and the report."""

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from assay.policies import load_policy
-from assay.policies.registry import DEFAULT_FOLDER, models_folder, resolve_model
+from assay.policies.registry import resolve_model
 
 TOLERANCE = 1e-4
 SHAPE = {
@@ -162,9 +162,6 @@ PROMPTS = ("What is 17 + 26?", "Name three colours.", "Write a haiku about rain.
 
 
 @pytest.mark.model
-@pytest.mark.skipif(
-    not (models_folder() / DEFAULT_FOLDER).is_dir(), reason="fetch it first: assay models fetch default"
-)
 def test_default_model_has_the_logits_and_greedy_text_of_transformers() -> None:
     folder = resolve_model("default")
     policy = load_policy(folder)

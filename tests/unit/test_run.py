@@ -216,3 +216,43 @@ def test_a_model_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
 
 def test_nothing_measured_is_nan_not_zero() -> None:
     assert math.isnan(step_metrics([])["reward/mean"])
+
+
+def test_a_folder_in_use_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    config = config_of(tiny_model, num_steps=1)
+    run = build_run(config, folder, console=Console(stream=io.StringIO(), live=False))
+    with pytest.raises(RunFolderError, match="another process is running"):
+        build_run(config, folder, resume=True)
+    asyncio.run(train(run))
+    assert run_to_end(config_of(tiny_model, num_steps=2), folder, resume=True).summary["num_steps"] == 2
+
+
+def test_a_start_that_fails_leaves_no_folder(tiny_model: Path, tmp_path: Path) -> None:
+    settings = {"schedule": "linear", "warmup_steps": 10}
+    with pytest.raises(ConfigError, match="warmup_steps 10 leaves nothing"):
+        run_to_end(config_of(tiny_model, num_steps=3, trainer=settings), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failure_keeps_the_steps_made_before_it(tiny_model: Path, tmp_path: Path) -> None:
+    class Failing(Run):
+        async def publish(self, version: int) -> None:
+            await super().publish(version)
+            if version == 3:
+                vars(self.collector)["next_groups"] = _fails
+
+    async def _fails(num_groups: int) -> list[Group]:
+        raise DataError("a task that cannot be used")
+
+    run = build_run(
+        config_of(tiny_model, num_steps=9),
+        tmp_path / "run",
+        console=Console(stream=io.StringIO(), live=False),
+        run_class=Failing,
+    )
+    with pytest.raises(DataError):
+        asyncio.run(train(run))
+    assert run.newest_step() is None
+    run.keep_whole_steps()
+    assert run.newest_step() == 3

@@ -72,7 +72,10 @@ def evaluate(
         float | None, typer.Option(help="0 is greedy. Default: 0 for one sample, 1 for several.")
     ] = None,
     top_p: Annotated[float, typer.Option(help="Share of the probability that is sampled from.")] = 1.0,
-    max_new_tokens: Annotated[int, typer.Option(help="Token limit of a response.", min=1)] = 256,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(help="Token limit of a response. Default: the recipe's, or 256.", min=1, show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0,
     verifier: Annotated[
         str | None,
@@ -102,12 +105,6 @@ def evaluate(
     from assay.policies.registry import resolve_model
     from assay.verifiers import make_verifier
 
-    if temperature is None:
-        temperature = 0.0 if samples == 1 else 1.0
-    sampling = validate(Sampling, {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens})
-    if sampling.temperature == 0 and (samples > 1 or top_p < 1):
-        given = f"--samples {samples}" if samples > 1 else f"--top-p {top_p:g}"
-        raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
     ks = _ks(k, samples)
     chosen = _numbers("--complexity", complexity), _numbers("--horizon", horizon)
     if recipe is None:
@@ -120,8 +117,15 @@ def evaluate(
         config = _recipe(recipe)
         verifiers = {"strict": config.evaluation.strict, "lenient": config.evaluation.lenient}
         source = config.domain
+        max_new_tokens = max_new_tokens or config.evaluation.test_max_new_tokens
         of_recipe = tuple((level.complexity, level.horizon) for level in config.curriculum.levels)
         levels = _levels(source, *chosen) if any(chosen) else of_recipe
+    if temperature is None:
+        temperature = 0.0 if samples == 1 else 1.0
+    sampling = validate(Sampling, {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens or 256})
+    if sampling.temperature == 0 and (samples > 1 or top_p < 1):
+        given = f"--samples {samples}" if samples > 1 else f"--top-p {top_p:g}"
+        raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
     tasks = _tasks(source, split.value, levels, num_tasks, seed)
     folder = resolve_model(model)
     settings = {

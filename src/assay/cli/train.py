@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.errors import AssayError, ConfigError, RunFolderError
+from assay.errors import AssayError, CheckpointError, ConfigError, RunFolderError
 
 if TYPE_CHECKING:
     from assay.recipe import RunConfig
@@ -51,6 +51,8 @@ def train(
     if (recipe is None) == (resume is None):
         raise ConfigError("name a recipe to start, or --resume a run to go on with (not both)")
     if resume is not None:
+        if dry_run:
+            raise ConfigError("--dry-run has no effect with --resume: the run's config.json has its resolved settings")
         if run_folder is not None:
             raise ConfigError("--run-folder has no effect with --resume: a run stays in its folder")
         folder, config = _resumed(resume, settings or [])
@@ -98,6 +100,8 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
                 run.console.message(f"going on after step {run.position.step}")
             result = asyncio.run(train_loop(run))
     except AssayError as error:
+        if not isinstance(error, CheckpointError):
+            run.keep_whole_steps()
         kept = run.newest_step()
         hint = f"what was done until step {kept} is kept; go on with: assay train --resume {folder}" if kept else ""
         raise type(error)(f"{error}\n{hint}".rstrip()) from error
