@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.errors import ConfigError, ContextLengthError
+from assay.cli.engine import Precision, load_engine
+from assay.errors import ContextLengthError
 from assay.types import Message
 
 if TYPE_CHECKING:
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
 
     from assay.engines import LocalEngine, Sampling
     from assay.render import ChatRenderer
-
-
-class Precision(StrEnum):
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 def chat(
@@ -44,7 +38,7 @@ def chat(
     from assay.policies.registry import resolve_model
 
     sampling = validate(Sampling, {"temperature": temperature, "max_new_tokens": max_new_tokens})
-    engine, renderer = _load(resolve_model(model), device, dtype)
+    engine, renderer = load_engine(resolve_model(model), device, dtype, num_slots=1)
     conversation = Conversation(engine, renderer, sampling, seed, system)
     console = Console(highlight=False, soft_wrap=True)
     with asyncio.Runner() as runner:
@@ -114,34 +108,6 @@ class Conversation:
             return self.renderer.render([*self.messages, said])
         extension = self.renderer.extend(self.messages, self.token_ids, [said])
         return (*self.token_ids, *extension.token_ids) if extension.extends_previous else extension.token_ids
-
-
-def _load(folder: Path, device: str, dtype: Precision) -> tuple[LocalEngine, ChatRenderer]:
-    import torch
-
-    from assay.engines import LocalEngine
-    from assay.policies.config import DecoderConfig
-    from assay.policies.folder import read_weights
-    from assay.render import load_renderer
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
-    renderer = load_renderer(folder)
-    config = DecoderConfig.from_folder(folder)
-    engine = LocalEngine(
-        config,
-        read_weights(folder, config).items(),
-        stop_token_ids=renderer.stop_token_ids,
-        decode=renderer.decode,
-        dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,
-        device=device,
-        num_slots=1,
-    )
-    return engine, renderer
 
 
 def _read() -> str:

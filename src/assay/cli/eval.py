@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.engine import Precision, load_engine
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,11 +40,6 @@ class SplitName(StrEnum):
     TEST = "test"
     VALIDATION = "validation"
     TRAIN = "train"
-
-
-class Precision(StrEnum):
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 def evaluate(
@@ -183,7 +179,7 @@ def _run(
     num_done = sum(row.measured for row in kept.rows)
     if num_done:
         console.print(f"{num_done} of {total} samples were there before")
-    engine, renderer = _engine(model, device, dtype)
+    engine, renderer = load_engine(model, device, dtype)
 
     async def measure() -> Evaluation:
         try:
@@ -222,34 +218,6 @@ def _recipe(place: Path) -> RunConfig:
     from assay.recipe import RunConfig
 
     return load(RunConfig, read_run_record(place)["settings"] if place.is_dir() else place)
-
-
-def _engine(model: Path, device: str, dtype: Precision) -> tuple[Any, Any]:
-    """The engine and renderer of a model folder."""
-    import torch
-
-    from assay.engines import LocalEngine
-    from assay.policies.config import DecoderConfig
-    from assay.policies.folder import read_weights
-    from assay.render import load_renderer
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
-    renderer = load_renderer(model)
-    config = DecoderConfig.from_folder(model)
-    engine = LocalEngine(
-        config,
-        read_weights(model, config).items(),
-        stop_token_ids=renderer.stop_token_ids,
-        decode=renderer.decode,
-        dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,
-        device=device,
-    )
-    return engine, renderer
 
 
 @contextmanager

@@ -20,8 +20,7 @@ from assay.policies.layers import weight_shapes
 def keep_freed_memory() -> bool:
     """Has the C library keep large freed blocks for the next allocation, where it is glibc; says whether it will.
 
-    By default each large tensor is mapped anew and its pages are faulted in one by one: a sixth of an update's time on
-    two CPU cores.
+    By default each large tensor is mapped anew and its pages are faulted in one by one.
     """
     trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
     try:

@@ -1,0 +1,52 @@
+"""The engine that `assay chat` and `assay eval` sample with."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from assay.engines import LocalEngine
+    from assay.render import ChatRenderer
+
+
+class Precision(StrEnum):
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+def load_engine(folder: Path, device: str, dtype: Precision, num_slots: int = 64) -> tuple[LocalEngine, ChatRenderer]:
+    """The engine and renderer of a model folder.
+
+    Raises:
+        ConfigError: a device that this machine has not.
+        ModelError: a folder that cannot be used.
+    """
+    import torch
+
+    from assay.engines import LocalEngine
+    from assay.policies.config import DecoderConfig
+    from assay.policies.folder import read_weights
+    from assay.render import load_renderer
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
+    renderer = load_renderer(folder)
+    config = DecoderConfig.from_folder(folder)
+    engine = LocalEngine(
+        config,
+        read_weights(folder, config).items(),
+        stop_token_ids=renderer.stop_token_ids,
+        decode=renderer.decode,
+        dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,
+        device=device,
+        num_slots=num_slots,
+    )
+    return engine, renderer
