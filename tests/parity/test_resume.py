@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from assay.observe.store import RunStore
 
@@ -67,6 +68,7 @@ def fingerprint(folder: Path) -> dict[str, Any]:
         "rollouts": store.rollouts(),
         "evaluations": store.evaluations(),
         "events": store.events(),
+        "curves": _points(folder / "events"),
         "weights": _hash(last / "model" / "model.safetensors"),
         "optimizer": _hash(last / "optimizer.safetensors"),
         "best": _hash(folder / "checkpoints" / "best" / "model.safetensors"),
@@ -75,6 +77,17 @@ def fingerprint(folder: Path) -> dict[str, Any]:
             key: summary[key] for key in ("status", "num_steps", "best_step", "groups_by_level", "gain", "readings")
         },
     }
+
+
+def _points(folder: Path) -> list[tuple[str, int, float]]:
+    """(metric, step, value) of every point in the event files, repeats included; clock readings left out."""
+    points = []
+    for path in folder.glob("events.out.tfevents.*"):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if not value.tag.startswith("time/"):
+                    points.append((value.tag, event.step, value.tensor.float_val[0]))
+    return sorted(points)
 
 
 def _hash(path: Path) -> str:
