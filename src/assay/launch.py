@@ -18,10 +18,11 @@ from assay.config import dump, validate
 from assay.envs.env import EnvFactory, SingleTurn
 from assay.errors import ConfigError, RunFolderError
 from assay.observe.console import Console
+from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
 from assay.policies.registry import resolve_model
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
-from assay.run import Run, write_json
+from assay.run import Run
 from assay.training import choose_dtype, keep_freed_memory
 
 _COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}

@@ -11,8 +11,9 @@ from assay.config import Settings
 from assay.curriculum import CurriculumSettings
 from assay.domains import AnyDomain, Arithmetic
 from assay.engines import Sampling
+from assay.evaluation.held_out import EvaluationSettings
 from assay.training import TrainerSettings
-from assay.verifiers import AnyVerifier, Exact, Numeric
+from assay.verifiers import AnyVerifier, Exact
 
 
 class ModelSettings(Settings):
@@ -24,21 +25,6 @@ class ModelSettings(Settings):
     """"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1"."""
     compute_dtype: Literal["auto", "bf16", "fp32"] = "auto"
     """Precision of the forward and backward pass and of sampling; master weights are always fp32. "auto" measures."""
-
-
-class EvaluationSettings(Settings):
-    """Held-out measurement, during the run and at its end."""
-
-    every_steps: int = pydantic.Field(default=10, ge=0)
-    """Steps between validations; 0 for none (then the last weights are the best)."""
-    validation_tasks: int = pydantic.Field(default=96, ge=1)
-    """Validation tasks, spread evenly over the curriculum's levels; decoded greedily, read strictly."""
-    test_tasks: int = pydantic.Field(default=256, ge=0)
-    """Test tasks on the level that was trained on most, before and after; 0 leaves the test out."""
-    test_max_new_tokens: int = pydantic.Field(default=64, ge=1)
-    """Token limit in the test, for both sides; generous, so that a talkative model is not failed by the limit."""
-    strict: AnyVerifier = Exact()
-    lenient: AnyVerifier = Numeric(reading="any")
 
 
 class CheckpointSettings(Settings):

@@ -11,10 +11,7 @@ run folder/
 
 from __future__ import annotations
 
-import itertools
-import json
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,18 +23,20 @@ import torch
 
 from assay.config import dump
 from assay.curriculum import Curriculum, LevelSettings
-from assay.domains import Domain, require_tasks
-from assay.engines import LocalEngine, Sampling
+from assay.domains import Domain
+from assay.engines import LocalEngine
 from assay.envs.env import EnvFactory, SingleTurn
 from assay.errors import RunFolderError
-from assay.evaluation import Evaluation, evaluate
-from assay.evaluation.before_after import DECODINGS, BeforeAfter, evaluate_decodings
+from assay.evaluation import Evaluation
+from assay.evaluation.before_after import BeforeAfter
+from assay.evaluation.held_out import HeldOut
 from assay.observe.console import Console, StepView
-from assay.observe.curves import TOKENS_PER_SECOND, mean_and_half_width
-from assay.observe.folder import read_json
+from assay.observe.curves import TOKENS_PER_SECOND
+from assay.observe.folder import read_json, write_json
 from assay.observe.metrics import metric
 from assay.observe.provenance import provenance
 from assay.observe.report import write_report
+from assay.observe.step_metrics import RESPONSE_TOKENS, REWARD, REWARD_HIGH, REWARD_LOW, mean_of_measured, step_metrics
 from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.observe.tensorboard import EventWriter
 from assay.policies import DecoderPolicy, load_policy
@@ -48,23 +47,11 @@ from assay.rollout import Collector
 from assay.training import StepReport, Trainer
 from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_checkpoint, write_best, write_checkpoint
 from assay.training.random_state import random_state, set_random_state
-from assay.types import EndingKind, Group, Split, Task
-from assay.verifiers import check_gold, score_rollout
+from assay.types import Group
+from assay.verifiers import score_rollout
 
-REWARD = metric("reward/mean", "Mean reward of the step's measured rollouts.")
-REWARD_LOW = metric(
-    "reward/low", "Lower end of the 95 % interval of the mean reward: 1.96 standard errors over groups."
-)
-REWARD_HIGH = metric("reward/high", "Upper end of the 95 % interval of the mean reward.")
-SOLVED = metric("reward/solved_share", "Share of the step's measured rollouts that were solved.")
-SIGNAL = metric("reward/groups_with_signal_share", "Share of groups whose members did not all earn the same.")
-RESPONSE_TOKENS = metric("rollout/response_tokens", "Mean sampled tokens of a rollout.")
-TRUNCATED = metric("rollout/truncated_share", "Share of rollouts that a limit ended.")
-NOT_MEASURED = metric("rollout/num_not_measured", "Rollouts left out of training because they could not be scored.")
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
 
-_EVALUATION_SEED = 0
-"""Held-out tasks are the same ones in every run, whatever its seed."""
 _FINISH_SECONDS = 15.0
 """Kept aside at the end of a time budget for the last checkpoint and the report."""
 
@@ -92,7 +79,7 @@ class Position:
     """On validation tasks; the untrained model's counts, so that only a better one becomes the best."""
     groups_by_level: dict[str, int] = field(default_factory=dict)
     """Groups trained on, by level."""
-    evaluation_seconds_per_task: float = 0.0
+    seconds_per_test_task: float = 0.0
     """Reckoned for one task of the closing test, from the slowest validation so far."""
 
 
@@ -175,11 +162,22 @@ class Run:
         self.console = console or Console(
             config.num_steps, config.max_seconds, [row.level for row in self.curriculum.describe()]
         )
+        self.held_out = HeldOut(
+            config.evaluation,
+            self.domain,
+            config.curriculum.levels,
+            config.sampling,
+            engine=self.engine,
+            renderer=self.renderer,
+            env_factory=env_factory,
+            max_turns=max_turns,
+            progress=self.console.progress,
+            seconds_per_test_task=self.position.seconds_per_test_task,
+        )
         self.lock: IO[str] | None = None
         """Keeps other processes out of the run folder until it is closed."""
         self.stop_requested = False
         """Set by Ctrl-C: the step under way is finished, a checkpoint is written, the run ends."""
-        self._validation_tasks: list[Task] = []
         self._step_started = time.monotonic()
         self._slowest_step_seconds = 0.0
         self._num_updates = self.trainer.num_updates
@@ -190,7 +188,7 @@ class Run:
 
     async def begin(self) -> None:
         """Before the first step: checks that gold answers pass, and measures the untrained model."""
-        await self._check_tasks()
+        await self.held_out.check_tasks(self.config.verifier)
         if self.position.step == 0:
             self.store.rollback(BEFORE_TRAINING)
             await self._validate(BEFORE_TRAINING)
@@ -323,28 +321,6 @@ class Run:
 
     # ---- held-out measurement ----
 
-    async def _check_tasks(self) -> None:
-        """Every level has tasks in every split that is used, and the verifiers accept their gold answers."""
-        evaluation = self.config.evaluation
-        levels = self.config.curriculum.levels
-        per_level = math.ceil(evaluation.validation_tasks / len(levels))
-        self._validation_tasks = []
-        seen: set[str] = set()
-        for level in levels:
-            await check_gold(self.config.verifier, list(itertools.islice(self._tasks("train", level), 32)))
-            # Levels may share tasks (a sum of two terms is also one of sums and differences): each counts once.
-            fresh = (task for task in self._tasks("validation", level) if task.task_id not in seen)
-            validation = list(itertools.islice(fresh, per_level))
-            seen |= {task.task_id for task in validation}
-            for verifier in (evaluation.strict, evaluation.lenient):
-                await check_gold(verifier, validation)
-            self._validation_tasks += validation
-
-    def _tasks(self, split: Split, level: LevelSettings) -> Iterator[Task]:
-        dials = {"complexity": level.complexity, "horizon": level.horizon}
-        tasks = self.domain.tasks(split, **dials, seed=_EVALUATION_SEED)
-        return require_tasks(tasks, self.domain, split, **dials)
-
     async def _validate(self, step: int) -> bool:
         """Greedy accuracy on validation tasks, read strictly; a better model than any before is kept as the best.
 
@@ -353,30 +329,9 @@ class Run:
         """
         if not self.config.evaluation.every_steps:
             return False
-        began = time.monotonic()
-        total = len(self._validation_tasks)
-        rows = itertools.count(1)
-        sampling = Sampling(
-            temperature=0.0, max_new_tokens=self.config.sampling.max_new_tokens, stop=self.config.sampling.stop
-        )
-        result = await evaluate(
-            self._validation_tasks,
-            engine=self.engine,
-            renderer=self.renderer,
-            verifiers={"strict": self.config.evaluation.strict},
-            sampling=sampling,
-            seed=_EVALUATION_SEED,
-            env_factory=self.env_factory,
-            max_turns=self.max_turns,
-            on_row=lambda _: self.console.progress("validation", next(rows), total),
-        )
+        result = await self.held_out.validate()
         self.engine.forget()
-        self.position.evaluation_seconds_per_task = max(
-            self.position.evaluation_seconds_per_task,
-            _seconds_per_test_task(
-                result, time.monotonic() - began, sampling, self.config.evaluation.test_max_new_tokens
-            ),
-        )
+        self.position.seconds_per_test_task = self.held_out.seconds_per_test_task
         self._record_evaluation(step, "validation", "greedy", result)
         accuracy = result.accuracy("strict")
         best = step != BEFORE_TRAINING and accuracy.value > self.position.best_accuracy
@@ -390,29 +345,13 @@ class Run:
 
     async def _test(self) -> dict[str, Any]:
         """The closing test on the level that was trained on most, before and after."""
-        evaluation = self.config.evaluation
         name_of_level, level = self._most_trained_level()
-        tasks = list(itertools.islice(self._tasks("test", level), evaluation.test_tasks))
-        verifiers = {"strict": evaluation.strict, "lenient": evaluation.lenient}
-        for verifier in verifiers.values():
-            await check_gold(verifier, tasks)
         sides: list[dict[str, Evaluation]] = []
         for name, folder in (("before", self.model_folder), ("after", self.model_to_use)):
             weights = read_weights(folder, self.policy.config)
             await self.engine.load_weights(weights.items(), self.position.step)
             self.engine.forget()
-            side = await evaluate_decodings(
-                tasks,
-                engine=self.engine,
-                renderer=self.renderer,
-                verifiers=verifiers,
-                max_new_tokens=evaluation.test_max_new_tokens,
-                stop=self.config.sampling.stop,
-                seed=_EVALUATION_SEED,
-                env_factory=self.env_factory,
-                max_turns=self.max_turns,
-                progress=lambda done, total, name=name: self.console.progress(f"test, {name}", done, total),
-            )
+            side = await self.held_out.test(level, name)
             sides.append(side)
             for decoding, result in side.items():
                 step = BEFORE_TRAINING if name == "before" else self.position.step - 1
@@ -466,13 +405,13 @@ class Run:
             reward=metrics[REWARD],
             reward_low=metrics[REWARD_LOW],
             reward_high=metrics[REWARD_HIGH],
-            solved={level: _mean(shares) for level, shares in solved.items()},
+            solved={level: mean_of_measured(shares) for level, shares in solved.items()},
             tokens_per_second=metrics[TOKENS_PER_SECOND],
             response_tokens=metrics[RESPONSE_TOKENS],
             entropy=metrics.get("policy/entropy_nats", math.nan),
             logprob_gap=metrics.get("gap/mean_nats", math.nan),
             learning_rate=metrics.get("train/learning_rate", math.nan),
-            elapsed_seconds=self.seconds + self._test_seconds(),
+            elapsed_seconds=self.seconds + self._end_seconds,
         )
 
     def _summary(self, status: str) -> dict[str, Any]:
@@ -515,51 +454,12 @@ class Run:
     def _frontier_name(self) -> str:
         return next(row.level for row in self.curriculum.describe() if row.is_frontier)
 
+    @property
+    def _end_seconds(self) -> float:
+        """What the end of the run will take: the closing test, the last checkpoint and the report."""
+        return self.held_out.test_seconds + _FINISH_SECONDS
+
     def _out_of_time(self) -> bool:
         if self.config.max_seconds is None:
             return False
-        return self.seconds + self._slowest_step_seconds + self._test_seconds() >= self.config.max_seconds
-
-    def _test_seconds(self) -> float:
-        """What the end of the run will take: the closing test, the last checkpoint and the report."""
-        num_evaluations = 2 * len(DECODINGS)
-        test = num_evaluations * self.config.evaluation.test_tasks * self.position.evaluation_seconds_per_task
-        return test + _FINISH_SECONDS
-
-
-def _seconds_per_test_task(result: Evaluation, seconds: float, sampling: Sampling, max_new_tokens: int) -> float:
-    """What one task of the closing test takes, from a validation that took `seconds`: answers that were cut off may use
-    all of the test's larger limit."""
-    tokens = sum(row.num_tokens for row in result.rows)
-    cut_off = sum(row.num_tokens >= sampling.max_new_tokens for row in result.rows)
-    expected = tokens + cut_off * max(0, max_new_tokens - sampling.max_new_tokens)
-    return seconds * (expected / max(tokens, 1)) / len(result.rows)
-
-
-def step_metrics(groups: Sequence[Group]) -> dict[str, float]:
-    """What the rollouts of a step say. What nothing was measured for is NaN, never 0."""
-    rollouts = [rollout for group in groups for rollout in group.rollouts]
-    rewards = [[reward for _, _, reward in group.measured] for group in groups if group.measured]
-    mean, half_width = mean_and_half_width([_mean(r) for r in rewards]) if rewards else (math.nan, math.nan)
-    return {
-        REWARD: mean,
-        REWARD_LOW: mean - half_width,
-        REWARD_HIGH: mean + half_width,
-        SOLVED: _mean([group.solved_share for group in groups]),
-        SIGNAL: _mean([float(len(set(r)) > 1) for r in rewards]),
-        RESPONSE_TOKENS: _mean([rollout.num_sampled_tokens for rollout in rollouts]),
-        TRUNCATED: _mean([float(rollout.ending.kind is EndingKind.TRUNCATED) for rollout in rollouts]),
-        NOT_MEASURED: float(sum(not score.measured for group in groups for score in group.scores)),
-    }
-
-
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes a JSON file whole or not at all."""
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    os.replace(partial, path)
-
-
-def _mean(values: Sequence[float]) -> float:
-    measured = [value for value in values if not math.isnan(value)]
-    return sum(measured) / len(measured) if measured else math.nan
+        return self.seconds + self._slowest_step_seconds + self._end_seconds >= self.config.max_seconds

@@ -19,9 +19,10 @@ from assay.errors import ConfigError, DataError, ModelError, RunFolderError, Tra
 from assay.launch import build_run, stop_on_interrupt
 from assay.loop import train
 from assay.observe.console import Console
+from assay.observe.step_metrics import step_metrics
 from assay.observe.store import RunStore
 from assay.recipe import RunConfig
-from assay.run import Run, TrainResult, step_metrics
+from assay.run import Run, TrainResult
 from assay.training import StepReport
 from assay.types import Group, Message, Task
 

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from assay.engines.engine import Engine, Sampling
-from assay.envs.env import EnvFactory, SingleTurn
 from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
-from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.transcripts import RULE, transcripts
-from assay.render.renderer import Renderer
-from assay.types import Task
-from assay.verifiers.verifier import Verifier
-
-DECODINGS: Mapping[str, float] = {"greedy": 0.0, "sampled": 1.0}
-"""Name to temperature."""
 
 
 @dataclass(frozen=True)
@@ -61,48 +52,6 @@ class BeforeAfter:
             "transcripts": transcripts(self.before["greedy"], self.after["greedy"], next(iter(readings))["reading"]),
             "transcripts_rule": RULE,
         }
-
-
-async def evaluate_decodings(
-    tasks: Sequence[Task],
-    *,
-    engine: Engine,
-    renderer: Renderer,
-    verifiers: Mapping[str, Verifier],
-    max_new_tokens: int,
-    stop: tuple[str, ...] = (),
-    seed: int,
-    env_factory: EnvFactory = SingleTurn,
-    max_turns: int = 1,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Evaluation]:
-    """Decoding to evaluation, with the weights that the engine has now.
-
-    Args:
-        progress: called with rows done and rows in all.
-    """
-    total = len(tasks) * len(DECODINGS)
-    num_done = 0
-
-    def count(_: object) -> None:
-        nonlocal num_done
-        num_done += 1
-        progress(num_done, total)
-
-    return {
-        decoding: await evaluate(
-            tasks,
-            engine=engine,
-            renderer=renderer,
-            verifiers=verifiers,
-            sampling=Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=stop),
-            seed=seed,
-            env_factory=env_factory,
-            max_turns=max_turns,
-            on_row=count,
-        )
-        for decoding, temperature in DECODINGS.items()
-    }
 
 
 def _accuracy(evaluation: Evaluation, reading: str) -> dict[str, Any]:

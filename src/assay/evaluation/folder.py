@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 from assay.errors import RunFolderError
 from assay.evaluation.row import EvalRow
+from assay.observe.folder import write_json
 
 SETTINGS = "settings.json"
 ROWS = "rows.jsonl"
@@ -72,7 +72,7 @@ class EvaluationFolder:
 
     def write_scores(self, scores: Mapping[str, Any]) -> Path:
         """Writes scores.json and returns its path."""
-        _write_json(self.folder / SCORES, {**scores, "provenance": self._provenance})
+        write_json(self.folder / SCORES, {**scores, "provenance": self._provenance})
         return self.folder / SCORES
 
     def _lock(self, file: IO[bytes]) -> None:
@@ -87,7 +87,7 @@ class EvaluationFolder:
         if not path.exists():
             if (self.folder / ROWS).stat().st_size:
                 raise RunFolderError(f"{self.folder} has {ROWS} but no {SETTINGS}; choose another folder with --output")
-            _write_json(path, {"settings": self._settings, "provenance": self._provenance})
+            write_json(path, {"settings": self._settings, "provenance": self._provenance})
             return
         try:
             recorded = _flatten(json.loads(path.read_text(encoding="utf-8"))["settings"])
@@ -122,17 +122,6 @@ class EvaluationFolder:
                 ) from None
             rows[row.key] = row
         return list(rows.values())
-
-
-def _write_json(path: Path, data: Any) -> None:
-    # Written aside and renamed, so that a kill leaves the old file or the new one.
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("w", encoding="utf-8") as file:
-        json.dump(data, file, indent=2, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""Finding a run folder from what a person typed."""
+"""Run folders: finding one from what a person typed, and the JSON files in them."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +60,22 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes a JSON file whole or not at all: aside, synced, and renamed. Numbers that JSON has not become null."""
+    aside = path.with_name(f".{path.name}.tmp")
+    with aside.open("w", encoding="utf-8") as file:
+        json.dump(_without_nan(data), file, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _without_nan(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _without_nan(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_without_nan(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from assay.errors import RunFolderError
-from assay.observe.folder import find_run, read_json
+from assay.observe.folder import find_run, read_json, write_json
 from assay.observe.store import STORE_NAME, RunStore
 
 
@@ -49,3 +51,14 @@ def test_json_that_is_no_object_is_empty(tmp_path: Path, content: str) -> None:
     assert read_json(path) == {}
     path.write_text('{"a": 1}')
     assert read_json(path) == {"a": 1}
+
+
+def test_json_is_written_whole_and_without_numbers_that_json_has_not(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_json(path, {"a": [1.5, math.nan, -math.inf], "b": {"c": "é"}, "path": tmp_path})
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "a": [1.5, None, None],
+        "b": {"c": "é"},
+        "path": str(tmp_path),
+    }
+    assert [child.name for child in tmp_path.iterdir()] == ["summary.json"]

@@ -25,6 +25,7 @@ from typing import Any
 
 from assay.errors import RunFolderError
 from assay.evaluation.sweep.spec import Sweep, SweepRun
+from assay.observe.folder import write_json
 
 TRAIN = (sys.executable, "-m", "assay.cli.main", "train")
 STATE = "run.json"
@@ -87,13 +88,6 @@ def read_state(run: SweepRun, output: Path) -> dict[str, Any]:
         return {}
     except ValueError as error:
         raise RunFolderError(f"{path} cannot be read ({error}); remove it to run {run.label} again") from None
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Writes aside and renames, so that a kill leaves the old file or the new one."""
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    aside.replace(path)
 
 
 def _is_finished(run: SweepRun, output: Path) -> bool:

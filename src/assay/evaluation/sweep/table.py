@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.evaluation.sweep.runner import read_state, write_json
+from assay.evaluation.sweep.runner import read_state
 from assay.evaluation.sweep.spec import Cell, Sweep, SweepRun
+from assay.observe.folder import write_json
 from assay.statistics import t_interval
 
 SUMMARY = "summary.json"

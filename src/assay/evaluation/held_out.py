@@ -1,0 +1,164 @@
+"""What a run measures itself on: validation tasks as it goes, and test tasks before and after."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import pydantic
+
+from assay.config import Settings
+from assay.curriculum import LevelSettings
+from assay.domains import Domain, require_tasks
+from assay.engines.engine import Engine, Sampling
+from assay.envs.env import EnvFactory, SingleTurn
+from assay.evaluation.evaluate import evaluate
+from assay.evaluation.evaluation import Evaluation
+from assay.render.renderer import Renderer
+from assay.types import Split, Task
+from assay.verifiers import AnyVerifier, Exact, Numeric, Verifier, check_gold
+
+DECODINGS: Mapping[str, float] = {"greedy": 0.0, "sampled": 1.0}
+"""Name to temperature: the ways in which the closing test decodes."""
+SEED = 0
+"""Held-out tasks, and their samples, are the same ones in every run, whatever its seed."""
+
+
+class EvaluationSettings(Settings):
+    """Held-out measurement, during the run and at its end."""
+
+    every_steps: int = pydantic.Field(default=10, ge=0)
+    """Steps between validations; 0 for none (then the last weights are the best)."""
+    validation_tasks: int = pydantic.Field(default=96, ge=1)
+    """Validation tasks, spread evenly over the curriculum's levels; decoded greedily, read strictly."""
+    test_tasks: int = pydantic.Field(default=256, ge=0)
+    """Test tasks on the level that was trained on most, before and after; 0 leaves the test out."""
+    test_max_new_tokens: int = pydantic.Field(default=64, ge=1)
+    """Token limit in the test, for both sides; generous, so that a talkative model is not failed by the limit."""
+    strict: AnyVerifier = Exact()
+    lenient: AnyVerifier = Numeric(reading="any")
+
+
+class HeldOut:
+    """Measures the weights that the engine has, on tasks that are never trained on.
+
+    Args:
+        levels: those of the curriculum.
+        sampling: as in training; validation has its token limit, and all have its stop strings.
+        progress: called with what is measured, samples done, and samples in all.
+        seconds_per_test_task: as it stood in the run that is resumed.
+    """
+
+    def __init__(
+        self,
+        settings: EvaluationSettings,
+        domain: Domain,
+        levels: Sequence[LevelSettings],
+        sampling: Sampling,
+        *,
+        engine: Engine,
+        renderer: Renderer,
+        env_factory: EnvFactory = SingleTurn,
+        max_turns: int = 1,
+        progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+        seconds_per_test_task: float = 0.0,
+    ) -> None:
+        self.settings = settings
+        self.seconds_per_test_task = seconds_per_test_task
+        """Reckoned for one task of the closing test, from the slowest validation so far."""
+        self._domain = domain
+        self._levels = levels
+        self._sampling = sampling
+        self._engine = engine
+        self._renderer = renderer
+        self._env_factory = env_factory
+        self._max_turns = max_turns
+        self._progress = progress
+        self._validation_tasks: list[Task] = []
+
+    async def check_tasks(self, reward: Verifier) -> None:
+        """Chooses the validation tasks. Every level has tasks in the splits that are used, and the verifiers accept
+        their gold answers.
+
+        Raises:
+            DataError: an empty split, or an answer that its own verifier rejects.
+        """
+        per_level = math.ceil(self.settings.validation_tasks / len(self._levels))
+        self._validation_tasks = []
+        seen: set[str] = set()
+        for level in self._levels:
+            await check_gold(reward, list(itertools.islice(self._tasks("train", level), 32)))
+            # Levels may share tasks (a sum of two terms is also one of sums and differences): each counts once.
+            fresh = (task for task in self._tasks("validation", level) if task.task_id not in seen)
+            validation = list(itertools.islice(fresh, per_level))
+            seen |= {task.task_id for task in validation}
+            for verifier in self._readings.values():
+                await check_gold(verifier, [*validation, *self._test_tasks(level)])
+            self._validation_tasks += validation
+
+    async def validate(self) -> Evaluation:
+        """Greedy answers to the validation tasks, read strictly. `check_tasks` comes first."""
+        began = time.monotonic()
+        limit = self._sampling.max_new_tokens
+        result = await self._measure(self._validation_tasks, {"strict": self.settings.strict}, 0.0, limit, "validation")
+        # Answers that were cut off may use all of the test's larger limit.
+        tokens = sum(row.num_tokens for row in result.rows)
+        cut_off = sum(row.num_tokens >= limit for row in result.rows)
+        expected = tokens + cut_off * max(0, self.settings.test_max_new_tokens - limit)
+        seconds = (time.monotonic() - began) * expected / max(tokens, 1) / len(result.rows)
+        self.seconds_per_test_task = max(self.seconds_per_test_task, seconds)
+        return result
+
+    async def test(self, level: LevelSettings, side: str) -> dict[str, Evaluation]:
+        """Decoding to evaluation, over the test tasks of a level, under both readings.
+
+        Args:
+            side: "before" or "after", for the progress display.
+        """
+        tasks, limit = self._test_tasks(level), self.settings.test_max_new_tokens
+        return {
+            decoding: await self._measure(tasks, self._readings, temperature, limit, f"test, {side}, {decoding}")
+            for decoding, temperature in DECODINGS.items()
+        }
+
+    @property
+    def test_seconds(self) -> float:
+        """What the closing test will take, both sides of it."""
+        return 2 * len(DECODINGS) * self.settings.test_tasks * self.seconds_per_test_task
+
+    @property
+    def _readings(self) -> dict[str, Verifier]:
+        return {"strict": self.settings.strict, "lenient": self.settings.lenient}
+
+    def _test_tasks(self, level: LevelSettings) -> list[Task]:
+        if not self.settings.test_tasks:
+            return []
+        return list(itertools.islice(self._tasks("test", level), self.settings.test_tasks))
+
+    def _tasks(self, split: Split, level: LevelSettings) -> Iterator[Task]:
+        dials = {"complexity": level.complexity, "horizon": level.horizon}
+        tasks = self._domain.tasks(split, **dials, seed=SEED)
+        return require_tasks(tasks, self._domain, split, **dials)
+
+    async def _measure(
+        self,
+        tasks: Sequence[Task],
+        verifiers: Mapping[str, Verifier],
+        temperature: float,
+        max_new_tokens: int,
+        what: str,
+    ) -> Evaluation:
+        num_done = itertools.count(1)
+        return await evaluate(
+            tasks,
+            engine=self._engine,
+            renderer=self._renderer,
+            verifiers=verifiers,
+            sampling=Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=self._sampling.stop),
+            seed=SEED,
+            env_factory=self._env_factory,
+            max_turns=self._max_turns,
+            on_row=lambda _: self._progress(what, next(num_done), len(tasks)),
+        )

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+
+from assay.curriculum import LevelSettings
+from assay.domains import Arithmetic
+from assay.engines import ScriptedEngine
+from assay.engines.engine import Sampling
+from assay.errors import DataError
+from assay.evaluation.before_after import BeforeAfter
+from assay.evaluation.held_out import EvaluationSettings, HeldOut
+from assay.render import ChatRenderer, load_renderer
+from assay.types import Split, Task
+from assay.verifiers import Exact
+
+LEVELS = (LevelSettings(complexity=2), LevelSettings(complexity=3))
+ANSWERS = {
+    task.prompt[-1].content: task.answer
+    for split in ("validation", "test")
+    for level in (2, 3)
+    for task in Arithmetic().tasks(split, complexity=level)
+}
+
+Answer = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def renderer(tiny_model: Path) -> ChatRenderer:
+    return load_renderer(tiny_model)
+
+
+@pytest.fixture
+def held_out(tiny_model: Path, renderer: ChatRenderer) -> Callable[..., HeldOut]:
+    """A HeldOut whose model says what a function of the question gives."""
+    encode = Tokenizer.from_file(str(tiny_model / "tokenizer.json")).encode
+
+    def make(answer: Answer, *, domain: Any = None, max_new_tokens: int = 8, **settings: Any) -> HeldOut:
+        def say(prompt_ids: tuple[int, ...], seed: int) -> list[int]:
+            prompt = renderer.decode(prompt_ids)
+            return encode(answer(next(question for question in ANSWERS if question in prompt))).ids
+
+        return HeldOut(
+            EvaluationSettings(**{"validation_tasks": 8, "test_tasks": 5, "test_max_new_tokens": 40, **settings}),
+            domain or Arithmetic(),
+            LEVELS,
+            Sampling(max_new_tokens=max_new_tokens),
+            engine=ScriptedEngine.saying(say, stop_token_ids=renderer.stop_token_ids, decode=renderer.decode),
+            renderer=renderer,
+        )
+
+    return make
+
+
+def measured(held_out: HeldOut) -> Any:
+    async def run() -> Any:
+        await held_out.check_tasks(Exact())
+        return await held_out.validate(), await held_out.test(LEVELS[0], "before")
+
+    return asyncio.run(run())
+
+
+def test_validation_is_spread_over_the_levels_and_shares_no_task_with_the_test(held_out: Callable[..., HeldOut]):
+    validation, test = measured(held_out(ANSWERS.__getitem__))
+    assert {level: part.num_tasks for level, part in validation.by_level().items()} == {"c2 h1": 4, "c3 h1": 4}
+    assert len(set(validation.task_ids)) == 8
+    assert test["greedy"].task_ids == test["sampled"].task_ids
+    assert test["greedy"].num_tasks == 5
+    assert not set(validation.task_ids) & set(test["greedy"].task_ids)
+    assert validation.readings == ("strict",)
+    assert set(test["sampled"].readings) == {"strict", "lenient"}
+
+
+def test_the_readings_differ_as_they_should(held_out: Callable[..., HeldOut]):
+    validation, test = measured(held_out(lambda question: f"It is {ANSWERS[question]}!", max_new_tokens=40))
+    assert validation.accuracy("strict").value == 0.0
+    assert test["greedy"].accuracy("strict").value == 0.0
+    assert test["greedy"].accuracy("lenient").value == 1.0
+
+
+def test_the_claim_is_the_smallest_gain(held_out: Callable[..., HeldOut]):
+    """Before: right to a lenient reader only. After: right to both. So the lenient gain, 0, is what may be claimed."""
+    _, before = measured(held_out(lambda question: f"It is {ANSWERS[question]}."))
+    _, after = measured(held_out(ANSWERS.__getitem__))
+    result = BeforeAfter(before, after).to_dict()
+    gains = {(r["decoding"], r["reading"]): r["gain"]["value"] for r in result["readings"]}
+    assert gains[("greedy", "strict")] == gains[("sampled", "strict")] == 1.0
+    assert result["gain"]["value"] == gains[("greedy", "lenient")] == 0.0
+    assert result["gain"]["reading"] == "lenient"
+    assert result["before"]["accuracy"] == result["after"]["accuracy"] == 1.0
+    assert result["before"]["num_tasks"] == 5
+
+
+def test_answers_that_validation_cuts_off_may_take_longer_in_the_test(held_out: Callable[..., HeldOut]):
+    """Every answer is cut at 8 tokens; the test allows 40, five times as long."""
+    slow = held_out(lambda question: "x" * 50)
+    asyncio.run(slow.check_tasks(Exact()))
+    asyncio.run(slow.validate())
+    first = slow.seconds_per_test_task
+    assert first > 0
+    assert slow.test_seconds == pytest.approx(2 * 2 * 5 * first)
+    slow.seconds_per_test_task = 1e6
+    asyncio.run(slow.validate())
+    assert slow.seconds_per_test_task == 1e6, "the slowest validation counts"
+
+
+class WithoutTestTasks(Arithmetic):
+    def tasks(self, split: Split, **dials: Any) -> Iterator[Task]:
+        return iter(()) if split == "test" else super().tasks(split, **dials)
+
+
+def test_an_empty_test_split_is_found_before_the_first_step(held_out: Callable[..., HeldOut]):
+    with pytest.raises(DataError, match="test"):
+        asyncio.run(held_out(str, domain=WithoutTestTasks()).check_tasks(Exact()))
+    asyncio.run(held_out(str, domain=WithoutTestTasks(), test_tasks=0).check_tasks(Exact()))
