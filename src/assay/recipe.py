@@ -84,15 +84,31 @@ class RunConfig(Settings):
                 f"group_size={self.group_size}, but {algorithm.name} compares at least "
                 f"{algorithm.needs.min_group_size} answers to the same task"
             )
+        if algorithm.needs.demonstrations and self.group_size != 1:
+            raise ValueError(
+                f"group_size={self.group_size} has no effect with {algorithm.name}, one demonstration a task: "
+                "set group_size=1"
+            )
+        if self.trainer.critic_learning_rate is not None and not algorithm.needs.values:
+            raise ValueError(f"trainer.critic_learning_rate has no effect with {algorithm.name}, which has no critic")
         if self.minibatches_per_step > self.groups_per_step:
             raise ValueError(
                 f"minibatches_per_step={self.minibatches_per_step} is more than groups_per_step="
                 f"{self.groups_per_step}: groups are not split"
             )
-        if self.max_staleness and algorithm.ratio_against != "sampling":
+        if self.max_staleness and algorithm.needs.demonstrations:
+            raise ValueError(f"max_staleness has no effect with {algorithm.name}, which samples nothing: leave it out")
+        corrected = algorithm.ratio_against == "sampling" or algorithm.correction.kind != "none"
+        if self.max_staleness and not corrected:
             raise ValueError(
-                f"max_staleness={self.max_staleness} trains on samples of older weights; set "
-                'algorithm.ratio_against="sampling" so that the ratio is taken against the weights that sampled'
+                f"max_staleness={self.max_staleness} trains on samples of older weights; correct for that by "
+                'algorithm.correction.kind="truncate" or "mask", or where the algorithm has a ratio by '
+                'algorithm.ratio_against="sampling"'
+            )
+        if algorithm.needs.demonstrations and sampling.temperature != 1.0:
+            raise ValueError(
+                f"sampling.temperature={sampling.temperature:g} would make {algorithm.name} the likelihood of another "
+                "distribution than the model's own: leave it at 1"
             )
         return self
 

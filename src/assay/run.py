@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +26,7 @@ from assay.curriculum import Curriculum, LevelSettings
 from assay.domains import Domain
 from assay.engines import LocalEngine
 from assay.envs.env import EnvFactory, SingleTurn
-from assay.errors import RunFolderError
+from assay.errors import ModelError, RunFolderError
 from assay.evaluation import Evaluation
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.held_out import HeldOut
@@ -41,13 +41,15 @@ from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.observe.tensorboard import EventWriter
 from assay.policies import DecoderPolicy, load_policy
 from assay.policies.folder import read_weights
+from assay.policies.registry import resolve_model
+from assay.policies.value import load_value_model
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer, load_renderer
-from assay.rollout import Collector
+from assay.rollout import Collector, Demonstrations
 from assay.training import StepReport, Trainer
 from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_checkpoint, write_best, write_checkpoint
 from assay.training.random_state import random_state, set_random_state
-from assay.types import Group
+from assay.types import Group, Rollout, Score, Task
 from assay.verifiers import score_rollout
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
@@ -122,6 +124,7 @@ class Run:
             tokens_per_microbatch=config.tokens_per_microbatch,
             minibatches_per_step=config.minibatches_per_step,
             num_steps=config.num_steps,
+            **self._other_models(device, compute_dtype),
         )
         self.curriculum = Curriculum(config.curriculum, self.domain, config.seed)
         self.position = Position()
@@ -141,22 +144,7 @@ class Run:
             num_slots=config.num_slots,
             version=self.position.step,
         )
-        self.collector = Collector(
-            engine=self.engine,
-            renderer=self.renderer,
-            env_factory=env_factory,
-            score=lambda rollout, task: score_rollout(config.verifier, rollout, task, retries=config.rollout_retries),
-            next_task=self.curriculum.next_task,
-            sampling=config.sampling,
-            group_size=config.group_size,
-            run_seed=config.seed,
-            max_staleness=config.max_staleness,
-            groups_per_step=config.groups_per_step,
-            min_group_size=self.algorithm.needs.min_group_size,
-            keep=self.algorithm.keep,
-            max_turns=max_turns,
-            retries=config.rollout_retries,
-        )
+        self.collector = self._make_collector()
         if state is not None:
             self.collector.load_state(state["collector"])
         self.console = console or Console(
@@ -183,6 +171,53 @@ class Run:
         self._num_updates = self.trainer.num_updates
         """After the last whole step: tells whether the step under way has touched the weights."""
         self._checkpointed_at: int | None = self.position.step if checkpoint else None
+
+    def _other_models(self, device: str, compute_dtype: torch.dtype) -> dict[str, Any]:
+        """The models that the algorithm needs beside the policy."""
+        needs, models = self.algorithm.needs, {}
+        if needs.values:
+            models["critic"] = load_value_model(self.model_folder, device=device, compute_dtype=compute_dtype)
+        if needs.reference:
+            models["reference"] = load_policy(self.model_folder, device=device, compute_dtype=compute_dtype)
+        if needs.teacher:
+            folder = resolve_model(needs.teacher)
+            if not load_renderer(folder).has_the_vocabulary_of(self.renderer):
+                raise ModelError(
+                    f"the teacher {folder} has another vocabulary than {self.model_folder}: its probabilities are of "
+                    "other tokens; choose a teacher with the same tokenizer"
+                )
+            models["teacher"] = load_policy(folder, device=device, compute_dtype=compute_dtype)
+        return models
+
+    def _make_collector(self) -> Collector | Demonstrations:
+        config = self.config
+
+        def score(rollout: Rollout, task: Task) -> Awaitable[Score]:
+            return score_rollout(config.verifier, rollout, task, retries=config.rollout_retries)
+
+        if self.algorithm.needs.demonstrations:
+            return Demonstrations(
+                renderer=self.renderer,
+                score=score,
+                next_task=self.curriculum.next_task,
+                max_context=self.policy.max_context,
+            )
+        return Collector(
+            engine=self.engine,
+            renderer=self.renderer,
+            env_factory=self.env_factory,
+            score=score,
+            next_task=self.curriculum.next_task,
+            sampling=config.sampling,
+            group_size=config.group_size,
+            run_seed=config.seed,
+            max_staleness=config.max_staleness,
+            groups_per_step=config.groups_per_step,
+            min_group_size=self.algorithm.needs.min_group_size,
+            keep=self.algorithm.keep,
+            max_turns=self.max_turns,
+            retries=config.rollout_retries,
+        )
 
     # ---- the loop's view ----
 
@@ -229,7 +264,8 @@ class Run:
             STEP_SECONDS: step_seconds,
         }
         sampled = sum(rollout.num_sampled_tokens for group in groups for rollout in group.rollouts)
-        metrics[TOKENS_PER_SECOND] = sampled / step_seconds
+        if not self.algorithm.needs.demonstrations:
+            metrics[TOKENS_PER_SECOND] = sampled / step_seconds
         self.store.record_step(step, metrics)
         self.store.record_groups(step, [*groups, *dropped], self.renderer.decode, report.trainer_logprobs)
         self.events.write(step, metrics)
@@ -406,7 +442,7 @@ class Run:
             reward_low=metrics[REWARD_LOW],
             reward_high=metrics[REWARD_HIGH],
             solved={level: mean_of_measured(shares) for level, shares in solved.items()},
-            tokens_per_second=metrics[TOKENS_PER_SECOND],
+            tokens_per_second=metrics.get(TOKENS_PER_SECOND, math.nan),
             response_tokens=metrics[RESPONSE_TOKENS],
             entropy=metrics.get("policy/entropy_nats", math.nan),
             logprob_gap=metrics.get("gap/mean_nats", math.nan),

@@ -296,6 +296,10 @@ class Group:
         )
 
 
+ANNOTATIONS = ("proximal_logprobs", "reference_logprobs", "teacher_logprobs", "values")
+"""What the trainer may add to a sample before credit."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One token sequence to train on. A rollout is one sample, or several where its prefix was rewritten (forks)."""
@@ -315,10 +319,16 @@ class Sample:
     """Oldest weights that sampled any of its tokens."""
     proximal_logprobs: Tensor | None = None
     """[L] float32, the trainer's at the start of the update; None where nobody needed them."""
+    reference_logprobs: Tensor | None = None
+    """[L] float32, under the model that training began with; None where nobody needed them."""
+    teacher_logprobs: Tensor | None = None
+    """[L] float32, under another model, which is not trained; None where nobody needed them."""
+    values: Tensor | None = None
+    """[L] float32, the critic's value of the state before each trained-on token; None where there is no critic."""
 
     def __post_init__(self) -> None:
         length = len(self.token_ids)
-        for name in ("loss_mask", "sampling_logprobs", "proximal_logprobs"):
+        for name in ("loss_mask", "sampling_logprobs", *ANNOTATIONS):
             value = getattr(self, name)
             if value is not None and len(value) != length:
                 raise ValueError(f"{name} has {len(value)} entries for {length} tokens")
@@ -335,6 +345,8 @@ class CreditedSample(Sample):
 
     advantages: Tensor = None  # pyright: ignore[reportAssignmentType]
     """[L] float32; 0 where `loss_mask` is False."""
+    returns: Tensor | None = None
+    """[L] float32, what the critic should have said; None where there is no critic."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -376,6 +388,12 @@ class Batch:
     """[N] float32; zeros where the samples carry no credit yet."""
     proximal_logprobs: Tensor | None
     """[N] float32"""
+    reference_logprobs: Tensor | None
+    """[N] float32"""
+    values: Tensor | None
+    """[N] float32, the critic's at the start of the step"""
+    returns: Tensor | None
+    """[N] float32, what the critic should have said"""
     sequence_lengths: Tensor
     """[S] int64, trained-on tokens of each sample."""
     sequence_weights: Tensor

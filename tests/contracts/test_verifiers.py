@@ -5,18 +5,19 @@ import threading
 
 import pytest
 
-from assay.verifiers import Exact, Numeric, PythonReward, Verifier, check_verifier
+from assay.verifiers import Choice, Exact, Format, Numeric, PythonReward, Verifier, check_verifier
 
-VERIFIERS = [Exact(), Numeric(), Numeric(reading="any"), PythonReward(function="operator:eq")]
+VERIFIERS = [Exact(), Numeric(), Numeric(reading="any"), Choice(), Format(), Format(shape="reasoning")]
+EQUAL_TEXT = PythonReward(function="operator:eq")
 
 
-@pytest.mark.parametrize("verifier", VERIFIERS[:3])
+@pytest.mark.parametrize("verifier", VERIFIERS)
 def test_every_builtin_case(verifier: Verifier) -> None:
     asyncio.run(check_verifier(verifier, strict=True))
 
 
 def test_a_function_that_compares_text_errs_where_it_must() -> None:
-    report = asyncio.run(check_verifier(VERIFIERS[3]))
+    report = asyncio.run(check_verifier(EQUAL_TEXT))
     assert {(result.error, result.case.category) for result in report.errors} == {
         ("false reject", "gold"),  # white space around the answer
         ("false reject", "spelling"),

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from assay.cli.main import app
+from assay.config import load, validate
+from assay.domains import check_domain
+from assay.launch import build_run
+from assay.loop import train
+from assay.observe.console import Console
+from assay.policies.tiny import write_tiny_model
+from assay.recipe import RunConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/**/*.md")])
@@ -59,3 +69,31 @@ def test_the_one_file_recipe_is_as_short_as_it_says_and_imports_nothing_of_ours(
         "random",
         "time",
     }
+
+
+def test_the_task_and_verifier_of_the_second_guide_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (ROOT / "docs" / "guides" / "02-task-and-verifier.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    recipe, *other_tables = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert len(code.splitlines()) < 40
+    (tmp_path / "countdown.py").write_text(code)
+    (tmp_path / "countdown.toml").write_text(recipe)
+    monkeypatch.chdir(tmp_path)
+    config = load(
+        RunConfig,
+        tmp_path / "countdown.toml",
+        [
+            f"model.source={write_tiny_model(tmp_path / 'model')}",
+            "model.compute_dtype=fp32",
+            "num_steps=2",
+            "num_threads=1",
+            "groups_per_step=2",
+            "evaluation.validation_tasks=4",
+            "evaluation.test_tasks=4",
+        ],
+    )
+    run = build_run(config, tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
+    assert asyncio.run(train(run)).status == "finished"
+    asyncio.run(check_domain(config.domain, verifier=config.verifier))
+    for table in other_tables:
+        validate(RunConfig, tomllib.loads(table))

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from assay.algorithms import GRPO, RLOO, LossInputs, Reinforce
-from assay.losses import normalising_count, token_weights
+from assay.algorithms import CISPO, DAPO, GRPO, GSPO, RLOO, LossInputs, Reinforce
+from assay.losses import ImportanceCorrection, normalising_count, token_weights
 from assay.types import Ending, EndingKind, Group, Message, Rollout, Sample, Score, Task
 
 PLAIN = Reinforce()
-COMPARING = [Reinforce(baseline="group_mean"), RLOO(), GRPO(), GRPO.dr_grpo(64)]
+COMPARING = [Reinforce(baseline="group_mean"), RLOO(), GRPO(), GRPO.dr_grpo(64), DAPO(), GSPO(), CISPO()]
 REWARDS = (0.3, 1.0, 0.0, 1.0, 0.7)
 
 
@@ -111,7 +111,7 @@ def gradient_and_sums(algorithm, cuts: list[list[int]]) -> dict[str, torch.Tenso
     """Loss, gradient and metrics of one minibatch of five samples, packed into micro-batches of these samples."""
     generator = torch.Generator().manual_seed(1)
     num_tokens = int(MINIBATCH_LENGTHS.sum())
-    old, advantages = torch.randn(2, num_tokens, dtype=torch.float64, generator=generator)
+    old, sampling, reference, advantages = torch.randn(4, num_tokens, dtype=torch.float64, generator=generator)
     parameter = torch.randn(num_tokens, dtype=torch.float64, generator=generator).requires_grad_()
     sample_of_token = torch.arange(5).repeat_interleave(MINIBATCH_LENGTHS)
 
@@ -131,6 +131,8 @@ def gradient_and_sums(algorithm, cuts: list[list[int]]) -> dict[str, torch.Tenso
                 entropy=torch.zeros(len(tokens)),
                 sequence_ids=ids,
                 num_sequences=len(samples),
+                sampling_logprobs=sampling[tokens],
+                reference_logprobs=reference[tokens],
             )
         )
         (output.loss_sum / count).backward()
@@ -145,7 +147,25 @@ def gradient_and_sums(algorithm, cuts: list[list[int]]) -> dict[str, torch.Tenso
 @pytest.mark.parametrize("algorithm", [PLAIN, RLOO(), GRPO()], ids=lambda algorithm: algorithm.name)
 def test_how_a_minibatch_is_cut_changes_nothing(algorithm, normaliser) -> None:
     settings = {"normaliser": normaliser, "normaliser_constant": 8.0 if normaliser == "constant" else None}
-    algorithm = type(algorithm)(**settings)
+    check_cuts(type(algorithm)(**settings))
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        GSPO(clip_low=0.5, clip_high=0.5),
+        CISPO(),
+        DAPO(kl_coefficient=0.1),
+        RLOO(correction=ImportanceCorrection(kind="truncate", level="sequence")),
+        RLOO(correction=ImportanceCorrection(kind="mask", level="geometric", low=0.2)),
+    ],
+    ids=repr,
+)
+def test_how_a_minibatch_is_cut_changes_nothing_for_whole_sequences(algorithm) -> None:
+    check_cuts(algorithm)
+
+
+def check_cuts(algorithm) -> None:
     whole = gradient_and_sums(algorithm, [[0, 1, 2, 3, 4]])
     for cuts in ([[0, 1], [2, 3], [4]], [[4], [3], [2], [1], [0]], [[0, 4, 2], [3, 1]]):
         for name, value in gradient_and_sums(algorithm, cuts).items():

@@ -17,9 +17,17 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from assay.algorithms import GRPO, RLOO, LossInputs, Reinforce
+from assay.algorithms import CISPO, DAPO, GRPO, GSPO, RLOO, ExpertIteration, LossInputs, Reinforce
 from assay.algorithms.algorithm import Algorithm
-from assay.losses import normalising_count, policy_gradient, token_weights
+from assay.estimators import group_mean, whitened
+from assay.losses import (
+    ImportanceCorrection,
+    correction_weights,
+    kl_penalty,
+    normalising_count,
+    policy_gradient,
+    token_weights,
+)
 
 Response = tuple[int, ...]
 PAIRS: list[Response] = list(itertools.product(range(3), repeat=2))
@@ -80,7 +88,7 @@ def expected_gradient(
         group: algorithm.advantages(torch.tensor([rewards[responses[i]] for i in group], dtype=torch.float64)).tolist()
         for group in itertools.product(range(len(responses)), repeat=group_size)
     }
-    parts: dict[str, list[Tensor]] = {"now": [], "old": [], "advantages": [], "weights": []}
+    parts: dict[str, list[Tensor]] = {"now": [], "old": [], "advantages": [], "weights": [], "lengths": []}
     for minibatch in itertools.product(advantages, repeat=num_groups):
         members = [i for group in minibatch for i in group]
         lengths = torch.tensor([len(responses[i]) for i in members])
@@ -96,9 +104,18 @@ def expected_gradient(
         parts["advantages"].append(member_advantages[sequence_ids])
         weights = token_weights(algorithm.normaliser, sequence_ids, lengths, shares)
         parts["weights"].append(weights * (chance / count))
+        parts["lengths"].append(lengths)
     tokens = {name: torch.cat(tensors) for name, tensors in parts.items()}
-    ids = torch.zeros(len(tokens["now"]), dtype=torch.long)
-    inputs = LossInputs(tokens["now"], tokens["old"], tokens["advantages"], tokens["weights"], ids, ids, 1)
+    lengths = tokens["lengths"]
+    inputs = LossInputs(
+        policy_logprobs=tokens["now"],
+        old_logprobs=tokens["old"],
+        advantages=tokens["advantages"],
+        weights=tokens["weights"],
+        entropy=torch.zeros_like(tokens["weights"]),
+        sequence_ids=torch.arange(len(lengths)).repeat_interleave(lengths),
+        num_sequences=len(lengths),
+    )
     return -gradient_of(algorithm.loss(inputs).loss_sum, logits)
 
 
@@ -264,3 +281,138 @@ def test_token_ratio_is_exact_for_one_token_and_biased_for_two() -> None:
     near = (old + 1e-3 * (logits.detach() - old)).requires_grad_()
     near_error = off_policy_gradient(near, old, PAIRS, GRADED) - true_gradient(near, GRADED)
     assert float(near_error.norm()) < 5e-3 * float(error.norm())
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "same_as"),
+    [
+        (GSPO(), GRPO()),
+        (DAPO(), GRPO(normaliser="tokens")),
+        (CISPO(), GRPO(normaliser="tokens")),
+    ],
+    ids=lambda algorithm: algorithm.name,
+)
+def test_on_fresh_samples_the_variants_of_grpo_differ_by_their_normaliser_alone(
+    algorithm: Algorithm, same_as: Algorithm
+) -> None:
+    logits = parameters(seed=3)
+    measured = expected_gradient(algorithm, logits, BY_LENGTH, group_size=2)
+    assert measured.abs().max() > 0.01
+    assert_close(measured, expected_gradient(same_as, logits, BY_LENGTH, group_size=2), rtol=1e-10, atol=1e-13)
+
+
+def test_a_sequence_ratio_is_biased_off_policy() -> None:
+    """The geometric mean is no importance weight: with everything open, GSPO does not follow the expected reward."""
+    logits, old = parameters(seed=0), parameters(seed=1).detach()
+    near = (old + 0.3 * (logits.detach() - old)).requires_grad_()
+    measured = expected_gradient(
+        GSPO(scale_by_std=False, clip_low=1e3, clip_high=1e3), near, GRADED, group_size=2, sampled_from=old
+    )
+    true = true_gradient(near, GRADED) / 2
+    assert cosine(measured * 2, true) < 0.9999
+    assert_close(
+        expected_gradient(GSPO(scale_by_std=False), old.clone().requires_grad_(), GRADED, group_size=2) * 2,
+        true_gradient(old.clone().requires_grad_(), GRADED) / 2,
+    )
+
+
+def test_expert_iteration_follows_the_chance_to_solve() -> None:
+    """One attempt a minibatch; where it fails there is nothing to imitate and no step."""
+    logits = parameters()
+    solved = [y for y, reward in BINARY.items() if reward]
+    inputs = [token_logprobs(logits, y) for y in solved]
+    chances = torch.cat([torch.full((2,), float(probability(logits, y).detach()), dtype=torch.float64) for y in solved])
+    now = torch.cat(inputs)
+    ids = torch.arange(len(solved)).repeat_interleave(2)
+    result = ExpertIteration().loss(
+        LossInputs(now, now.detach(), torch.ones_like(now), chances / 2, torch.zeros_like(now), ids, len(solved))
+    )
+    assert_close(-gradient_of(result.loss_sum, logits) * 2, true_gradient(logits, BINARY), rtol=1e-10, atol=1e-13)
+
+
+def test_whitening_one_group_of_equal_lengths_keeps_the_direction_for_binary_rewards() -> None:
+    class Whitened(Reinforce):
+        def advantages(self, rewards_G: Tensor) -> Tensor:
+            return whitened(group_mean(rewards_G), torch.full((len(rewards_G),), 2))
+
+    logits = parameters()
+    measured = expected_gradient(Whitened(), logits, BINARY, group_size=3)
+    assert cosine(measured, true_gradient(logits, BINARY)) == pytest.approx(1.0, abs=1e-9)
+
+
+STATES: list[Response] = [(), (0,), (1,), (2,)]
+"""What has been said before each of the two words."""
+
+
+def divergence_gradient(logits: Tensor, reference: Tensor, visited: Tensor) -> Tensor:
+    """Sum over states of the chance to be in it under `visited`, held fixed, times the gradient of
+    KL(now || reference) there."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row, state in enumerate(STATES):
+        chance = float(probability(visited, state).detach()) if state else 1.0
+        now = logits.log_softmax(-1)[row]
+        total = total + chance * (now.exp() * (now - reference.log_softmax(-1)[row])).sum()
+    return gradient_of(total, logits)
+
+
+@pytest.mark.parametrize("off_policy", [False, True])
+def test_the_kl_penalty_has_the_gradient_of_the_divergence_in_every_state(off_policy: bool) -> None:
+    logits, reference = parameters(seed=0), parameters(seed=2).detach()
+    sampled_from = parameters(seed=1).detach() if off_policy else logits.detach()
+    value = torch.zeros((), dtype=torch.float64)
+    for y in PAIRS:
+        penalty = kl_penalty(token_logprobs(logits, y), token_logprobs(sampled_from, y), token_logprobs(reference, y))
+        value = value + float(probability(sampled_from, y)) * penalty.sum()
+    assert_close(
+        gradient_of(value, logits), divergence_gradient(logits, reference, sampled_from), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_kl_in_the_reward_has_the_gradient_of_the_whole_responses_divergence() -> None:
+    logits, reference = parameters(seed=0), parameters(seed=2).detach()
+    beta = 0.3
+    shaped = {
+        y: reward - beta * float((token_logprobs(logits, y) - token_logprobs(reference, y)).sum().detach())
+        for y, reward in GRADED.items()
+    }
+    measured = expected_gradient(Reinforce(), logits, shaped, group_size=1) * 2
+    divergence = torch.zeros((), dtype=torch.float64)
+    for y in PAIRS:
+        difference = (token_logprobs(logits, y) - token_logprobs(reference, y)).sum()
+        divergence = divergence + probability(logits, y) * difference
+    assert_close(
+        measured, true_gradient(logits, GRADED) - beta * gradient_of(divergence, logits), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_the_teachers_advantage_descends_the_divergence_in_every_state() -> None:
+    logits, teacher = parameters(seed=0), parameters(seed=2).detach()
+    value = torch.zeros((), dtype=torch.float64)
+    for y in PAIRS:
+        now = token_logprobs(logits, y)
+        advantages = (token_logprobs(teacher, y) - now).detach()
+        value = value + float(probability(logits, y).detach()) * policy_gradient(now, now.detach(), advantages).sum()
+    assert_close(
+        gradient_of(value, logits), divergence_gradient(logits, teacher, logits.detach()), rtol=1e-9, atol=1e-12
+    )
+
+
+def corrected_gradient(logits: Tensor, sampler: Tensor, correction: ImportanceCorrection) -> Tensor:
+    """Expectation under the sampler of the corrected step, no baseline, at the start of an update."""
+    total = torch.zeros((), dtype=torch.float64)
+    for y, reward in GRADED.items():
+        now, sampled = token_logprobs(logits, y), token_logprobs(sampler, y)
+        factors, _ = correction_weights(now.detach(), sampled, torch.zeros(2, dtype=torch.long), 1, correction)
+        loss = factors * policy_gradient(now, now.detach(), torch.full((2,), reward, dtype=torch.float64))
+        total = total + float(probability(sampler, y)) * loss.sum()
+    return -gradient_of(total, logits)
+
+
+def test_only_the_whole_sequences_weight_is_unbiased() -> None:
+    logits, sampler = parameters(seed=0), parameters(seed=1).detach()
+    true = true_gradient(logits, GRADED)
+    options = {"kind": "truncate", "high": 1e6}
+    assert_close(corrected_gradient(logits, sampler, ImportanceCorrection(level="sequence", **options)), true)
+    for level in ("token", "geometric"):
+        biased = corrected_gradient(logits, sampler, ImportanceCorrection(level=level, **options))
+        assert float((biased - true).norm()) > 0.05

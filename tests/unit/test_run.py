@@ -8,11 +8,14 @@ import json
 import math
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from assay.batching import pack
 from assay.config import validate
 from assay.envs.env import EnvStep
 from assay.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingStoppedError
@@ -21,10 +24,12 @@ from assay.loop import train
 from assay.observe.console import Console
 from assay.observe.step_metrics import step_metrics
 from assay.observe.store import RunStore
+from assay.policies import load_policy
+from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
 from assay.run import Run, TrainResult
 from assay.training import StepReport
-from assay.types import Group, Message, Task
+from assay.types import CreditedSample, Group, Message, Task
 
 REWARDS = Path(__file__).parents[1] / "parity" / "rewards.py"
 
@@ -257,3 +262,152 @@ def test_a_failure_keeps_the_steps_made_before_it(tiny_model: Path, tmp_path: Pa
     assert run.newest_step() is None
     run.keep_whole_steps()
     assert run.newest_step() == 3
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        {"name": "dapo"},
+        {"name": "gspo"},
+        {"name": "cispo", "correction": {"kind": "truncate"}},
+        {"name": "reinforce_pp", "baseline": "group_mean"},
+        {"name": "expert_iteration"},
+        {"name": "ppo"},
+        {"name": "rloo", "kl_coefficient": 0.1},
+        {"name": "rloo", "kl_coefficient": 0.1, "kl_in": "reward", "entropy_coefficient": 0.01},
+    ],
+    ids=str,
+)
+def test_every_algorithm_runs_the_loop(tiny_model: Path, tmp_path: Path, algorithm: dict) -> None:
+    config = config_of(
+        tiny_model,
+        num_steps=2,
+        algorithm=algorithm,
+        minibatches_per_step=2,
+        verifier={"name": "python", "function": f"{REWARDS}:some_letters", "gold_format": None},
+    )
+    run_to_end(config, tmp_path / "run")
+    metrics = RunStore.open_readonly(tmp_path / "run").metrics()
+    assert all(math.isfinite(value or math.nan) for _, value in metrics["train/grad_norm"])
+    assert sum(value or 0 for _, value in metrics["train/num_updates"]) >= 2
+    assert ("loss/reference_kl_nats" in metrics) == ("kl_coefficient" in algorithm)
+    assert ("loss/correction_mean" in metrics) == ("correction" in algorithm)
+
+
+def test_supervised_fine_tuning_makes_its_demonstrations_likelier(tiny_model: Path, tmp_path: Path) -> None:
+    config = config_of(
+        tiny_model,
+        num_steps=8,
+        group_size=1,
+        groups_per_step=8,
+        algorithm={"name": "sft"},
+        verifier={"name": "numeric"},
+        evaluation={"every_steps": 4, "validation_tasks": 2, "test_tasks": 2},
+    )
+    result = run_to_end(config, tmp_path / "run")
+    assert result.status == "finished"
+    store = RunStore.open_readonly(tmp_path / "run")
+    metrics = {name: [value for _, value in points] for name, points in store.metrics().items()}
+    assert metrics["reward/mean"] == [1.0] * 8, "the demonstrations are right"
+    assert metrics["loss/policy"][-1] < 0.8 * metrics["loss/policy"][0]
+    assert "gap/mean_nats" not in metrics, "there was no sampler"
+    with pytest.raises(ConfigError, match="group_size=3 has no effect with sft"):
+        config_of(tiny_model, algorithm={"name": "sft"})
+
+
+def test_a_teacher_draws_the_policy_to_itself(tiny_model: Path, tmp_path: Path) -> None:
+    teacher = write_tiny_model(tmp_path / "teacher", seed=7)
+    config = config_of(
+        tiny_model,
+        num_steps=12,
+        groups_per_step=8,
+        algorithm={"name": "distillation", "teacher": str(teacher)},
+        sampling={"max_new_tokens": 12},
+    )
+    run_to_end(config, tmp_path / "run")
+    losses = [value for _, value in RunStore.open_readonly(tmp_path / "run").metrics()["loss/policy"]]
+    assert len(losses) == 12
+    before, after = (
+        _divergence(folder, teacher) for folder in (tiny_model, tmp_path / "run/checkpoints/step-000012/model")
+    )
+    assert after < 0.9 * before
+
+
+def _divergence(model: Path, teacher: Path) -> float:
+    """Mean KL(model || teacher) of the next token over random contexts, summed over the whole vocabulary."""
+    tokens = torch.randint(0, 256, (400,), generator=torch.Generator().manual_seed(0))
+    samples = [
+        CreditedSample(
+            0, i, tokens[20 * i : 20 * i + 20], torch.arange(20) > 0, torch.zeros(20), advantages=torch.zeros(20)
+        )
+        for i in range(20)
+    ]
+    [[batch]] = pack(samples, 10_000)
+    logits = []
+    for folder in (model, teacher):
+        policy = load_policy(folder)
+        words = torch.stack(
+            [
+                policy.forward(replace(batch, target_ids=torch.full_like(batch.target_ids, w))).logprobs
+                for w in range(258)
+            ],
+            1,
+        )
+        logits.append(words.detach())
+    now, target = logits
+    return float((now.exp() * (now - target)).sum(1).mean())
+
+
+def test_a_teacher_of_another_vocabulary_is_an_error(tiny_model: Path, tmp_path: Path) -> None:
+    teacher = write_tiny_model(tmp_path / "teacher")
+    tokenizer = json.loads((teacher / "tokenizer.json").read_text())
+    tokens = tokenizer["model"]["vocab"]
+    first, second = list(tokens)[:2]
+    tokens[first], tokens[second] = tokens[second], tokens[first]
+    (teacher / "tokenizer.json").write_text(json.dumps(tokenizer))
+    config = config_of(tiny_model, algorithm={"name": "distillation", "teacher": str(teacher)})
+    with pytest.raises(ModelError, match="another vocabulary"):
+        run_to_end(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("algorithm", [{"name": "rloo", "kl_coefficient": 0.1}, {"name": "ppo"}], ids=str)
+def test_a_resumed_run_with_a_second_model_goes_on_as_the_unbroken_one(
+    tiny_model: Path, tmp_path: Path, algorithm: dict
+) -> None:
+    settings: dict[str, Any] = {
+        "algorithm": algorithm,
+        "checkpoint": {"every_steps": 2},
+        "minibatches_per_step": 2,
+        "trainer": {"learning_rate": 1e-3, "epochs_per_step": 2},
+    }
+    whole = config_of(tiny_model, num_steps=4, **settings)
+    run_to_end(whole, tmp_path / "whole")
+    run_to_end(config_of(tiny_model, num_steps=2, **settings), tmp_path / "part")
+    run_to_end(whole, tmp_path / "part", resume=True)
+    names = ("whole", "part")
+    first, second = (RunStore.open_readonly(tmp_path / name).comparable_metrics() for name in names)
+    assert first == second
+    weights = [
+        sorted(path for path in (tmp_path / name / "checkpoints" / "step-000004").rglob("*.safetensors"))
+        for name in names
+    ]
+    assert len(weights[0]) == len(weights[1]) >= 2
+    for a, b in zip(*weights, strict=True):
+        assert a.read_bytes() == b.read_bytes(), a.name
+
+
+def test_the_critic_learns_what_to_expect(tiny_model: Path, tmp_path: Path) -> None:
+    """Every response earns 1: the values rise from 0 toward 1, and the policy's advantages vanish."""
+    config = config_of(
+        tiny_model,
+        num_steps=25,
+        algorithm={"name": "ppo", "whiten": False, "value_clip": 10.0, "decay": 1.0},
+        trainer={"learning_rate": 1e-4, "critic_learning_rate": 1e-2},
+        verifier={"name": "python", "function": f"{REWARDS}:one", "gold_format": None},
+    )
+    run_to_end(config, tmp_path / "run")
+    losses = [value or 0.0 for _, value in RunStore.open_readonly(tmp_path / "run").metrics()["loss/value"]]
+    assert losses[0] == pytest.approx(0.5 * 1.0, rel=0.05), "values of 0 for returns near 1"
+    assert losses[-1] < 0.1 * losses[0]
+    with pytest.raises(ConfigError, match="critic_learning_rate has no effect with grpo"):
+        config_of(tiny_model, trainer={"critic_learning_rate": 1e-2})

@@ -7,11 +7,39 @@ from typing import Annotated
 import pydantic
 
 from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput, Needs
+from assay.algorithms.cispo import CISPO
+from assay.algorithms.dapo import DAPO
+from assay.algorithms.distillation import Distillation
+from assay.algorithms.expert_iteration import ExpertIteration
 from assay.algorithms.grpo import GRPO
+from assay.algorithms.gspo import GSPO
+from assay.algorithms.ppo import PPO
 from assay.algorithms.reinforce import Reinforce
+from assay.algorithms.reinforce_pp import ReinforcePP
 from assay.algorithms.rloo import RLOO
+from assay.algorithms.sft import SFT
 
-AnyAlgorithm = Annotated[Reinforce | RLOO | GRPO, pydantic.Field(discriminator="name")]
+AnyAlgorithm = Annotated[
+    Reinforce | RLOO | GRPO | DAPO | GSPO | CISPO | ReinforcePP | ExpertIteration | Distillation | SFT | PPO,
+    pydantic.Field(discriminator="name"),
+]
 """Type of a settings field that holds an algorithm, chosen by its `name`."""
 
-__all__ = ["GRPO", "RLOO", "Algorithm", "AnyAlgorithm", "LossInputs", "LossOutput", "Needs", "Reinforce"]
+__all__ = [
+    "CISPO",
+    "DAPO",
+    "GRPO",
+    "GSPO",
+    "PPO",
+    "RLOO",
+    "SFT",
+    "Algorithm",
+    "AnyAlgorithm",
+    "Distillation",
+    "ExpertIteration",
+    "LossInputs",
+    "LossOutput",
+    "Needs",
+    "Reinforce",
+    "ReinforcePP",
+]

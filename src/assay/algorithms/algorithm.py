@@ -12,9 +12,17 @@ from torch import Tensor
 
 from assay.config import Settings
 from assay.errors import ContractError, DataError
-from assay.losses import Normaliser, ratio_metrics
+from assay.losses import (
+    ImportanceCorrection,
+    Normaliser,
+    correction_weights,
+    k1,
+    kl_metrics,
+    kl_penalty,
+    ratio_metrics,
+)
 from assay.losses.ratio import RATIO_MAX, RATIO_MEAN
-from assay.types import CreditedSample, Group, Sample
+from assay.types import CreditedSample, Group, Rollout, Sample, Score
 
 RatioAgainst = Literal["proximal", "sampling"]
 """What the importance ratio is taken against.
@@ -30,6 +38,16 @@ class Needs:
     """The trainer's own log-probabilities at the start of the update."""
     min_group_size: int = 1
     """Measured members a group must have to give credit; groups with fewer are dropped and replaced."""
+    reference: bool = False
+    """Log-probabilities under the model that training began with."""
+    teacher: str | None = None
+    """Log-probabilities under this other model, which is not trained: "default", a folder or a hub id."""
+    entropy_gradient: bool = False
+    """An entropy that can be differentiated; slower."""
+    values: bool = False
+    """A critic's values; the trainer then trains the critic too."""
+    demonstrations: bool = False
+    """Responses that somebody else wrote, in place of sampled ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +63,14 @@ class LossInputs:
     weights: Tensor
     """[N] share of each token in the sum, as the normaliser says; multiply and add up, never average."""
     entropy: Tensor
-    """[N] nats, detached."""
+    """[N] nats; detached unless the algorithm needs its gradient."""
     sequence_ids: Tensor
-    """[N] which sample each token belongs to."""
+    """[N] which sample each token belongs to; a sample is never cut in two."""
     num_sequences: int
+    sampling_logprobs: Tensor | None = None
+    """[N] the engine's, as sampled; None stands for `old_logprobs`."""
+    reference_logprobs: Tensor | None = None
+    """[N] under the model that training began with; None where the algorithm does not need them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +102,7 @@ class LossOutput:
 class Algorithm(Settings):
     """Credit and loss. Subclasses are frozen settings whose defaults are the published ones, except KL 0.
 
-    A subclass gives `advantages` and `loss`, and a `name: Literal["..."]` by which recipes choose it.
+    A subclass gives `advantages` and `policy_loss`, and a `name: Literal["..."]` by which recipes choose it.
     """
 
     normaliser: Normaliser = "tokens"
@@ -89,14 +111,22 @@ class Algorithm(Settings):
     """Tokens a sample, for the normaliser "constant" only; set once, never taken from a batch."""
     ratio_against: RatioAgainst = "proximal"
     """What the importance ratio is taken against; "sampling" where samples may be stale."""
+    correction: ImportanceCorrection = ImportanceCorrection()
+    """Importance weights, trainer over sampler, on top of a ratio against "proximal"."""
+    kl_coefficient: float = pydantic.Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """Weight of the KL divergence from the model that training began with; 0 for none."""
+    kl_in: Literal["loss", "reward"] = "loss"
+    """Where the divergence counts: a term of the loss, or taken from the reward."""
+    entropy_coefficient: float = pydantic.Field(default=0.0, allow_inf_nan=False)
+    """Weight of the entropy bonus: above 0 it keeps the policy from becoming sure of itself."""
 
     page: ClassVar[str] = ""
     """Its page under docs/algorithms/."""
-    gradient_is_credit: ClassVar[bool] = True
-    """Whether the loss has no gradient where all advantages are 0. False for a loss with another term, such as KL."""
+    without_effect: ClassVar[tuple[str, ...]] = ()
+    """Shared options that do nothing here: to set one is an error."""
 
     @pydantic.model_validator(mode="after")
-    def _check_normaliser_constant(self) -> Self:
+    def _check_effect(self) -> Self:
         if self.normaliser == "constant" and self.normaliser_constant is None:
             raise ValueError('normaliser "constant" needs normaliser_constant: set it to the response token limit')
         if self.normaliser != "constant" and self.normaliser_constant is not None:
@@ -104,12 +134,34 @@ class Algorithm(Settings):
                 f"normaliser_constant has no effect with normaliser {self.normaliser!r}: leave it out, "
                 'or set normaliser to "constant"'
             )
+        if self.correction.kind != "none" and self.ratio_against == "sampling":
+            raise ValueError(
+                'correction counts the sampler twice with ratio_against "sampling", whose ratio corrects for it '
+                "already: leave one of them out"
+            )
+        if self.kl_in != "loss" and not self.kl_coefficient:
+            raise ValueError(
+                f"kl_in {self.kl_in!r} has no effect with kl_coefficient 0: set kl_coefficient, or leave it out"
+            )
+        for name in self.without_effect:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect with this algorithm: leave it out")
         return self
 
     @property
     def needs(self) -> Needs:
         """What the trainer and the collector must provide."""
-        return Needs(proximal=self.ratio_against == "proximal", min_group_size=self.min_group_size)
+        return Needs(
+            proximal=self.ratio_against == "proximal",
+            min_group_size=self.min_group_size,
+            reference=self.kl_coefficient > 0,
+            entropy_gradient=self.entropy_coefficient != 0,
+        )
+
+    @property
+    def gradient_is_credit(self) -> bool:
+        """Whether the loss has no gradient where all advantages are 0."""
+        return not (self.entropy_coefficient or (self.kl_coefficient and self.kl_in == "loss"))
 
     @property
     def min_group_size(self) -> int:
@@ -126,44 +178,109 @@ class Algorithm(Settings):
         Only measured members enter: one that is not measured changes nothing for its siblings.
 
         Returns:
-            The samples in their order, with advantages.
+            The samples in their order, with advantages; without those of rollouts that `trains_on` leaves out.
 
         Raises:
             ContractError: a group that is too small or given twice, or a sample without a measured rollout.
             DataError: rewards so large that an advantage does not fit float32.
         """
         advantage_by_rollout: dict[tuple[int, int], float] = {}
+        divergences = self._divergences(samples)
         for group in groups:
-            for (rollout, _, _), advantage in zip(group.measured, self._finite_advantages(group), strict=True):
+            for (rollout, _, _), advantage in zip(
+                group.measured, self._finite_advantages(group, divergences), strict=True
+            ):
                 key = (group.group_id, rollout.index)
                 if key in advantage_by_rollout:
                     raise ContractError(f"rollout {rollout.index} of group {group.group_id} was given to credit twice")
                 advantage_by_rollout[key] = advantage
+        left_out = {
+            (group.group_id, rollout.index)
+            for group in groups
+            for rollout, score, _ in group.measured
+            if not self.trains_on(rollout, score)
+        }
+        return [
+            self._credited(sample, advantage_by_rollout.get((sample.group_id, sample.index)))
+            for sample in samples
+            if (sample.group_id, sample.index) not in left_out
+        ]
 
-        credited = []
-        for sample in samples:
-            advantage = advantage_by_rollout.get((sample.group_id, sample.index))
-            if advantage is None:
-                raise ContractError(
-                    f"a sample of rollout {sample.index} of group {sample.group_id} has no measured score: "
-                    "what was not measured must not be trained on"
-                )
-            zeros_L = torch.zeros(len(sample.token_ids), device=sample.loss_mask.device)
-            credited.append(CreditedSample.of(sample, zeros_L.masked_fill(sample.loss_mask, advantage)))
-        return credited
+    def reward(self, rollout: Rollout, score: Score, value: float) -> float:
+        """What a measured rollout counts for in `advantages`: the score's value, unless the algorithm shapes it."""
+        return value
+
+    def trains_on(self, rollout: Rollout, score: Score) -> bool:
+        """Whether a measured rollout is trained on; its siblings are compared with it either way."""
+        return True
+
+    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of each token, [N], not weighted, and what each token adds to further `loss/...` metrics, [N] each."""
+        raise NotImplementedError
+
+    def value_loss(self, values_N: Tensor, old_values_N: Tensor, returns_N: Tensor) -> Tensor:
+        """The critic's loss of each token, [N], for algorithms that need values."""
+        raise NotImplementedError
 
     def loss(self, inputs: LossInputs) -> LossOutput:
-        """The summed loss of one micro-batch."""
-        raise NotImplementedError
+        """The summed loss of one micro-batch: the policy's, corrected for the sampler, KL and entropy beside it."""
+        loss_N, metrics_N = self.policy_loss(inputs)
+        if self.correction.kind != "none":
+            sampling = inputs.old_logprobs if inputs.sampling_logprobs is None else inputs.sampling_logprobs
+            factors_N, more_N = correction_weights(
+                inputs.old_logprobs, sampling, inputs.sequence_ids, inputs.num_sequences, self.correction
+            )
+            loss_N, metrics_N = factors_N * loss_N, metrics_N | more_N
+        if inputs.reference_logprobs is not None:
+            metrics_N = metrics_N | kl_metrics(inputs.policy_logprobs, inputs.reference_logprobs)
+            if self.kl_coefficient and self.kl_in == "loss":
+                loss_N = loss_N + self.kl_coefficient * kl_penalty(
+                    inputs.policy_logprobs, inputs.old_logprobs, inputs.reference_logprobs
+                )
+        if self.entropy_coefficient:
+            loss_N = loss_N - self.entropy_coefficient * inputs.entropy
+        return LossOutput.of(inputs, loss_N, metrics_N)
 
     def keep(self, group: Group) -> bool:
         """Whether a group is worth training on (dynamic sampling). Applied in issue order; drops are counted."""
         return True
 
-    def _finite_advantages(self, group: Group) -> list[float]:
+    def _credited(self, sample: Sample, advantage: float | None) -> CreditedSample:
+        if advantage is None:
+            raise ContractError(
+                f"a sample of rollout {sample.index} of group {sample.group_id} has no measured score: "
+                "what was not measured must not be trained on"
+            )
+        zeros_L = torch.zeros(len(sample.token_ids), device=sample.loss_mask.device)
+        return CreditedSample.of(sample, zeros_L.masked_fill(sample.loss_mask, advantage))
+
+    def _divergences(self, samples: Sequence[Sample]) -> dict[tuple[int, int], float]:
+        """k1 of each rollout from the reference, summed over its tokens; empty where the reward does not have it."""
+        divergences: dict[tuple[int, int], float] = {}
+        if not self.kl_coefficient or self.kl_in != "reward":
+            return divergences
+        for sample in samples:
+            if sample.reference_logprobs is None:
+                raise ContractError("the reward has a KL term, but samples came without reference log-probabilities")
+            now = sample.sampling_logprobs if sample.proximal_logprobs is None else sample.proximal_logprobs
+            key = (sample.group_id, sample.index)
+            mask = sample.loss_mask
+            divergences[key] = divergences.get(key, 0.0) + float(
+                k1(now[mask], sample.reference_logprobs[mask]).double().sum()
+            )
+        return divergences
+
+    def _finite_advantages(self, group: Group, divergences: Mapping[tuple[int, int], float]) -> list[float]:
         """Advantages in the order of `group.measured`."""
         # float64: rewards come as Python numbers, and groups are small.
-        rewards_G = torch.tensor([reward for _, _, reward in group.measured], dtype=torch.float64)
+        rewards_G = torch.tensor(
+            [
+                self.reward(rollout, score, value)
+                - self.kl_coefficient * divergences.get((group.group_id, rollout.index), 0.0)
+                for rollout, score, value in group.measured
+            ],
+            dtype=torch.float64,
+        )
         if len(rewards_G) < self.min_group_size:
             raise ContractError(
                 f"group {group.group_id} has {len(rewards_G)} measured members, {self.min_group_size} are needed: "

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal, Self
 import pydantic
 from torch import Tensor
 
-from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput
+from assay.algorithms.algorithm import Algorithm, LossInputs
 from assay.estimators import group_mean, standardised
-from assay.losses import Normaliser, clip_metrics, clipped
+from assay.losses import Normaliser, clip_metrics, clipped, importance_ratio
 
 
 class GRPO(Algorithm):
@@ -44,10 +44,7 @@ class GRPO(Algorithm):
     def advantages(self, rewards_G: Tensor) -> Tensor:
         return standardised(rewards_G) if self.scale_by_std else group_mean(rewards_G)
 
-    def loss(self, inputs: LossInputs) -> LossOutput:
-        tokens = (inputs.policy_logprobs, inputs.old_logprobs, inputs.advantages)
-        return LossOutput.of(
-            inputs,
-            clipped(*tokens, clip_low=self.clip_low, clip_high=self.clip_high),
-            clip_metrics(*tokens, clip_low=self.clip_low, clip_high=self.clip_high),
-        )
+    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        ratio_N = importance_ratio(inputs.policy_logprobs, inputs.old_logprobs)
+        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high}
+        return clipped(ratio_N, inputs.advantages, **clip), clip_metrics(ratio_N, inputs.advantages, **clip)

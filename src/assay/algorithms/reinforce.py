@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput
+from assay.algorithms.algorithm import Algorithm, LossInputs
 from assay.estimators import group_mean, no_baseline
 from assay.losses import policy_gradient
 
@@ -27,5 +27,5 @@ class Reinforce(Algorithm):
     def advantages(self, rewards_G: Tensor) -> Tensor:
         return no_baseline(rewards_G) if self.baseline == "none" else group_mean(rewards_G)
 
-    def loss(self, inputs: LossInputs) -> LossOutput:
-        return LossOutput.of(inputs, policy_gradient(inputs.policy_logprobs, inputs.old_logprobs, inputs.advantages))
+    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        return policy_gradient(inputs.policy_logprobs, inputs.old_logprobs, inputs.advantages), {}

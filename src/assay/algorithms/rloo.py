@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput
+from assay.algorithms.algorithm import Algorithm, LossInputs
 from assay.estimators import leave_one_out
 from assay.losses import policy_gradient
 
@@ -25,5 +25,5 @@ class RLOO(Algorithm):
     def advantages(self, rewards_G: Tensor) -> Tensor:
         return leave_one_out(rewards_G)
 
-    def loss(self, inputs: LossInputs) -> LossOutput:
-        return LossOutput.of(inputs, policy_gradient(inputs.policy_logprobs, inputs.old_logprobs, inputs.advantages))
+    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        return policy_gradient(inputs.policy_logprobs, inputs.old_logprobs, inputs.advantages), {}

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.types import Batch, CreditedSample, Sample
+from assay.types import ANNOTATIONS, Batch, CreditedSample, Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +62,14 @@ def pack(
         share_prompts: lay a prompt down once for all samples of a micro-batch that start with it.
 
     Raises:
-        ValueError: max_tokens or num_minibatches below 1; only some of the samples have credit, or proximal
-            log-probabilities.
+        ValueError: max_tokens or num_minibatches below 1; only some of the samples have credit, or an annotation.
     """
     if max_tokens < 1 or num_minibatches < 1:
         raise ValueError(f"max_tokens and num_minibatches must be at least 1, got {max_tokens} and {num_minibatches}")
     pieces = [_Piece.of(i, sample) for i, sample in enumerate(samples) if bool(sample.loss_mask.any())]
-    if (
-        len({(piece.sample.proximal_logprobs is None, isinstance(piece.sample, CreditedSample)) for piece in pieces})
-        > 1
-    ):
-        raise ValueError("either all samples have credit and all have proximal log-probabilities, or none has")
+    for name in ("advantages", "returns", *ANNOTATIONS):
+        if len({getattr(piece.sample, name, None) is None for piece in pieces}) > 1:
+            raise ValueError(f"either all samples have {name}, or none has")
     return [
         [
             _lay_down(micro_batch, share_prompts)
@@ -178,7 +175,11 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
 
     sampling_logprobs = gather([sample.sampling_logprobs for sample in samples])
     credited = [sample.advantages for sample in samples if isinstance(sample, CreditedSample)]
-    proximal = [sample.proximal_logprobs for sample in samples if sample.proximal_logprobs is not None]
+
+    def optional(name: str) -> Tensor | None:
+        found = [value for sample in samples if (value := getattr(sample, name, None)) is not None]
+        return gather(found) if found else None
+
     return Batch(
         token_ids=integers(np.concatenate(layout.tokens)),
         position_ids=integers(np.concatenate(layout.positions)),
@@ -189,7 +190,10 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
         sequence_ids=integers(np.repeat(np.arange(len(pieces)), lengths)),
         sampling_logprobs=sampling_logprobs,
         advantages=gather(credited) if credited else torch.zeros_like(sampling_logprobs),
-        proximal_logprobs=gather(proximal) if proximal else None,
+        proximal_logprobs=optional("proximal_logprobs"),
+        reference_logprobs=optional("reference_logprobs"),
+        values=optional("values"),
+        returns=optional("returns"),
         sequence_lengths=integers(lengths),
         sequence_weights=torch.tensor([sample.weight for sample in samples], dtype=torch.float32),
         group_ids=integers([sample.group_id for sample in samples]),

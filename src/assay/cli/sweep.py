@@ -15,13 +15,21 @@ def sweep(
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at once; each is a process of its own.", min=1)] = 1,
     report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; make the table again.")] = False,
+    publish_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--publish",
+            help="Write what a results page shows to this folder: table, curves over seeds, every answer.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run every cell of a sweep at every seed, and tabulate them.
 
     The same command continues a sweep: what has finished is skipped, what was interrupted is resumed, what failed is
     tried again. Each run's raw results are kept as it ends.
     """
-    from assay.evaluation.sweep import Sweep, run_sweep, write_table
+    from assay.evaluation.sweep import Sweep, publish, run_sweep, write_table
     from assay.home import assay_home
 
     cells = Sweep.load(spec)
@@ -36,6 +44,8 @@ def sweep(
         if table is not None:
             typer.echo(table.read_text(encoding="utf-8"))
             typer.echo(f"table: {table}")
+    if publish_to is not None:
+        typer.echo(f"published to: {publish(cells, folder, publish_to)}")
     if not finished:
         typer.echo(f"some runs failed; see {folder / 'runs'}. The same command tries them again.", err=True)
         raise typer.Exit(1)

@@ -119,19 +119,25 @@ def _describe(config: RunConfig, folder: Path) -> None:
     from assay.launch import resolve
     from assay.policies.config import DecoderConfig
     from assay.policies.registry import resolve_model
-    from assay.training.memory import memory_estimate
+    from assay.training.memory import memory_estimate, num_parameters
 
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} exists already; choose another --run-folder")
     resolved = resolve(config)
     shape = DecoderConfig.from_folder(resolve_model(config.model.source))
     typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
+    needs = config.algorithm.needs
+    frozen = [shape] if needs.reference else []
+    if needs.teacher:
+        frozen.append(DecoderConfig.from_folder(resolve_model(needs.teacher)))
     estimate = memory_estimate(
         shape,
         compute_dtype=torch.bfloat16 if resolved["compute_dtype"] == "bf16" else torch.float32,
         tokens_per_microbatch=config.tokens_per_microbatch,
         num_slots=min(config.num_slots, config.groups_per_step * config.group_size * (1 + config.max_staleness)),
         slot_tokens=min(shape.max_context, 256 + config.sampling.max_new_tokens),
+        num_frozen_parameters=sum(map(num_parameters, frozen)),
+        critic=config.algorithm.needs.values,
     )
     typer.echo("\nmemory, about (prompts taken as 256 tokens):")
     for line in estimate.lines():

@@ -6,20 +6,22 @@ To add one: write its settings class in a file of its own and list it in `DOMAIN
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import pydantic
 
 from assay.config import validate
 from assay.domains.arithmetic import Arithmetic
 from assay.domains.check import check_domain
 from assay.domains.domain import Domain, require_tasks
+from assay.domains.python import PythonTasks
+from assay.domains.rows import GSM8K, MATH, Rows
 from assay.errors import ConfigError
 
-DOMAINS = {"arithmetic": Arithmetic}
+DOMAINS = {"arithmetic": Arithmetic, "rows": Rows, "gsm8k": GSM8K, "math": MATH, "python": PythonTasks}
 """Every domain by name."""
 
-# pydantic refuses a discriminator over a single class. The second domain makes this
-# Annotated[Arithmetic | Other, pydantic.Field(discriminator="name")].
-AnyDomain = Arithmetic
+AnyDomain = Annotated[Arithmetic | Rows | GSM8K | MATH | PythonTasks, pydantic.Field(discriminator="name")]
 """The type of a recipe's `[domain]` table."""
 
 
@@ -34,4 +36,16 @@ def make_domain(name: str, options: Mapping[str, Any] | None = None) -> Domain:
     return validate(DOMAINS[name], {"name": name, **(options or {})})
 
 
-__all__ = ["DOMAINS", "AnyDomain", "Arithmetic", "Domain", "check_domain", "make_domain", "require_tasks"]
+__all__ = [
+    "DOMAINS",
+    "GSM8K",
+    "MATH",
+    "AnyDomain",
+    "Arithmetic",
+    "Domain",
+    "PythonTasks",
+    "Rows",
+    "check_domain",
+    "make_domain",
+    "require_tasks",
+]

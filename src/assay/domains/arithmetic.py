@@ -103,11 +103,33 @@ class Arithmetic(Settings):
                 answer=str(sum(term.value for term in terms)),
                 complexity=complexity,
                 horizon=horizon,
-                metadata={"canonical": canonical, "expression": expression_text(terms)},
+                metadata={
+                    "canonical": canonical,
+                    "expression": expression_text(terms),
+                    "demonstration": self._demonstrate(terms, space.shape, horizon),
+                },
             )
 
     def _ask(self, terms: tuple[Term, ...], shape: Shape, horizon: int) -> Message:
         return Message("user", f"{_question(terms, shape, horizon)} {self.instruction}".rstrip())
+
+    def _demonstrate(self, terms: tuple[Term, ...], shape: Shape, horizon: int) -> str:
+        """The answer in the form that the example shows, or the number alone where there is none."""
+        if not self.example:
+            return str(sum(term.value for term in terms))
+        if horizon == 1:
+            return _equation(terms)
+        # The first step may have no more than the first term; each further one works on what the last one left.
+        steps = [terms[: shape.terms]] if shape.terms > 1 else []
+        running, later = sum(term.value for term in terms[: shape.terms]), terms[shape.terms :]
+        worked = [_equation(step) for step in steps]
+        for start in range(0, len(later), shape.terms_per_step):
+            step = later[start : start + shape.terms_per_step]
+            left = " ".join(f"{'-' if term.sign < 0 else '+'} {term}" for term in step)
+            result = running + sum(term.value for term in step)
+            worked.append(f"{running} {left} = {result}")
+            running = result
+        return ", ".join(worked)
 
     def _example(self, shape: Shape, horizon: int) -> tuple[Message, ...]:
         if not self.example:

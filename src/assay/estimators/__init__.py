@@ -1,7 +1,10 @@
-"""From the rewards of one group to the advantage of each member: pure tensor functions, no state, no policy."""
+"""From rewards to the advantage of each rollout: pure functions, no state, no policy."""
 
 from __future__ import annotations
 
+from assay.estimators.gae import gae
 from assay.estimators.group import group_mean, leave_one_out, no_baseline, standardised
+from assay.estimators.overlong import overlong_penalty
+from assay.estimators.whiten import whitened
 
-__all__ = ["group_mean", "leave_one_out", "no_baseline", "standardised"]
+__all__ = ["gae", "group_mean", "leave_one_out", "no_baseline", "overlong_penalty", "standardised", "whitened"]

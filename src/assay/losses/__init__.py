@@ -6,19 +6,36 @@ weight and sums; the trainer divides by the count over the whole minibatch.
 
 from __future__ import annotations
 
+from assay.losses.cispo import cut_metrics, cut_weight
 from assay.losses.clipped import clip_metrics, clipped
+from assay.losses.correction import ImportanceCorrection, correction_weights
+from assay.losses.kl import k1, k3, kl_metrics, kl_penalty
 from assay.losses.normalise import Normaliser, normalising_count, token_weights
 from assay.losses.policy_gradient import policy_gradient
 from assay.losses.ratio import importance_ratio, log_ratio, ratio_metrics
+from assay.losses.sequence import per_sequence_mean, per_sequence_sum, sequence_ratio
+from assay.losses.value import value_loss
 
 __all__ = [
+    "ImportanceCorrection",
     "Normaliser",
     "clip_metrics",
     "clipped",
+    "correction_weights",
+    "cut_metrics",
+    "cut_weight",
     "importance_ratio",
+    "k1",
+    "k3",
+    "kl_metrics",
+    "kl_penalty",
     "log_ratio",
     "normalising_count",
+    "per_sequence_mean",
+    "per_sequence_sum",
     "policy_gradient",
     "ratio_metrics",
+    "sequence_ratio",
     "token_weights",
+    "value_loss",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from assay.losses.ratio import importance_ratio
 from assay.observe.metrics import metric
 
 CLIP_LOW_SHARE = metric(
@@ -23,9 +22,7 @@ CLIP_HIGH_SHARE = metric(
 )
 
 
-def clipped(
-    policy_logprobs_N: Tensor, old_logprobs_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float
-) -> Tensor:
+def clipped(ratio_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float) -> Tensor:
     """The pessimistic one of minus ratio times advantage and the same with its ratio held in the clip range.
 
     loss = -min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A). A token that has already moved out of the range in
@@ -34,8 +31,7 @@ def clipped(
     one bound; two bounds as in Yu et al. 2025, "DAPO", https://arxiv.org/abs/2503.14476.
 
     Args:
-        policy_logprobs_N: [N] float, log-probability of each token now; differentiable.
-        old_logprobs_N: [N] float, what the ratio is taken against; a constant.
+        ratio_N: [N] float, importance ratio of each token, or of the sequence it stands in; differentiable.
         advantages_N: [N] float; a constant.
         clip_low: how far below 1 the ratio may fall; 1 or more leaves that side open.
         clip_high: how far above 1 the ratio may rise.
@@ -47,21 +43,17 @@ def clipped(
         ValueError: the shapes differ.
 
     Example:
-        >>> now, old = torch.tensor([0.8, 0.8, 0.2]).log(), torch.tensor([0.4, 0.4, 0.4]).log()
-        >>> clipped(now, old, torch.tensor([1.0, -1.0, -1.0]), clip_low=0.2, clip_high=0.3)
+        >>> clipped(torch.tensor([2.0, 2.0, 0.5]), torch.tensor([1.0, -1.0, -1.0]), clip_low=0.2, clip_high=0.3)
         tensor([-1.3000,  2.0000,  0.8000])
     """
-    ratio_N = importance_ratio(policy_logprobs_N, old_logprobs_N.detach())
     if advantages_N.shape != ratio_N.shape:
         raise ValueError(f"advantages must be [{len(ratio_N)}], got {tuple(advantages_N.shape)}")
     return torch.maximum(-ratio_N * advantages_N, -ratio_N.clamp(1 - clip_low, 1 + clip_high) * advantages_N)
 
 
-def clip_metrics(
-    policy_logprobs_N: Tensor, old_logprobs_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float
-) -> dict[str, Tensor]:
+def clip_metrics(ratio_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float) -> dict[str, Tensor]:
     """What each token adds to the weighted means `CLIP_LOW_SHARE` and `CLIP_HIGH_SHARE`: [N] each, 1 where clipped."""
-    ratio_N = importance_ratio(policy_logprobs_N.detach(), old_logprobs_N.detach())
+    ratio_N = ratio_N.detach()
     low_N = (ratio_N < 1 - clip_low) & (advantages_N < 0)
     high_N = (ratio_N > 1 + clip_high) & (advantages_N > 0)
     return {CLIP_LOW_SHARE: low_N.to(ratio_N.dtype), CLIP_HIGH_SHARE: high_N.to(ratio_N.dtype)}

@@ -410,9 +410,11 @@ class RunStore:
             "WHERE trainer_logprobs IS NOT NULL ORDER BY step"
         ):
             difference = np.abs(_floats(sampler) - _floats(trainer)).astype(np.float64)
+            # NaN where nobody sampled: a demonstration.
+            known = difference[np.isfinite(difference)]
             total = sums.setdefault(step, [0.0, 0.0])
-            total[0] += float(difference.sum())
-            total[1] += len(difference)
+            total[0] += float(known.sum())
+            total[1] += len(known)
         return {step: total / count for step, (total, count) in sums.items() if count}
 
     # ---- inside ----

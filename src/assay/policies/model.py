@@ -69,6 +69,17 @@ class DecoderPolicy(nn.Module):
         Raises:
             ContextLengthError: a sequence is longer than `max_context`.
         """
+        hidden = self.hidden_states(batch)
+        head = self.get_parameter(head_name(self.config)).to(self.compute_dtype)
+        logprobs, entropy = predict(hidden, head, batch.target_ids, temperature, entropy_gradient=entropy_gradient)
+        return PolicyOutput(logprobs, entropy)
+
+    def hidden_states(self, batch: Batch) -> Tensor:
+        """[N, H] in the compute dtype, after the last norm: what each predicted token is predicted from.
+
+        Raises:
+            ContextLengthError: a sequence is longer than `max_context`.
+        """
         if batch.num_tokens and int(batch.position_ids.max()) >= self.max_context:
             length = int(batch.position_ids.max()) + 1
             raise ContextLengthError(f"a sequence of {length} tokens does not fit the context of {self.max_context}")
@@ -76,10 +87,7 @@ class DecoderPolicy(nn.Module):
         attention = PackedAttention(batch.segment_ids, batch.prefix_segments, batch.position_ids)
         hidden = self._hidden(parameters, batch.token_ids, batch.position_ids, attention)
         # Normed after selection: only predicting rows need it.
-        hidden = self._normed(parameters, hidden[batch.predict_from])
-        head = parameters[head_name(self.config)].to(self.compute_dtype)
-        logprobs, entropy = predict(hidden, head, batch.target_ids, temperature, entropy_gradient=entropy_gradient)
-        return PolicyOutput(logprobs, entropy)
+        return self._normed(parameters, hidden[batch.predict_from])
 
     @torch.no_grad()
     def logits(self, token_ids: Tensor) -> Tensor:

@@ -100,10 +100,18 @@ class ChatRenderer:
         length = next((i for i, token in enumerate(token_ids) if token in self._stop_token_ids), len(token_ids))
         return Message("assistant", self.decode(token_ids[:length]))
 
+    def encode_answer(self, text: str) -> tuple[int, ...]:
+        """What the model would have sampled to say this: the text's tokens and the one that ends its turn."""
+        return (*self._encode(self._as_text(text)), self._stop_token_ids[0])
+
     def decode(self, token_ids: Sequence[int]) -> str:
         return str(
             self._tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         )
+
+    def has_the_vocabulary_of(self, other: ChatRenderer) -> bool:
+        """Whether every token is the same one, by text and id, to both."""
+        return self._tokenizer.get_vocab() == other._tokenizer.get_vocab()
 
     def _text(self, messages: Sequence[Message]) -> str:
         """The prompt as text, ready for the assistant, with `_CUT` where messages must be cut."""

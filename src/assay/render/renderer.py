@@ -49,6 +49,10 @@ class Renderer(Protocol):
         """The assistant's message that sampled tokens spell, stop tokens removed."""
         ...
 
+    def encode_answer(self, text: str) -> tuple[int, ...]:
+        """What the model would have sampled to say this: the text's tokens and the one that ends its turn."""
+        ...
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of tokens as they are, special tokens shown."""
         ...

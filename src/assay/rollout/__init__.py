@@ -1,9 +1,10 @@
 """Who plays the episodes: `run_rollout` plays one; `Collector` plays groups of them and is the only owner of tasks,
-queues and timeouts."""
+queues and timeouts. `Demonstrations` hands out what somebody else wrote."""
 
 from __future__ import annotations
 
 from assay.rollout.collector import Collector
+from assay.rollout.demonstrations import Demonstrations
 from assay.rollout.runner import run_rollout
 
-__all__ = ["Collector", "run_rollout"]
+__all__ = ["Collector", "Demonstrations", "run_rollout"]

@@ -66,6 +66,8 @@ def memory_estimate(
     num_slots: int,
     slot_tokens: int,
     train: bool = True,
+    num_frozen_parameters: int = 0,
+    critic: bool = False,
 ) -> MemoryEstimate:
     """Bytes of a policy in training and of its engine, in one process.
 
@@ -74,34 +76,45 @@ def memory_estimate(
         tokens_per_microbatch: T, packed tokens of one forward and backward pass.
         num_slots, slot_tokens: of the engine's key-value cache: sequences at once, and the longest of them.
         train: False leaves out what only updates need, as in evaluation.
+        num_frozen_parameters: of models that are kept beside it and not trained: a reference, a teacher.
+        critic: whether a value model of the same shape is trained too.
     """
-    shapes = weight_shapes(config)
-    num_parameters = sum(math.prod(shape) for shape in shapes.values())
+    P = num_parameters(config)
     b = compute_dtype.itemsize
     T, H, V = tokens_per_microbatch, config.hidden_size, config.vocab_size
     layers, cached = config.num_layers, 2 * config.num_kv_heads * config.head_size
     rows = [
-        MemoryRow("weights", 4 * num_parameters, f"{num_parameters:,} parameters in fp32"),
-        MemoryRow("serving view", b * num_parameters, f"the engine's copy, {b} bytes each"),
+        MemoryRow("weights", 4 * P, f"{P:,} parameters in fp32"),
+        MemoryRow("serving view", b * P, f"the engine's copy, {b} bytes each"),
         MemoryRow(
             "key-value cache",
             num_slots * slot_tokens * layers * cached * b,
             f"{num_slots} slots of {slot_tokens:,} tokens, {layers * cached * b:,} bytes a token",
         ),
     ]
+    if num_frozen_parameters:
+        how = f"{num_frozen_parameters:,} parameters in fp32, not trained"
+        rows.append(MemoryRow("frozen models", 4 * num_frozen_parameters, how))
+    if critic:
+        rows.append(MemoryRow("critic", 16 * P, "its weights, gradients and two moments, in fp32"))
     if train:
         per_token = layers * _activation_bytes(config, b)
         logits = min(T * V, MAX_KEPT_ELEMENTS) * b + 3 * CHUNK_ROWS * V * 4
         rows += [
-            MemoryRow("gradients", 4 * num_parameters, "fp32, during updates"),
-            MemoryRow("optimizer", 8 * num_parameters, "two fp32 moments a parameter"),
-            MemoryRow("cast weights", b * num_parameters, "fused, in the compute dtype, for the backward pass"),
+            MemoryRow("gradients", 4 * P, "fp32, during updates"),
+            MemoryRow("optimizer", 8 * P, "two fp32 moments a parameter"),
+            MemoryRow("cast weights", b * P, "fused, in the compute dtype, for the backward pass"),
             MemoryRow(
                 "activations", T * (per_token + b * H), f"{T:,} tokens, {per_token:,} bytes each, during updates"
             ),
             MemoryRow("logits", logits, f"kept probabilities, and chunks of {CHUNK_ROWS} rows in fp32"),
         ]
     return MemoryEstimate(tuple(rows))
+
+
+def num_parameters(config: DecoderConfig) -> int:
+    """Of a model of this shape."""
+    return sum(math.prod(shape) for shape in weight_shapes(config).values())
 
 
 def _activation_bytes(config: DecoderConfig, b: int) -> int:

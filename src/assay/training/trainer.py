@@ -13,9 +13,8 @@ import gc
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pydantic
 import torch
@@ -24,9 +23,13 @@ from torch import Tensor
 from assay.algorithms.algorithm import Algorithm, LossInputs, Needs
 from assay.batching import pack
 from assay.config import Settings
-from assay.errors import ConfigError, TrainingStoppedError, is_out_of_memory
+from assay.errors import ConfigError, ContractError, TrainingStoppedError, is_out_of_memory
 from assay.losses import normalising_count, token_weights
+from assay.losses.value import VALUE_EXPLAINED, VALUE_LOSS
 from assay.policies.policy import Policy
+from assay.policies.value import ValueModel
+from assay.training.critic import Critic
+from assay.training.optimizer import adamw, gradient_norm, missing_gradients_to_zero
 from assay.training.report import (
     GRADIENT_NORM,
     LEARNING_RATE,
@@ -41,6 +44,9 @@ from assay.training.report import (
 )
 from assay.training.schedule import Schedule, learning_rate_factor
 from assay.types import Batch, Sample
+
+CRITIC = "critic/"
+"""Prefix of the critic's tensors in a trainer's state."""
 
 
 class TrainerSettings(Settings):
@@ -61,6 +67,8 @@ class TrainerSettings(Settings):
     """After warm-up: stays, or falls to 0 at the end of the run."""
     epochs_per_step: int = pydantic.Field(default=1, ge=1, le=100)
     """Passes over each step's samples."""
+    critic_learning_rate: float | None = pydantic.Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
+    """The critic's peak, for algorithms that have one; None for the policy's."""
     max_skipped_in_a_row: int = pydantic.Field(default=5, ge=1)
     """Updates left out one after the other at which training stops."""
 
@@ -80,10 +88,11 @@ class _Update:
     means: dict[str, float]
     maxima: dict[str, float]
     gradient_norm: float
+    critic_norm: float = 0.0
 
     @property
     def finite(self) -> bool:
-        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
+        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm) and math.isfinite(self.critic_norm)
 
 
 @dataclass
@@ -114,12 +123,17 @@ class Trainer:
         tokens_per_microbatch: int = 8192,
         minibatches_per_step: int = 1,
         num_steps: int | None = None,
+        reference: Policy | None = None,
+        teacher: Policy | None = None,
+        critic: ValueModel | None = None,
     ) -> None:
         """
         Args:
             temperature: the one that was sampled at: it divides the trainer's logits too.
             tokens_per_microbatch, minibatches_per_step: as the loop packs; `annotate` packs the same way.
             num_steps: of the whole run; schedules that fall need it.
+            reference, teacher: models that are not trained, for algorithms that need their log-probabilities.
+            critic: a model that is trained beside the policy, for algorithms that need its values.
 
         Raises:
             ConfigError: the temperature is not positive; the schedule falls and nobody says until when, or its warm-up
@@ -130,6 +144,8 @@ class Trainer:
                 f"temperature {temperature} cannot be trained at: log-probabilities need one above 0; set it to 1"
             )
         self.policy = policy
+        self.reference = reference
+        self.teacher = teacher
         self.settings = settings
         self.temperature = temperature
         self.tokens_per_microbatch = tokens_per_microbatch
@@ -139,7 +155,9 @@ class Trainer:
         _check_schedule(settings, self._total_updates)
         self._names = {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
         self._parameters = list(self._names.values())
-        self._optimizer = _adamw(self._parameters, settings)
+        options = {"betas": settings.betas, "epsilon": settings.epsilon, "weight_decay": settings.weight_decay}
+        self._optimizer = adamw(self._parameters, **options)
+        self.critic = None if critic is None else Critic(critic, max_grad_norm=settings.max_grad_norm, **options)
         self._counters = _Counters()
 
     @property
@@ -155,27 +173,46 @@ class Trainer:
         return s.learning_rate * factor
 
     def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
-        """Adds the trainer's log-probabilities at the start of the step, where the algorithm needs them.
+        """Adds the log-probabilities that the algorithm needs: the trainer's at the start of the step, and those of
+        models that are not trained.
 
-        With one update per step they are what the update itself computes: then samples come back as they are.
+        With one update per step the trainer's own are what the update itself computes: then they are not added.
 
         Raises:
+            ContractError: the algorithm needs a model that this trainer was not given.
             TrainingStoppedError: the device has no memory even for a pass without gradients.
         """
-        if not needs.proximal or self.updates_per_step == 1:
-            return list(samples)
         annotated = list(samples)
+        if needs.proximal and self.updates_per_step > 1:
+            annotated = self._annotate(annotated, self._logprobs_of(self.policy), "proximal_logprobs")
+        if needs.values:
+            if self.critic is None:
+                raise ContractError("the algorithm needs a critic, and the trainer has none")
+            annotated = self._annotate(annotated, self.critic.values, "values")
+        for wanted, model, name in (
+            (needs.reference, self.reference, "reference"),
+            (needs.teacher, self.teacher, "teacher"),
+        ):
+            if wanted and model is None:
+                raise ContractError(f"the algorithm needs a {name} model, and the trainer has none")
+            if wanted and model is not None:
+                annotated = self._annotate(annotated, self._logprobs_of(model), f"{name}_logprobs")
+        return annotated
+
+    def _logprobs_of(self, model: Policy) -> Callable[[Batch], Tensor]:
+        return lambda batch: model.forward(batch, temperature=self.temperature).logprobs
+
+    @torch.no_grad()
+    def _annotate(self, samples: list[Sample], compute: Callable[[Batch], Tensor], name: str) -> list[Sample]:
+        """Samples with `name`, [L] each: what a pass over them says of each trained-on token, 0 elsewhere."""
+        annotated = [sample.replace(**{name: torch.zeros(len(sample.token_ids))}) for sample in samples]
         try:
-            with torch.no_grad():
-                for minibatch in pack(samples, self.tokens_per_microbatch, self.minibatches_per_step):
-                    for batch in minibatch:
-                        output = self.policy.forward(batch.to(self.policy.device), temperature=self.temperature)
-                        pieces = output.logprobs.float().cpu().split(batch.sequence_lengths.tolist())
-                        for sample_id, piece in zip(batch.sample_ids.tolist(), pieces, strict=True):
-                            sample = samples[sample_id]
-                            logprobs = torch.zeros(len(sample.token_ids))
-                            logprobs[sample.loss_mask] = piece
-                            annotated[sample_id] = sample.replace(proximal_logprobs=logprobs)
+            for minibatch in pack(samples, self.tokens_per_microbatch, self.minibatches_per_step):
+                for batch in minibatch:
+                    pieces = compute(batch.to(self.policy.device)).float().cpu().split(batch.sequence_lengths.tolist())
+                    for sample_id, piece in zip(batch.sample_ids.tolist(), pieces, strict=True):
+                        sample = annotated[sample_id]
+                        getattr(sample, name)[sample.loss_mask] = piece
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -207,7 +244,7 @@ class Trainer:
                 if cause:
                     num_skipped += 1
                     self._count_skipped(cause)
-        metrics |= recorder.metrics() | _over_updates(made)
+        metrics |= recorder.metrics() | _over_updates(made) | explained_variance(minibatches)
         metrics |= {
             NUM_UPDATES: len(made),
             NUM_SKIPPED: num_skipped,
@@ -224,6 +261,8 @@ class Trainer:
             for name, parameter in self._names.items()
             for key, value in sorted(self._optimizer.state.get(parameter, {}).items())
         }
+        if self.critic is not None:
+            tensors |= {f"{CRITIC}{name}": tensor for name, tensor in self.critic.tensors().items()}
         return TrainerState(tensors, vars(self._counters).copy())
 
     def load_state_dict(self, state: TrainerState) -> None:
@@ -232,22 +271,28 @@ class Trainer:
         Raises:
             ValueError: a tensor is missing, left over, or of another shape.
         """
+        own, of_critic = dict(state.tensors), {}
+        if self.critic is not None:
+            of_critic = {name.removeprefix(CRITIC): own.pop(name) for name in list(own) if name.startswith(CRITIC)}
+            self.critic.check_tensors(of_critic, with_moments=bool(own))
         expected = {f"{key}/{name}" for name in self._names for key in ("step", "exp_avg", "exp_avg_sq")}
-        if state.tensors and set(state.tensors) != expected:
-            wrong = sorted(expected.symmetric_difference(state.tensors))
+        if own and set(own) != expected:
+            wrong = sorted(expected.symmetric_difference(own))
             raise ValueError(f"the optimizer's state and the policy differ in {len(wrong)} tensors, first {wrong[0]}")
-        for full_name, tensor in state.tensors.items():
+        for full_name, tensor in own.items():
             key, _, name = full_name.partition("/")
             shape = self._names[name].shape
             if key != "step" and tensor.shape != shape:
                 raise ValueError(f"{full_name} is {list(tensor.shape)}, its parameter {list(shape)}")
         self._counters = _Counters(**state.counters)
         self._optimizer.state.clear()
-        for full_name, tensor in state.tensors.items():
+        for full_name, tensor in own.items():
             key, _, name = full_name.partition("/")
             parameter = self._names[name]
             # The fused kernel wants `step` on the parameter's device too.
             self._optimizer.state[parameter][key] = tensor.detach().to(parameter.device, copy=True)
+        if self.critic is not None:
+            self.critic.load_tensors(of_critic)
 
     def _try_update(
         self,
@@ -274,13 +319,16 @@ class Trainer:
         count = _normalising_count(minibatch, algorithm)
         sums: dict[str, float] = defaultdict(float)
         maxima: dict[str, float] = defaultdict(lambda: -math.inf)
-        loss = weight_sum = 0.0
+        loss = weight_sum = critic_loss = 0.0
+        num_tokens = sum(batch.num_predictions for batch in minibatch)
         for batch in minibatch:
             batch = batch.to(self.policy.device)
             # Where no token has credit, neither has the loss a gradient: the pass forward is for the record only.
             has_gradient = bool(batch.advantages.any()) or not algorithm.gradient_is_credit
             with torch.set_grad_enabled(has_gradient):
-                output = self.policy.forward(batch, temperature=self.temperature)
+                output = self.policy.forward(
+                    batch, temperature=self.temperature, entropy_gradient=algorithm.needs.entropy_gradient
+                )
             if recorder is not None:
                 recorder.record_entropy(output.entropy)
                 if batch.proximal_logprobs is not None or at_start:
@@ -289,30 +337,38 @@ class Trainer:
             result = algorithm.loss(inputs)
             if has_gradient:
                 (result.loss_sum / count).backward()
+            if self.critic is not None:
+                critic_loss += self.critic.accumulate(batch, num_tokens, algorithm.value_loss)
             loss += float(result.loss_sum.detach()) / count
             weight_sum += float(inputs.weights.sum())
             for name, value in result.metric_sums.items():
                 sums[name] += float(value)
             for name, value in result.metric_maxima.items():
                 maxima[name] = max(maxima[name], float(value))
-        for parameter in self._parameters:
-            # No credit anywhere: a gradient of zero, by which moments and weight decay go on, and not none.
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        norm = float(torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None]))
-        return _Update(loss, {name: value / weight_sum for name, value in sums.items()}, dict(maxima), norm)
+        missing_gradients_to_zero(self._parameters)
+        means = {name: value / weight_sum for name, value in sums.items()}
+        critic_norm = 0.0
+        if self.critic is not None:
+            means[VALUE_LOSS] = critic_loss
+            critic_norm = self.critic.gradient_norm()
+        return _Update(loss, means, dict(maxima), gradient_norm(self._parameters), critic_norm)
 
     def _step_optimizer(self, gradient_norm: float) -> None:
         torch.nn.utils.clip_grads_with_norm_(self._parameters, self.settings.max_grad_norm, torch.tensor(gradient_norm))
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate
         self._optimizer.step()
+        if self.critic is not None:
+            peak = self.settings.critic_learning_rate or self.settings.learning_rate
+            self.critic.step(self.learning_rate / self.settings.learning_rate * peak)
         self._counters.num_updates += 1
         self._counters.num_skipped_in_a_row = 0
 
     def _drop_gradients(self) -> None:
         """Frees gradients rather than zeroing them: between steps the engine uses that memory."""
         self._optimizer.zero_grad(set_to_none=True)
+        if self.critic is not None:
+            self.critic.drop_gradients()
 
     def _count_skipped(self, cause: str) -> None:
         if cause == "out of memory":
@@ -330,24 +386,6 @@ class Trainer:
             raise TrainingStoppedError(
                 f"{self._counters.num_skipped_in_a_row} updates in a row were left out (the last: {cause}); {remedy}"
             )
-
-
-def _adamw(parameters: list[torch.nn.Parameter], settings: TrainerSettings) -> torch.optim.AdamW:
-    # Fused: one pass over memory. 135M parameters on two CPU cores: 0.05 s an update, where foreach takes 0.4 s.
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-    matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
-    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.epsilon,
-        fused=fused,
-    )
 
 
 def _check_schedule(settings: TrainerSettings, num_updates: int | None) -> None:
@@ -373,9 +411,11 @@ def _loss_inputs(batch: Batch, algorithm: Algorithm, policy_logprobs: Tensor, en
         old_logprobs=batch.sampling_logprobs if against_sampler else _at_step_start(batch, policy_logprobs),
         advantages=batch.advantages,
         weights=token_weights(algorithm.normaliser, batch.sequence_ids, batch.sequence_lengths, batch.sequence_weights),
-        entropy=entropy.detach(),
+        entropy=entropy,
         sequence_ids=batch.sequence_ids,
         num_sequences=len(batch.sequence_lengths),
+        sampling_logprobs=batch.sampling_logprobs,
+        reference_logprobs=batch.reference_logprobs,
     )
 
 
@@ -398,3 +438,16 @@ def _over_updates(updates: list[_Update]) -> dict[str, float]:
         for name, value in update.maxima.items():
             metrics[name] = max(metrics.get(name, -math.inf), value)
     return dict(metrics)
+
+
+def explained_variance(minibatches: Sequence[Sequence[Batch]]) -> dict[str, float]:
+    """1 - var(returns - values) / var(returns), over the step's tokens; nothing without a critic, or where all returns
+    are the same."""
+    batches = [batch for minibatch in minibatches for batch in minibatch]
+    pairs = [(b.values, b.returns) for b in batches if b.values is not None and b.returns is not None]
+    if not pairs:
+        return {}
+    values = torch.cat([values for values, _ in pairs]).double()
+    returns = torch.cat([returns for _, returns in pairs]).double()
+    variance = float(returns.var(correction=0))
+    return {VALUE_EXPLAINED: 1 - float((returns - values).var(correction=0)) / variance} if variance else {}

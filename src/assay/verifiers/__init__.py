@@ -14,16 +14,32 @@ from assay.config import validate
 from assay.errors import ConfigError
 from assay.verifiers.cases import Case, builtin_cases
 from assay.verifiers.check import VerifierReport, check_gold, check_verifier
+from assay.verifiers.choice import Choice
 from assay.verifiers.exact import Exact
+from assay.verifiers.format import Format
+from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
 from assay.verifiers.score import score_rollout
+from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import Verifier, as_rollout
+from assay.verifiers.weighted import Part, Weighted
 
-VERIFIERS = {"exact": Exact, "numeric": Numeric, "python": PythonReward}
+VERIFIERS = {
+    "exact": Exact,
+    "numeric": Numeric,
+    "math": Math,
+    "choice": Choice,
+    "format": Format,
+    "python": PythonReward,
+    "trl": TRLReward,
+    "weighted": Weighted,
+}
 """Every verifier by name."""
 
-AnyVerifier = Annotated[Exact | Numeric | PythonReward, pydantic.Field(discriminator="name")]
+AnyVerifier = Annotated[
+    Exact | Numeric | Math | Choice | Format | PythonReward | TRLReward | Weighted, pydantic.Field(discriminator="name")
+]
 """The type of a recipe's `[verifier]` table."""
 
 
@@ -42,11 +58,17 @@ __all__ = [
     "VERIFIERS",
     "AnyVerifier",
     "Case",
+    "Choice",
     "Exact",
+    "Format",
+    "Math",
     "Numeric",
+    "Part",
     "PythonReward",
+    "TRLReward",
     "Verifier",
     "VerifierReport",
+    "Weighted",
     "as_rollout",
     "builtin_cases",
     "check_gold",

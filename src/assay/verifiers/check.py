@@ -11,7 +11,9 @@ from pathlib import Path
 from assay.errors import ContractError, DataError
 from assay.types import Message, Score, Task, Verdict
 from assay.verifiers.cases import CANARY, Case, builtin_cases
+from assay.verifiers.math_cases import math_cases
 from assay.verifiers.score import score_rollout
+from assay.verifiers.shape_cases import choice_cases, format_cases
 from assay.verifiers.verifier import Verifier, as_rollout
 
 ERRORS = ("false accept", "false reject", "raised", "slow", "side effect")
@@ -75,10 +77,8 @@ async def check_verifier(
 ) -> VerifierReport:
     """Scores every case, and reports errors by category.
 
-    The built-in cases are about numbers: for "exact" and "numeric" as their reading judges them, for any other verifier
-    those that leave no choice. Give your own cases where answers are something else.
-
     Args:
+        cases: those of `cases_of` where none are given; give your own where answers are something else than numbers.
         slow_seconds: a verdict that takes longer is an error. The verifier is not interrupted.
         strict: raise where there is any error.
 
@@ -86,7 +86,7 @@ async def check_verifier(
         ContractError: strict, and an error was found; the message is the report.
     """
     if cases is None:
-        cases = builtin_cases(_reading(verifier))
+        cases = cases_of(verifier)
     with tempfile.TemporaryDirectory() as folder:
         canary = Path(folder) / "canary"
         results = [await _check_case(verifier, case, canary, slow_seconds) for case in cases]
@@ -148,11 +148,17 @@ async def _check_case(verifier: Verifier, case: Case, canary: Path, slow_seconds
     return CaseResult(case, error, detail, seconds)
 
 
-def _reading(verifier: Verifier) -> str:
-    """Which of the built-in readings a verifier has; empty for none of them."""
-    return (
-        "exact" if verifier.name == "exact" else getattr(verifier, "reading", "") if verifier.name == "numeric" else ""
-    )
+def cases_of(verifier: Verifier) -> list[Case]:
+    """The built-in cases of a verifier: math, choice and format have their own; for "exact" and "numeric" numbers
+    as their reading judges them, for any other verifier those numbers that leave no choice."""
+    if verifier.name == "math":
+        return math_cases()
+    if verifier.name == "choice":
+        return choice_cases()
+    if verifier.name == "format":
+        return format_cases(getattr(verifier, "shape", "box"))
+    reading = "exact" if verifier.name == "exact" else getattr(verifier, "reading", "")
+    return builtin_cases(reading if verifier.name in ("exact", "numeric") else "")
 
 
 def _short(text: str) -> str:

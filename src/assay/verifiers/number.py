@@ -68,6 +68,9 @@ def find_numbers(text: str) -> list[Number]:
 def parse_number(text: str) -> Fraction | None:
     """The value of a normalised text that is one number and nothing else; None for any other text."""
     text = text.strip()
+    found = (token for token in _TOKEN.finditer(text) if token.lastgroup == "number")
+    if next(found, None) is None or next(found, None) is not None:
+        return None
     numbers = find_numbers(text)
     if len(numbers) == 1 and (numbers[0].start, numbers[0].end) == (0, len(text)):
         return numbers[0].value

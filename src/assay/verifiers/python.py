@@ -40,17 +40,7 @@ class PythonReward(Settings):
         Raises:
             ConfigError: no such file, module or function.
         """
-        place, _, attribute = self.function.rpartition(":")
-        if not place or not attribute:
-            raise ConfigError(f"function {self.function!r}: expected path/to/file.py:name or package.module:name")
-        module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
-        found = getattr(module, attribute, None)
-        if not callable(found):
-            functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
-            raise ConfigError(
-                f"{place} has no function {attribute!r}; it has: {', '.join(functions) or 'no function at all'}"
-            )
-        return found
+        return load_function(self.function)
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         reward = self.reward
@@ -66,7 +56,7 @@ class PythonReward(Settings):
             ) from error
         if isinstance(value, Score):
             return value
-        number = _finite(value)
+        number = finite(value)
         if number is None:
             raise VerifierError(
                 f"{self.function} returned {repr(value)[:200]} for task {task.task_id}; "
@@ -78,7 +68,8 @@ class PythonReward(Settings):
         return None if self.gold_format is None else self.gold_format.replace("{answer}", task.answer)
 
 
-def _finite(value: object) -> float | None:
+def finite(value: object) -> float | None:
+    """The number that a value is; None where it is none, or not a finite one."""
     if not isinstance(value, SupportsFloat):
         return None
     try:
@@ -86,6 +77,25 @@ def _finite(value: object) -> float | None:
     except (OverflowError, TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+def load_function(function: str) -> Callable[..., Any]:
+    """The function at "path/to/file.py:name" or "package.module:name".
+
+    Raises:
+        ConfigError: no such file, module or function.
+    """
+    place, _, attribute = function.rpartition(":")
+    if not place or not attribute:
+        raise ConfigError(f"function {function!r}: expected path/to/file.py:name or package.module:name")
+    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
+        raise ConfigError(
+            f"{place} has no function {attribute!r}; it has: {', '.join(functions) or 'no function at all'}"
+        )
+    return found
 
 
 def _load_file(path: Path) -> Any:

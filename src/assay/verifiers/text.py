@@ -52,11 +52,11 @@ def strip_reasoning(text: str) -> str:
     return answer if opening < 0 else answer[:opening]
 
 
-def last_characters(text: str) -> str:
-    """The last `MAX_RESPONSE` characters, less the word the cut goes through: half a number is another number."""
-    if len(text) <= MAX_RESPONSE:
+def last_characters(text: str, most: int = MAX_RESPONSE) -> str:
+    """The last `most` characters, less the word the cut goes through: half a number is another number."""
+    if len(text) <= most:
         return text
-    space = _SPACE.search(text, len(text) - MAX_RESPONSE)
+    space = _SPACE.search(text, len(text) - most)
     return "" if space is None else text[space.start() :]
 
 

@@ -8,9 +8,26 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from assay.algorithms import GRPO, RLOO, AnyAlgorithm, LossInputs, LossOutput, Needs, Reinforce
+from assay.algorithms import (
+    CISPO,
+    DAPO,
+    GRPO,
+    GSPO,
+    PPO,
+    RLOO,
+    SFT,
+    AnyAlgorithm,
+    Distillation,
+    ExpertIteration,
+    LossInputs,
+    LossOutput,
+    Needs,
+    Reinforce,
+    ReinforcePP,
+)
 from assay.config import Settings, dump, load
 from assay.errors import ConfigError, ContractError, DataError
+from assay.losses import ImportanceCorrection
 from assay.losses.ratio import OLD_KL, RATIO_MAX, RATIO_MEAN
 from assay.types import Ending, EndingKind, Group, Message, Rollout, Sample, Score, Task
 
@@ -21,6 +38,14 @@ ALGORITHMS = [
     GRPO(),
     GRPO.dr_grpo(64),
     RLOO(ratio_against="sampling"),
+    DAPO(overlong="penalty", max_response_tokens=20, overlong_margin=4),
+    GSPO(),
+    CISPO(correction=ImportanceCorrection(kind="mask", level="geometric", low=0.5)),
+    ReinforcePP(baseline="group_mean", kl_coefficient=0.1, kl_in="reward"),
+    ExpertIteration(entropy_coefficient=0.01),
+    Distillation(teacher="somewhere"),
+    SFT(),
+    PPO(),
 ]
 
 
@@ -60,8 +85,8 @@ def test_algorithm_is_chosen_by_name() -> None:
     assert load(Run, {}, ["algorithm.name=reinforce", "algorithm.baseline=group_mean"]).algorithm.needs == Needs(
         True, 2
     )
-    with pytest.raises(ConfigError, match="ppo"):
-        load(Run, {}, ["algorithm.name=ppo"])
+    with pytest.raises(ConfigError, match="trpo"):
+        load(Run, {}, ["algorithm.name=trpo"])
 
 
 @pytest.mark.parametrize(
@@ -167,7 +192,7 @@ def test_loss_sums_are_weighted_by_hand() -> None:
     assert float(group_relative.metric_sums["loss/clip_low_share"]) == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("algorithm", [Reinforce(), RLOO(), GRPO()], ids=repr)
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
 def test_only_the_loss_carries_a_gradient(algorithm) -> None:
     output = algorithm.loss(inputs_of([0.5], [0.5], [1.0], [1.0]))
     assert output.loss_sum.requires_grad

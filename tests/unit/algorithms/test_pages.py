@@ -10,18 +10,35 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from assay.algorithms import GRPO, RLOO, Algorithm, Reinforce
+from assay.algorithms import (
+    CISPO,
+    DAPO,
+    GRPO,
+    GSPO,
+    PPO,
+    RLOO,
+    SFT,
+    Algorithm,
+    Distillation,
+    ExpertIteration,
+    Reinforce,
+    ReinforcePP,
+)
 from assay.config import validate
 from assay.observe.metrics import METRICS
 
 PAGES = Path(__file__).parents[3] / "docs" / "algorithms"
 
 
-@pytest.mark.parametrize("algorithm", [Reinforce, RLOO, GRPO])
+ALGORITHMS = [Reinforce, RLOO, GRPO, DAPO, GSPO, CISPO, ReinforcePP, ExpertIteration, Distillation, SFT, PPO]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_has_a_page_that_names_its_options(algorithm: type[Algorithm]) -> None:
     text = (PAGES / algorithm.page).read_text()
     assert f"({algorithm.page})" in (PAGES / "README.md").read_text()
-    for option in set(algorithm.model_fields) - set(Algorithm.model_fields) - {"name"}:
+    inherited = set(Algorithm.model_fields) if algorithm is GRPO else set(algorithm.__mro__[1].model_fields)
+    for option in set(algorithm.model_fields) - inherited - {"name"}:
         assert f"`{option}`" in text
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from assay.domains import AnyDomain, Arithmetic, make_domain, require_tasks
+from assay.domains import Arithmetic, make_domain, require_tasks
 from assay.domains.arithmetic import MAX_HORIZON, SHAPES, split_of
 from assay.errors import ConfigError, DataError
 from assay.types import Split, Task
@@ -147,7 +147,7 @@ def test_require_tasks_loses_none() -> None:
 
 
 def test_make_domain() -> None:
-    assert make_domain("arithmetic", {"instruction": "!"}) == AnyDomain(instruction="!")
+    assert make_domain("arithmetic", {"instruction": "!"}) == Arithmetic(instruction="!")
     with pytest.raises(ConfigError, match="unknown domain 'algebra'; known: arithmetic"):
         make_domain("algebra")
     with pytest.raises(ConfigError, match="did you mean 'instruction'"):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import torch
 from torch.testing import assert_close
 
-from assay.losses import clip_metrics, clipped, policy_gradient
+from assay.losses import clip_metrics, clipped, importance_ratio, policy_gradient
 from assay.losses.clipped import CLIP_HIGH_SHARE, CLIP_LOW_SHARE
 
 OLD = torch.full((3,), 0.4).log()
 NOW = torch.tensor([0.2, 0.44, 0.8]).log()
+RATIO = (NOW - OLD).exp()
 RANGE = {"clip_low": 0.2, "clip_high": 0.3}
 
 
 def gradient(advantage: float) -> tuple[torch.Tensor, torch.Tensor]:
     now = NOW.clone().requires_grad_()
-    loss = clipped(now, OLD, torch.full((3,), advantage), **RANGE)
+    loss = clipped(importance_ratio(now, OLD), torch.full((3,), advantage), **RANGE)
     loss.sum().backward()
     assert now.grad is not None
     return loss.detach(), now.grad
@@ -36,7 +37,7 @@ def test_negative_advantage_is_clipped_below_only() -> None:
 def test_inside_the_range_it_is_the_policy_gradient() -> None:
     now = torch.zeros(3, requires_grad=True)
     advantages = torch.tensor([1.0, 0.0, -2.0])
-    (grad,) = torch.autograd.grad(clipped(now, now.detach(), advantages, **RANGE).sum(), now)
+    (grad,) = torch.autograd.grad(clipped(importance_ratio(now, now.detach()), advantages, **RANGE).sum(), now)
     (plain,) = torch.autograd.grad(policy_gradient(now, now.detach(), advantages).sum(), now)
     assert torch.equal(grad, plain)
     assert_close(grad, -advantages)
@@ -44,9 +45,9 @@ def test_inside_the_range_it_is_the_policy_gradient() -> None:
 
 def test_shares_count_exactly_the_tokens_without_gradient() -> None:
     for advantage in (1.0, -1.0):
-        shares = clip_metrics(NOW, OLD, torch.full((3,), advantage), **RANGE)
+        shares = clip_metrics(RATIO, torch.full((3,), advantage), **RANGE)
         _, grad = gradient(advantage)
         assert torch.equal(shares[CLIP_LOW_SHARE] + shares[CLIP_HIGH_SHARE], (grad == 0).float())
-    assert_close(clip_metrics(NOW, OLD, torch.ones(3), **RANGE)[CLIP_HIGH_SHARE], torch.tensor([0.0, 0.0, 1.0]))
-    assert_close(clip_metrics(NOW, OLD, -torch.ones(3), **RANGE)[CLIP_LOW_SHARE], torch.tensor([1.0, 0.0, 0.0]))
-    assert not any(share.any() for share in clip_metrics(NOW, OLD, torch.zeros(3), **RANGE).values())
+    assert_close(clip_metrics(RATIO, torch.ones(3), **RANGE)[CLIP_HIGH_SHARE], torch.tensor([0.0, 0.0, 1.0]))
+    assert_close(clip_metrics(RATIO, -torch.ones(3), **RANGE)[CLIP_LOW_SHARE], torch.tensor([1.0, 0.0, 0.0]))
+    assert not any(share.any() for share in clip_metrics(RATIO, torch.zeros(3), **RANGE).values())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from assay.evaluation.sweep.publish import publish
 from assay.evaluation.sweep.runner import TRAIN, run_sweep
 from assay.evaluation.sweep.spec import Cell, Sweep, SweepRun, SweepSettings
 from assay.evaluation.sweep.table import write_table
 
-__all__ = ["TRAIN", "Cell", "Sweep", "SweepRun", "SweepSettings", "run_sweep", "write_table"]
+__all__ = ["TRAIN", "Cell", "Sweep", "SweepRun", "SweepSettings", "publish", "run_sweep", "write_table"]

@@ -1,0 +1,38 @@
+"""Expert iteration, or rejection-sampling fine-tuning: imitate the attempts that succeeded.
+
+Anthony et al. 2017, "Thinking Fast and Slow with Deep Learning and Tree Search", https://arxiv.org/abs/1705.08439; for
+language models Zelikman et al. 2022 (STaR), https://arxiv.org/abs/2203.14465, and Yuan et al. 2023 (RFT),
+https://arxiv.org/abs/2308.01825.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.types import Group, Rollout, Score, Verdict
+
+
+class ExpertIteration(Algorithm):
+    """The negative log-likelihood of solved attempts; failed ones are left out, not pushed away."""
+
+    name: Literal["expert_iteration"] = "expert_iteration"
+
+    page: ClassVar[str] = "expert_iteration.md"
+    without_effect: ClassVar[tuple[str, ...]] = ("ratio_against", "kl_in")
+
+    def trains_on(self, rollout: Rollout, score: Score) -> bool:
+        return score.verdict is Verdict.SOLVED
+
+    def keep(self, group: Group) -> bool:
+        """Groups without a success have nothing to imitate."""
+        return any(score.verdict is Verdict.SOLVED for _, score, _ in group.measured)
+
+    def advantages(self, rewards_G: Tensor) -> Tensor:
+        return torch.ones_like(rewards_G)
+
+    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        return -inputs.advantages * inputs.policy_logprobs, {}

@@ -1,0 +1,38 @@
+"""GSPO (Zheng et al. 2025, https://arxiv.org/abs/2507.18071): GRPO with the ratio of the sequence, not of the token."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+import pydantic
+from torch import Tensor
+
+from assay.algorithms.algorithm import LossInputs
+from assay.algorithms.grpo import GRPO
+from assay.losses import clip_metrics, clipped, sequence_ratio
+
+
+class GSPO(GRPO):
+    """Group-standardised advantages; a sequence is clipped whole, by the geometric mean of its tokens' ratios."""
+
+    name: Literal["gspo"] = "gspo"  # pyright: ignore[reportIncompatibleVariableOverride]
+    clip_low: float = pydantic.Field(default=3e-4, gt=0, allow_inf_nan=False)
+    """How far below 1 a sequence's ratio may fall: a mean over tokens moves far less than one token does."""
+    clip_high: float = pydantic.Field(default=4e-4, gt=0, allow_inf_nan=False)
+    """How far above 1 a sequence's ratio may rise."""
+
+    page: ClassVar[str] = "gspo.md"
+
+    @pydantic.model_validator(mode="after")
+    def _check_normaliser(self) -> Self:
+        if self.normaliser not in ("sequences", "episodes"):
+            raise ValueError(
+                f"normaliser {self.normaliser!r} would weight a sequence's ratio by its length: "
+                'use "sequences" or "episodes"'
+            )
+        return self
+
+    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        ratio_N = sequence_ratio(inputs.policy_logprobs, inputs.old_logprobs, inputs.sequence_ids, inputs.num_sequences)
+        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high}
+        return clipped(ratio_N, inputs.advantages, **clip), clip_metrics(ratio_N, inputs.advantages, **clip)

@@ -1,0 +1,62 @@
+"""REINFORCE++ (Hu 2025, https://arxiv.org/abs/2501.03262): advantages whitened over the whole batch, and PPO's clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import pydantic
+import torch
+from torch import Tensor
+
+from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.estimators import group_mean, no_baseline, whitened
+from assay.losses import clip_metrics, clipped, importance_ratio
+from assay.types import CreditedSample, Group, Sample
+
+
+class ReinforcePP(Algorithm):
+    """No comparison within the group is needed: the batch is the baseline."""
+
+    name: Literal["reinforce_pp"] = "reinforce_pp"
+    baseline: Literal["none", "group_mean"] = "none"
+    """What is subtracted from the reward before whitening; "group_mean" is REINFORCE++-baseline."""
+    clip_low: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
+    """How far below 1 a token's ratio may fall before it is left alone; 1 or more leaves that side open."""
+    clip_high: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
+    """How far above 1 a token's ratio may rise before it is left alone."""
+
+    page: ClassVar[str] = "reinforce_pp.md"
+
+    @property
+    def min_group_size(self) -> int:
+        return 1 if self.baseline == "none" else 2
+
+    def advantages(self, rewards_G: Tensor) -> Tensor:
+        """Before whitening."""
+        return no_baseline(rewards_G) if self.baseline == "none" else group_mean(rewards_G)
+
+    def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:
+        credited = super().credit(groups, samples)
+        advantages_B = torch.tensor([_advantage(sample) for sample in credited], dtype=torch.float64)
+        num_tokens_B = torch.tensor([int(sample.loss_mask.sum()) for sample in credited])
+        if not num_tokens_B.sum():
+            return credited
+        whitened_B = whitened(advantages_B, num_tokens_B).to(torch.float32)
+        return [
+            CreditedSample.of(
+                sample, torch.zeros_like(sample.advantages).masked_fill(sample.loss_mask, float(advantage))
+            )
+            for sample, advantage in zip(credited, whitened_B, strict=True)
+        ]
+
+    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        ratio_N = importance_ratio(inputs.policy_logprobs, inputs.old_logprobs)
+        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high}
+        return clipped(ratio_N, inputs.advantages, **clip), clip_metrics(ratio_N, inputs.advantages, **clip)
+
+
+def _advantage(sample: CreditedSample) -> float:
+    """The one that all trained-on tokens of a sample have."""
+    trained_on = sample.advantages[sample.loss_mask]
+    return float(trained_on[0]) if len(trained_on) else 0.0

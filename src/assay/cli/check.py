@@ -1,0 +1,68 @@
+"""`assay check`: holds algorithms and verifiers to what they promise, on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Hold algorithms and verifiers to what they promise.")
+
+
+@app.command("algorithms")
+def algorithms(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, such as grpo. Default: all.")
+    ] = None,
+) -> None:
+    """Check numbers worked by hand, gradients against finite differences, and the invariants of each algorithm."""
+    from assay.errors import ConfigError, ContractError
+    from assay.training.conformance import ALGORITHMS, check_all
+
+    known = {algorithm.name for algorithm in ALGORITHMS}  # pyright: ignore[reportAttributeAccessIssue]
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise ConfigError(f"unknown algorithm {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    chosen = [a for a in ALGORITHMS if not names or a.name in names]  # pyright: ignore[reportAttributeAccessIssue]
+    checks = check_all(chosen)
+    for check in checks:
+        typer.echo(f"{'ok   ' if check.passed else 'WRONG'}  {check.subject}: {check.what}")
+        if check.problem:
+            typer.echo(f"       {check.problem}")
+    wrong = sum(not check.passed for check in checks)
+    typer.echo(f"{len(checks)} checks, {wrong} wrong")
+    if wrong:
+        raise ContractError(f"{wrong} of {len(checks)} checks do not hold")
+
+
+@app.command("verifiers")
+def verifiers(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, such as math. Default: all.")
+    ] = None,
+) -> None:
+    """Run gold answers, near misses and hostile responses through each verifier; errors by category, with counts."""
+    import asyncio
+
+    from assay.errors import ConfigError, ContractError
+    from assay.verifiers import Choice, Exact, Format, Math, Numeric, check_verifier
+
+    builtin = {
+        "exact": [Exact()],
+        "numeric": [Numeric(), Numeric(reading="any")],
+        "math": [Math()],
+        "choice": [Choice()],
+        "format": [Format(), Format(shape="reasoning")],
+    }
+    unknown = [name for name in names or () if name not in builtin]
+    if unknown:
+        raise ConfigError(f"unknown verifier {unknown[0]!r}; known: {', '.join(builtin)}")
+    errors = 0
+    for name in names or builtin:
+        for verifier in builtin[name]:
+            # Two tries of an expression that hangs, and a fresh worker between them, are no error.
+            report = asyncio.run(check_verifier(verifier, slow_seconds=15.0))
+            typer.echo(f"{report}\n")
+            errors += len(report.errors)
+    if errors:
+        raise ContractError(f"{errors} verdicts are wrong")

@@ -1,0 +1,272 @@
+"""`assay verify VERIFIER`: scores responses in a file, row by row; resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assay.errors import ConfigError, DataError, RunFolderError
+
+if TYPE_CHECKING:
+    from assay.types import Score
+    from assay.verifiers import Verifier
+
+_IN_FLIGHT = 512
+_PLAIN_LINES = 10
+"""Lines of progress where there is no terminal."""
+_FINISH_REASONS = ("stop", "length", "abort")
+
+
+def verify(
+    name: Annotated[str, typer.Argument(metavar="VERIFIER", help="math, numeric, exact, choice, format or python.")],
+    input: Annotated[Path, typer.Option("--input", help="JSON lines with id, response and answer (gold).")],
+    output: Annotated[
+        Path, typer.Option("--output", help="JSON lines: every field of the input, and outcome, value and reason.")
+    ],
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes, for math. Default: one a core.", min=1, show_default=False)
+    ] = None,
+    timeout_seconds: Annotated[
+        float | None,
+        typer.Option(help="Limit of one try at an expression, for math. Default: 1.", min=0.01, show_default=False),
+    ] = None,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="A response without a box is itself the expression, for math.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the verifier, such as after='####'."),
+    ] = None,
+) -> None:
+    """Score responses against gold answers, without a model.
+
+    A row may also carry finish_reason: "length" says that the response was cut off at its limit. The same command
+    continues a file that was interrupted; rows come out in the order in which they went in.
+    """
+    import asyncio
+
+    verifier, options = _verifier(name, workers, timeout_seconds, bare, settings or [])
+    rows = _read(input)
+    done = _resume(input, output, {"verifier": name, **options}, rows)
+    if done:
+        typer.echo(f"{done} of {len(rows)} rows were there before", err=True)
+    counts: Counter[str] = Counter()
+    began = time.perf_counter()
+    try:
+        asyncio.run(_score(verifier, rows[done:], output, counts, len(rows), done))
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command continues", err=True)
+        raise
+    seconds = time.perf_counter() - began
+    scored = counts.total()
+    typer.echo(
+        f"{scored} rows in {seconds:.1f} s, {scored / max(seconds, 1e-9):,.0f} a second: "
+        + ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("solved", "failed", "not_measured"))
+    )
+
+
+async def _score(
+    verifier: Verifier, rows: list[dict[str, Any]], output: Path, counts: Counter[str], total: int, done: int
+) -> None:
+    import asyncio
+
+    under_way: deque[tuple[dict[str, Any], asyncio.Task[Score]]] = deque()
+    with output.open("a", encoding="utf-8") as file, _progress(done, total) as advance:
+
+        async def write_oldest() -> None:
+            row, task = under_way.popleft()
+            score = await task
+            counts[score.verdict.value] += 1
+            outcome = {"outcome": score.verdict.value, "value": score.value, "reason": score.reason}
+            file.write(json.dumps({**row, **outcome}) + "\n")
+            advance()
+
+        try:
+            for number, row in enumerate(rows):
+                under_way.append((row, asyncio.create_task(_judge(verifier, row))))
+                if len(under_way) >= _IN_FLIGHT:
+                    await write_oldest()
+                if number % _IN_FLIGHT == 0:
+                    file.flush()
+            while under_way:
+                await write_oldest()
+        finally:
+            file.flush()
+            for _, task in under_way:
+                task.cancel()
+
+
+async def _judge(verifier: Verifier, row: dict[str, Any]) -> Score:
+    from assay.types import Message, Score, Task
+    from assay.verifiers import as_rollout, score_rollout
+
+    task = Task("verify", (Message("user", str(row["id"])),), row["answer"])
+    rollout = as_rollout(row["response"], task, finish_reason=row.get("finish_reason", "stop"))
+    try:
+        return await score_rollout(verifier, rollout, task)
+    except DataError as error:
+        # A gold answer that cannot be compared with: the row's own, and no fault of the response.
+        return Score.not_measured(str(error)[:300])
+
+
+def _verifier(
+    name: str, workers: int | None, timeout_seconds: float | None, bare: bool, settings: list[str]
+) -> tuple[Verifier, dict[str, Any]]:
+    from assay.config import dump
+    from assay.verifiers import Math, make_verifier
+
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting!r}: expected KEY=VALUE")
+        options[key] = _value(name, key, value)
+    given = {
+        "--workers": ("num_workers", workers),
+        "--timeout-seconds": ("timeout_seconds", timeout_seconds),
+        "--bare": ("answer_form", "bare" if bare else None),
+    }
+    for option, (key, value) in given.items():
+        if value is None:
+            continue
+        if name != "math":
+            raise ConfigError(
+                f"{option} has no effect with {name}: only math has workers and expressions; leave it out"
+            )
+        options[key] = value
+    verifier = make_verifier(name, options)
+    settled = dump(verifier)  # pyright: ignore[reportArgumentType]
+    # How many processes and how long they may take are no part of what a verdict means.
+    return verifier, {
+        key: value for key, value in settled.items() if not isinstance(verifier, Math) or key != "num_workers"
+    }
+
+
+def _value(name: str, key: str, text: str) -> Any:
+    """What an option's value means: text where the option is text, else JSON, else text after all."""
+    from assay.verifiers import VERIFIERS
+
+    field = VERIFIERS[name].model_fields.get(key) if name in VERIFIERS else None
+    if field is not None and field.annotation in (str, str | None):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """Every row, checked before the first is scored."""
+    rows = []
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    rows.append(_row(line, f"{path}, line {number}"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    if not rows:
+        raise DataError(f"{path} has no rows")
+    return rows
+
+
+def _row(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{place} is not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{place} holds {type(row).__name__}, not an object")
+    missing = [key for key in ("id", "response", "answer") if key not in row]
+    if missing:
+        raise DataError(f"{place} lacks {', '.join(missing)}; it has {', '.join(row) or 'nothing'}")
+    taken = [key for key in ("outcome", "value", "reason") if key in row]
+    if taken:
+        raise DataError(f"{place} has a field {taken[0]!r} already, which the output would overwrite; rename it")
+    if not isinstance(row["response"], str):
+        raise DataError(f"{place}: response is {type(row['response']).__name__}, not text")
+    if isinstance(row["answer"], bool) or not isinstance(row["answer"], str | int | float):
+        raise DataError(f"{place}: answer is {type(row['answer']).__name__}, not text")
+    if row.get("finish_reason", "stop") not in _FINISH_REASONS:
+        raise DataError(f"{place}: finish_reason {row['finish_reason']!r} is none of {', '.join(_FINISH_REASONS)}")
+    if not isinstance(row["answer"], str):
+        row["answer"] = str(row["answer"])
+    return row
+
+
+def _resume(source: Path, output: Path, settings: dict[str, Any], rows: list[dict[str, Any]]) -> int:
+    """How many rows the output has already; what was written half is cut off.
+
+    Raises:
+        RunFolderError: the output is of other rows, or of other settings.
+    """
+    record = output.with_name(f"{output.name}.settings.json")
+    if not output.exists() or not output.stat().st_size:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        output.touch()
+        return 0
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunFolderError(
+            f"{output} exists, and {record.name} does not say what it was scored with; choose another --output"
+        ) from None
+    if before != settings:
+        changed = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]
+        raise RunFolderError(
+            f"{output} was scored with another {', '.join(sorted(changed))}; choose another --output, or remove it"
+        )
+    done = end = 0
+    with output.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                before = json.loads(line)
+            except ValueError:
+                before = {}
+            if done >= len(rows) or _digest(before) != _digest(rows[done]):
+                raise RunFolderError(
+                    f"{output}, line {done + 1}, is not row {done + 1} of {source}; choose another --output"
+                )
+            done, end = done + 1, end + len(line)
+    os.truncate(output, end)
+    return done
+
+
+def _digest(row: dict[str, Any]) -> bytes:
+    content = json.dumps([row.get(key) for key in ("id", "response", "answer", "finish_reason")])
+    return hashlib.sha256(content.encode()).digest()
+
+
+@contextmanager
+def _progress(done: int, total: int) -> Iterator[Callable[[], None]]:
+    """What to call as each row ends: a bar on a terminal, plain lines anywhere else."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("rows", completed=done, total=total)
+            yield lambda: bar.advance(task)
+        return
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if done == total or done * _PLAIN_LINES // total > (done - 1) * _PLAIN_LINES // total:
+            print(f"{done} of {total} rows", file=sys.stderr, flush=True)
+
+    yield advance

@@ -1,0 +1,259 @@
+"""Domains made of rows that somebody else wrote: any JSON lines, CSV or Parquet file, and two known data sets."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import math
+import string
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self
+
+import pydantic
+
+from assay.config import Settings
+from assay.domains.domain import require_tasks
+from assay.domains.files import read_rows
+from assay.errors import DataError
+from assay.seeds import derive_seed
+from assay.types import Message, Split, Task
+from assay.verifiers.text import normalise
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Rows(Settings):
+    """Tasks from a file.
+
+    Columns are named in templates: `prompt = "{question}"`. Which split a row is in depends on its prompt alone: 80, 10
+    and 10 of 100 by a hash of it, or with `test_path` 90 and 10, and that file is the test. A prompt that comes twice
+    is one task; with two different answers it is an error.
+    """
+
+    name: Literal["rows"] = "rows"
+    path: str = pydantic.Field(min_length=1)
+    """A .jsonl, .csv or .parquet file, or "hub:owner/dataset/path/in/it"."""
+    test_path: str | None = None
+    """The test split's own file."""
+    prompt: str = "{prompt}"
+    """The user's message. A single column that holds a list of messages ({role, content}) is the whole conversation."""
+    answer: str = "{answer}"
+    """The gold answer."""
+    answer_after: str | None = pydantic.Field(default=None, min_length=1)
+    """The gold answer is what follows the last of these in it, such as "####"."""
+    system: str = ""
+    """A system message before the prompt; empty for none."""
+    demonstration: str | None = None
+    """What a good response would be, for supervised fine-tuning."""
+    complexity: str | None = None
+    """The column with each row's complexity, a number or a text that ends in one ("Level 3")."""
+    horizon: str | None = None
+    """The column with each row's number of dependent steps."""
+    overlap: Literal["error", "leave_out"] = "error"
+    """What happens to a row of `path` that is in `test_path` too. leave_out: it is not trained on."""
+
+    @pydantic.model_validator(mode="after")
+    def _check_paths(self) -> Self:
+        if self.test_path == self.path:
+            raise ValueError(f"test_path is path, {self.path}: every test task would be trained on; leave it out")
+        if self.test_path is None and self.overlap != "error":
+            raise ValueError(f"overlap {self.overlap!r} has no effect without test_path: leave it out")
+        return self
+
+    @pydantic.field_validator("prompt", "answer", "demonstration")
+    @classmethod
+    def _check_template(cls, template: str | None) -> str | None:
+        try:
+            list(string.Formatter().parse(template or ""))
+        except ValueError as error:
+            raise ValueError(f"{template!r}: {error}; a brace of the text itself is written twice") from None
+        return template
+
+    @functools.cached_property
+    def splits(self) -> Mapping[Split, tuple[Task, ...]]:
+        """Every task by split, read at first use.
+
+        Raises:
+            DataError: the file cannot be read, or a row of it.
+        """
+        return _load(self)
+
+    def levels(self) -> tuple[tuple[float | None, float | None], ...]:
+        """The levels that the file has, by complexity and horizon."""
+        dials = {(task.complexity, task.horizon) for tasks in self.splits.values() for task in tasks}
+        return tuple(sorted(dials, key=lambda level: tuple(-math.inf if dial is None else dial for dial in level)))
+
+    def tasks(
+        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
+    ) -> Iterator[Task]:
+        """The tasks of a split; a dial of None means every row.
+
+        Raises:
+            DataError: the file cannot be read, a column is missing, no row has these dials, or an unknown split.
+        """
+        if split not in SPLITS:
+            raise DataError(f"{self.name} has no split {split!r}; use train, validation or test")
+        chosen = [
+            task
+            for task in self.splits[split]
+            if complexity in (None, task.complexity) and horizon in (None, task.horizon)
+        ]
+        chosen.sort(key=lambda task: derive_seed(seed, self.name, split, task.task_id))
+        return require_tasks(iter(chosen), self, split, complexity, horizon)
+
+
+class GSM8K(Rows):
+    """GSM8K (Cobbe et al. 2021, https://arxiv.org/abs/2110.14168): grade-school problems in words.
+
+    From the hub, or from local files of the original form (`path`, `test_path`).
+    """
+
+    name: Literal["gsm8k"] = "gsm8k"  # pyright: ignore[reportIncompatibleVariableOverride]
+    path: str = "hub:openai/gsm8k/main/train-00000-of-00001.parquet"
+    test_path: str | None = "hub:openai/gsm8k/main/test-00000-of-00001.parquet"
+    prompt: str = "{question}\nPut the final number in \\boxed{{}}."
+    answer_after: str | None = "####"
+
+
+class MATH(Rows):
+    """MATH (Hendrycks et al. 2021, https://arxiv.org/abs/2103.03874): competition problems with five levels.
+
+    From a local file of the original form, with `problem`, `solution` and `level`. The gold answer is the last box of
+    the solution; use the `math` verifier.
+    """
+
+    name: Literal["math"] = "math"  # pyright: ignore[reportIncompatibleVariableOverride]
+    prompt: str = "{problem}\nPut the final answer in \\boxed{{}}."
+    answer: str = "{solution}"
+    complexity: str | None = "level"
+
+
+def _load(domain: Rows) -> Mapping[Split, tuple[Task, ...]]:
+    """The tasks of each split."""
+    own = _read(domain, domain.path)
+    test = {} if domain.test_path is None else _read(domain, domain.test_path)
+    shared = own.keys() & test.keys()
+    if shared and domain.overlap == "error":
+        raise DataError(
+            f"{len(shared)} of {len(own)} rows of {domain.path} are in {domain.test_path} too, such as "
+            f"{own[min(shared)].prompt[-1].content[:80]!r}: the test would measure memory; "
+            'remove them, or set overlap="leave_out" so that they are not trained on'
+        )
+    splits: dict[Split, list[Task]] = {"train": [], "validation": [], "test": list(test.values())}
+    for key, task in own.items():
+        if key not in test:
+            splits[_split_of(key, has_test=domain.test_path is not None)].append(task)
+    return {split: tuple(tasks) for split, tasks in splits.items()}
+
+
+def _split_of(key: str, *, has_test: bool) -> Split:
+    bucket = derive_seed("rows", "split", key) % 10
+    if has_test:
+        return "validation" if bucket == 0 else "train"
+    return "validation" if bucket == 0 else "test" if bucket == 1 else "train"
+
+
+def _read(domain: Rows, source: str) -> dict[str, Task]:
+    """Canonical prompt to task, in the order of the file."""
+    tasks: dict[str, Task] = {}
+    places: dict[str, str] = {}
+    for place, row in read_rows(source):
+        task = _task(domain, row, place)
+        key = _canonical(task)
+        if key in tasks and tasks[key].answer != task.answer:
+            raise DataError(
+                f"{place} asks what {places[key]} asks and has another answer ({task.answer[:60]!r}, there "
+                f"{tasks[key].answer[:60]!r}); correct one of them"
+            )
+        tasks.setdefault(key, task)
+        places.setdefault(key, place)
+    if not tasks:
+        raise DataError(f"{source} has no rows")
+    return tasks
+
+
+def _task(domain: Rows, row: Mapping[str, Any], place: str) -> Task:
+    conversation = _conversation(domain.prompt, row, place)
+    messages = conversation or (Message("user", _fill("prompt", domain.prompt, row, place)),)
+    if domain.system:
+        messages = (Message("system", domain.system), *messages)
+    answer = _fill("answer", domain.answer, row, place)
+    if domain.answer_after is not None:
+        _, marker, answer = answer.rpartition(domain.answer_after)
+        if not marker:
+            raise DataError(f"{place}: its answer has no {domain.answer_after!r}; correct the row, or answer_after")
+    if not answer.strip():
+        raise DataError(f"{place} has an empty answer; correct the row, or leave it out")
+    metadata = {"row": place.rpartition(" ")[2]}
+    if domain.demonstration is not None:
+        metadata["demonstration"] = _fill("demonstration", domain.demonstration, row, place)
+    return Task(
+        domain=domain.name,
+        prompt=messages,
+        answer=answer.strip(),
+        complexity=_dial("complexity", domain.complexity, row, place),
+        horizon=_dial("horizon", domain.horizon, row, place),
+        metadata=metadata,
+    )
+
+
+def _conversation(template: str, row: Mapping[str, Any], place: str) -> tuple[Message, ...]:
+    """The messages of a template that is one column with a list of them; empty for any other template."""
+    parts = list(string.Formatter().parse(template))
+    if len(parts) != 1 or parts[0][0] or not isinstance(row.get(parts[0][1] or ""), list):
+        return ()
+    messages = row[parts[0][1] or ""]
+    good = messages and all(
+        isinstance(m, Mapping) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
+        for m in messages
+    )
+    if not good:
+        raise DataError(f"{place}: {parts[0][1]} is a list, but not of messages with role and content")
+    if messages[-1]["role"] != "user":
+        raise DataError(f"{place}: the conversation ends with {messages[-1]['role']!r}; it must end with the user")
+    return tuple(Message(m["role"], m["content"]) for m in messages)
+
+
+def _fill(option: str, template: str, row: Mapping[str, Any], place: str) -> str:
+    pieces = []
+    for text, column, specification, conversion in string.Formatter().parse(template):
+        pieces.append(text)
+        if column is None:
+            continue
+        if specification or conversion or not column:
+            raise DataError(f"{option} {template!r}: columns are named plainly, such as {{question}}")
+        value = _column(option, column, row, place)
+        pieces.append(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
+    return "".join(pieces)
+
+
+def _column(option: str, column: str, row: Mapping[str, Any], place: str) -> Any:
+    if column not in row:
+        near = difflib.get_close_matches(column, row, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(row)}"
+        raise DataError(f"{place} has no column {column!r}, which {option} names; {hint}")
+    if row[column] is None:
+        raise DataError(f"{place} has nothing in column {column!r}, which {option} names")
+    return row[column]
+
+
+def _dial(option: str, column: str | None, row: Mapping[str, Any], place: str) -> float | None:
+    if column is None:
+        return None
+    value = _column(option, column, row, place)
+    text = str(value).split()[-1] if isinstance(value, str) and value.split() else value
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{place}: {option} {value!r} in column {column!r} is no number, nor ends in one")
+    return number
+
+
+def _canonical(task: Task) -> str:
+    """The same for prompts that differ only in white space and in characters that look alike."""
+    text = "\n".join(f"{message.role}: {message.content}" for message in task.prompt)
+    folded = " ".join(normalise(text).split())
+    return hashlib.sha256(folded.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,143 @@
+"""What a results page shows of a sweep, as small files: the table, each cell's curve over seeds, every answer.
+
+FOLDER/table.md, table.json       as in the sweep's folder
+FOLDER/CELL/curve.csv, curve.png  held-out accuracy over training: mean over seeds, with its interval over seeds
+FOLDER/CELL/seed-S/summary.json   what the run says of itself
+FOLDER/CELL/seed-S/rows.jsonl     every answer to a test task, before and after
+FOLDER/CELL/seed-S/steps.csv      every metric of every step
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from assay.errors import RunFolderError
+from assay.evaluation.sweep.spec import Sweep
+from assay.evaluation.sweep.table import write_table
+from assay.observe.curves import natural_key
+from assay.observe.folder import read_json, write_json
+from assay.observe.plots import plot_evaluations
+from assay.observe.store import BEFORE_TRAINING, STORE_NAME, EvaluationRecord, RunStore
+from assay.statistics import t_interval
+
+PLACES = ("model", "model_folder", "commands")
+"""What a summary says of where things lie."""
+STRICT = ("validation", "greedy", "strict")
+"""Split, decoding and reading of the curve."""
+
+
+def publish(sweep: Sweep, output: Path, folder: Path) -> Path:
+    """Writes the files of a results page from a sweep's kept results, however much of it there is yet.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunFolderError: no run of the sweep has finished.
+    """
+    if folder.resolve() == output.resolve():
+        raise RunFolderError(f"{folder} is the sweep's own folder; publish to another one")
+    table = write_table(sweep, output)
+    runs = [run for run in sweep.runs() if (output / "results" / run.path / "summary.json").is_file()]
+    if not runs:
+        raise RunFolderError(f"no run of {sweep.settings.name} has finished in {output}; there is nothing to publish")
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(table, folder / table.name)
+    data = read_json(output / "table.json")
+    # Where things lay on the machine that ran them is nobody's business.
+    for cell in data["cells"]:
+        cell["recipe"] = Path(cell["recipe"]).name
+    write_json(folder / "table.json", data)
+    for cell in sweep.cells:
+        for old in (folder / cell.name).glob("seed-*"):
+            # Of a sweep that was published here before: a page must not mix the two.
+            shutil.rmtree(old)
+    evaluations: dict[str, list[EvaluationRecord]] = defaultdict(list)
+    for run in runs:
+        results, target = output / "results" / run.path, folder / run.path
+        target.mkdir(parents=True, exist_ok=True)
+        summary = read_json(results / "summary.json")
+        write_json(target / "summary.json", {key: summary[key] for key in summary if key not in PLACES})
+        if (results / STORE_NAME).is_file():
+            with RunStore.open_readonly(results) as store:
+                evaluations[run.cell.name] += store.evaluations()
+                _write_rows(target / "rows.jsonl", store)
+                _write_steps(target / "steps.csv", store)
+    for name, records in evaluations.items():
+        series = curve_over_seeds(records)
+        if series:
+            _write_curve(folder / name / "curve.csv", series)
+            plot_evaluations(folder / name / "curve.png", "Held-out accuracy, mean over seeds", series)
+    return folder
+
+
+def curve_over_seeds(records: Iterable[EvaluationRecord]) -> dict[str, list[EvaluationRecord]]:
+    """Validation accuracy of several runs, by level: at each step the mean over the runs that reached it, with its
+    95 % t interval; None for low and high where one run did. `num_tasks` is the number of runs."""
+    values: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        if (record.split, record.decoding, record.reading) == STRICT and record.accuracy is not None:
+            values[record.level][record.step].append(record.accuracy)
+    return {
+        level: [_over_seeds(level, step, values[level][step]) for step in sorted(values[level])]
+        for level in sorted(values, key=natural_key)
+    }
+
+
+def _over_seeds(level: str, step: int, accuracies: Sequence[float]) -> EvaluationRecord:
+    interval = t_interval(accuracies) if len(accuracies) > 1 else None
+    split, decoding, reading = STRICT
+    return EvaluationRecord(
+        step=step,
+        split=split,
+        decoding=decoding,
+        reading=reading,
+        level=level,
+        accuracy=math.fsum(accuracies) / len(accuracies),
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        num_tasks=len(accuracies),
+        num_not_measured=0,
+    )
+
+
+def _write_curve(path: Path, series: dict[str, list[EvaluationRecord]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["level", "updates", "num_seeds", "accuracy", "low", "high"])
+        for level, records in series.items():
+            for r in records:
+                bounds = ["" if bound is None else f"{bound:.4f}" for bound in (r.low, r.high)]
+                writer.writerow([level, r.step - BEFORE_TRAINING, r.num_tasks, f"{r.accuracy:.4f}", *bounds])
+
+
+def _write_rows(path: Path, store: RunStore) -> None:
+    tests = sorted({(r.step, r.decoding) for r in store.evaluations() if r.split == "test"})
+    with path.open("w", encoding="utf-8") as file:
+        for step, decoding in tests:
+            side = "before" if step == BEFORE_TRAINING else "after"
+            for row in store.evaluation_rows(step, "test", decoding):
+                file.write(json.dumps({"side": side, "decoding": decoding, **_short(row)}, ensure_ascii=False) + "\n")
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    verdicts = {reading: score["verdict"] for reading, score in row["scores"].items()}
+    return {key: row[key] for key in ("task_id", "level", "prompt", "answer", "response", "ending")} | verdicts
+
+
+def _write_steps(path: Path, store: RunStore) -> None:
+    metrics = {name: dict(points) for name, points in store.metrics().items()}
+    steps = sorted({step for points in metrics.values() for step in points})
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["step", *metrics])
+        for step in steps:
+            found = [points.get(step) for points in metrics.values()]
+            writer.writerow([step, *("" if value is None else f"{value:.6g}" for value in found)])

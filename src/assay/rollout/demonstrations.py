@@ -1,0 +1,116 @@
+"""Supervised data by the loop's own door: a collector whose rollouts somebody else wrote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from assay.errors import ContextLengthError, DataError, TrainingStoppedError
+from assay.render.renderer import Renderer
+from assay.rollout.collector import DROPPED_UNMEASURED, UNFILTERED_SOLVED_SHARE
+from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Task, Turn, Verdict
+
+DEMONSTRATION = "demonstration"
+"""Key of a task's metadata with what a good response would be."""
+MAX_DROPPED = 256
+"""Demonstrations of one step that cannot be scored, at which training stops."""
+
+
+class Demonstrations:
+    """One group of one rollout for each task: what its data says a good response would be.
+
+    Nobody sampled these tokens, so their log-probabilities are NaN: unknown, not 0. Same methods as `Collector`.
+
+    Args:
+        score: what a demonstration earns from the reward; recorded, so that bad data is seen.
+        next_task: group id to task, asked once a group, in ascending order.
+        max_context: of the model, in tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        renderer: Renderer,
+        score: Callable[[Rollout, Task], Awaitable[Score]],
+        next_task: Callable[[int], Task],
+        max_context: int,
+    ) -> None:
+        self._renderer = renderer
+        self._score = score
+        self._next_task = next_task
+        self._max_context = max_context
+        self._next_group_id = 0
+        self._solved_share = math.nan
+        self._dropped: list[Group] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return None
+
+    async def next_groups(self, num_groups: int) -> list[Group]:
+        """The next tasks with their demonstrations.
+
+        One that could not be scored is replaced by the next.
+
+        Raises:
+            DataError: a task without one.
+            TrainingStoppedError: too many that could not be scored.
+            ContextLengthError: a prompt and demonstration longer than the model's context.
+        """
+        groups: list[Group] = []
+        self._dropped = []
+        while len(groups) < num_groups:
+            task = self._next_task(self._next_group_id)
+            rollout = self._rollout(self._next_group_id, task)
+            group = Group(self._next_group_id, task, (rollout,), (await self._score(rollout, task),))
+            self._next_group_id += 1
+            (groups if group.measured else self._dropped).append(group)
+            if len(self._dropped) >= MAX_DROPPED:
+                raise TrainingStoppedError(
+                    f"{MAX_DROPPED} demonstrations of one step could not be scored, the last because of: "
+                    f"{group.scores[0].reason}. Repair that; it is no fault of the demonstrations."
+                )
+        verdicts = [score.verdict for group in groups for score in group.scores]
+        self._solved_share = verdicts.count(Verdict.SOLVED) / len(verdicts)
+        return groups
+
+    def take_dropped(self) -> list[Group]:
+        """Those of the last step that could not be scored; hands them out once."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def counters(self) -> dict[str, float]:
+        """Share of the last demonstrations that the reward counts as solved, and how many it could not score."""
+        return {UNFILTERED_SOLVED_SHARE: self._solved_share, DROPPED_UNMEASURED: len(self._dropped)}
+
+    def state(self) -> dict[str, Any]:
+        """Where it is, as JSON."""
+        return {"next_group_id": self._next_group_id}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state` was taken."""
+        self._next_group_id = state["next_group_id"]
+
+    def _rollout(self, group_id: int, task: Task) -> Rollout:
+        text = task.metadata.get(DEMONSTRATION)
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(
+                f"task {task.task_id} of {task.domain} has no demonstration for supervised fine-tuning to imitate; "
+                "name its column in domain.demonstration, or use a domain that has them"
+            )
+        prompt_ids = self._renderer.render(task.prompt)
+        token_ids = self._renderer.encode_answer(text)
+        if len(prompt_ids) + len(token_ids) > self._max_context:
+            raise ContextLengthError(
+                f"task {task.task_id}: prompt and demonstration have {len(prompt_ids) + len(token_ids)} tokens, the "
+                f"model's context {self._max_context}; shorten it, or leave it out"
+            )
+        completion = Completion(token_ids, (math.nan,) * len(token_ids), "stop", ((0, 0),))
+        turn = Turn(prompt_ids, extends_previous=False, completion=completion, message=Message("assistant", text))
+        return Rollout(task.task_id, group_id, 0, (turn,), Ending(EndingKind.FINISHED))

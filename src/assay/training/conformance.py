@@ -1,0 +1,353 @@
+"""What every estimator, loss and algorithm must hold to, runnable by anyone: `assay check algorithms`.
+
+Three kinds of checks: numbers worked by hand (`TABLE`), gradients against finite differences in float64 (`POTENTIALS`),
+and invariants of a whole algorithm through the packer, the policy and the trainer (`check_algorithm`).
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from assay import estimators as e
+from assay import losses as lo
+from assay.algorithms import (
+    CISPO,
+    DAPO,
+    GRPO,
+    GSPO,
+    PPO,
+    RLOO,
+    SFT,
+    Algorithm,
+    Distillation,
+    ExpertIteration,
+    Reinforce,
+    ReinforcePP,
+)
+from assay.batching import pack, to_samples
+from assay.policies import load_policy
+from assay.policies.tiny import write_tiny_model
+from assay.training.trainer import Trainer, TrainerSettings
+from assay.types import (
+    Batch,
+    Completion,
+    CreditedSample,
+    Ending,
+    EndingKind,
+    Group,
+    Message,
+    Rollout,
+    Sample,
+    Score,
+    Task,
+    Turn,
+)
+
+ALGORITHMS: tuple[Algorithm, ...] = (
+    Reinforce(),
+    Reinforce(baseline="group_mean"),
+    RLOO(),
+    GRPO(),
+    GRPO.dr_grpo(64),
+    DAPO(),
+    GSPO(),
+    CISPO(),
+    ReinforcePP(),
+    ReinforcePP(baseline="group_mean"),
+    ExpertIteration(),
+    Distillation(teacher="default"),
+    SFT(),
+    PPO(),
+    PPO(decay=1.0, whiten=False),
+    RLOO(kl_coefficient=0.1),
+    RLOO(correction=lo.ImportanceCorrection(kind="truncate", level="sequence")),
+)
+"""Every algorithm, in the forms that differ."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold, and whether it does."""
+
+    subject: str
+    """The estimator, loss or algorithm."""
+    what: str
+    problem: str = ""
+    """Empty where it holds."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem
+
+
+def _t(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _log(*values: float) -> Tensor:
+    return _t(*values).log()
+
+
+_IDS = torch.tensor([0, 0, 1])
+_TRUNCATE = lo.ImportanceCorrection(kind="truncate", high=3.0)
+_MASK = lo.ImportanceCorrection(kind="mask", level="geometric", low=0.5, high=1.5)
+_LOG2 = math.log(2)
+
+TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
+    ("no_baseline", "rewards 1, 0", lambda: e.no_baseline(_t(1, 0)), (1, 0)),
+    ("group_mean", "rewards 1, 0, 0, 0", lambda: e.group_mean(_t(1, 0, 0, 0)), (0.75, -0.25, -0.25, -0.25)),
+    ("leave_one_out", "rewards 1, 0, 0", lambda: e.leave_one_out(_t(1, 0, 0)), (1, -0.5, -0.5)),
+    ("standardised", "rewards 1, 0, 0, 0", lambda: e.standardised(_t(1, 0, 0, 0), 0.0), (1.5, -0.5, -0.5, -0.5)),
+    ("standardised", "equal rewards", lambda: e.standardised(_t(0.1, 0.1, 0.1)), (0, 0, 0)),
+    ("whitened", "1 on one token, 0 on three", lambda: e.whitened(_t(1, 0), torch.tensor([1, 3]), 0.0), (1.5, -0.5)),
+    (
+        "gae",
+        "reward 1 after values 1/2 and 3/4, decay 1/2",
+        lambda: torch.cat(e.gae(_t(0, 1), _t(0.5, 0.75), discount=1.0, decay=0.5)),
+        (0.375, 0.25, 0.875, 1),
+    ),
+    (
+        "value_loss",
+        "1 and 0.1 for 1, from 0, at most 0.2 away",
+        lambda: lo.value_loss(_t(1, 0.1), _t(0, 0), _t(1, 1), clip=0.2),
+        (0.32, 0.405),
+    ),
+    ("overlong_penalty", "18,432 of 20,480 tokens", lambda: _t(e.overlong_penalty(18_432, 20_480, 4_096)), (-0.5,)),
+    ("importance_ratio", "0.8 over 0.4", lambda: lo.importance_ratio(_log(0.8), _log(0.4)), (2,)),
+    (
+        "policy_gradient",
+        "ratios 2 and 1/2",
+        lambda: lo.policy_gradient(_log(0.8, 0.2), _log(0.4, 0.4), _t(1, -1)),
+        (-2 * math.log(0.8), 0.5 * math.log(0.2)),
+    ),
+    (
+        "clipped",
+        "ratios 2, 2, 1/2 in [0.8, 1.3]",
+        lambda: lo.clipped(_t(2, 2, 0.5), _t(1, -1, -1), clip_low=0.2, clip_high=0.3),
+        (-1.3, 2, 0.8),
+    ),
+    (
+        "sequence_ratio",
+        "tokens 4 and 1, token 1",
+        lambda: lo.sequence_ratio(_log(0.8, 0.2, 0.5), _log(0.2, 0.2, 0.5), _IDS, 2),
+        (2, 2, 1),
+    ),
+    (
+        "cut_weight",
+        "ratios 8 and 1/2, at most 5",
+        lambda: lo.cut_weight(_log(0.8, 0.2), _log(0.1, 0.4), _t(1, 1), max_weight=5.0),
+        (-5 * math.log(0.8), -0.5 * math.log(0.2)),
+    ),
+    ("k1", "1/2 against 1/4", lambda: lo.k1(_log(0.5), _log(0.25)), (_LOG2,)),
+    ("k3", "1/2 against 1/4 and back", lambda: lo.k3(_log(0.5, 0.25), _log(0.25, 0.5)), (_LOG2 - 0.5, 1 - _LOG2)),
+    (
+        "kl_penalty",
+        "ratio 2, k3 of 1/2 against 1/4",
+        lambda: lo.kl_penalty(_log(0.5), _log(0.25), _log(0.25)),
+        (2 * (_LOG2 - 0.5),),
+    ),
+    (
+        "correction_weights",
+        "tokens 4, 1 and 1/2, truncated at 3",
+        lambda: lo.correction_weights(_log(0.8, 0.2, 0.2), _log(0.2, 0.2, 0.4), _IDS, 2, _TRUNCATE)[0],
+        (3, 1, 0.5),
+    ),
+    (
+        "correction_weights",
+        "geometric means 2 and 1/2, masked beyond [0.5, 1.5]",
+        lambda: lo.correction_weights(_log(0.8, 0.2, 0.2), _log(0.2, 0.2, 0.4), _IDS, 2, _MASK)[0],
+        (0, 0, 0.5),
+    ),
+    (
+        "token_weights",
+        "episodes: two tokens, then a fork of one",
+        lambda: lo.token_weights("episodes", _IDS, torch.tensor([2, 1]), _t(1, 0.5)),
+        (0.5, 0.5, 0.5),
+    ),
+    (
+        "normalising_count",
+        "constant 100, four samples",
+        lambda: _t(lo.normalising_count("constant", 100, 37, 4, 3)),
+        (400,),
+    ),
+)
+"""(what, case, computed, worked by hand)."""
+
+_OLD, _ADVANTAGES, _REFERENCE = _log(0.4, 0.4, 0.1, 0.5), _t(1.0, -0.7, 0.3, -1.2), _log(0.3, 0.2, 0.4, 0.6)
+_NOW, _IDS4 = _log(0.43, 0.37, 0.12, 0.3), torch.tensor([0, 0, 1, 1])
+_CLIP = {"clip_low": 0.2, "clip_high": 0.3}
+
+
+def _ratio(now: Tensor) -> Tensor:
+    return (now - _OLD).exp()
+
+
+POTENTIALS: tuple[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]], ...] = (
+    (
+        "clipped",
+        lambda x: lo.clipped(lo.importance_ratio(x, _OLD), _ADVANTAGES, **_CLIP),
+        lambda x: lo.clipped(_ratio(x), _ADVANTAGES, **_CLIP),
+    ),
+    (
+        "clipped, by sequence",
+        lambda x: lo.clipped(lo.sequence_ratio(x, _OLD, _IDS4, 2), _ADVANTAGES, **_CLIP),
+        lambda x: lo.clipped(_geometric(x), _ADVANTAGES, **_CLIP),
+    ),
+    ("policy_gradient", lambda x: lo.policy_gradient(x, _OLD, _ADVANTAGES), lambda x: -_ratio(x) * _ADVANTAGES),
+    (
+        "cut_weight",
+        lambda x: lo.cut_weight(x, _OLD, _ADVANTAGES, max_weight=1.1),
+        lambda x: -_ratio(_NOW).clamp(max=1.1) * _ADVANTAGES * x,
+    ),
+    (
+        "kl_penalty",
+        lambda x: lo.kl_penalty(x, _OLD, _REFERENCE),
+        lambda x: _ratio(x) * ((_REFERENCE - x).exp() - 1 + x - _REFERENCE),
+    ),
+)
+"""(loss, the loss of each token, a function whose derivative the loss's gradient must be). They are the same function
+where the loss holds nothing constant."""
+
+
+def _geometric(now: Tensor) -> Tensor:
+    differences = now - _OLD
+    return torch.stack([differences[:2].mean().exp()] * 2 + [differences[2:].mean().exp()] * 2)
+
+
+def check_tables() -> list[Check]:
+    """Every estimator and loss against numbers worked by hand."""
+    checks = []
+    for subject, case, computed, expected in TABLE:
+        found = computed().double().tolist()
+        right = len(found) == len(expected) and all(
+            math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) for a, b in zip(found, expected, strict=True)
+        )
+        checks.append(Check(subject, f"by hand: {case}", "" if right else f"gave {found}, by hand {list(expected)}"))
+    return checks
+
+
+def check_gradients(step: float = 1e-6) -> list[Check]:
+    """Every loss's gradient against central differences in float64."""
+    checks = []
+    for subject, loss, potential in POTENTIALS:
+        now = _NOW.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(now).sum(), now)
+        differences = torch.stack(
+            [
+                (potential(_NOW + step * unit).sum() - potential(_NOW - step * unit).sum()) / (2 * step)
+                for unit in torch.eye(4, dtype=torch.float64)
+            ]
+        )
+        error = float((gradient - differences).abs().max())
+        checks.append(Check(subject, "gradient by finite differences", "" if error < 1e-7 else f"off by {error:.2g}"))
+    return checks
+
+
+def check_algorithm(algorithm: Algorithm) -> list[Check]:
+    """The invariants of one algorithm, with a tiny random model.
+
+    Args:
+        algorithm: any; one of your own too.
+    """
+    name = algorithm.name  # pyright: ignore[reportAttributeAccessIssue]
+    comparing = algorithm.min_group_size > 1
+    rewards = (1.0, 0.0, 0.25, 0.75)
+    plain = _advantages(algorithm, _group(rewards))
+    checks = [Check(name, "every advantage is finite", _unless(all(map(math.isfinite, plain.values())), str(plain)))]
+
+    backwards = _advantages(algorithm, _group(rewards, order=(3, 2, 1, 0)))
+    checks.append(Check(name, "permuting a group permutes credit", _differ(plain, backwards)))
+    with_unknown = _advantages(algorithm, _group((*rewards, None, None)))
+    checks.append(Check(name, "members not measured change nothing for the others", _differ(plain, with_unknown)))
+    if comparing:
+        equal = _advantages(algorithm, _group((0.1,) * 5))
+        checks.append(Check(name, "equal rewards give exact zeros", _unless(not any(equal.values()), str(equal))))
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = write_tiny_model(Path(folder) / "model")
+        samples = algorithm.credit([_group(rewards)], _annotated(to_samples([_group(rewards)])))
+        shifted = [_aged(sample) for sample in samples]
+        whole = _gradient(model, algorithm, pack(shifted, 10_000)[0])
+        layouts = {
+            "splitting a minibatch into micro-batches changes nothing": pack(shifted, 24)[0],
+            "sharing a prompt changes nothing": pack(shifted, 10_000, share_prompts=False)[0],
+            "the order of samples changes nothing": pack(shifted[::-1], 10_000)[0],
+        }
+        for what, batches in layouts.items():
+            difference = (_gradient(model, algorithm, batches) - whole).abs().max()
+            error = float(difference / whole.abs().max().clamp(min=1e-12))
+            checks.append(Check(name, what, _unless(error < 1e-4, f"gradient off by {error:.2g} of its largest entry")))
+        checks.append(Check(name, "there is a gradient at all", _unless(bool(whole.any()), "it is zero")))
+    return checks
+
+
+def check_all(algorithms: Iterable[Algorithm] = ALGORITHMS) -> list[Check]:
+    """Tables, gradients and the invariants of these algorithms."""
+    return [*check_tables(), *check_gradients(), *(check for a in algorithms for check in check_algorithm(a))]
+
+
+def _unless(holds: bool, problem: str) -> str:
+    return "" if holds else problem
+
+
+def _differ(first: Mapping[int, float], second: Mapping[int, float]) -> str:
+    wrong = {
+        i: (value, second.get(i))
+        for i, value in first.items()
+        if not math.isclose(value, second.get(i, math.nan), rel_tol=1e-5, abs_tol=1e-7)
+    }
+    return f"member to (before, after): {wrong}" if wrong else ""
+
+
+def _group(rewards: tuple[float | None, ...], order: tuple[int, ...] = ()) -> Group:
+    """Member i answered with i + 2 tokens and earned rewards[i]; None for not measured."""
+    task = Task("check", (Message("user", "?"),), "!")
+    rollouts, scores = [], []
+    for i in order or range(len(rewards)):
+        tokens = tuple(97 + (7 * i + j) % 20 for j in range(i + 2))
+        completion = Completion(tokens, (-5.0 + 0.1 * i,) * len(tokens), "stop", ((0, 0),))
+        turn = Turn(tuple(range(60, 72)), False, completion, Message("assistant", ""))
+        rollouts.append(Rollout(task.task_id, 0, i, (turn,), Ending(EndingKind.FINISHED)))
+        reward = rewards[i]
+        scores.append(Score.not_measured("check") if reward is None else Score.solved(reward))
+    return Group(0, task, tuple(rollouts), tuple(scores))
+
+
+def _annotated(samples: list[Sample]) -> list[Sample]:
+    """With what a reference, a teacher and a critic say, made up and different from token to token."""
+    return [
+        sample.replace(
+            reference_logprobs=sample.sampling_logprobs - 0.1 * sample.loss_mask,
+            values=0.1 * torch.arange(len(sample.token_ids)) * sample.loss_mask,
+            teacher_logprobs=sample.sampling_logprobs + 0.05 * torch.arange(len(sample.token_ids)) * sample.loss_mask,
+        )
+        for sample in samples
+    ]
+
+
+def _aged(sample: CreditedSample) -> CreditedSample:
+    """As if the policy had moved since the start of the step: ratios differ from 1."""
+    return sample.replace(proximal_logprobs=sample.sampling_logprobs)  # pyright: ignore[reportReturnType]
+
+
+def _advantages(algorithm: Algorithm, group: Group) -> dict[int, float]:
+    """Member to the sum of its tokens' advantages."""
+    credited = algorithm.credit([group], _annotated(to_samples([group])))
+    return {sample.index: float(sample.advantages.sum()) for sample in credited}
+
+
+def _gradient(model: Path, algorithm: Algorithm, batches: list[Batch]) -> Tensor:
+    """Of one update, before clipping: with a first beta of 0 the first moment is the gradient."""
+    policy = load_policy(model)
+    settings = TrainerSettings(learning_rate=1e-9, betas=(0.0, 0.9), max_grad_norm=1e30)
+    trainer = Trainer(policy, settings, temperature=1.0)
+    trainer.update([batches], algorithm)
+    moments = trainer.state_dict().tensors
+    return torch.cat([moments[name].flatten() for name in sorted(moments) if name.startswith("exp_avg/")])

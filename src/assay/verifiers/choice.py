@@ -1,0 +1,63 @@
+"""The choice verifier: one letter of a multiple-choice question."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field
+
+from assay.config import Settings
+from assay.errors import DataError
+from assay.types import Rollout, Score, Task
+from assay.verifiers.expression import clean, last_box
+from assay.verifiers.text import is_cut_off, last_characters, normalise, strip_reasoning
+
+_STATED = re.compile(
+    r"(?i:answer|choice)(?: is ?:?| would be| ?[:=]) ?(?i:option |choice )?[*_(\[]*([A-Z]|(?<=[*_(\[])[a-z])[*_)\]]*"
+    r"(?= ?(?:[.!,;:]|$))(?! ?[,;/] ?(?:or |and )?[*_(\[]*[A-Z](?![A-Za-z]))"
+)
+_ALONE = re.compile(r"[*_(\[\s]*([A-Z])[*_)\].:\s]*", re.IGNORECASE)
+
+
+class Choice(Settings):
+    """The last letter that is given as the answer: in a box, after "answer is" and the like, or as the whole response.
+
+    Two different letters in the last box, or a letter beyond the options, are no answer. A letter that merely occurs in
+    a sentence is none either.
+    """
+
+    name: Literal["choice"] = "choice"
+    options: str = Field(default="ABCDE", pattern=r"^[A-Z]{2,26}$")
+    """The letters that may be chosen."""
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        gold = self._letter(task.answer)
+        if gold is None:
+            raise DataError(
+                f"the answer {task.answer[:80]!r} of task {task.task_id} is none of {', '.join(self.options)}; "
+                "correct the task, or set options"
+            )
+        # White space first: the patterns must not meet long runs of it.
+        text = " ".join(normalise(last_characters(strip_reasoning(rollout.response))).split())
+        content, left_open = last_box(text)
+        if content is not None and not left_open:
+            letter = self._letter(re.sub(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}", r"\1", clean(content)))
+        else:
+            stated = _STATED.findall(text)
+            letter = stated[-1].upper() if stated else self._letter(text)
+            if letter is not None and letter not in self.options:
+                letter = None
+        if letter is None:
+            return Score.failed("no answer")
+        if is_cut_off(rollout) and content is None and text.rstrip().endswith((letter, letter.lower())):
+            # "The answer is A" may go on to "A mistake would be ...".
+            return Score.failed("cut off", evidence=letter)
+        return Score.solved(evidence=letter) if letter == gold else Score.failed("wrong", evidence=letter)
+
+    def gold_response(self, task: Task) -> str:
+        return f"\\boxed{{{task.answer}}}"
+
+    def _letter(self, text: str) -> str | None:
+        match = _ALONE.fullmatch(text)
+        return match.group(1).upper() if match and match.group(1).upper() in self.options else None

@@ -1,0 +1,43 @@
+"""The format verifier: the shape of a response, whatever it says."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from assay.config import Settings
+from assay.types import Rollout, Score, Task
+from assay.verifiers.expression import last_box, num_boxes
+from assay.verifiers.text import MAX_RESPONSE, is_cut_off
+
+
+class Format(Settings):
+    """Whether the response has the shape that was asked for. Never a reward of its own: it says nothing about truth.
+
+    A control: what a model gains on this reward alone is what format is worth.
+    """
+
+    name: Literal["format"] = "format"
+    shape: Literal["box", "reasoning"] = "box"
+    """box: exactly one balanced, filled \\boxed{}. reasoning: one closed <think> block first, then an answer."""
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        response = rollout.response
+        if is_cut_off(rollout):
+            return Score.failed("cut off")
+        if len(response) > MAX_RESPONSE:
+            return Score.failed("too long")
+        if self.shape == "box":
+            content, left_open = last_box(response)
+            good = num_boxes(response) == 1 and not left_open and bool(content and content.strip())
+        else:
+            thought, closing, answer = response.partition("</think>")
+            good = (
+                thought.lstrip().startswith("<think>")
+                and bool(closing)
+                and response.count("<think>") == response.count("</think>") == 1
+                and bool(answer.strip())
+            )
+        return Score.solved() if good else Score.failed("shape")
+
+    def gold_response(self, task: Task) -> str:
+        return "\\boxed{0}" if self.shape == "box" else "<think>.</think>0"

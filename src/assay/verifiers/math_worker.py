@@ -1,0 +1,99 @@
+"""Compares expressions that are more than numbers, with math-verify, inside a worker process (see `pool`)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from assay.verifiers.expression import Verdict, parse_answer, same
+
+ROUNDING_DIGITS = 15
+"""Decimals to which math-verify compares a float: as many as it has, so that 0.333333 is not 1/3."""
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_COMMAND_OR_CAPITAL = re.compile(r"\\[a-zA-Z]+|[A-Z]")
+MAX_PARSED = 4096
+"""Expressions kept parsed: gold answers come again and again."""
+
+
+def judge(gold: str, response: str) -> bool:
+    """Whether two answers are the same."""
+    return same(parse_answer(gold), parse_answer(response), leaves) == "same"
+
+
+def warm_up() -> None:
+    """Has everything imported and its tables built before the clock runs."""
+    logging.disable(logging.CRITICAL)
+    judge("\\frac{\\sqrt{3}}{2}", "\\sqrt{0.75}")
+    judge("x^2 + 2x + 1", "(x+1)^2")
+
+
+def leaves(gold: str, response: str) -> Verdict:
+    """Two expressions by math-verify: as symbols, exactly."""
+    from math_verify import verify
+
+    gold, response = _cases_apart(gold, response)
+    first, second = _parse(gold), _parse(response)
+    if not first or not second:
+        return "different"
+    equal = verify(first, second, float_rounding=ROUNDING_DIGITS, timeout_seconds=None)
+    return "same" if equal and _agree(first[0], second[0]) else "different"
+
+
+def _cases_apart(*expressions: str) -> list[str]:
+    """The same expressions with capitals that math-verify would take for their small letters under other names."""
+    letters = {letter for expression in expressions for letter in _COMMAND.sub("", expression) if letter.isalpha()}
+    both = {letter for letter in letters if letter.isupper() and letter.lower() in letters}
+    if not both or any("_" in expression for expression in expressions):
+        return list(expressions)
+    return [
+        _COMMAND_OR_CAPITAL.sub(
+            lambda match: f"{match.group()}_{{0}}" if match.group() in both else match.group(), expression
+        )
+        for expression in expressions
+    ]
+
+
+def _agree(first: Any, second: Any) -> bool:
+    """Whether two constants are the same to 40 digits. math-verify drops what is below 2e-15 and rounds decimals: to it
+    sqrt(2) / 10^20 is sqrt(3) / 10^20, and 3.141592653589793 is pi."""
+    from sympy import Expr
+
+    constants = [value for value in (first, second) if isinstance(value, Expr) and not value.free_symbols]
+    if len(constants) < 2:
+        return True
+    a, b = (_exact(value).evalf(60) for value in constants)
+    if not (a.is_number and b.is_number):
+        return True
+    difference, size = abs(a - b), max(abs(a), abs(b))
+    return bool(difference <= size * 10**-40)
+
+
+def _exact(value: Any) -> Any:
+    """Decimals as the fractions that they are."""
+    from sympy import Float, Rational
+
+    return value.xreplace({number: Rational(str(number)) for number in value.atoms(Float)})
+
+
+_parsed: dict[str, list[Any]] = {}
+
+
+def _parse(expression: str) -> list[Any]:
+    """What math-verify reads; what it could not read is tried again the next time."""
+    if expression not in _parsed:
+        from math_verify import LatexExtractionConfig, parse
+
+        found = parse(
+            f"\\boxed{{{expression}}}",
+            extraction_config=[LatexExtractionConfig(boxed_match_priority=0)],
+            fallback_mode="no_fallback",
+            extraction_mode="first_match",
+            parsing_timeout=None,  # pyright: ignore[reportArgumentType]
+        )
+        if not found:
+            return []
+        if len(_parsed) >= MAX_PARSED:
+            _parsed.clear()
+        _parsed[expression] = found
+    return _parsed[expression]

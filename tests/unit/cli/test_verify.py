@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from assay.cli.main import app
+from assay.errors import AssayError
+
+ROWS = [
+    {"id": "a", "response": "\\boxed{42}", "answer": "42", "source": "kept"},
+    {"id": "b", "response": "\\boxed{41}", "answer": "42"},
+    {"id": "c", "response": "\\boxed{(x+1)^2}", "answer": "x^2+2x+1"},
+    {"id": 4, "response": "\\boxed{1}", "answer": "nan"},
+    {"id": "e", "response": "\\boxed{4", "answer": 4, "finish_reason": "length"},
+    {"id": "f", "response": "42\ud800", "answer": "42"},
+]
+OUTCOMES = [
+    ("solved", 1.0, ""),
+    ("failed", 0.0, "wrong"),
+    ("solved", 1.0, ""),
+    ("not_measured", None, "no answer to compare with"),
+    ("failed", 0.0, "cut off"),
+    ("failed", 0.0, "no answer"),
+]
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+def run(*arguments: str | Path, verifier: str = "math") -> str:
+    result = CliRunner().invoke(app, ["verify", verifier, *map(str, arguments)])
+    if isinstance(result.exception, AssayError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_rows_keep_their_order_and_their_fields(rows: Path, tmp_path: Path) -> None:
+    output = run("--input", rows, "--output", tmp_path / "scored.jsonl")
+    scored = read(tmp_path / "scored.jsonl")
+    assert [row["id"] for row in scored] == ["a", "b", "c", 4, "e", "f"]
+    for row, (outcome, value, reason) in zip(scored, OUTCOMES, strict=True):
+        assert (row["outcome"], row["value"]) == (outcome, value)
+        assert reason in row["reason"]
+    assert scored[0]["source"] == "kept"
+    assert "6 rows in" in output
+    assert "2 solved, 3 failed, 1 not_measured" in output
+
+
+def test_it_goes_on_where_it_was_interrupted(rows: Path, tmp_path: Path) -> None:
+    target = tmp_path / "scored.jsonl"
+    run("--input", rows, "--output", target)
+    whole = target.read_text()
+    lines = whole.splitlines(keepends=True)
+    target.write_text("".join(lines[:2]) + lines[2][:10])
+    output = run("--input", rows, "--output", target)
+    assert target.read_text() == whole
+    assert "4 rows in" in output
+    assert "0 rows in" in run("--input", rows, "--output", target)
+    with pytest.raises(AssayError, match="another timeout_seconds"):
+        run("--input", rows, "--output", target, "--timeout-seconds", "2")
+    rows.write_text(json.dumps({**ROWS[0], "id": "other"}) + "\n")
+    with pytest.raises(AssayError, match="line 1, is not row 1"):
+        run("--input", rows, "--output", target)
+
+
+def test_a_bare_expression(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"id": 1, "response": "1/2", "answer": "0.5"}) + "\n")
+    run("--input", rows, "--output", tmp_path / "boxed.jsonl")
+    run("--input", rows, "--output", tmp_path / "bare.jsonl", "--bare")
+    assert [read(tmp_path / name)[0]["outcome"] for name in ("boxed.jsonl", "bare.jsonl")] == ["failed", "solved"]
+
+
+def test_other_verifiers_and_their_options(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"id": 1, "response": "37 + 45 = 82", "answer": "82"}) + "\n")
+    run("--input", rows, "--output", tmp_path / "a.jsonl", "--set", "after==", verifier="exact")
+    assert read(tmp_path / "a.jsonl")[0]["outcome"] == "solved"
+    with pytest.raises(AssayError, match="--workers has no effect with exact"):
+        run("--input", rows, "--output", tmp_path / "b.jsonl", "--workers", "2", verifier="exact")
+    with pytest.raises(AssayError, match="unknown verifier"):
+        run("--input", rows, "--output", tmp_path / "b.jsonl", verifier="maths")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 2 is not JSON"),
+        ("[1]", "line 2 holds list"),
+        ('{"id": 1, "answer": "2"}', "line 2 lacks response"),
+        ('{"id": 1, "response": "2", "answer": "2", "value": 3}', "has a field 'value' already"),
+        ('{"id": 1, "response": 2, "answer": "2"}', "line 2: response is int"),
+        ('{"id": 1, "response": "2", "answer": null}', "line 2: answer is NoneType"),
+        ('{"id": 1, "response": "2", "answer": "2", "finish_reason": "eos"}', "finish_reason 'eos'"),
+    ],
+)
+def test_a_bad_line_is_named_before_anything_is_scored(rows: Path, tmp_path: Path, line: str, message: str) -> None:
+    first = rows.read_text().splitlines()[0]
+    rows.write_text(f"{first}\n{line}\n")
+    with pytest.raises(AssayError, match=message):
+        run("--input", rows, "--output", tmp_path / "scored.jsonl")
+    assert not (tmp_path / "scored.jsonl").exists()
+
+
+def test_no_rows_and_no_file_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match="cannot be read"):
+        run("--input", tmp_path / "none.jsonl", "--output", tmp_path / "scored.jsonl")
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(AssayError, match="has no rows"):
+        run("--input", tmp_path / "empty.jsonl", "--output", tmp_path / "scored.jsonl")

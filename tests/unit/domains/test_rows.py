@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+
+from assay.domains import GSM8K, MATH, Rows, check_domain, make_domain
+from assay.domains.files import read_rows
+from assay.errors import ConfigError, DataError
+from assay.types import Message
+from assay.verifiers import Math, Numeric
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def rows_of(count: int, start: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"question": f"What is {i} + 1?", "answer": i + 1, "level": f"Level {1 + i % 3}", "steps": 1}
+        for i in range(start, start + count)
+    ]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    return write(tmp_path / "data.jsonl", rows_of(300))
+
+
+def test_a_file_is_a_domain(data: str) -> None:
+    domain = Rows(
+        path=data, prompt="{question} Reply with a number.", system="Be brief.", complexity="level", horizon="steps"
+    )
+    asyncio.run(check_domain(domain, verifier=Numeric()))
+    assert domain.levels() == ((1, 1), (2, 1), (3, 1))
+    counts = {split: len(list(domain.tasks(split))) for split in ("train", "validation", "test")}
+    assert sum(counts.values()) == 300
+    assert 200 < counts["train"] < 270
+    assert min(counts.values()) > 15
+    task = next(domain.tasks("train", complexity=2))
+    assert task.prompt[0] == Message("system", "Be brief.")
+    assert task.prompt[1].content.endswith("? Reply with a number.")
+    assert task.complexity == 2
+    assert list(domain.tasks("train", seed=1)) != list(domain.tasks("train", seed=2))
+    with pytest.raises(DataError, match="empty at complexity 7"):
+        domain.tasks("train", complexity=7)
+
+
+def test_a_test_file_of_its_own(data: str, tmp_path: Path) -> None:
+    test = write(tmp_path / "test.jsonl", rows_of(40, start=1000))
+    domain = Rows(path=data, test_path=test, prompt="{question}")
+    assert len(list(domain.tasks("test"))) == 40
+    assert len(list(domain.tasks("train"))) + len(list(domain.tasks("validation"))) == 300
+
+
+def test_rows_in_both_files_are_an_error_or_left_out(data: str, tmp_path: Path) -> None:
+    both = [{**row, "question": row["question"].replace(" ", "  ") + "\u200b"} for row in rows_of(20)]
+    test = write(tmp_path / "test.jsonl", both)
+    domain = Rows(path=data, test_path=test, prompt="{question}")
+    with pytest.raises(DataError, match="20 of 300 rows"):
+        domain.tasks("train")
+    left = domain.model_copy(update={"overlap": "leave_out"})
+    assert len(list(left.tasks("train"))) + len(list(left.tasks("validation"))) == 280
+    with pytest.raises(pydantic.ValidationError, match="every test task would be trained on"):
+        Rows(path=data, test_path=data)
+
+
+def test_csv(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text('\ufeffq,a\n"one, two?",2\n"a ""quote""\nover lines",3\n', encoding="utf-8")
+    rows = [row for _, row in read_rows(str(path))]
+    assert rows == [{"q": "one, two?", "a": "2"}, {"q": 'a "quote"\nover lines', "a": "3"}]
+    path.write_text("q,a\n1,2,3\n")
+    with pytest.raises(DataError, match="line 2 has not the 2 fields"):
+        list(read_rows(str(path)))
+
+
+def test_conversations(tmp_path: Path) -> None:
+    messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+    path = write(tmp_path / "a.jsonl", [{"prompt": messages, "answer": "1"}])
+    (task,) = [task for split in ("train", "validation", "test") for task in _tasks(Rows(path=path), split)]
+    assert task.prompt == (Message("system", "s"), Message("user", "u"))
+    for bad, message in (
+        ([{"role": "user"}], "not of messages"),
+        ([*messages, {"role": "assistant", "content": "x"}], "must end with the user"),
+    ):
+        with pytest.raises(DataError, match=message):
+            _tasks(Rows(path=write(tmp_path / f"{len(bad)}.jsonl", [{"prompt": bad, "answer": "1"}])), "train")
+
+
+def _tasks(domain: Rows, split: Any) -> list:
+    try:
+        return list(domain.tasks(split))
+    except DataError as error:
+        if "is empty at" in str(error):
+            return []
+        raise
+
+
+def test_demonstrations(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{i}", "answer": "#### 7", "solution": f"because {i}"} for i in range(30)]
+    domain = Rows(path=write(tmp_path / "a.jsonl", rows), answer_after="####", demonstration="{solution}\n{answer}")
+    task = next(domain.tasks("train"))
+    assert task.answer == "7"
+    assert task.metadata["demonstration"].startswith("because ")
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "message"),
+    [
+        ("{", {}, "line 2 is not JSON"),
+        ("[1]", {}, "line 2 holds list"),
+        (
+            '{"question": "q", "anser": "1"}',
+            {},
+            "line 2 has no column 'answer', which answer names; did you mean 'anser'",
+        ),
+        ('{"question": "q", "answer": null}', {}, "line 2 has nothing in column 'answer'"),
+        ('{"question": "q", "answer": " "}', {}, "line 2 has an empty answer"),
+        ('{"question": "q", "answer": "1"}', {"answer_after": "####"}, "its answer has no '####'"),
+        ('{"question": "What is 0 + 1?", "answer": "5"}', {}, "has another answer"),
+        ('{"question": "q", "answer": "1", "level": "hard"}', {"complexity": "level"}, "is no number"),
+        ('{"question": "q", "answer": "1"}', {"prompt": "{question!r}"}, "columns are named plainly"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path: Path, line: str, options: dict, message: str) -> None:
+    path = tmp_path / "data.jsonl"
+    first = {"question": "What is 0 + 1?", "answer": "#### 1" if "answer_after" in options else "1", "level": 1}
+    path.write_text(json.dumps(first) + "\n" + line + "\n")
+    with pytest.raises(DataError, match=message):
+        Rows(path=str(path), **{"prompt": "{question}", **options}).tasks("train")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "data.xls").write_text("x")
+    for name, message in (
+        ("none.jsonl", "no data file"),
+        ("empty.jsonl", "has no rows"),
+        ("data.xls", "no kind of data"),
+    ):
+        with pytest.raises(DataError, match=message):
+            Rows(path=str(tmp_path / name)).tasks("train")
+    with pytest.raises(DataError, match="expected hub:owner/dataset"):
+        Rows(path="hub:openai").tasks("train")
+
+
+GSM8K_ROW = {"question": "Ann has {0} apples and eats one. How many are left?", "answer": "She has {0} - 1.\n#### {1}"}
+
+
+def test_known_data_sets(tmp_path: Path) -> None:
+    def rows(start: int) -> list[dict[str, str]]:
+        return [
+            {"question": GSM8K_ROW["question"].format(i), "answer": GSM8K_ROW["answer"].format(i, f"{i - 1:,}")}
+            for i in range(start, start + 40)
+        ]
+
+    grade_school = GSM8K(
+        path=write(tmp_path / "train.jsonl", rows(1000)), test_path=write(tmp_path / "test.jsonl", rows(2000))
+    )
+    asyncio.run(check_domain(grade_school, verifier=Math()))
+    task = next(grade_school.tasks("test"))
+    assert task.prompt[0].content.endswith("\nPut the final number in \\boxed{}.")
+    assert task.answer.startswith(("1,", "2,"))
+
+    problems = [
+        {
+            "problem": f"Half of {i}?",
+            "level": f"Level {1 + i % 5}",
+            "solution": f"It is $\\boxed{{\\frac{{{i}}}{{2}}}}$.",
+        }
+        for i in range(60)
+    ]
+    competition = make_domain("math", {"path": write(tmp_path / "math.jsonl", problems)})
+    assert isinstance(competition, MATH)
+    asyncio.run(check_domain(competition, verifier=Math(), levels=[(None, None)]))
+    assert competition.levels() == tuple((float(level), None) for level in range(1, 6))
+    with pytest.raises(ConfigError, match="path"):
+        make_domain("math")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from assay.errors import RunFolderError
+from assay.evaluation.sweep import Sweep, publish
+from assay.observe.folder import write_json
+from assay.observe.store import BEFORE_TRAINING, RunStore
+
+SPEC = """
+name = "demo"
+recipe = "recipe.toml"
+seeds = [0, 1, 2]
+tabulate = ["gain.value"]
+[cells.a]
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    (tmp_path / "recipe.toml").write_text("")
+    (tmp_path / "spec.toml").write_text(SPEC)
+    return Sweep.load(tmp_path / "spec.toml")
+
+
+def finish(sweep: Sweep, output: Path, seed: int, accuracies: list[float]) -> None:
+    """Keeps the results of a run whose validation accuracy was this before training and after each step."""
+    run = next(run for run in sweep.runs() if run.seed == seed)
+    results = output / "results" / run.path
+    results.mkdir(parents=True)
+    write_json(results / "run.json", {"state": "finished", "fingerprint": run.fingerprint()})
+    write_json(results / "summary.json", {"gain": {"value": accuracies[-1] - accuracies[0]}})
+    with RunStore(results) as store:
+        for step, accuracy in enumerate(accuracies, start=BEFORE_TRAINING):
+            if step >= 0:
+                store.record_step(step, {"reward/mean": accuracy})
+            store.record_evaluation(
+                step,
+                split="validation",
+                decoding="greedy",
+                reading="strict",
+                level="c2 h1",
+                accuracy=accuracy,
+                low=0.0,
+                high=1.0,
+                num_tasks=9,
+                num_not_measured=0,
+            )
+        for step in (BEFORE_TRAINING, len(accuracies) - 2):
+            store.record_evaluation(
+                step,
+                split="test",
+                decoding="greedy",
+                reading="strict",
+                level="all",
+                accuracy=0.5,
+                low=0.0,
+                high=1.0,
+                num_tasks=1,
+                num_not_measured=0,
+            )
+            row = {"task_id": "t", "level": "c2 h1", "prompt": "1 + 1 =", "answer": "2", "response": "2"}
+            row |= {"ending": "finished", "num_tokens": 3, "scores": {"strict": {"verdict": "solved"}}}
+            store.record_evaluation_rows(step, "test", "greedy", [row])
+        store.commit()
+
+
+def test_what_a_page_shows(sweep: Sweep, tmp_path: Path):
+    finish(sweep, tmp_path / "out", 0, [0.25, 0.5])
+    finish(sweep, tmp_path / "out", 1, [0.25, 1.0, 1.0])
+    folder = publish(sweep, tmp_path / "out", tmp_path / "page")
+    assert "2 of 3" in (folder / "table.md").read_text()
+    rows = list(csv.DictReader((folder / "a" / "curve.csv").open()))
+    assert [(r["updates"], r["num_seeds"], r["accuracy"]) for r in rows] == [
+        ("0", "2", "0.2500"),
+        ("1", "2", "0.7500"),
+        ("2", "1", "1.0000"),
+    ]
+    # Student's interval of 0.5 and 1: 0.75 +- 12.706 x 0.25. One seed has none.
+    assert float(rows[1]["high"]) == pytest.approx(0.75 + 12.7062 * 0.25, abs=1e-3)
+    assert rows[2]["low"] == rows[2]["high"] == ""
+    assert (folder / "a" / "curve.png").stat().st_size > 1000
+    answers = [json.loads(line) for line in (folder / "a" / "seed-0" / "rows.jsonl").read_text().splitlines()]
+    assert [(answer["side"], answer["strict"]) for answer in answers] == [("before", "solved"), ("after", "solved")]
+    assert (folder / "a" / "seed-1" / "steps.csv").read_text() == "step,reward/mean\n0,1\n1,1\n"
+    assert not (folder / "a" / "seed-2").exists()
+
+
+def test_nothing_to_publish_is_an_error(sweep: Sweep, tmp_path: Path):
+    with pytest.raises(RunFolderError, match="no run of demo has finished"):
+        publish(sweep, tmp_path / "out", tmp_path / "page")

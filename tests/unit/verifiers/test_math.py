@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pydantic
+import pytest
+
+from assay.errors import DataError
+from assay.types import FinishReason, Message, Score, Task
+from assay.verifiers import Math, as_rollout, check_verifier
+from assay.verifiers.math_cases import math_cases
+
+
+def score(response: str, answer: str, finish_reason: FinishReason = "stop", **options: object) -> Score:
+    task = Task("test", (Message("user", "?"),), answer)
+    verifier = Math.model_validate(options)
+    return asyncio.run(verifier(as_rollout(response, task, finish_reason=finish_reason), task))
+
+
+def test_every_case() -> None:
+    """Slow only where an expression hangs: two tries of a second and a fresh worker between them."""
+    cases = math_cases()
+    assert len(cases) >= 100
+    assert len({case.case_id for case in cases}) == len(cases)
+    asyncio.run(check_verifier(Math(), slow_seconds=20.0, strict=True))
+
+
+def test_the_reason_says_why() -> None:
+    assert score("\\boxed{43}", "42").reason == "wrong"
+    assert score("It is 42.", "42").reason == "no answer"
+    assert score("\\boxed{ }", "42").reason == "empty"
+    assert score("\\boxed{4", "42", "length").reason == "cut off"
+    assert score("\\boxed{9^{9^{9}}}", "42").reason == "limit"
+    assert score("\\boxed{42}", "42").evidence == "42"
+
+
+def test_a_hang_is_a_failure_and_leaves_the_verifier_working() -> None:
+    hard = "\\int_0^\\infty \\frac{x^{99} \\sin(x^7) \\ln(1+x^{13})}{e^{x^3}+\\cos^{31} x} dx"
+    assert score(f"\\boxed{{{hard}}}", "42", timeout_seconds=0.3) == Score.failed("limit", evidence=hard[:80])
+    assert score("\\boxed{(x+1)^2}", "x^2+2x+1", timeout_seconds=0.3).verdict.value == "solved"
+
+
+def test_it_works_off_the_main_thread() -> None:
+    results: list[str] = []
+    thread = threading.Thread(target=lambda: results.append(score("\\boxed{b+a}", "a+b").verdict.value))
+    thread.start()
+    thread.join()
+    assert results == ["solved"]
+
+
+def test_other_forms_of_an_answer() -> None:
+    assert score("12 + 30 = 42\n#### 42", "42", answer_form="after", marker="####").verdict.value == "solved"
+    assert score("#### 42", "42", "length", answer_form="after", marker="####").reason == "cut off"
+    assert score("#### 42\nand", "42", "length", answer_form="after", marker="####").verdict.value == "solved"
+    assert score("x^2 + 1", "1+x^2", answer_form="bare").verdict.value == "solved"
+    assert score("so \\boxed{42}", "42", answer_form="bare").verdict.value == "solved"
+    assert score("42", "42", "length", answer_form="bare").reason == "cut off"
+
+
+@pytest.mark.parametrize("answer", ["", "  ", "nan", "-inf", "\\boxed{}"])
+def test_a_gold_answer_that_cannot_be_compared_with_is_an_error(answer: str) -> None:
+    with pytest.raises(DataError, match="no answer to compare with"):
+        score("\\boxed{1}", answer)
+
+
+def test_a_gold_answer_may_stand_in_a_box() -> None:
+    assert score("\\boxed{1/2}", "The sum is $\\boxed{\\frac12}$.").verdict.value == "solved"
+
+
+def test_a_marker_without_effect_is_an_error() -> None:
+    with pytest.raises(pydantic.ValidationError, match="marker has no effect"):
+        Math(marker="####")
+    with pytest.raises(pydantic.ValidationError, match="marker is needed"):
+        Math(answer_form="after")
