@@ -25,6 +25,7 @@ from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.run import Run
 from assay.training import choose_dtype, keep_freed_memory
 
+LOCK = "run.lock"
 _COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -57,7 +58,8 @@ def build_run(
         resolved = record["resolved"]
         model_folder = Path(record["model_folder"])
     else:
-        if folder.exists() and any(folder.iterdir()):
+        # The lock, and a file half written, are what is left of a start that was killed at once.
+        if folder.exists() and any(path.name != LOCK and not path.name.startswith(".") for path in folder.iterdir()):
             raise RunFolderError(
                 f"{folder} exists already; resume it with `assay train --resume {folder}`, "
                 "or choose another --run-folder"
@@ -100,7 +102,7 @@ def build_run(
 
 def _lock(folder: Path) -> IO[str]:
     """Held as long as the file is open: two processes in one run folder would undo each other's work."""
-    lock = (folder / "run.lock").open("w")
+    lock = (folder / LOCK).open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import math
+import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from assay.errors import ConfigError, DataError, ModelError, RunFolderError, Tra
 from assay.launch import build_run, stop_on_interrupt
 from assay.loop import train
 from assay.observe.console import Console
+from assay.observe.folder import find_run
 from assay.observe.step_metrics import step_metrics
 from assay.observe.store import RunStore
 from assay.policies import load_policy
@@ -411,3 +413,20 @@ def test_the_critic_learns_what_to_expect(tiny_model: Path, tmp_path: Path) -> N
     assert losses[-1] < 0.1 * losses[0]
     with pytest.raises(ConfigError, match="critic_learning_rate has no effect with grpo"):
         config_of(tiny_model, trainer={"critic_learning_rate": 1e-2})
+
+
+def test_a_run_that_was_killed_as_it_began_can_be_resumed_and_started_again(tiny_model: Path, tmp_path: Path) -> None:
+    config = config_of(tiny_model, num_steps=1)
+    run_to_end(config, tmp_path / "whole")
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "run.lock").touch()
+    (begun / ".config.json.tmp").write_text('{"settings"')
+    run_to_end(config, begun)
+    shutil.copytree(begun, tmp_path / "settings-only", ignore=lambda folder, names: set(names) - {"config.json"})
+    assert find_run(tmp_path / "settings-only", tmp_path) == tmp_path / "settings-only"
+    run_to_end(config, tmp_path / "settings-only", resume=True)
+    metrics = [
+        RunStore.open_readonly(tmp_path / name).comparable_metrics() for name in ("whole", "begun", "settings-only")
+    ]
+    assert metrics[0] == metrics[1] == metrics[2]

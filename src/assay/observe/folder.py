@@ -14,6 +14,7 @@ from assay.errors import RunFolderError
 from assay.observe.store import STORE_NAME
 
 LATEST = "latest"
+CONFIG = "config.json"
 
 
 def find_run(run: str | Path, runs: Path) -> Path:
@@ -32,7 +33,10 @@ def find_run(run: str | Path, runs: Path) -> Path:
             raise RunFolderError(f"no run in {runs} yet; start one with: assay train RECIPE")
         return runs / names[-1]
     for folder in (Path(run).expanduser(), runs / str(run)):
-        if (folder / STORE_NAME).is_file():
+        # A run that was killed as it began has its settings and no store yet; it can be resumed all the same.
+        if (folder / STORE_NAME).is_file() or (
+            (folder / CONFIG).is_file() and "settings" in read_json(folder / CONFIG)
+        ):
             return folder
     near = difflib.get_close_matches(Path(run).name, names, n=3, cutoff=0.4)
     if near:

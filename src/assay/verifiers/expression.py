@@ -26,6 +26,7 @@ Kind = Literal["leaf", "words", "list", "set", "tuple", "interval", "union", "ma
 Verdict = Literal["same", "different", "unknown"]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BOX_OR_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|(?P<escaped>\\.)|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 _FENCE = re.compile(r"\\left(?![a-zA-Z])|\\right(?![a-zA-Z])|\\(?:big|Big|bigg|Bigg)[lrm]?(?![a-zA-Z])")
 _STYLE = re.compile(r"\\(?:displaystyle|textstyle|limits|mathstrut)(?![a-zA-Z])\s*")
 _THOUSANDS = re.compile(r"(?<=\d)(?:\\[,!;: ]|\{,\})(?=\d{3}(?!\d))")
@@ -86,29 +87,22 @@ class Answer:
 def last_box(text: str) -> tuple[str | None, bool]:
     """What the last balanced \\boxed{} or \\fbox{} holds, None where there is none; and whether a later box was left
     open. Of boxes in boxes the innermost counts. One pass over the text."""
-    boxes = {match.start(): match.end() for match in _BOX.finditer(text)}
     # Of each open brace: where the box's content starts, or None for another brace; and whether a box closed within.
     stack: list[tuple[int | None, bool]] = []
     content: str | None = None
-    closed_at = position = 0
-    while position < len(text):
-        character = text[position]
-        if position in boxes:
-            position = boxes[position]
-            stack.append((position, False))
-            continue
-        if character == "\\":
-            position += 2
-            continue
-        if character == "{":
+    closed_at = 0
+    for token in _BOX_OR_BRACE.finditer(text):
+        kind = token.lastgroup
+        if kind == "box":
+            stack.append((token.end(), False))
+        elif kind == "open":
             stack.append((None, False))
-        elif character == "}" and stack:
+        elif kind == "close" and stack:
             start, has_box = stack.pop()
             if start is not None and not has_box:
-                content, closed_at = text[start:position], position
+                content, closed_at = text[start : token.start()], token.start()
             if stack and (start is not None or has_box):
                 stack[-1] = (stack[-1][0], True)
-        position += 1
     return content, any(start is not None and start > closed_at for start, _ in stack)
 
 

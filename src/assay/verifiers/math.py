@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 import unicodedata
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
@@ -16,6 +18,7 @@ from assay.verifiers.expression import MAX_EXPRESSION, Verdict, clean, is_bomb, 
 from assay.verifiers.pool import LimitExceededError, WorkerPool
 from assay.verifiers.text import is_cut_off, last_characters, normalise, strip_reasoning
 
+_PLAIN_NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?")
 MAX_ANSWER = 20_000
 """Characters of an answer that is compared as text or as a number; longer ones are no answers."""
 
@@ -58,7 +61,7 @@ class Math(Settings):
             return Score.failed("too long", evidence=evidence)
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in found if character not in "\t\n\r"):
             return Score.failed("unreadable", evidence=evidence)
-        verdict = same(parse_answer(gold), parse_answer(found), _unknown)
+        verdict = _plainly(gold, found.strip()) or same(parse_answer(gold), parse_answer(found), _unknown)
         if verdict == "unknown":
             if len(found) > MAX_EXPRESSION:
                 return Score.failed("too long", evidence=evidence)
@@ -99,9 +102,7 @@ def gold_answer(task: Task) -> str:
     Raises:
         DataError: it is empty, not a number ("nan", "inf"), or longer than any answer.
     """
-    answer = normalise(task.answer).strip()
-    boxed, _ = last_box(answer)
-    answer = (answer if boxed is None else boxed).strip()
+    answer = _unboxed(task.answer)
     if (
         not answer
         or answer.lower().lstrip("+-") in ("nan", "inf", "infinity", "none", "null")
@@ -111,6 +112,22 @@ def gold_answer(task: Task) -> str:
             f"the answer {task.answer[:80]!r} of task {task.task_id} is no answer to compare with; correct the task"
         )
     return answer
+
+
+@functools.lru_cache(maxsize=65_536)
+def _unboxed(answer: str) -> str:
+    answer = normalise(answer).strip()
+    boxed, _ = last_box(answer)
+    return (answer if boxed is None else boxed).strip()
+
+
+def _plainly(gold: str, found: str) -> Verdict | None:
+    """The verdict where both are one text, or numbers written out without anything around them; None elsewhere."""
+    if gold == found:
+        return "same"
+    if _PLAIN_NUMBER.fullmatch(gold) and _PLAIN_NUMBER.fullmatch(found):
+        return "same" if Decimal(gold) == Decimal(found) else "different"
+    return None
 
 
 def _unknown(gold: str, response: str) -> Verdict:
