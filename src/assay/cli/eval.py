@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.engine import Precision, load_engine
+from assay.cli.options import parse_options
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ def evaluate(
         str | None,
         typer.Option(help="How the answer is read; several are tabulated. Default: exact,numeric.", show_default=False),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the domain, such as path=problems.jsonl."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the evaluation. Default: under ~/.assay/evals.", show_default=False)
     ] = None,
@@ -93,7 +98,7 @@ def evaluate(
     from rich.console import Console
 
     from assay.config import validate
-    from assay.domains import make_domain
+    from assay.domains import DOMAINS, make_domain
     from assay.engines.engine import Sampling
     from assay.evaluation import EvaluationFolder
     from assay.home import assay_home
@@ -105,11 +110,14 @@ def evaluate(
     chosen = _numbers("--complexity", complexity), _numbers("--horizon", horizon)
     if recipe is None:
         verifiers = {name: make_verifier(name) for name in _names("--verifier", verifier or "exact,numeric")}
-        source = make_domain(domain or "arithmetic")
+        name = domain or "arithmetic"
+        source = make_domain(name, parse_options(settings or [], DOMAINS.get(name)))
         levels = _levels(source, *chosen)
     else:
-        if domain is not None or verifier is not None:
-            raise ConfigError("--domain and --verifier have no effect with --recipe, which has both; leave them out")
+        if domain is not None or verifier is not None or settings:
+            raise ConfigError(
+                "--domain, --set and --verifier have no effect with --recipe, which has them; leave them out"
+            )
         config = _recipe(recipe)
         verifiers = {"strict": config.evaluation.strict, "lenient": config.evaluation.lenient}
         source = config.domain
@@ -124,7 +132,7 @@ def evaluate(
         raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
     tasks = _tasks(source, split.value, levels, num_tasks, seed)
     folder = resolve_model(model)
-    settings = {
+    record = {
         "weights": _weights_hash(folder),
         "domain": _plain(source),
         "split": split.value,
@@ -137,14 +145,12 @@ def evaluate(
         "verifiers": {name: _plain(each) for name, each in verifiers.items()},
         "dtype": dtype.value,
     }
-    name = "-".join(
-        [Path(model).name or "model", source.name, _hash(json.dumps(settings, sort_keys=True).encode())[:8]]
-    )
-    place = (output or assay_home() / "evals" / name).absolute()
+    label = "-".join([Path(model).name or "model", source.name, _hash(json.dumps(record, sort_keys=True).encode())[:8]])
+    place = (output or assay_home() / "evals" / label).absolute()
     made = {**provenance(), "model": model, "model_folder": str(folder), "device": device}
     console = Console(highlight=False)
-    with EvaluationFolder(place, settings, made) as kept:
-        result = _run(kept, tasks, folder, verifiers, sampling, samples, seed, settings, device, dtype, console)
+    with EvaluationFolder(place, record, made) as kept:
+        result = _run(kept, tasks, folder, verifiers, sampling, samples, seed, record, device, dtype, console)
         scores = kept.write_scores(result.to_dict(ks))
     console.print(_table(result, ks))
     for reading in result.readings:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.options import parse_options
 from assay.errors import ConfigError, DataError, RunFolderError
 
 if TYPE_CHECKING:
@@ -123,14 +124,9 @@ def _verifier(
     name: str, workers: int | None, timeout_seconds: float | None, bare: bool, settings: list[str]
 ) -> tuple[Verifier, dict[str, Any]]:
     from assay.config import dump
-    from assay.verifiers import Math, make_verifier
+    from assay.verifiers import VERIFIERS, Math, make_verifier
 
-    options: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting!r}: expected KEY=VALUE")
-        options[key] = _value(name, key, value)
+    options = parse_options(settings, VERIFIERS.get(name))
     given = {
         "--workers": ("num_workers", workers),
         "--timeout-seconds": ("timeout_seconds", timeout_seconds),
@@ -150,19 +146,6 @@ def _verifier(
     return verifier, {
         key: value for key, value in settled.items() if not isinstance(verifier, Math) or key != "num_workers"
     }
-
-
-def _value(name: str, key: str, text: str) -> Any:
-    """What an option's value means: text where the option is text, else JSON, else text after all."""
-    from assay.verifiers import VERIFIERS
-
-    field = VERIFIERS[name].model_fields.get(key) if name in VERIFIERS else None
-    if field is not None and field.annotation in (str, str | None):
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -163,3 +163,18 @@ def test_a_recipe_gives_the_domain_the_levels_and_both_readings(tiny_model: Path
     assert all("3 + 4 = 7" in row.prompt for row in rows(out))
     with pytest.raises(ConfigError, match="no effect with --recipe"):
         run(tiny_model, "--recipe", recipe, "--domain", "arithmetic")
+
+
+def test_a_domain_with_options(tiny_model: Path, tmp_path: Path):
+    data = [{"question": f"What is {i} + 1?", "answer": f"It is #### {i + 1}"} for i in range(60)]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
+    options = ["path=" + str(tmp_path / "data.jsonl"), "prompt={question}", "answer_after=####"]
+    settings = [part for option in options for part in ("--set", option)]
+    out = tmp_path / "out"
+    run(tiny_model, "--domain", "rows", *settings, "--num-tasks", 2, "--max-new-tokens", 4, "--output", out)
+    assert scores(out)["num_tasks"] == 2
+    assert rows(out)[0].prompt.startswith("user: What is ")
+    with pytest.raises(ConfigError, match="did you mean 'path'"):
+        run(tiny_model, "--domain", "rows", "--set", "pth=x")
+    with pytest.raises(ConfigError, match="expected KEY=VALUE"):
+        run(tiny_model, "--domain", "rows", "--set", "path")
