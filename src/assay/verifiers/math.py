@@ -18,7 +18,7 @@ from assay.verifiers.expression import MAX_EXPRESSION, Verdict, clean, is_bomb, 
 from assay.verifiers.pool import LimitExceededError, WorkerPool
 from assay.verifiers.text import is_cut_off, last_characters, normalise, strip_reasoning
 
-_PLAIN_NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?")
+_PLAIN_NUMBER = re.compile(r"-?(?:\d{1,30}|\d{1,3}(?:,\d{3}){1,9})(?:\.\d{1,30})?")
 MAX_ANSWER = 20_000
 """Characters of an answer that is compared as text or as a number; longer ones are no answers."""
 
@@ -59,7 +59,9 @@ class Math(Settings):
             return Score.failed("empty")
         if len(found) > MAX_ANSWER:
             return Score.failed("too long", evidence=evidence)
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in found if character not in "\t\n\r"):
+        if not found.isprintable() and any(
+            unicodedata.category(character) in ("Cc", "Cs") for character in found if character not in "\t\n\r"
+        ):
             return Score.failed("unreadable", evidence=evidence)
         verdict = _plainly(gold, found.strip()) or same(parse_answer(gold), parse_answer(found), _unknown)
         if verdict == "unknown":
@@ -126,7 +128,7 @@ def _plainly(gold: str, found: str) -> Verdict | None:
     if gold == found:
         return "same"
     if _PLAIN_NUMBER.fullmatch(gold) and _PLAIN_NUMBER.fullmatch(found):
-        return "same" if Decimal(gold) == Decimal(found) else "different"
+        return "same" if Decimal(gold.replace(",", "")) == Decimal(found.replace(",", "")) else "different"
     return None
 
 
