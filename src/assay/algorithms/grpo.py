@@ -5,22 +5,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self
 
-import pydantic
 from torch import Tensor
 
-from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.algorithms.clipping import Clipping
 from assay.estimators import group_mean, standardised
-from assay.losses import Normaliser, clip_metrics, clipped, importance_ratio
+from assay.losses import Normaliser
 
 
-class GRPO(Algorithm):
+class GRPO(Clipping):
     """Group-standardised advantages and the clipped loss."""
 
     name: Literal["grpo"] = "grpo"
-    clip_low: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
-    """How far below 1 a token's ratio may fall before it is left alone; 1 or more leaves that side open."""
-    clip_high: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
-    """How far above 1 a token's ratio may rise before it is left alone."""
     scale_by_std: bool = True
     """Whether advantages are divided by the standard deviation of the group's rewards."""
     normaliser: Normaliser = "sequences"
@@ -43,8 +38,3 @@ class GRPO(Algorithm):
 
     def advantages(self, rewards_G: Tensor) -> Tensor:
         return standardised(rewards_G) if self.scale_by_std else group_mean(rewards_G)
-
-    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
-        ratio_N = importance_ratio(inputs.policy_logprobs, inputs.old_logprobs)
-        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high}
-        return clipped(ratio_N, inputs.advantages, **clip), clip_metrics(ratio_N, inputs.advantages, **clip)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from assay.algorithms.algorithm import LossInputs
 from assay.algorithms.grpo import GRPO
-from assay.losses import clip_metrics, clipped, sequence_ratio
+from assay.losses import sequence_ratio
 
 
 class GSPO(GRPO):
@@ -32,7 +32,5 @@ class GSPO(GRPO):
             )
         return self
 
-    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
-        ratio_N = sequence_ratio(inputs.policy_logprobs, inputs.old_logprobs, inputs.sequence_ids, inputs.num_sequences)
-        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high}
-        return clipped(ratio_N, inputs.advantages, **clip), clip_metrics(ratio_N, inputs.advantages, **clip)
+    def ratio(self, inputs: LossInputs) -> Tensor:
+        return sequence_ratio(inputs.policy_logprobs, inputs.old_logprobs, inputs.sequence_ids, inputs.num_sequences)

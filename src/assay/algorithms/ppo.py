@@ -10,21 +10,18 @@ import pydantic
 import torch
 from torch import Tensor
 
-from assay.algorithms.algorithm import Algorithm, LossInputs, Needs
+from assay.algorithms.algorithm import Needs
+from assay.algorithms.clipping import Clipping
 from assay.errors import ContractError
 from assay.estimators import gae, no_baseline, whitened
-from assay.losses import clip_metrics, clipped, importance_ratio, value_loss
+from assay.losses import value_loss
 from assay.types import CreditedSample, Group, Sample
 
 
-class PPO(Algorithm):
+class PPO(Clipping):
     """Token by token, what was earned beyond what a critic had expected; and the clipped loss."""
 
     name: Literal["ppo"] = "ppo"
-    clip_low: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
-    """How far below 1 a token's ratio may fall before it is left alone; 1 or more leaves that side open."""
-    clip_high: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
-    """How far above 1 a token's ratio may rise before it is left alone."""
     discount: float = pydantic.Field(default=1.0, ge=0.0, le=1.0)
     """Gamma: what a reward one token later is worth."""
     decay: float = pydantic.Field(default=0.95, ge=0.0, le=1.0)
@@ -56,11 +53,6 @@ class PPO(Algorithm):
             sample.replace(advantages=torch.zeros(len(sample.token_ids)).masked_scatter(sample.loss_mask, piece))  # pyright: ignore[reportReturnType]
             for sample, piece in zip(credited, white, strict=True)
         ]
-
-    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
-        ratio_N = importance_ratio(inputs.policy_logprobs, inputs.old_logprobs)
-        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high}
-        return clipped(ratio_N, inputs.advantages, **clip), clip_metrics(ratio_N, inputs.advantages, **clip)
 
     def value_loss(self, values_N: Tensor, old_values_N: Tensor, returns_N: Tensor) -> Tensor:
         return value_loss(values_N, old_values_N, returns_N, clip=self.value_clip)

@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-import pydantic
 import torch
 from torch import Tensor
 
-from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.algorithms.clipping import Clipping
 from assay.estimators import group_mean, no_baseline, whitened
-from assay.losses import clip_metrics, clipped, importance_ratio
 from assay.types import CreditedSample, Group, Sample
 
 
-class ReinforcePP(Algorithm):
+class ReinforcePP(Clipping):
     """No comparison within the group is needed: the batch is the baseline."""
 
     name: Literal["reinforce_pp"] = "reinforce_pp"
     baseline: Literal["none", "group_mean"] = "none"
     """What is subtracted from the reward before whitening; "group_mean" is REINFORCE++-baseline."""
-    clip_low: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
-    """How far below 1 a token's ratio may fall before it is left alone; 1 or more leaves that side open."""
-    clip_high: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
-    """How far above 1 a token's ratio may rise before it is left alone."""
 
     page: ClassVar[str] = "reinforce_pp.md"
 
@@ -49,11 +43,6 @@ class ReinforcePP(Algorithm):
             )
             for sample, advantage in zip(credited, whitened_B, strict=True)
         ]
-
-    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
-        ratio_N = importance_ratio(inputs.policy_logprobs, inputs.old_logprobs)
-        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high}
-        return clipped(ratio_N, inputs.advantages, **clip), clip_metrics(ratio_N, inputs.advantages, **clip)
 
 
 def _advantage(sample: CreditedSample) -> float:

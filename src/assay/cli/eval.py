@@ -6,9 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +15,7 @@ import typer
 
 from assay.cli.engine import Precision, load_engine
 from assay.cli.options import parse_options
+from assay.cli.progress import progress
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from assay.verifiers import Verifier
 
 DEFAULT_KS = (1, 4, 8)
-_PLAIN_LINES = 10
-"""Lines of progress where there is no terminal."""
 
 Levels = Sequence[tuple[float | None, float | None]]
 
@@ -189,7 +186,7 @@ def _run(
 
     async def measure() -> Evaluation:
         try:
-            with _progress(console, num_done, total) as advance:
+            with progress("samples", num_done, total) as advance:
 
                 def keep(row: Any) -> None:
                     kept.append(row)
@@ -224,27 +221,6 @@ def _recipe(place: Path) -> RunConfig:
     from assay.recipe import RunConfig
 
     return load(RunConfig, read_run_record(place)["settings"] if place.is_dir() else place)
-
-
-@contextmanager
-def _progress(console: Console, num_done: int, total: int) -> Iterator[Callable[[], None]]:
-    """What to call as each sample ends: a bar on a terminal, plain lines anywhere else."""
-    if console.is_terminal:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("samples"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("samples", completed=num_done, total=total)
-            yield lambda: bar.advance(task)
-        return
-
-    def advance() -> None:
-        nonlocal num_done
-        num_done += 1
-        if num_done == total or num_done * _PLAIN_LINES // total > (num_done - 1) * _PLAIN_LINES // total:
-            print(f"{num_done} of {total} samples", file=sys.stderr, flush=True)
-
-    yield advance
 
 
 def _table(result: Evaluation, ks: Sequence[int]) -> Table:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.cli.options import parse_options
+from assay.cli.progress import progress
 from assay.errors import ConfigError, DataError, RunFolderError
 
 if TYPE_CHECKING:
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from assay.verifiers import Verifier
 
 _IN_FLIGHT = 512
-_PLAIN_LINES = 10
-"""Lines of progress where there is no terminal."""
 _FINISH_REASONS = ("stop", "length", "abort")
 
 
@@ -82,7 +78,7 @@ async def _score(
     import asyncio
 
     under_way: deque[tuple[dict[str, Any], asyncio.Task[Score]]] = deque()
-    with output.open("a", encoding="utf-8") as file, _progress(done, total) as advance:
+    with output.open("a", encoding="utf-8") as file, progress("rows", done, total) as advance:
 
         async def write_oldest() -> None:
             row, task = under_way.popleft()
@@ -231,25 +227,3 @@ def _resume(source: Path, output: Path, settings: dict[str, Any], rows: list[dic
 def _digest(row: dict[str, Any]) -> bytes:
     content = json.dumps([row.get(key) for key in ("id", "response", "answer", "finish_reason")])
     return hashlib.sha256(content.encode()).digest()
-
-
-@contextmanager
-def _progress(done: int, total: int) -> Iterator[Callable[[], None]]:
-    """What to call as each row ends: a bar on a terminal, plain lines anywhere else."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("rows", completed=done, total=total)
-            yield lambda: bar.advance(task)
-        return
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        if done == total or done * _PLAIN_LINES // total > (done - 1) * _PLAIN_LINES // total:
-            print(f"{done} of {total} rows", file=sys.stderr, flush=True)
-
-    yield advance

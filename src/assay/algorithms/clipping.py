@@ -1,0 +1,27 @@
+"""What the algorithms with PPO's clipped loss share."""
+
+from __future__ import annotations
+
+import pydantic
+from torch import Tensor
+
+from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.losses import clip_metrics, clipped, importance_ratio
+
+
+class Clipping(Algorithm):
+    """A clip range, and the clipped loss of each token's ratio. Subclasses give the advantages."""
+
+    clip_low: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
+    """How far below 1 a token's ratio may fall before it is left alone; 1 or more leaves that side open."""
+    clip_high: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
+    """How far above 1 a token's ratio may rise before it is left alone."""
+
+    def ratio(self, inputs: LossInputs) -> Tensor:
+        """[N] what is clipped; differentiable."""
+        return importance_ratio(inputs.policy_logprobs, inputs.old_logprobs)
+
+    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        ratio_N = self.ratio(inputs)
+        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high}
+        return clipped(ratio_N, inputs.advantages, **clip), clip_metrics(ratio_N, inputs.advantages, **clip)

@@ -1,0 +1,37 @@
+"""How far long work has come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_PLAIN_LINES = 10
+"""Lines of progress where there is no terminal."""
+
+
+@contextmanager
+def progress(what: str, done: int, total: int) -> Iterator[Callable[[], None]]:
+    """What to call as each one ends: a bar on a terminal, plain lines anywhere else; on the error stream.
+
+    Args:
+        what: plural, such as "samples".
+        done: how many there were before.
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(what, completed=done, total=total)
+            yield lambda: bar.advance(task)
+        return
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if done == total or done * _PLAIN_LINES // total > (done - 1) * _PLAIN_LINES // total:
+            print(f"{done} of {total} {what}", file=sys.stderr, flush=True)
+
+    yield advance
