@@ -182,3 +182,15 @@ def test_known_data_sets(tmp_path: Path) -> None:
     assert competition.levels() == tuple((float(level), None) for level in range(1, 6))
     with pytest.raises(ConfigError, match="path"):
         make_domain("math")
+
+
+def test_parquet(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"q": ["a", "b"], "n": [1, 2]}), tmp_path / "data.parquet")
+    rows = list(read_rows(str(tmp_path / "data.parquet")))
+    assert [row for _, row in rows] == [{"q": "a", "n": 1}, {"q": "b", "n": 2}]
+    assert rows[1][0].endswith("row 2")
+    (tmp_path / "bad.parquet").write_text("x")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        list(read_rows(str(tmp_path / "bad.parquet")))
