@@ -54,14 +54,35 @@ def expression_rows(count: int) -> list[Row]:
     return rows
 
 
+BOMBS = (
+    *("9**9**9", "9^{9^{9}}", "((9^9)^9)^9", "10^{10^{10}}", "2^{2^{2^{2^{2}}}}", "999999999!", "(1+x)^{3000}"),
+    *("\\sum_{i=1}^{10^9} i^i", "\\prod_{i=1}^{99999999} i", "\\binom{10^9}{5\\cdot 10^8}", "\\zeta(1/2+10^6i)"),
+    *("\\int_0^1 x^x \\ln(\\sin(x^{7})) dx", "\\lim_{x\\to 0} \\frac{\\sin^{50}(x)-x^{50}}{x^{60}}"),
+    *("\\frac{d}{dx}(x^{x^{x^{x^x}}})", "\\sin(\\sin(\\sin(\\sin(\\sin(x^{99})))))", "\\sqrt{" * 200 + "2" + "}" * 200),
+    *("x^{999}+" * 200 + "1", "\\det" + "(" * 30 + "x" + ")" * 30),
+    "\\begin{pmatrix}" + "\\\\".join(["1"] * 1000) + "\\end{pmatrix}",
+    "\\begin{pmatrix}" + "\\\\".join(["&".join(["x"] * 30)] * 60) + "\\end{pmatrix}",
+)
+"""What would run for ever, or nearly: the peer is not shown these."""
+
+
+def bomb_rows() -> list[Row]:
+    """2,000 right numbers and 100 right expressions, with the bombs strewn among them."""
+    rows: list[Row] = [(str(i), f"\\boxed{{{i}}}", True) for i in range(2000)]
+    rows += [(f"x^2+{2 * i}x+{i * i}", f"\\boxed{{(x+{i})^2}}", True) for i in range(100)]
+    for i, bomb in enumerate(BOMBS):
+        rows.insert(90 * i, ("42", f"\\boxed{{{bomb}}}", False))
+    return rows
+
+
 def by_math_verify(rows: list[Row]) -> Callable[[], list[bool]]:
     from math_verify import parse, verify
 
     return lambda: [verify(parse(f"$\\boxed{{{gold}}}$"), parse(response)) for gold, response, _ in rows]
 
 
-def by_ours(rows: list[Row]) -> Callable[[], list[bool]]:
-    verifier = Math(timeout_seconds=5.0)
+def by_ours(rows: list[Row], timeout_seconds: float = 5.0) -> Callable[[], list[bool]]:
+    verifier = Math(timeout_seconds=timeout_seconds)
     tasks = [Task("bench", (Message("user", str(i)),), gold) for i, (gold, _, _) in enumerate(rows)]
     # In training the rollouts are there already.
     rollouts = [as_rollout(response, task) for task, (_, response, _) in zip(tasks, rows, strict=True)]
@@ -118,6 +139,10 @@ def main() -> None:
             f"ratio {statistics.median(ratios):.1f} [{min(ratios):.1f}, {max(ratios):.1f}]; "
             f"wrong verdicts {wrong[0]} and {wrong[1]} of {len(rows)}"
         )
+    rows = bomb_rows()
+    seconds, wrong = timed(by_ours(rows, timeout_seconds=1.0), rows)
+    results["bombs"] = {"rows": len(rows), "bombs": len(BOMBS), "seconds": seconds, "wrong_ours": wrong}
+    print(f"{len(BOMBS)} bombs among {len(rows)} rows: {seconds:.1f} s, wrong verdicts {wrong}")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -9,6 +9,7 @@ from assay.config import Settings
 from assay.domains.domain import require_tasks
 from assay.domains.expression import Shape, Space, Term, canonical_form, expression_text
 from assay.domains.permutation import permuted
+from assay.domains.splits import hashed_split
 from assay.errors import DataError
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
@@ -154,8 +155,7 @@ def _equation(terms: tuple[Term, ...]) -> str:
 
 def split_of(canonical: str) -> Split:
     """The split that a canonical form is in, whatever the seed, the level or the wording."""
-    bucket = derive_seed("arithmetic", "split", canonical) % 10
-    return "train" if bucket < 8 else "validation" if bucket == 8 else "test"
+    return hashed_split("arithmetic", canonical)
 
 
 def _whole(dial: str, value: float, largest: int) -> int:

@@ -7,12 +7,11 @@ import json
 from collections.abc import Sequence
 
 from assay.domains.domain import Domain, require_tasks
+from assay.domains.splits import SPLITS
 from assay.errors import ContractError
 from assay.types import Split, Task
 from assay.verifiers.check import check_gold
 from assay.verifiers.verifier import Verifier
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 async def check_domain(

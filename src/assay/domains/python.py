@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -12,12 +11,11 @@ import pydantic
 
 from assay.config import Settings
 from assay.domains.domain import require_tasks
+from assay.domains.splits import SPLITS, hashed_split, prompt_key
 from assay.errors import ConfigError, DataError
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
 from assay.verifiers.python import load_function
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class PythonTasks(Settings):
@@ -82,11 +80,11 @@ class PythonTasks(Settings):
         num_known = 0
         for item in self.problems(**arguments):
             task = self._task(item, complexity, horizon)
-            key = _canonical(task)
+            key = prompt_key(task)
             num_known = num_known + 1 if key in seen else 0
             if num_known >= self.give_up_after:
                 return
-            if key not in seen and _split_of(key) == split:
+            if key not in seen and hashed_split(self.name, key) == split:
                 yield task
             seen.add(key)
 
@@ -97,13 +95,3 @@ class PythonTasks(Settings):
             raise DataError(f"{self.function} gave {item!r:.80}; expected (question, answer) or a Task")
         question, answer = item
         return Task(self.name, (Message("user", question),), str(answer), complexity=complexity, horizon=horizon)
-
-
-def _canonical(task: Task) -> str:
-    text = "\n".join(f"{message.role}: {' '.join(message.content.split())}" for message in task.prompt)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _split_of(key: str) -> Split:
-    bucket = derive_seed("python", "split", key) % 10
-    return "train" if bucket < 8 else "validation" if bucket == 8 else "test"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 import math
 import string
 from collections.abc import Iterator, Mapping
@@ -15,12 +14,10 @@ import pydantic
 from assay.config import Settings
 from assay.domains.domain import require_tasks
 from assay.domains.files import read_rows
+from assay.domains.splits import SPLITS, hashed_split, prompt_key
 from assay.errors import DataError
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
-from assay.verifiers.text import normalise
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class Rows(Settings):
@@ -143,15 +140,9 @@ def _load(domain: Rows) -> Mapping[Split, tuple[Task, ...]]:
     splits: dict[Split, list[Task]] = {"train": [], "validation": [], "test": list(test.values())}
     for key, task in own.items():
         if key not in test:
-            splits[_split_of(key, has_test=domain.test_path is not None)].append(task)
+            split = hashed_split("rows", key)
+            splits["train" if split == "test" and domain.test_path is not None else split].append(task)
     return {split: tuple(tasks) for split, tasks in splits.items()}
-
-
-def _split_of(key: str, *, has_test: bool) -> Split:
-    bucket = derive_seed("rows", "split", key) % 10
-    if has_test:
-        return "validation" if bucket == 0 else "train"
-    return "validation" if bucket == 0 else "test" if bucket == 1 else "train"
 
 
 def _read(domain: Rows, source: str) -> dict[str, Task]:
@@ -160,7 +151,7 @@ def _read(domain: Rows, source: str) -> dict[str, Task]:
     places: dict[str, str] = {}
     for place, row in read_rows(source):
         task = _task(domain, row, place)
-        key = _canonical(task)
+        key = prompt_key(task)
         if key in tasks and tasks[key].answer != task.answer:
             raise DataError(
                 f"{place} asks what {places[key]} asks and has another answer ({task.answer[:60]!r}, there "
@@ -250,10 +241,3 @@ def _dial(option: str, column: str | None, row: Mapping[str, Any], place: str) -
     if not math.isfinite(number):
         raise DataError(f"{place}: {option} {value!r} in column {column!r} is no number, nor ends in one")
     return number
-
-
-def _canonical(task: Task) -> str:
-    """The same for prompts that differ only in white space and in characters that look alike."""
-    text = "\n".join(f"{message.role}: {message.content}" for message in task.prompt)
-    folded = " ".join(normalise(text).split())
-    return hashlib.sha256(folded.encode("utf-8", "surrogatepass")).hexdigest()

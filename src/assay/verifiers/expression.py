@@ -23,7 +23,7 @@ MAX_DEPTH = 40
 """Nested brackets of an expression."""
 
 Kind = Literal["leaf", "words", "list", "set", "tuple", "interval", "union", "matrix", "row", "equation"]
-Verdict = Literal["same", "different", "unknown"]
+Comparison = Literal["same", "different", "unknown"]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BOX_OR_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|(?P<escaped>\\.)|(?P<open>\{)|(?P<close>\})", re.DOTALL)
@@ -208,7 +208,7 @@ def _spelling(words: str) -> str:
     return re.sub(r"[ .]+", " ", words).strip().lower()
 
 
-def same(gold: Answer, response: Answer, leaf: Callable[[str, str], Verdict]) -> Verdict:
+def same(gold: Answer, response: Answer, leaf: Callable[[str, str], Comparison]) -> Comparison:
     """Whether two answers are the same, given what compares two leaves.
 
     "unknown" where it depends on a pair of leaves that `leaf` does not know about.
@@ -244,7 +244,7 @@ def same(gold: Answer, response: Answer, leaf: Callable[[str, str], Verdict]) ->
     return _in_order(gold.parts, response.parts, leaf)
 
 
-def compare_leaves(gold: str, response: str, leaf: Callable[[str, str], Verdict]) -> Verdict:
+def compare_leaves(gold: str, response: str, leaf: Callable[[str, str], Comparison]) -> Comparison:
     """Same text, or two numbers of the same value; all else is left to `leaf`."""
     if _squeezed(gold) == _squeezed(response):
         return "same"
@@ -285,7 +285,7 @@ def _is_number(answer: Answer) -> bool:
     return answer.kind == "leaf" and parse_number(answer.text) is not None
 
 
-def _whole(gold: Answer, response: Answer, leaf: Callable[[str, str], Verdict]) -> Verdict:
+def _whole(gold: Answer, response: Answer, leaf: Callable[[str, str], Comparison]) -> Comparison:
     """Two equations, compared as such: either may have its sides the other way round."""
     sides = [
         answer.parts[0].text if not answer.text else f"{answer.text}={_spelled(answer.parts[0])}"
@@ -298,7 +298,7 @@ def _spelled(answer: Answer) -> str:
     return answer.text if answer.kind in ("leaf", "words") else ",".join(map(_spelled, answer.parts))
 
 
-def _match(gold: Sequence[Answer], response: Sequence[Answer], leaf: Callable[[str, str], Verdict]) -> Verdict:
+def _match(gold: Sequence[Answer], response: Sequence[Answer], leaf: Callable[[str, str], Comparison]) -> Comparison:
     """Whether the parts are the same in some order: each part of the response is used once."""
     if len(gold) != len(response) or len(gold) > MAX_PARTS:
         return "different"
@@ -306,7 +306,7 @@ def _match(gold: Sequence[Answer], response: Sequence[Answer], leaf: Callable[[s
     uncertain = False
     for part in gold:
         # What needs no algebra first: comparing expressions is what takes time.
-        cheap = [same(part, other, _undecided) for other in free]
+        cheap = [same(part, other, undecided) for other in free]
         found = "same" if "same" in cheap else "different"
         place = cheap.index("same") if "same" in cheap else -1
         for i, other in enumerate(free):
@@ -323,18 +323,19 @@ def _match(gold: Sequence[Answer], response: Sequence[Answer], leaf: Callable[[s
     return "unknown" if uncertain else "same"
 
 
-def _undecided(gold: str, response: str) -> Verdict:
+def undecided(gold: str, response: str) -> Comparison:
+    """Compares no leaves: says what can be told without algebra."""
     return "unknown"
 
 
-def _in_order(gold: Sequence[Answer], response: Sequence[Answer], leaf: Callable[[str, str], Verdict]) -> Verdict:
+def _in_order(gold: Sequence[Answer], response: Sequence[Answer], leaf: Callable[[str, str], Comparison]) -> Comparison:
     if len(gold) != len(response) or len(gold) > MAX_PARTS:
         return "different"
     verdicts = {same(a, b, leaf) for a, b in zip(gold, response, strict=True)}
     return "different" if "different" in verdicts else "unknown" if "unknown" in verdicts else "same"
 
 
-def _verdict(equal: bool) -> Verdict:
+def _verdict(equal: bool) -> Comparison:
     return "same" if equal else "different"
 
 

@@ -14,7 +14,16 @@ from pydantic import Field
 from assay.config import Settings
 from assay.errors import ConfigError, DataError
 from assay.types import Rollout, Score, Task
-from assay.verifiers.expression import MAX_EXPRESSION, Verdict, clean, is_bomb, last_box, parse_answer, same
+from assay.verifiers.expression import (
+    MAX_EXPRESSION,
+    Comparison,
+    clean,
+    is_bomb,
+    last_box,
+    parse_answer,
+    same,
+    undecided,
+)
 from assay.verifiers.pool import LimitExceededError, WorkerPool
 from assay.verifiers.text import is_cut_off, last_characters, normalise, strip_reasoning
 
@@ -63,7 +72,7 @@ class Math(Settings):
             unicodedata.category(character) in ("Cc", "Cs") for character in found if character not in "\t\n\r"
         ):
             return Score.failed("unreadable", evidence=evidence)
-        verdict = _plainly(gold, found.strip()) or same(parse_answer(gold), parse_answer(found), _unknown)
+        verdict = _plainly(gold, found.strip()) or same(parse_answer(gold), parse_answer(found), undecided)
         if verdict == "unknown":
             if len(found) > MAX_EXPRESSION:
                 return Score.failed("too long", evidence=evidence)
@@ -123,17 +132,13 @@ def _unboxed(answer: str) -> str:
     return (answer if boxed is None else boxed).strip()
 
 
-def _plainly(gold: str, found: str) -> Verdict | None:
+def _plainly(gold: str, found: str) -> Comparison | None:
     """The verdict where both are one text, or numbers written out without anything around them; None elsewhere."""
     if gold == found:
         return "same"
     if _PLAIN_NUMBER.fullmatch(gold) and _PLAIN_NUMBER.fullmatch(found):
         return "same" if Decimal(gold.replace(",", "")) == Decimal(found.replace(",", "")) else "different"
     return None
-
-
-def _unknown(gold: str, response: str) -> Verdict:
-    return "unknown"
 
 
 @functools.cache

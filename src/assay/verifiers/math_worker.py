@@ -6,7 +6,7 @@ import logging
 import re
 from typing import Any
 
-from assay.verifiers.expression import Verdict, parse_answer, same
+from assay.verifiers.expression import Comparison, parse_answer, same
 
 ROUNDING_DIGITS = 15
 """Decimals to which math-verify compares a float: as many as it has, so that 0.333333 is not 1/3."""
@@ -28,7 +28,7 @@ def warm_up() -> None:
     judge("x^2 + 2x + 1", "(x+1)^2")
 
 
-def leaves(gold: str, response: str) -> Verdict:
+def leaves(gold: str, response: str) -> Comparison:
     """Two expressions by math-verify: as symbols, exactly."""
     from math_verify import verify
 
