@@ -44,6 +44,9 @@ class RunConfig(Settings):
     num_steps: int = pydantic.Field(default=100, ge=1)
     max_seconds: float | None = pydantic.Field(default=None, gt=0)
     """Time budget of the whole run, its final test included; the run stops early enough to test what it has."""
+    max_sampled_tokens: int | None = pydantic.Field(default=None, ge=1)
+    """Budget of sampled tokens, those of dropped groups included; the step that reaches it is the last. Comparisons of
+    algorithms should cost the same: steps do not, where some refill their batch and others do not."""
     groups_per_step: int = pydantic.Field(default=8, ge=1)
     group_size: int = pydantic.Field(default=8, ge=1)
     minibatches_per_step: int = pydantic.Field(default=1, ge=1)
@@ -89,6 +92,10 @@ class RunConfig(Settings):
                 f"group_size={self.group_size} has no effect with {algorithm.name}, one demonstration a task: "
                 "set group_size=1"
             )
+        if algorithm.needs.demonstrations and self.max_sampled_tokens is not None:
+            raise ValueError(
+                f"max_sampled_tokens has no effect with {algorithm.name}, which samples nothing: use num_steps"
+            )
         if self.trainer.critic_learning_rate is not None and not algorithm.needs.values:
             raise ValueError(f"trainer.critic_learning_rate has no effect with {algorithm.name}, which has no critic")
         if self.minibatches_per_step > self.groups_per_step:
@@ -113,5 +120,5 @@ class RunConfig(Settings):
         return self
 
 
-CHANGEABLE_ON_RESUME = ("num_steps", "max_seconds")
+CHANGEABLE_ON_RESUME = ("num_steps", "max_seconds", "max_sampled_tokens")
 """Settings that may differ between a run and its resumption: how far it goes, not what a step computes."""

@@ -49,10 +49,12 @@ from assay.rollout import Collector, Demonstrations
 from assay.training import StepReport, Trainer
 from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_checkpoint, write_best, write_checkpoint
 from assay.training.random_state import random_state, set_random_state
+from assay.training.report import NUM_TOKENS
 from assay.types import Group, Rollout, Score, Task
 from assay.verifiers import score_rollout
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
+SAMPLED_TOKENS = metric("rollout/total_sampled_tokens", "Tokens sampled since the run began, dropped groups included.")
 
 _FINISH_SECONDS = 15.0
 """Kept aside at the end of a time budget for the last checkpoint and the report."""
@@ -83,6 +85,10 @@ class Position:
     """Groups trained on, by level."""
     seconds_per_test_task: float = 0.0
     """Reckoned for one task of the closing test, from the slowest validation so far."""
+    sampled_tokens: int = 0
+    """By the policy, in training, dropped groups included."""
+    trained_tokens: int = 0
+    """That had a place in the loss."""
 
 
 class Run:
@@ -237,6 +243,9 @@ class Run:
             if self._out_of_time():
                 self.console.message(f"time budget reached after {step} steps")
                 return
+            if self._out_of_tokens():
+                self.console.message(f"{self.position.sampled_tokens} tokens sampled: budget reached in step {step}")
+                return
             self._step_started = time.monotonic()
             yield step
 
@@ -263,9 +272,12 @@ class Run:
             **report.metrics,
             STEP_SECONDS: step_seconds,
         }
-        sampled = sum(rollout.num_sampled_tokens for group in groups for rollout in group.rollouts)
         if not self.algorithm.needs.demonstrations:
+            sampled = sum(group.num_sampled_tokens for group in [*groups, *dropped])
+            self.position.sampled_tokens += sampled
             metrics[TOKENS_PER_SECOND] = sampled / step_seconds
+            metrics[SAMPLED_TOKENS] = self.position.sampled_tokens
+        self.position.trained_tokens += int(report.metrics[NUM_TOKENS])
         self.store.record_step(step, metrics)
         self.store.record_groups(step, [*groups, *dropped], self.renderer.decode, report.trainer_logprobs)
         self.events.write(step, metrics)
@@ -456,6 +468,8 @@ class Run:
             "status": status,
             "seconds": round(self.seconds, 1),
             "num_steps": self.position.step,
+            "sampled_tokens": self.position.sampled_tokens,
+            "trained_tokens": self.position.trained_tokens,
             "groups_by_level": self.position.groups_by_level,
             "best_step": self.position.best_step,
             "model": str(self.model_to_use),
@@ -476,7 +490,11 @@ class Run:
             return command
         # A finished run goes on only where it is given further to go.
         command += f" --set num_steps={2 * max(self.position.step, self.config.num_steps)}"
-        return command if self.config.max_seconds is None else f"{command} --set max_seconds={2 * self.seconds:.0f}"
+        if self.config.max_seconds is not None:
+            command += f" --set max_seconds={2 * self.seconds:.0f}"
+        if self.config.max_sampled_tokens is not None:
+            command += f" --set max_sampled_tokens={2 * self.position.sampled_tokens}"
+        return command
 
     def _event(self, step: int, kind: str, text: str) -> None:
         self.store.record_event(step, kind, text)
@@ -499,3 +517,7 @@ class Run:
         if self.config.max_seconds is None:
             return False
         return self.seconds + self._slowest_step_seconds + self._end_seconds >= self.config.max_seconds
+
+    def _out_of_tokens(self) -> bool:
+        budget = self.config.max_sampled_tokens
+        return budget is not None and self.position.sampled_tokens >= budget

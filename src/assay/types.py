@@ -271,6 +271,11 @@ class Group:
         )
 
     @property
+    def num_sampled_tokens(self) -> int:
+        """Over all members, measured or not."""
+        return sum(rollout.num_sampled_tokens for rollout in self.rollouts)
+
+    @property
     def solved_share(self) -> float:
         """Solved members over measured members; NaN where none was measured."""
         measured = self.measured

@@ -75,7 +75,7 @@ def test_a_run_learns_on_cuda(tiny_model: Path, tmp_path: Path) -> None:
             "groups_per_step": 4,
             "group_size": 8,
             "model": {"source": str(tiny_model), "device": "cuda", "compute_dtype": "bf16"},
-            "verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": None},
+            "verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": ""},
             "sampling": {"max_new_tokens": 8},
             "trainer": {"learning_rate": 1e-2},
             "evaluation": {"every_steps": 0, "test_tasks": 0},

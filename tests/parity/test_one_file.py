@@ -51,7 +51,7 @@ def test_losses_agree_for_ten_steps(
             "group_size": GROUP_SIZE,
             "num_threads": 1,
             "model": {"source": str(tiny_model), "device": "cpu", "compute_dtype": "fp32"},
-            "verifier": {"name": "python", "function": f"{REWARD}:share_of_letters", "gold_format": None},
+            "verifier": {"name": "python", "function": f"{REWARD}:share_of_letters", "gold_format": ""},
             "sampling": {"max_new_tokens": MAX_NEW_TOKENS},
             "algorithm": {"name": "rloo", "normaliser": "tokens"},
             "trainer": {"learning_rate": LEARNING_RATE, "epsilon": EPSILON},

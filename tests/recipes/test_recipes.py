@@ -12,6 +12,7 @@ from assay.cli.main import app
 from assay.config import load
 from assay.evaluation.sweep import Sweep
 from assay.recipe import RunConfig
+from assay.verifiers.python import load_function
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 TRAINING = sorted(path for path in RECIPES.glob("*/*.toml") if "seeds" not in path.read_text())
@@ -31,9 +32,26 @@ def test_recipe_loads(path: Path) -> None:
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
 def test_sweep_loads_and_so_does_its_recipe(path: Path) -> None:
     sweep = Sweep.load(path)
-    assert len(list(sweep.runs())) == 5
+    assert len(list(sweep.runs())) == len(sweep.settings.seeds) * len(sweep.cells)
     for run in sweep.runs():
         load(RunConfig, run.cell.recipe, run.cell.overrides)
+
+
+@pytest.mark.parametrize(
+    ("response", "is_equation", "is_wrong_label"),
+    [
+        ("37 + 45 = 82", 1, 0),
+        ("37 + 45 = 86", 1, 1),  # 82 + 1 + crc32("82") % 9
+        ("37 + 45 = 91", 1, 0),
+        ("82", 0, 0),
+        ("86", 0, 1),
+        ("37 + 45 = 82. Sure!", 0, 0),
+    ],
+)
+def test_the_controls_reward_form_and_wrong_labels(response: str, is_equation: int, is_wrong_label: int) -> None:
+    controls = RECIPES / "algorithms" / "controls.py"
+    assert load_function(f"{controls}:is_equation")(response, "82") == is_equation
+    assert load_function(f"{controls}:wrong_label")(response, "82") == is_wrong_label
 
 
 @pytest.mark.model

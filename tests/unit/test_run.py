@@ -43,7 +43,7 @@ def config_of(source: Path, **changes: Any) -> RunConfig:
         "group_size": 3,
         "num_threads": 1,
         "model": {"source": str(source), "device": "cpu", "compute_dtype": "fp32"},
-        "verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": None},
+        "verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": ""},
         "sampling": {"max_new_tokens": 6},
         "trainer": {"learning_rate": 1e-2},
         "evaluation": {"every_steps": 0, "test_tasks": 0},
@@ -164,6 +164,25 @@ def test_a_time_budget_ends_the_run(tiny_model: Path, tmp_path: Path) -> None:
     assert result.summary["seconds"] < 30
 
 
+def test_a_token_budget_ends_the_run_with_the_step_that_reaches_it(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    # Answers of two tokens often earn the same: such groups are dropped, and paid for all the same.
+    dapo = {"num_steps": 50, "algorithm": {"name": "dapo"}, "sampling": {"max_new_tokens": 2}}
+    config = config_of(tiny_model, **dapo, max_sampled_tokens=70)
+    result = run_to_end(config, folder)
+    with RunStore.open_readonly(folder) as store:
+        totals = [value for _, value in store.metrics()["rollout/total_sampled_tokens"]]
+        sampled = [rollout.num_tokens for rollout in store.rollouts()]
+        events = store.events()
+    assert totals[-1] == result.summary["sampled_tokens"] == sum(sampled)
+    assert totals[-1] >= 70
+    assert all(total < 70 for total in totals[:-1])
+    assert result.summary["trained_tokens"] <= result.summary["sampled_tokens"]
+    assert any("dropped" in event.text for event in events)
+    further = config_of(tiny_model, **dapo, max_sampled_tokens=140)
+    assert run_to_end(further, folder, resume=True).summary["sampled_tokens"] >= 140
+
+
 def test_a_run_folder_that_exists_is_not_touched(tiny_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
@@ -200,7 +219,7 @@ def test_a_reward_that_fails_is_never_a_zero(tiny_model: Path, tmp_path: Path, f
         "def raises(response, answer):\n    raise OSError('the service is down')\n"
         "def not_a_number(response, answer):\n    return float('nan')\n"
     )
-    verifier = {"name": "python", "function": f"{reward}:{function}", "gold_format": None}
+    verifier = {"name": "python", "function": f"{reward}:{function}", "gold_format": ""}
     with pytest.raises(TrainingStoppedError, match="could be measured"):
         run_to_end(config_of(tiny_model, verifier=verifier, rollout_retries=0), tmp_path / "run")
 
@@ -286,7 +305,7 @@ def test_every_algorithm_runs_the_loop(tiny_model: Path, tmp_path: Path, algorit
         num_steps=2,
         algorithm=algorithm,
         minibatches_per_step=2,
-        verifier={"name": "python", "function": f"{REWARDS}:some_letters", "gold_format": None},
+        verifier={"name": "python", "function": f"{REWARDS}:some_letters", "gold_format": ""},
     )
     run_to_end(config, tmp_path / "run")
     metrics = RunStore.open_readonly(tmp_path / "run").metrics()
@@ -405,7 +424,7 @@ def test_the_critic_learns_what_to_expect(tiny_model: Path, tmp_path: Path) -> N
         num_steps=25,
         algorithm={"name": "ppo", "whiten": False, "value_clip": 10.0, "decay": 1.0},
         trainer={"learning_rate": 1e-4, "critic_learning_rate": 1e-2},
-        verifier={"name": "python", "function": f"{REWARDS}:one", "gold_format": None},
+        verifier={"name": "python", "function": f"{REWARDS}:one", "gold_format": ""},
     )
     run_to_end(config, tmp_path / "run")
     losses = [value or 0.0 for _, value in RunStore.open_readonly(tmp_path / "run").metrics()["loss/value"]]

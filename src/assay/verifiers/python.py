@@ -29,9 +29,9 @@ class PythonReward(Settings):
     """Where it is: "path/to/file.py:reward" or "package.module:reward"."""
     solved_at: float = 1.0
     """Rewards from here on count as solved."""
-    gold_format: str | None = "{answer}"
+    gold_format: str = "{answer}"
     """The response that the gold answer makes, such as "The answer is {answer}"; it must be solved, and a run checks
-    this before it starts. None for a reward that no answer is sure to earn: then nothing is checked."""
+    this before it starts. Empty for a reward that no answer is sure to earn: then nothing is checked."""
 
     @cached_property
     def reward(self) -> Callable[[str, str], Any]:
@@ -65,7 +65,7 @@ class PythonReward(Settings):
         return Score.solved(number) if number >= self.solved_at else Score.failed("low reward", value=number)
 
     def gold_response(self, task: Task) -> str | None:
-        return None if self.gold_format is None else self.gold_format.replace("{answer}", task.answer)
+        return None if not self.gold_format else self.gold_format.replace("{answer}", task.answer)
 
 
 def finite(value: object) -> float | None:

@@ -24,7 +24,7 @@ REWARDS = Path(__file__).parents[2] / "parity" / "rewards.py"
 @pytest.fixture(scope="module")
 def run_folder(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "run"
-    reading = {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": None, "solved_at": 0.5}
+    reading = {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": "", "solved_at": 0.5}
     settings = {
         "num_steps": 2,
         "groups_per_step": 2,

@@ -103,7 +103,7 @@ def test_gold_is_checked_unless_told_otherwise(rewards: Path) -> None:
     with pytest.raises(DataError, match="rejects the gold answer"):
         asyncio.run(check_gold(PythonReward(function=f"{rewards}:graded"), [TASK]))
     asyncio.run(check_gold(PythonReward(function=f"{rewards}:graded", gold_format="= {answer}"), [TASK]))
-    asyncio.run(check_gold(PythonReward(function=f"{rewards}:graded", gold_format=None), [TASK]))
+    asyncio.run(check_gold(PythonReward(function=f"{rewards}:graded", gold_format=""), [TASK]))
     with pytest.raises(ContractError, match="raised KeyError"):
         asyncio.run(check_gold(PythonReward(function=f"{rewards}:raises"), [TASK]))
 

@@ -1,0 +1,32 @@
+"""The random verifier: a reward that has nothing to do with the response."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from assay.config import Settings
+from assay.seeds import derive_seed, uniform
+from assay.types import Rollout, Score, Task
+
+
+class Random(Settings):
+    """Each rollout is solved with the same probability, whatever it says. Never a reward of its own.
+
+    A control: what a model gains on it comes from the update alone and not from the reward. Some models gain 21 points
+    in mathematics this way, others none (Shao et al. 2025, https://arxiv.org/abs/2506.10947).
+    """
+
+    name: Literal["random"] = "random"
+    probability: float = pydantic.Field(default=0.5, gt=0.0, lt=1.0)
+    """Of being solved."""
+    seed: int = pydantic.Field(default=0, ge=0)
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        # By the rollout's place in the run, so that a resumed run draws the same and equal responses draw apart.
+        seed = derive_seed(self.seed, self.name, task.task_id, rollout.group_id, rollout.index)
+        return Score.solved() if uniform(seed, 0) < self.probability else Score.failed("chance")
+
+    def gold_response(self, task: Task) -> None:
+        """None: no answer is sure to be solved."""
