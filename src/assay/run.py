@@ -51,7 +51,7 @@ from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_
 from assay.training.random_state import random_state, set_random_state
 from assay.training.report import NUM_TOKENS
 from assay.types import Group, Rollout, Score, Task
-from assay.verifiers import score_rollout
+from assay.verifiers import compares, score_group, score_rollout
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
 SAMPLED_TOKENS = metric("rollout/total_sampled_tokens", "Tokens sampled since the run began, dropped groups included.")
@@ -198,8 +198,14 @@ class Run:
     def _make_collector(self) -> Collector | Demonstrations:
         config = self.config
 
+        verifier, retries = config.verifier, config.rollout_retries
+
         def score(rollout: Rollout, task: Task) -> Awaitable[Score]:
-            return score_rollout(config.verifier, rollout, task, retries=config.rollout_retries)
+            return score_rollout(verifier, rollout, task, retries=retries)
+
+        def score_together(rollouts: Sequence[Rollout], task: Task) -> Awaitable[list[Score]]:
+            assert compares(verifier)
+            return score_group(verifier, rollouts, task, retries=retries)
 
         if self.algorithm.needs.demonstrations:
             return Demonstrations(
@@ -213,6 +219,7 @@ class Run:
             renderer=self.renderer,
             env_factory=self.env_factory,
             score=score,
+            score_group=score_together if compares(verifier) else None,
             next_task=self.curriculum.next_task,
             sampling=config.sampling,
             group_size=config.group_size,

@@ -14,7 +14,7 @@ import asyncio
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -84,6 +84,7 @@ class Collector:
 
     Args:
         score: what a finished or truncated rollout earned; broken rollouts are not measured and never get there.
+        score_group: where given, asked instead of `score`, once all rollouts of a group are there: one score each.
         next_task: group id to task, asked once a group, in ascending order.
         group_size: rollouts of each task.
         groups_per_step: how many groups one step takes.
@@ -115,6 +116,7 @@ class Collector:
         retries: int = 2,
         rollout_timeout_seconds: float | None = None,
         max_dropped_groups_in_a_row: int = 256,
+        score_group: Callable[[Sequence[Rollout], Task], Awaitable[Sequence[Score]]] | None = None,
     ) -> None:
         for name, value, minimum in (
             ("group_size", group_size, 1),
@@ -137,6 +139,7 @@ class Collector:
         self._renderer = renderer
         self._env_factory = env_factory
         self._score = score
+        self._score_group = score_group
         self._next_task = next_task
         self._sampling = sampling
         self._group_size = group_size
@@ -324,12 +327,11 @@ class Collector:
             # One error that a person must act on says it all; its siblings were cancelled.
             raise failures.exceptions[0] from None
         played = [member.result() for member in members]
-        group = Group(
-            issued.group_id,
-            issued.task,
-            rollouts=tuple(rollout for rollout, _, _ in played),
-            scores=tuple(score for _, score, _ in played),
-        )
+        rollouts = tuple(rollout for rollout, _, _ in played)
+        scores = tuple(score for _, score, _ in played)
+        if self._score_group is not None:
+            scores = tuple(await self._score_group(rollouts, issued.task))
+        group = Group(issued.group_id, issued.task, rollouts, scores)
         issued.result = _Result(group, num_retried=sum(num_retried for _, _, num_retried in played))
 
     async def _play_member(self, issued: _Issued, index: int) -> tuple[Rollout, Score, int]:
@@ -337,7 +339,7 @@ class Collector:
         rollout, num_retried = await self._play_once(issued, index), 0
         while rollout.ending.kind is EndingKind.BROKEN and num_retried < self._retries:
             rollout, num_retried = await self._play_once(issued, index), num_retried + 1
-        if rollout.ending.kind is EndingKind.BROKEN:
+        if rollout.ending.kind is EndingKind.BROKEN or self._score_group is not None:
             return rollout, Score.not_measured(rollout.ending.reason), num_retried
         try:
             score = await self._score(rollout, issued.task)

@@ -21,9 +21,9 @@ from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
 from assay.verifiers.random import Random
-from assay.verifiers.score import score_rollout
+from assay.verifiers.score import score_group, score_rollout
 from assay.verifiers.trl import TRLReward
-from assay.verifiers.verifier import Verifier, as_rollout
+from assay.verifiers.verifier import GroupVerifier, Verifier, as_rollout, compares
 from assay.verifiers.weighted import Part, Weighted
 
 VERIFIERS = {
@@ -64,6 +64,7 @@ __all__ = [
     "Choice",
     "Exact",
     "Format",
+    "GroupVerifier",
     "Math",
     "Numeric",
     "Part",
@@ -77,6 +78,8 @@ __all__ = [
     "builtin_cases",
     "check_gold",
     "check_verifier",
+    "compares",
     "make_verifier",
+    "score_group",
     "score_rollout",
 ]

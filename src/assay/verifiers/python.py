@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, SupportsFloat
@@ -19,6 +19,9 @@ from assay.types import Rollout, Score, Task
 class PythonReward(Settings):
     """Calls `reward(response, answer)` of yours; it returns a finite number, True or False, or a whole `Score`.
 
+    With `per = "group"` it is called with all responses to one task, `reward(responses, answer)`, and returns a list: a
+    reward that compares them, such as one for the shortest right answer. Outside training it is shown one at a time.
+
     The function runs in this process, so it must treat the response as hostile: parse it, bound it, never evaluate it.
     It is not told whether the response was cut off at a limit. An ordinary function blocks the loop while it runs;
     write `async def` for one that waits.
@@ -27,6 +30,8 @@ class PythonReward(Settings):
     name: Literal["python"] = "python"
     function: str
     """Where it is: "path/to/file.py:reward" or "package.module:reward"."""
+    per: Literal["response", "group"] = "response"
+    """What one call is about."""
     solved_at: float = 1.0
     """Rewards from here on count as solved."""
     gold_format: str = "{answer}"
@@ -34,7 +39,7 @@ class PythonReward(Settings):
     this before it starts. Empty for a reward that no answer is sure to earn: then nothing is checked."""
 
     @cached_property
-    def reward(self) -> Callable[[str, str], Any]:
+    def reward(self) -> Callable[[Any, str], Any]:
         """The function, loaded at first use.
 
         Raises:
@@ -42,18 +47,39 @@ class PythonReward(Settings):
         """
         return load_function(self.function)
 
+    @property
+    def compares(self) -> bool:
+        return self.per == "group"
+
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        if self.compares:
+            return (await self.score_group([rollout], task))[0]
+        return self._score(await self._ask(rollout.response, task), task)
+
+    async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
+        values = await self._ask([rollout.response for rollout in rollouts], task)
+        if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != len(rollouts):
+            raise VerifierError(
+                f"{self.function} returned {repr(values)[:200]} for task {task.task_id}; "
+                f"return a list of {len(rollouts)}, one for each response"
+            )
+        return [self._score(value, task) for value in values]
+
+    async def _ask(self, shown: str | list[str], task: Task) -> Any:
         reward = self.reward
         try:
-            value = reward(rollout.response, task.answer)
+            value = reward(shown, task.answer)
             if inspect.isawaitable(value):
-                value = await value
+                return await value
         except Exception as error:
             if classify(error) is FailureKind.USER:
                 raise
             raise VerifierError(
                 f"{self.function} raised {type(error).__name__}: {error} for task {task.task_id}"
             ) from error
+        return value
+
+    def _score(self, value: object, task: Task) -> Score:
         if isinstance(value, Score):
             return value
         number = finite(value)

@@ -1,10 +1,12 @@
-"""score_rollout: the one way a rollout gets its score."""
+"""score_rollout and score_group: the one way rollouts get their scores."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from assay.errors import ContractError, FailureKind, classify
 from assay.types import EndingKind, Rollout, Score, Task
-from assay.verifiers.verifier import Verifier
+from assay.verifiers.verifier import GroupVerifier, Verifier
 
 
 async def score_rollout(verifier: Verifier, rollout: Rollout, task: Task, *, retries: int = 2) -> Score:
@@ -18,17 +20,61 @@ async def score_rollout(verifier: Verifier, rollout: Rollout, task: Task, *, ret
         ContractError: the verifier returned something that is no Score.
     """
     if rollout.ending.kind is EndingKind.BROKEN:
-        return Score.not_measured(rollout.ending.reason or "broken")
+        return _broken(rollout)
     score = Score.not_measured("never scored")
     for _ in range(1 + max(0, retries)):
         try:
             score = await verifier(rollout, task)
         except Exception as error:
-            if classify(error) is FailureKind.USER:
-                raise
-            score = Score.not_measured(f"{type(error).__name__}: {error}"[:500])
-        if not isinstance(score, Score):
-            raise ContractError(f"verifier {verifier.name!r} returned {score!r} for task {task.task_id}, not a Score")
+            score = _failed(error)
+        _check(score, verifier, task)
         if score.measured:
             break
     return score
+
+
+async def score_group(
+    verifier: GroupVerifier, rollouts: Sequence[Rollout], task: Task, *, retries: int = 2
+) -> list[Score]:
+    """What a verifier that compares says of the attempts at one task, in their order; as `score_rollout`, for all.
+
+    Rollouts that broke are not measured and not shown to it. It is asked again where it failed, or left any of the
+    rest not measured; what it last said counts.
+
+    Raises:
+        AssayError: a person must act.
+        ContractError: the verifier returned something else than one Score for each rollout.
+    """
+    whole = [rollout for rollout in rollouts if rollout.ending.kind is not EndingKind.BROKEN]
+    scores = [Score.not_measured("never scored")] * len(whole)
+    for _ in range(1 + max(0, retries) if whole else 0):
+        try:
+            scores = await verifier.score_group(whole, task)
+        except Exception as error:
+            scores = [_failed(error)] * len(whole)
+        if len(scores) != len(whole):
+            raise ContractError(
+                f"verifier {verifier.name!r} returned {len(scores)} scores for {len(whole)} rollouts of {task.task_id}"
+            )
+        for score in scores:
+            _check(score, verifier, task)
+        if all(score.measured for score in scores):
+            break
+    given = iter(scores)
+    return [_broken(rollout) if rollout.ending.kind is EndingKind.BROKEN else next(given) for rollout in rollouts]
+
+
+def _broken(rollout: Rollout) -> Score:
+    return Score.not_measured(rollout.ending.reason or "broken")
+
+
+def _failed(error: Exception) -> Score:
+    """Not measured, unless a person must act."""
+    if classify(error) is FailureKind.USER:
+        raise error
+    return Score.not_measured(f"{type(error).__name__}: {error}"[:500])
+
+
+def _check(score: object, verifier: Verifier, task: Task) -> None:
+    if not isinstance(score, Score):
+        raise ContractError(f"verifier {verifier.name!r} returned {score!r} for task {task.task_id}, not a Score")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from assay.types import Completion, Ending, EndingKind, FinishReason, Message, Rollout, Score, Task, Turn
 
@@ -27,6 +28,29 @@ class Verifier(Protocol):
     def gold_response(self, task: Task) -> str | None:
         """A response that must be SOLVED, made from the gold answer; None where none can be made."""
         ...
+
+
+@runtime_checkable
+class GroupVerifier(Verifier, Protocol):
+    """A verifier that may compare the attempts at one task with each other. Alone, a rollout is a group of one."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether a group is to be scored together; otherwise each rollout is scored as soon as it is there."""
+        ...
+
+    async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
+        """One score for each rollout, in their order; none of them broke.
+
+        Raises:
+            VerifierError: the verifier itself failed. The group is scored again, then counted as not measured.
+        """
+        ...
+
+
+def compares(verifier: Verifier) -> TypeGuard[GroupVerifier]:
+    """Whether the rollouts of a group must be scored together."""
+    return isinstance(verifier, GroupVerifier) and verifier.compares
 
 
 def as_rollout(response: str, task: Task, *, finish_reason: FinishReason = "stop") -> Rollout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 import pydantic
@@ -15,6 +16,7 @@ from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
 from assay.verifiers.trl import TRLReward
+from assay.verifiers.verifier import compares
 
 OneVerifier = Annotated[
     Exact | Numeric | Math | Choice | Format | PythonReward | TRLReward, pydantic.Field(discriminator="name")
@@ -51,16 +53,30 @@ class Weighted(Settings):
             raise ValueError(f"part {silent[0]!r} has weight 0 and so no effect: leave it out")
         return self
 
+    @property
+    def compares(self) -> bool:
+        return any(compares(part.verifier) for part in self.parts.values())
+
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
-        values: dict[str, float] = {}
-        deciding = Score.not_measured("no part")
+        return self._sum({name: await part.verifier(rollout, task) for name, part in self.parts.items()})
+
+    async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
+        columns: dict[str, list[Score]] = {}
         for name, part in self.parts.items():
-            score = await part.verifier(rollout, task)
+            if compares(part.verifier):
+                columns[name] = await part.verifier.score_group(rollouts, task)
+            else:
+                columns[name] = [await part.verifier(rollout, task) for rollout in rollouts]
+        return [self._sum({name: column[row] for name, column in columns.items()}) for row in range(len(rollouts))]
+
+    def _sum(self, scores: Mapping[str, Score]) -> Score:
+        """The scores of the parts, by name, as one."""
+        values: dict[str, float] = {}
+        for name, score in scores.items():
             if score.value is None:
                 return Score.not_measured(f"{name}: {score.reason}")
             values[name] = score.value
-            if name == self.solved_by:
-                deciding = score
+        deciding = scores[self.solved_by]
         return Score(
             deciding.verdict,
             sum(part.weight * values[name] for name, part in self.parts.items()),

@@ -8,7 +8,7 @@ import json
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -103,6 +103,25 @@ def test_groups_come_whole_scored_and_in_issue_order(make):
         assert all(rollout.ending.kind is EndingKind.FINISHED for rollout in group.rollouts)
         for rollout, score in zip(group.rollouts, group.scores, strict=True):
             assert (score.verdict is Verdict.SOLVED) == (int(rollout.response) % 2 == 0)
+
+
+def test_a_group_is_scored_together_where_its_members_are_compared(make):
+    seen: list[int] = []
+
+    async def largest_is_solved(rollouts: Sequence[Rollout], task: Task) -> list[Score]:
+        values = [int(rollout.response) for rollout in rollouts]
+        seen.append(len(values))
+        return [Score.solved() if value == max(values) else Score.failed() for value in values]
+
+    async def never(rollout: Rollout, task: Task) -> Score:
+        raise AssertionError("members are not scored alone")
+
+    (groups,) = run(make(score=never, score_group=largest_is_solved), 1)
+    assert seen == [GROUP_SIZE] * 4
+    for group in groups:
+        largest = max(int(rollout.response) for rollout in group.rollouts)
+        for rollout, score in zip(group.rollouts, group.scores, strict=True):
+            assert (score.verdict is Verdict.SOLVED) == (int(rollout.response) == largest)
 
 
 def test_quick_groups_do_not_overtake_slow_ones(make, engine):

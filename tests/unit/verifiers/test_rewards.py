@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,17 @@ import pydantic
 import pytest
 
 from assay.errors import ConfigError, VerifierError
-from assay.types import Message, Score, Task
-from assay.verifiers import TRLReward, Verifier, Weighted, as_rollout, check_gold, make_verifier
+from assay.types import Ending, EndingKind, Message, Score, Task
+from assay.verifiers import (
+    TRLReward,
+    Verifier,
+    Weighted,
+    as_rollout,
+    check_gold,
+    compares,
+    make_verifier,
+    score_group,
+)
 
 TASK = Task(
     "test", (Message("system", "s"), Message("user", "1 + 1?")), "2", complexity=3.0, metadata={"source": "book"}
@@ -132,3 +142,72 @@ def test_a_part_that_is_not_measured_leaves_the_whole_unknown(functions: str) ->
 def test_weights_that_cannot_be_meant(changes: dict, message: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=message):
         Weighted.model_validate({**WEIGHTED, **changes})
+
+
+# Rewards that compare the attempts at one task.
+
+COMPARING = """
+def shortest_right(responses, answer):
+    right = [r for r in responses if answer in r]
+    return [float(answer in r and len(r) == min(map(len, right))) for r in responses]
+
+def too_few(responses, answer):
+    return [1.0]
+
+# TRL's signature, over the whole batch.
+def longest(completions, answer, **kwargs):
+    assert answer == ["2"] * len(completions)
+    lengths = [len(c[0]["content"]) for c in completions]
+    return [float(length == max(lengths)) for length in lengths]
+"""
+ATTEMPTS = ["it is 2", "2", "3", "well, 2", "2"]
+
+
+@pytest.fixture
+def comparing(tmp_path: Path) -> str:
+    (tmp_path / "comparing.py").write_text(COMPARING)
+    return str(tmp_path / "comparing.py")
+
+
+def score_all(verifier: Verifier, responses: list[str] = ATTEMPTS) -> list[float | None]:
+    assert compares(verifier)
+    rollouts = [as_rollout(response, TASK) for response in responses]
+    return [score.value for score in asyncio.run(score_group(verifier, rollouts, TASK))]
+
+
+def test_a_function_of_the_whole_group(comparing: str) -> None:
+    verifier = make_verifier("python", {"function": f"{comparing}:shortest_right", "per": "group"})
+    assert score_all(verifier) == [0, 1, 0, 0, 1]
+    assert score(verifier, "well, 2").value == 1.0, "alone, an attempt is a group of one"
+    assert not compares(make_verifier("python", {"function": f"{comparing}:shortest_right"}))
+
+
+def test_a_function_for_trl_sees_the_whole_group(comparing: str) -> None:
+    assert score_all(make_verifier("trl", {"function": f"{comparing}:longest"})) == [1, 0, 0, 1, 0]
+
+
+def test_a_weighted_sum_of_what_compares_and_what_does_not(comparing: str) -> None:
+    short = {"weight": 0.5, "verifier": {"name": "python", "function": f"{comparing}:shortest_right", "per": "group"}}
+    parts = {"right": {"verifier": {"name": "exact", "after": "is"}}, "short": short}
+    verifier = make_verifier("weighted", {"parts": parts, "solved_by": "right"})
+    assert score_all(verifier) == [1.0, 1.5, 0.0, 0.0, 1.5]
+    del parts["short"]
+    assert not compares(make_verifier("weighted", {"parts": parts, "solved_by": "right"}))
+
+
+def test_one_that_broke_is_not_compared(comparing: str) -> None:
+    verifier = make_verifier("python", {"function": f"{comparing}:shortest_right", "per": "group"})
+    assert compares(verifier)
+    whole, broken = (
+        as_rollout("it is 2", TASK),
+        replace(as_rollout("2", TASK), ending=Ending(EndingKind.BROKEN, "died")),
+    )
+    scores = asyncio.run(score_group(verifier, [broken, whole], TASK))
+    assert [score.value for score in scores] == [None, 1.0]
+    assert scores[0].reason == "died"
+
+
+def test_a_list_of_another_length_is_the_verifiers_fault(comparing: str) -> None:
+    verifier = make_verifier("python", {"function": f"{comparing}:too_few", "per": "group"})
+    assert score_all(verifier, ["2"]) == [1.0]
+    assert score_all(verifier, ["2", "3"]) == [None, None], "not measured, never 0"
