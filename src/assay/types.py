@@ -368,7 +368,8 @@ class CreditedSample(Sample):
 class Batch:
     """One packed micro-batch: segments laid end to end, a prompt that several samples share laid down once.
 
-    Token i attends token j where j's segment is i's own or i's segment's prefix, and position j <= position i. What is
+    Token i attends token j where j's segment is i's own, its prefix, or the prefix of that, and position j <= position
+    i: a prompt may itself go on from an opening that all prompts share. What is
     trained on is listed apart: prediction n says that the hidden state at packed index `predict_from[n]` predicts
     `target_ids[n]`; the last token of a shared prompt predicts the first token of each of its continuations.
     """
@@ -380,7 +381,8 @@ class Batch:
     segment_ids: Tensor
     """[T] int64, which segment each token belongs to, ascending."""
     prefix_segments: Tensor
-    """[num_segments] int64, the segment that each also attends to; its own index where it has none."""
+    """[num_segments] int64, the segment that each goes on from, always an earlier one; its own index where it has
+    none."""
     predict_from: Tensor
     """[N] int64 into T."""
     target_ids: Tensor

@@ -26,12 +26,14 @@ def random_samples(seed: int, num_groups: int = 4) -> list[CreditedSample]:
     """Groups that share prompts, with several turns, forks, completions of one token, and text after the last turn."""
     rng = random.Random(seed)
     samples = []
+    # What all prompts begin with: none, too short to be shared, or a segment of its own.
+    opening = [rng.randrange(256) for _ in range((0, 5, 16, 40)[seed % 4])]
     for group_id in range(num_groups):
-        prompt = [rng.randrange(256) for _ in range(rng.randint(1, 12))]
+        prompt = opening + [rng.randrange(256) for _ in range(rng.randint(1, 12))]
         for index in range(rng.randint(1, 5)):
             tokens, mask = list(prompt), [False] * len(prompt)
             if rng.random() < 0.2:  # a fork: its prompt was rewritten
-                tokens[0] = rng.randrange(256)
+                tokens[len(opening)] = rng.randrange(256)
             for _ in range(rng.randint(1, 3)):
                 for sampled, length in ((True, rng.randint(1, 8)), (False, rng.randint(0, 4))):
                     tokens += [rng.randrange(256) for _ in range(length)]

@@ -4,6 +4,11 @@
     packed    | prompt A | a1 | a2 | prompt B, b1 |
     segments       0        1    2        3            prefix_segments = [0, 0, 0, 3]
 
+What all prompts of a micro-batch begin with, such as a system message, is laid down once too, where it is long enough:
+
+    packed    | opening | rest of A | a1 | a2 | rest of B, b1 |
+    segments       0          1       2    3          4          prefix_segments = [0, 0, 1, 1, 0]
+
 The loss and its gradient are what the samples give one by one: `tests/invariants/test_packing.py` holds it to that.
 """
 
@@ -18,6 +23,9 @@ import torch
 from torch import Tensor
 
 from assay.types import ANNOTATIONS, Batch, CreditedSample, Sample
+
+MIN_OPENING = 16
+"""Tokens that prompts must share to be worth a segment of its own, whose keys every family then has to join."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +67,8 @@ def pack(
         samples: with or without credit; `Batch.sample_ids` gives places in this list.
         max_tokens: packed tokens a micro-batch may hold. A longer sample gets a micro-batch of its own.
         num_minibatches: updates per pass; fewer come back where there are fewer groups.
-        share_prompts: lay a prompt down once for all samples of a micro-batch that start with it.
+        share_prompts: lay a prompt down once for all samples of a micro-batch that start with it, and the opening of
+            its prompts once for all of them.
 
     Raises:
         ValueError: max_tokens or num_minibatches below 1; only some of the samples have credit, or an annotation.
@@ -110,9 +119,10 @@ def _fill(pieces: list[_Piece], max_tokens: int, share_prompts: bool) -> list[li
     runs: list[list[_Piece]] = []
     prompts: set[bytes] = set()
     num_tokens = 0
+    opening = _opening_length(pieces) if share_prompts else 0
     for piece in pieces:
         known = share_prompts and piece.prompt in prompts
-        added = len(piece.context) - (piece.prompt_length if known else 0)
+        added = len(piece.context) - (piece.prompt_length if known else opening)
         if not runs or num_tokens + added > max_tokens:
             runs.append([])
             prompts.clear()
@@ -121,6 +131,20 @@ def _fill(pieces: list[_Piece], max_tokens: int, share_prompts: bool) -> list[li
         prompts.add(piece.prompt)
         num_tokens += added
     return runs
+
+
+def _opening_length(pieces: list[_Piece]) -> int:
+    """How many tokens all prompts begin with, their last token apart; 0 where that is too little to share, or where
+    there is one prompt only."""
+    prompts = {piece.prompt: piece.context[: piece.prompt_length - 1] for piece in pieces}
+    if len(prompts) < 2:
+        return 0
+    first, *others = prompts.values()
+    length = min(map(len, prompts.values()))
+    for other in others:
+        (differing,) = np.nonzero(first[:length] != other[:length])
+        length = int(differing[0]) if len(differing) else length
+    return length if length >= MIN_OPENING else 0
 
 
 class _Layout:
@@ -146,13 +170,16 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
     layout = _Layout()
     uses = Counter(piece.prompt for piece in pieces)
     shared: dict[bytes, tuple[int, int]] = {}
+    opening = _opening_length(pieces) if share_prompts else 0
+    root = layout.add(pieces[0].context[:opening])[0] if opening else None
     predict_from = []
     for piece in pieces:
         sources = piece.target_positions - 1
         if share_prompts and uses[piece.prompt] > 1:
             length = piece.prompt_length
             if piece.prompt not in shared:
-                shared[piece.prompt] = layout.add(piece.context[:length])
+                segment, start = layout.add(piece.context[opening:length], first_position=opening, prefix=root)
+                shared[piece.prompt] = segment, start - opening
             prefix, prefix_start = shared[piece.prompt]
             start = layout.num_tokens
             # A continuation of one trained-on token has no context of its own: the prompt's last token predicts it.
@@ -160,8 +187,8 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
                 layout.add(piece.context[length:], first_position=length, prefix=prefix)
             predict_from.append(np.where(sources < length, prefix_start + sources, start + sources - length))
         else:
-            _, start = layout.add(piece.context)
-            predict_from.append(start + sources)
+            _, start = layout.add(piece.context[opening:], first_position=opening, prefix=root)
+            predict_from.append(start + sources - opening)
 
     samples = [piece.sample for piece in pieces]
     lengths = np.array([len(piece.target_positions) for piece in pieces])

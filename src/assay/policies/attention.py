@@ -1,4 +1,4 @@
-"""Attention over a packed batch: each token sees its own segment and that segment's prefix, up to its position.
+"""Attention over a packed batch: each token sees its own segment and those that it goes on from, up to its position.
 
 Shape letters: T packed tokens, Q query heads, K key-value heads, D head size.
 """
@@ -20,12 +20,12 @@ segment: a block costs the square of its tokens, but each call has a cost of its
 
 @dataclass(frozen=True)
 class _Block:
-    """Queries that are attended in one call, over their own keys and those of another block. Blocks partition T."""
+    """Queries that are attended in one call, over their own keys and those of other blocks. Blocks partition T."""
 
     start: int
     end: int
-    prefix: int | None
-    """Index of the block that holds the prefix, where this one does not."""
+    prefixes: tuple[int, ...]
+    """Indices of the blocks that hold what this one goes on from, in order of their positions."""
 
 
 class PackedAttention:
@@ -44,7 +44,7 @@ class PackedAttention:
     ) -> None:
         """Takes [T], [num_segments] and [T] int64, as in `Batch`: segments in order, positions ascending in each."""
         self._segments = segment_ids
-        self._prefix_of_token = prefix_segments[segment_ids]
+        self._ancestors = _ancestors(prefix_segments)[:, segment_ids]
         self._positions = position_ids
         lengths = torch.bincount(segment_ids, minlength=len(prefix_segments)).tolist()
         self._blocks = _blocks(lengths, prefix_segments.tolist(), max_family_tokens)
@@ -72,9 +72,9 @@ class PackedAttention:
         attended = []
         for index, (block, mask) in enumerate(zip(self._blocks, self._block_masks(window), strict=True)):
             k_seen, v_seen = k[index], v[index]
-            if block.prefix is not None:
-                k_seen = torch.cat((k[block.prefix], k_seen), 2)
-                v_seen = torch.cat((v[block.prefix], v_seen), 2)
+            if block.prefixes:
+                k_seen = torch.cat((*(k[prefix] for prefix in block.prefixes), k_seen), 2)
+                v_seen = torch.cat((*(v[prefix] for prefix in block.prefixes), v_seen), 2)
             attended.append(
                 F.scaled_dot_product_attention(
                     q[index],
@@ -95,38 +95,49 @@ class PackedAttention:
 
     def _mask(self, block: _Block, window: int | None) -> Tensor | None:
         rows = torch.arange(block.start, block.end, device=self._positions.device)
-        columns = rows
-        if block.prefix is not None:
-            prefix = self._blocks[block.prefix]
-            columns = torch.cat((torch.arange(prefix.start, prefix.end, device=rows.device), rows))
+        seen_blocks = [self._blocks[prefix] for prefix in block.prefixes]
+        columns = torch.cat([*(torch.arange(b.start, b.end, device=rows.device) for b in seen_blocks), rows])
         distance = self._positions[rows][:, None] - self._positions[columns][None, :]
         segments = self._segments[columns][None, :]
-        seen = (segments == self._segments[rows][:, None]) | (segments == self._prefix_of_token[rows][:, None])
-        mask = seen & (distance >= 0)
+        mask = (segments[None] == self._ancestors[:, rows, None]).any(0) & (distance >= 0)
         if window is not None:
             mask &= distance < window
-        if block.prefix is None and torch.equal(mask, torch.ones_like(mask).tril()):
+        if not block.prefixes and torch.equal(mask, torch.ones_like(mask).tril()):
             return None
         return mask
 
 
+def _ancestors(prefix_segments: Tensor) -> Tensor:
+    """[depth, num_segments] each segment itself, the one it goes on from, and so on; the last one repeated."""
+    rows = [torch.arange(len(prefix_segments), device=prefix_segments.device)]
+    while not torch.equal(prefix_segments[rows[-1]], rows[-1]):
+        rows.append(prefix_segments[rows[-1]])
+    return torch.stack(rows)
+
+
 def _blocks(lengths: Sequence[int], prefixes: Sequence[int], max_family_tokens: int) -> list[_Block]:
-    """One block for each prefix with the continuations laid down right after it; one for each segment of a family that
-    is too large, or that lies apart from its prefix."""
+    """One block for each family, a segment with the continuations laid down right after it; one for each segment of a
+    family that is too large, or that lies apart. An opening that families go on from is a block of its own."""
     starts = list(itertools.accumulate(lengths, initial=0))
+    with_children = {prefix for segment, prefix in enumerate(prefixes) if prefix != segment}
+    openings = {prefixes[segment] for segment in with_children if prefixes[segment] != segment}
     blocks: list[_Block] = []
     block_of_segment: dict[int, int] = {}
     segment = 0
     while segment < len(lengths):
         after = segment + 1
-        while after < len(lengths) and prefixes[after] == segment:
-            after += 1
-        if prefixes[segment] == segment and starts[after] - starts[segment] <= max_family_tokens:
-            after_block, prefix = after, None
-        else:
-            after_block = segment + 1
-            prefix = None if prefixes[segment] == segment else block_of_segment[prefixes[segment]]
-        block_of_segment |= dict.fromkeys(range(segment, after_block), len(blocks))
-        blocks.append(_Block(starts[segment], starts[after_block], prefix))
-        segment = after_block
+        if segment not in openings:
+            while after < len(lengths) and prefixes[after] == segment:
+                after += 1
+        if starts[after] - starts[segment] > max_family_tokens:
+            after = segment + 1
+        seen: list[int] = []
+        ancestor = segment
+        while prefixes[ancestor] != ancestor:
+            ancestor = prefixes[ancestor]
+            seen.insert(0, block_of_segment[ancestor])
+        block_of_segment |= dict.fromkeys(range(segment, after), len(blocks))
+        # Several ancestors may lie in one block.
+        blocks.append(_Block(starts[segment], starts[after], tuple(dict.fromkeys(seen))))
+        segment = after
     return blocks

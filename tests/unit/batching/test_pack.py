@@ -36,6 +36,37 @@ def test_a_shared_prompt_is_laid_down_once():
     assert batch.proximal_logprobs is None
 
 
+def test_what_all_prompts_begin_with_is_laid_down_once():
+    opening = list(range(20, 40))
+    samples = [
+        sample([*opening, 1, 2], [4, 5], index=0),
+        sample([*opening, 1, 2], [6, 7, 8], index=1),
+        sample([*opening, 1, 3], [9, 10], group_id=1),
+    ]
+    [[batch]] = pack(samples, 100)
+    assert batch.token_ids.tolist() == [*opening, 1, 2, 4, 6, 7, 3, 9]
+    assert batch.position_ids.tolist() == [*range(21), 21, 22, 22, 23, 21, 22]
+    assert batch.segment_ids.tolist() == [0] * 21 + [1, 2, 3, 3, 4, 4]
+    assert batch.prefix_segments.tolist() == [0, 0, 1, 1, 0]
+    assert batch.predict_from.tolist() == [21, 22, 21, 23, 24, 25, 26]
+    assert batch.target_ids.tolist() == [4, 5, 6, 7, 8, 9, 10]
+
+
+def test_a_short_opening_is_not_worth_a_segment():
+    opening = list(range(20, 35))
+    [[batch]] = pack([sample([*opening, 1], [4]), sample([*opening, 2], [4], group_id=1)], 100)
+    assert batch.prefix_segments.tolist() == [0, 1]
+    [[batch]] = pack([sample([*opening, 9, 1], [4]), sample([*opening, 9, 2], [4], group_id=1)], 100)
+    assert batch.prefix_segments.tolist() == [0, 0, 0]
+
+
+def test_an_opening_counts_once_towards_the_limit():
+    opening = list(range(20, 40))
+    samples = [sample([*opening, g], [4, 5, 6], group_id=g) for g in range(6)]  # 20 once, then 3 each
+    micro_batches = pack(samples, 30)[0]
+    assert [batch.num_tokens for batch in micro_batches] == [29, 29]
+
+
 def test_a_prompt_is_not_shared_when_told_so():
     [[batch]] = pack([sample([1, 2], [3]), sample([1, 2], [4])], 100, share_prompts=False)
     assert batch.token_ids.tolist() == [1, 2, 1, 2]

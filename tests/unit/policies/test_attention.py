@@ -54,6 +54,44 @@ def test_bf16_goes_in_and_comes_out_but_scores_are_fp32() -> None:
     torch.testing.assert_close(attended.double(), exact, rtol=2**-8, atol=1e-4)
 
 
+def test_families_that_go_on_from_an_opening() -> None:
+    """An opening of 3, a prompt of 2 with continuations of 2 and 1, a prompt of 1 with one of 3, and one alone of 2."""
+    torch.manual_seed(0)
+    lengths = [3, 2, 2, 1, 1, 3, 2]
+    prefixes = torch.tensor([0, 0, 1, 1, 0, 4, 0])
+    segment_ids = torch.repeat_interleave(torch.arange(7), torch.tensor(lengths))
+    positions = torch.tensor([0, 1, 2, 3, 4, 5, 6, 5, 3, 4, 5, 6, 3, 4])
+    queries = torch.randn(14, 4, 8, requires_grad=True)
+    keys = torch.randn(14, 2, 8, requires_grad=True)
+    values = torch.randn(14, 2, 8, requires_grad=True)
+    # Each token's segment, the one that goes before it, and the one before that.
+    seen = {0: {0}, 1: {0, 1}, 2: {0, 1, 2}, 3: {0, 1, 3}, 4: {0, 4}, 5: {0, 4, 5}, 6: {0, 6}}
+    for window in (None, 3):
+        mask = torch.tensor(
+            [
+                [
+                    int(segment_ids[j]) in seen[int(segment_ids[i])]
+                    and 0 <= positions[i] - positions[j] < (window or 100)
+                    for j in range(14)
+                ]
+                for i in range(14)
+            ]
+        )
+        q, k, v = queries.transpose(0, 1), *(x.transpose(0, 1).repeat_interleave(2, 0) for x in (keys, values))
+        scores = (q @ k.transpose(1, 2) / math.sqrt(8)).masked_fill(~mask, -math.inf)
+        expected = (scores.softmax(-1) @ v).transpose(0, 1)
+        wanted = torch.autograd.grad(expected.square().sum(), (queries, keys, values))
+        for limit in (1024, 4, 0):
+            attended = PackedAttention(segment_ids, prefixes, positions, max_family_tokens=limit)(
+                queries, keys, values, window
+            )
+            torch.testing.assert_close(attended, expected)
+            for actual, right in zip(
+                torch.autograd.grad(attended.square().sum(), (queries, keys, values)), wanted, strict=True
+            ):
+                torch.testing.assert_close(actual, right)
+
+
 def test_families_as_one_block_and_segment_by_segment_are_the_same() -> None:
     """A prefix of 4 with continuations of 3 and 2, then a lone segment of 5, with and without a window."""
     torch.manual_seed(0)
