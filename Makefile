@@ -1,7 +1,7 @@
 # make demo   set up, train a real language model by RL in ten minutes, show what it learned
 # make test   set up, then lint, types, import layers and tests
 # make setup  install into .venv and nothing else
-# make bench  the training step beside TRL's, in one run
+# make bench  speed beside the peers, in one run; QUICK=1 for a form of 15 minutes, JSON=FILE for everything in a file
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -27,7 +27,7 @@ test: setup
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: setup
-	$(BIN)/python benchmarks/step.py $(ARGS)
+	$(BIN)/python benchmarks $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 clean:
 	rm -rf .venv

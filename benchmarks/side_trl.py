@@ -1,4 +1,7 @@
-"""TRL's side of step.py. Usage: step_trl.py MODEL_FOLDER PROMPTS.jsonl MAX_NEW_TOKENS"""
+"""TRL's side of a whole step. Usage: side_trl.py MODEL_FOLDER PROMPTS.jsonl MAX_NEW_TOKENS FORCED SETTINGS
+
+FORCED is 1 where every response is as long as the limit. SETTINGS is JSON: other options of GRPOConfig.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ import transformers
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
+from side import PREFIX
+
 model_folder, prompts, max_new_tokens = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+forced, searched = sys.argv[4] == "1", json.loads(sys.argv[5])
 tasks = [json.loads(line) for line in prompts.read_text().splitlines()]
 rows = [
     {"prompt": [{"role": role, "content": content} for role, content in task["prompt"]], "answer": task["answer"]}
@@ -44,33 +50,38 @@ class Gate(transformers.TrainerCallback):
     def on_log(self, args, state, control, logs=None, **_):
         if "completions/mean_length" in (logs or {}):
             answer = {"seconds": self.seconds, "tokens": logs["completions/mean_length"]}
-            print(json.dumps(answer), file=answers, flush=True)
+            print(PREFIX + json.dumps(answer), file=answers, flush=True)
 
 
+options = {
+    "output_dir": str(prompts.parent / "trl-out"),
+    "per_device_train_batch_size": 64,
+    "num_generations": 8,
+    "max_completion_length": max_new_tokens,
+    "max_steps": len(tasks) // 8,
+    "logging_steps": 1,
+    "learning_rate": 1e-5,
+    "lr_scheduler_type": "constant",
+    "beta": 0.0,
+    "temperature": 1.0,
+    "loss_type": "dapo",
+    "bf16": True,
+    "use_cpu": True,
+    "gradient_checkpointing": False,
+    "shuffle_dataset": False,
+    "report_to": [],
+    "save_strategy": "no",
+    "model_init_kwargs": {"dtype": "float32", "attn_implementation": searched.pop("attention", "sdpa")},
+    "generation_kwargs": {"min_new_tokens": max_new_tokens} if forced else None,
+    **searched,
+}
+began = time.perf_counter()
 trainer = GRPOTrainer(
     model=model_folder,
     reward_funcs=last_number_is_right,
     train_dataset=Dataset.from_list(rows),
     callbacks=[Gate()],
-    args=GRPOConfig(
-        output_dir=str(prompts.parent / "trl-out"),
-        per_device_train_batch_size=64,
-        num_generations=8,
-        max_completion_length=max_new_tokens,
-        max_steps=len(tasks) // 8,
-        logging_steps=1,
-        learning_rate=1e-5,
-        lr_scheduler_type="constant",
-        beta=0.0,
-        temperature=1.0,
-        loss_type="dapo",
-        bf16=True,
-        use_cpu=True,
-        gradient_checkpointing=False,
-        shuffle_dataset=False,
-        report_to=[],
-        save_strategy="no",
-        model_init_kwargs={"dtype": "float32"},
-    ),
+    args=GRPOConfig(**options),
 )
+print(PREFIX + json.dumps({"start_seconds": time.perf_counter() - began}), file=answers, flush=True)
 trainer.train()

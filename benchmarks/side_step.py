@@ -1,6 +1,8 @@
-"""Our side of step.py: the loop itself, one step for each line on standard input.
+"""Our side of a whole step: the loop itself, one step for each line on standard input.
 
-Usage: step_ours.py SETTINGS RUN_FOLDER
+Usage: side_step.py SETTINGS RUN_FOLDER FORCED
+
+FORCED is 1 where every response is as long as the limit.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from assay.recipe import RunConfig
 from assay.run import Run
 from assay.training import StepReport
 from assay.types import Group
+from side import PREFIX
 
 
 class GatedRun(Run):
@@ -39,12 +42,17 @@ class GatedRun(Run):
         await super().after_step(step, groups, report)
         lengths = [rollout.num_sampled_tokens for group in groups for rollout in group.rollouts]
         answer = {"seconds": time.perf_counter() - self._began, "tokens": sum(lengths) / len(lengths)}
-        print(json.dumps(answer), flush=True)
+        print(PREFIX + json.dumps(answer), flush=True)
 
 
 def main() -> None:
     config = validate(RunConfig, json.loads(Path(sys.argv[1]).read_text()))
+    start = time.perf_counter()
     run = build_run(config, Path(sys.argv[2]), console=Console(stream=io.StringIO(), live=False), run_class=GatedRun)
+    if sys.argv[3] == "1":
+        # No setting of a run does this: a model that may not end is of use to a benchmark only.
+        run.engine._stop_token_ids = frozenset()
+    print(PREFIX + json.dumps({"start_seconds": time.perf_counter() - start}), flush=True)
     asyncio.run(train(run))
 
 

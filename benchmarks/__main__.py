@@ -1,0 +1,166 @@
+"""Speed, ours beside the peers' in one run: `make bench`, or `python benchmarks [WORK ...] [--quick] [--json FILE]`.
+
+Every side is a process of its own. They do the same jobs in turn, so that a machine whose speed drifts drifts for all;
+those that wait are stopped. Each peer first tries a few of its settings on a job and keeps the fastest. The floor is
+the time that the operations and bytes of a job take at the rates measured on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import floor
+import machine
+import works
+from assay.home import assay_home
+from assay.observe.provenance import provenance
+from assay.policies.config import DecoderConfig
+from assay.policies.registry import resolve_model
+from works import Work
+
+
+@dataclass
+class Result:
+    """What a work came to."""
+
+    work: Work
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    """Side to seconds of each repeat."""
+    tokens: dict[str, list[float]] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    peak_gigabytes: dict[str, float] = field(default_factory=dict)
+    floor_seconds: float | None = None
+
+    def ratios(self) -> dict[str, dict[str, float]]:
+        """work/peer to how many times our speed is the peer's: median and range over the pairs of one repeat."""
+        found = {}
+        for peer in self.seconds:
+            if peer != works.OURS and self.seconds[works.OURS]:
+                pairs = [
+                    (theirs / their_tokens) / (own / own_tokens)
+                    for own, own_tokens, theirs, their_tokens in zip(
+                        self.seconds[works.OURS],
+                        self.tokens[works.OURS],
+                        self.seconds[peer],
+                        self.tokens[peer],
+                        strict=True,
+                    )
+                ]
+                found[f"{self.work.name}/{peer}"] = {
+                    "median": statistics.median(pairs),
+                    "low": min(pairs),
+                    "high": max(pairs),
+                }
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "what": self.work.what,
+            "seconds": self.seconds,
+            "tokens": self.tokens,
+            "settings": self.settings,
+            "peak_gigabytes": self.peak_gigabytes,
+            "floor_seconds": self.floor_seconds,
+            "floor_share": self.floor_share(),
+        }
+
+    def floor_share(self) -> float | None:
+        """The floor over our median time; 1 is as fast as the machine goes."""
+        own = self.seconds.get(works.OURS)
+        return self.floor_seconds / statistics.median(own) if self.floor_seconds and own else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(works.WORKS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats and no search of the peers' settings")
+    parser.add_argument("--repeats", type=int, help="counted jobs of each side; default 5, quick 2")
+    parser.add_argument("--without", action="append", default=[], metavar="PEER", help="leave a peer out")
+    parser.add_argument("--busy", action="store_true", help="measure though others use the machine")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.works if name not in works.WORKS]
+    if unknown:
+        parser.error(f"no work {unknown[0]!r}; there are {', '.join(works.WORKS)}")
+    if not arguments.busy:
+        machine.refuse_if_busy()
+    model = resolve_model("default")
+    rates = machine.Machine(DecoderConfig.from_folder(model))
+    described = rates.describe()
+    print("  ".join(f"{name} {value:.0f}" for name, value in described.items()))
+    bench = works.Bench(model, assay_home() / "benchmarks", quick=arguments.quick, without=tuple(arguments.without))
+    repeats = arguments.repeats or (2 if arguments.quick else 5)
+    results: dict[str, Result] = {}
+    failures: dict[str, str] = {}
+    for name in arguments.works or works.WORKS:
+        work = works.WORKS[name]
+        try:
+            results[name] = _measure(bench, work, repeats)
+        except works.SideError as error:
+            failures[name] = str(error)
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        results[name].floor_seconds = work.floor(rates, floor) if work.floor else None
+        _print(results[name])
+        if arguments.json:
+            _write(arguments.json, results, failures, described)
+    if failures:
+        raise SystemExit(1)
+
+
+def _measure(bench: works.Bench, work: Work, repeats: int) -> Result:
+    result = Result(work)
+    with bench.sides(work) as sides:
+        for side in sides:
+            result.settings[side.name] = bench.best_settings(work, side)
+        for repeat in range(repeats):
+            for side in sides:
+                answer = side.measure(work.job(side.name, repeat) | result.settings[side.name])
+                result.seconds.setdefault(side.name, []).append(answer["seconds"])
+                result.tokens.setdefault(side.name, []).append(answer["tokens"])
+                print(f"  {work.name} {side.name} {answer['seconds']:.2f} s", file=sys.stderr)
+        result.peak_gigabytes = {side.name: side.peak_gigabytes() for side in sides}
+    return result
+
+
+def _print(result: Result) -> None:
+    print(f"\n{result.work.name}: {result.work.what}")
+    for side, seconds in result.seconds.items():
+        rates = [tokens / s for tokens, s in zip(result.tokens[side], seconds, strict=True)]
+        print(
+            f"  {side:13} {statistics.median(seconds):7.2f} s [{min(seconds):.2f}, {max(seconds):.2f}]  "
+            f"{statistics.median(rates):7.0f} tokens/s  {result.peak_gigabytes[side]:.1f} GB  "
+            f"{' '.join(f'{key}={value}' for key, value in result.settings[side].items())}"
+        )
+    share = result.floor_share()
+    if share is not None:
+        print(f"  floor         {result.floor_seconds:7.2f} s, of which we use {share:.0%}")
+    for name, ratio in result.ratios().items():
+        print(f"  {name}: {ratio['median']:.2f} times as fast [{ratio['low']:.2f}, {ratio['high']:.2f}]")
+
+
+def _write(path: Path, results: dict[str, Result], failures: dict[str, str], described: dict[str, float]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ratios: dict[str, Any] = {}
+    for result in results.values():
+        ratios |= result.ratios()
+    content = {
+        "ratios": ratios,
+        "works": {name: result.to_dict() for name, result in results.items()},
+        "failed": failures,
+        "rates": described,
+        **provenance(),
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

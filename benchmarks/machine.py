@@ -1,0 +1,132 @@
+"""What this machine can do: the rate of the model's own matrix products and of memory, and whether others use it.
+
+Shape letters: M rows of a product, H hidden size, I intermediate size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from assay.policies.config import DecoderConfig
+
+MAX_BUSY_SHARE = 0.15
+"""Of the processor's time, by others, above which nothing is measured."""
+
+
+@dataclass(frozen=True)
+class Products:
+    """Seconds of a model's matrix products over M rows, as the fastest of several passes over real-sized weights."""
+
+    body_seconds: float
+    """All layers, once: queries to down, one pass forward."""
+    head_seconds: float
+    """Logits of all rows."""
+    gigaflops: float
+    """Operations of both over their seconds."""
+
+
+class Machine:
+    """Measures; each figure once."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        self.config = config
+        self._weights: dict[torch.dtype, list[torch.Tensor]] = {}
+        self._heads: dict[torch.dtype, torch.Tensor] = {}
+        self._forward: dict[tuple[int, torch.dtype], Products] = {}
+
+    def forward(self, rows: int, dtype: torch.dtype = torch.bfloat16) -> Products:
+        """The products of one forward pass over `rows` rows, every layer with weights of its own: none stays in a cache
+        that a real pass would not leave it in."""
+        rows = max(1, rows)
+        key = (rows, dtype)
+        if key not in self._forward:
+            weights, head = self._layers(dtype), self._heads[dtype]
+            inputs = {size: torch.randn(rows, size).to(dtype) for size in {w.shape[1] for w in weights}}
+
+            def body() -> None:
+                for weight in weights:
+                    F.linear(inputs[weight.shape[1]], weight)
+
+            body_seconds = fastest(body)
+            # Logits of many rows are made in chunks, as nobody holds them all.
+            chunk = inputs[self.config.hidden_size][: min(rows, 512)]
+            head_seconds = fastest(lambda: F.linear(chunk, head)) * rows / len(chunk)
+            operations = 2 * rows * (sum(w.numel() for w in weights) + head.numel())
+            self._forward[key] = Products(body_seconds, head_seconds, operations / (body_seconds + head_seconds) / 1e9)
+        return self._forward[key]
+
+    def bytes_per_second(self) -> float:
+        """Of a large copy: what is read and what is written."""
+        source = torch.zeros(1 << 28, dtype=torch.uint8)
+        target = torch.empty_like(source)
+        return 2 * source.numel() / fastest(lambda: target.copy_(source))
+
+    def describe(self) -> dict[str, float]:
+        return {
+            "bf16_gigaflops_64_rows": self.forward(64).gigaflops,
+            "bf16_gigaflops_2048_rows": self.forward(2048).gigaflops,
+            "fp32_gigaflops_2048_rows": self.forward(2048, torch.float32).gigaflops,
+            "memory_gigabytes_per_second": self.bytes_per_second() / 1e9,
+        }
+
+    def _layers(self, dtype: torch.dtype) -> list[torch.Tensor]:
+        if dtype not in self._weights:
+            c = self.config
+            queries, keys = c.num_query_heads * c.head_size, c.num_kv_heads * c.head_size
+            shapes = [
+                (queries + 2 * keys, c.hidden_size),
+                (c.hidden_size, queries),
+                (2 * c.intermediate_size, c.hidden_size),
+                (c.hidden_size, c.intermediate_size),
+            ]
+            self._weights[dtype] = [torch.randn(shape).to(dtype) for _ in range(c.num_layers) for shape in shapes]
+            self._heads[dtype] = torch.randn(c.vocab_size, c.hidden_size).to(dtype)
+        return self._weights[dtype]
+
+
+@torch.inference_mode()
+def fastest(work: Callable[[], object], budget_seconds: float = 1.5, max_repeats: int = 20) -> float:
+    """Seconds of the fastest repeat: what others add is never taken away, so the least is nearest to the machine's."""
+    work()
+    began, best = time.perf_counter(), float("inf")
+    for _ in range(max_repeats):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+        if time.perf_counter() - began > budget_seconds:
+            break
+    return best
+
+
+def busy_share(seconds: float = 1.0) -> float:
+    """Share of all cores' time that was used while this process slept; 0 where the system does not say."""
+
+    def ticks() -> tuple[int, int]:
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        # idle and waiting for a disk; guests are counted in user time already.
+        return fields[3] + fields[4], sum(fields[:8])
+
+    try:
+        idle, total = ticks()
+        time.sleep(seconds)
+        idle_after, total_after = ticks()
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return 1 - (idle_after - idle) / max(1, total_after - total)
+
+
+def refuse_if_busy() -> None:
+    """Ends the program where others use the machine: a figure taken then says nothing."""
+    share = busy_share()
+    if share > MAX_BUSY_SHARE:
+        raise SystemExit(
+            f"others use {share:.0%} of this machine's {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}); "
+            "stop them, or measure anyway with --busy"
+        )

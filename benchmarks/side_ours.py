@@ -1,0 +1,118 @@
+"""Our side: the local engine and the trainer, as `assay train` uses them. Usage: side_ours.py MODEL_FOLDER"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay.algorithms import GRPO
+from assay.batching import pack
+from assay.engines import LocalEngine, Sampling
+from assay.policies import load_policy
+from assay.render import load_renderer
+from assay.training import Trainer, TrainerSettings, keep_freed_memory
+from assay.types import CreditedSample
+from side import serve
+
+
+class Ours:
+    def __init__(self, folder: Path) -> None:
+        keep_freed_memory()
+        self.policy = load_policy(folder, compute_dtype=torch.bfloat16)
+        self.decode = load_renderer(folder).decode
+        self.trainer: Trainer | None = None
+
+    def engine(self, num_slots: int) -> LocalEngine:
+        # No token ends a response: lengths are forced.
+        return LocalEngine(
+            self.policy.config,
+            self.policy.weights(),
+            stop_token_ids=(),
+            decode=self.decode,
+            dtype=torch.bfloat16,
+            num_slots=num_slots,
+        )
+
+    def rollouts(self, prompts: list[list[int]], group_size: int, new_tokens: int, seed: int) -> dict[str, float]:
+        """Every prompt `group_size` times, all at once."""
+        engine = self.engine(len(prompts) * group_size)
+        requests = [(prompt, new_tokens) for prompt in prompts for _ in range(group_size)]
+        start = time.perf_counter()
+        ends = asyncio.run(self._sample(engine, requests, seed))
+        return {"seconds": max(ends) - start, "tokens": new_tokens * len(requests)}
+
+    def backlog(self, prompts: list[list[int]], lengths: list[int], num_slots: int, seed: int) -> dict[str, float]:
+        """Requests that wait for slots: tokens a second until the last of them has one."""
+        engine = self.engine(num_slots)
+        requests = [(prompts[i % len(prompts)], length) for i, length in enumerate(lengths)]
+        start = time.perf_counter()
+        ends = asyncio.run(self._sample(engine, requests, seed))
+        order = sorted(range(len(ends)), key=ends.__getitem__)
+        # From then on slots stand empty: the tail of the last requests.
+        full = ends[order[len(order) - num_slots]]
+        steady = sum(lengths[i] for i in order[: len(order) - num_slots + 1])
+        return {
+            "seconds": full - start,
+            "tokens": steady,
+            "all_seconds": max(ends) - start,
+            "all_tokens": sum(lengths),
+        }
+
+    async def _sample(self, engine: LocalEngine, requests: list[tuple[list[int], int]], seed: int) -> list[float]:
+        """When each request ended."""
+
+        async def one(index: int, prompt: list[int], new_tokens: int) -> float:
+            sampling = Sampling(max_new_tokens=new_tokens)
+            await engine.generate(prompt, sampling, request_id=str(index), seed=seed * 100_000 + index)
+            return time.perf_counter()
+
+        ends = await asyncio.gather(*(one(i, *request) for i, request in enumerate(requests)))
+        await engine.close()
+        return list(ends)
+
+    def update(
+        self, groups: list[dict[str, Any]], tokens_per_microbatch: int, share_prompts: bool = True
+    ) -> dict[str, float]:
+        """One GRPO update with AdamW over groups of a prompt and its responses."""
+        if self.trainer is None:
+            settings = TrainerSettings(learning_rate=1e-6)
+            self.trainer = Trainer(self.policy, settings, temperature=1.0, tokens_per_microbatch=tokens_per_microbatch)
+        samples = [
+            _sample(group_id, index, group["prompt"], response)
+            for group_id, group in enumerate(groups)
+            for index, response in enumerate(group["responses"])
+        ]
+        start = time.perf_counter()
+        minibatches = pack(samples, tokens_per_microbatch, share_prompts=share_prompts)
+        self.trainer.update(minibatches, GRPO(normaliser="tokens"))
+        return {"seconds": time.perf_counter() - start, "tokens": sum(len(sample.token_ids) for sample in samples)}
+
+
+def _sample(group_id: int, index: int, prompt: list[int], response: list[int]) -> CreditedSample:
+    token_ids = torch.tensor(prompt + response)
+    mask = torch.arange(len(token_ids)) >= len(prompt)
+    return CreditedSample(
+        group_id=group_id,
+        index=index,
+        token_ids=token_ids,
+        loss_mask=mask,
+        sampling_logprobs=-10.0 * mask,
+        # Half of the members did well.
+        advantages=(1.0 if index % 2 else -1.0) * mask,
+    )
+
+
+def main() -> None:
+    start = time.perf_counter()
+    ours = Ours(Path(sys.argv[1]))
+    ready = {"start_seconds": time.perf_counter() - start}
+    serve({"rollouts": ours.rollouts, "backlog": ours.backlog, "update": ours.update}, ready)
+
+
+if __name__ == "__main__":
+    main()

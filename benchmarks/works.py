@@ -1,0 +1,268 @@
+"""What is measured: each work with its jobs, its sides, the settings that its peers try, and its floor."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from assay.config import dump, validate
+from assay.curriculum import Curriculum
+from assay.recipe import RunConfig
+from machine import Machine
+from peers import python_of
+from side import Side, SideError
+
+HERE = Path(__file__).parent
+OURS = "assay"
+NEW_TOKENS = 64
+NUM_PARAMETERS = 134_515_008
+
+Job = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row of the table."""
+
+    name: str
+    what: str
+    jobs: Callable[[int], Job]
+    """The job of a repeat, apart from the settings of a side."""
+    sides: tuple[str, ...]
+    search: Mapping[str, tuple[Job, ...]] = field(default_factory=dict)
+    """Side to the settings that it tries, the likely best first."""
+    only: Mapping[str, Job] = field(default_factory=dict)
+    """Side to what its job has besides."""
+    floor: Callable[[Machine, ModuleType], float] | None = None
+
+    def job(self, side: str, repeat: int) -> Job:
+        return self.jobs(repeat) | self.only.get(side, {})
+
+
+class Bench:
+    """Starts the sides and keeps what they need in a folder."""
+
+    def __init__(self, model: Path, folder: Path, *, quick: bool, without: tuple[str, ...]) -> None:
+        self.model, self.folder, self.quick, self.without = model, folder, quick, without
+
+    @contextmanager
+    def sides(self, work: Work) -> Iterator[list[Side]]:
+        """Starts the sides of a work, stopped until they are measured, and ends them."""
+        sides: list[Side] = []
+        try:
+            for name in work.sides:
+                if name not in self.without:
+                    command = self._command(name, work)
+                    sides.append(Side(name, command, self.folder / "logs" / f"{work.name}-{name}.log"))
+            yield sides
+        finally:
+            for side in sides:
+                side.close()
+
+    def best_settings(self, work: Work, side: Side) -> Job:
+        """The fastest of those that a side may choose from; each is tried once after a warm-up."""
+        choices = work.search.get(side.name, ({},))
+        seconds: list[float] = []
+        for settings in choices[:1] if self.quick else choices:
+            job = work.job(side.name, 1000) | settings
+            side.measure(job)
+            seconds.append(side.measure(job)["seconds"] if len(choices) > 1 and not self.quick else 0.0)
+            if len(choices) > 1 and not self.quick:
+                print(f"  {work.name} {side.name} {settings}: {seconds[-1]:.2f} s", file=sys.stderr)
+        return choices[seconds.index(min(seconds))]
+
+    def _command(self, name: str, work: Work) -> list[str]:
+        step = work.name.startswith("step")
+        if name == OURS and not step:
+            return [sys.executable, str(HERE / "side_ours.py"), str(self.model)]
+        if not step:
+            return [str(python_of(name, self.folder)), str(HERE / f"side_{name}.py"), str(self.model)]
+        forced = "1" if work.name == "step_forced" else "0"
+        if name == OURS:
+            runs = self.folder / "runs"
+            runs.mkdir(parents=True, exist_ok=True)
+            run = next(folder for i in itertools.count() if not (folder := runs / str(i)).exists())
+            return [sys.executable, str(HERE / "side_step.py"), str(self._recipe), str(run), forced]
+        limit = str(STEP.sampling.max_new_tokens)
+        trl = str(HERE / "side_trl.py")
+        return [str(python_of("trl", self.folder)), trl, str(self.model), str(self._prompts), limit, forced, "{}"]
+
+    @cached_property
+    def _recipe(self) -> Path:
+        path = self.folder / "settings.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(dump(STEP)))
+        return path
+
+    @cached_property
+    def _prompts(self) -> Path:
+        """The tasks of the steps, in the order that our curriculum gives them out."""
+        curriculum = Curriculum(STEP.curriculum, STEP.domain, STEP.seed)
+        tasks = [curriculum.next_task(i) for i in range(STEP.groups_per_step * 100)]
+        path = self.folder / "prompts.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(task.to_dict()) + "\n" for task in tasks))
+        return path
+
+
+STEP = validate(
+    RunConfig,
+    {
+        "name": "benchmark",
+        "num_steps": 1000,
+        "groups_per_step": 8,
+        "group_size": 8,
+        "model": {"compute_dtype": "bf16"},
+        "verifier": {"name": "numeric"},
+        "sampling": {"max_new_tokens": 48},
+        "algorithm": {"name": "grpo", "normaliser": "tokens"},
+        "trainer": {"learning_rate": 1e-5},
+        "evaluation": {"every_steps": 0, "test_tasks": 0},
+        "checkpoint": {"every_steps": 0},
+    },
+)
+"""8 prompts x 8 answers, GRPO averaged over tokens, AdamW at 1e-5, bf16 compute over fp32 weights."""
+
+
+def token_ids(rng: random.Random, length: int) -> list[int]:
+    """Words of the vocabulary, none of them special: what they are changes no time."""
+    return [rng.randrange(1000, 40_000) for _ in range(length)]
+
+
+def prompts(count: int, length: int, repeat: int) -> list[list[int]]:
+    """Other ones in each repeat, so that nothing is cached from the last."""
+    rng = random.Random(f"{count} {length} {repeat}")
+    return [token_ids(rng, length) for _ in range(count)]
+
+
+def rollouts_job(count: int, length: int, group_size: int) -> Callable[[int], Job]:
+    return lambda repeat: {
+        "job": "rollouts",
+        "prompts": prompts(count, length, repeat),
+        "group_size": group_size,
+        "new_tokens": NEW_TOKENS,
+        "seed": repeat,
+    }
+
+
+def update_job(count: int, length: int, group_size: int, response: int) -> Callable[[int], Job]:
+    def job(repeat: int) -> Job:
+        rng = random.Random(f"update {repeat}")
+        return {
+            "job": "update",
+            "groups": [
+                {"prompt": prompt, "responses": [token_ids(rng, response) for _ in range(group_size)]}
+                for prompt in prompts(count, length, repeat)
+            ],
+        }
+
+    return job
+
+
+def backlog_job(heavy: bool, num_slots: int = 64, rounds: int = 10) -> Callable[[int], Job]:
+    """Nine of ten responses have 32 tokens and one has 512, or all have their mean of 80."""
+
+    def job(repeat: int) -> Job:
+        lengths = [512 if heavy and i % 10 == 0 else 32 if heavy else 80 for i in range(num_slots * rounds)]
+        random.Random(repeat).shuffle(lengths)
+        return {
+            "job": "backlog",
+            "prompts": prompts(num_slots, 40, repeat),
+            "lengths": lengths,
+            "num_slots": num_slots,
+            "seed": repeat,
+        }
+
+    return job
+
+
+SAMPLING: tuple[Job, ...] = tuple(
+    {"attention": attention, "batch": batch} for attention in ("sdpa", "eager") for batch in (64, 32)
+)
+UPDATING: tuple[Job, ...] = tuple(
+    {"attention": attention, "batch": batch} for attention in ("sdpa", "eager") for batch in (16, 8, 32)
+)
+PEERS = (OURS, "transformers", "vllm")
+
+WORKS = {
+    work.name: work
+    for work in (
+        Work(
+            "rollouts",
+            "64 distinct prompts of 40 tokens, 64 new tokens each",
+            rollouts_job(64, 40, 1),
+            PEERS,
+            search={"transformers": SAMPLING},
+            floor=lambda m, f: f.rollouts(m, [40] * 64, 1, NEW_TOKENS),
+        ),
+        Work(
+            "rollouts_grouped",
+            "8 prompts of 40 tokens x 8 samples of 64 new tokens",
+            rollouts_job(8, 40, 8),
+            PEERS,
+            search={"transformers": SAMPLING},
+            floor=lambda m, f: f.rollouts(m, [40] * 8, 8, NEW_TOKENS),
+        ),
+        Work(
+            "rollouts_long_prompts",
+            "8 prompts of 512 tokens x 8 samples of 64 new tokens",
+            rollouts_job(8, 512, 8),
+            PEERS,
+            search={"transformers": SAMPLING},
+            floor=lambda m, f: f.rollouts(m, [512] * 8, 8, NEW_TOKENS),
+        ),
+        Work(
+            "backlog_equal",
+            "640 responses of 80 tokens through 64 slots, until the last has a slot",
+            backlog_job(heavy=False),
+            (OURS,),
+        ),
+        Work(
+            "backlog_heavy",
+            "the same with nine of ten of 32 tokens and one of 512",
+            backlog_job(heavy=True),
+            (OURS,),
+        ),
+        Work(
+            "update",
+            "64 samples of 40 + 64 tokens, no shared prompt: forward, backward, AdamW",
+            update_job(64, 40, 1, 64),
+            (OURS, "transformers"),
+            search={"transformers": UPDATING},
+            only={OURS: {"tokens_per_microbatch": 8192}},
+            floor=lambda m, f: f.update(m, 64 * 103, 64 * 64, NUM_PARAMETERS),
+        ),
+        Work(
+            "update_shared",
+            "8 prompts of 512 tokens x 8 samples of 64 tokens: forward, backward, AdamW",
+            update_job(8, 512, 8, 64),
+            (OURS, "transformers"),
+            search={"transformers": UPDATING},
+            only={OURS: {"tokens_per_microbatch": 8192}},
+            floor=lambda m, f: f.update(m, 8 * 512 + 64 * 63, 64 * 64, NUM_PARAMETERS),
+        ),
+        Work(
+            "step",
+            "a whole GRPO step: 8 prompts x 8 answers of at most 48 tokens, as they end",
+            lambda repeat: {"job": "step"},
+            (OURS, "trl"),
+        ),
+        Work(
+            "step_forced",
+            "the same, every answer of 48 tokens",
+            lambda repeat: {"job": "step"},
+            (OURS, "trl"),
+        ),
+    )
+}
+
+__all__ = ["OURS", "WORKS", "Bench", "SideError", "Work"]
