@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +83,7 @@ def load_module(
     weight_files(folder)
     try:
         with _quiet():
-            module, loading = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
                 dtype=dtype,
@@ -94,6 +94,7 @@ def load_module(
             )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
         raise ModelError(f"the weights in {folder} cannot be read: {_first_line(error)}") from error
+    module, loading = loaded
     if missing := sorted(loading["missing_keys"]):
         raise ModelError(
             f"the weights in {folder} do not fit its config.json ({config.model_type}); missing: "
@@ -111,7 +112,7 @@ def empty_like(module: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
     with no_init_weights(), _quiet():
         copy = type(module)._from_config(module.config, dtype=dtype)
     copy.tie_weights()  # Part of the initialisation that was left out.
-    return copy.to(module.device).eval()
+    return copy.to(device=module.device).eval()  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def context_limit(config: PretrainedConfig) -> int:

@@ -21,6 +21,7 @@ DEFAULT_FOLDER = f"smollm2-135m-instruct-{smollm2.GGUF_SHA256[:8]}"
 """Named by its hash: another file would be another folder."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
 
 
@@ -58,7 +59,7 @@ def resolve_model(source: str | Path) -> Path:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} is no model: it has no config.json")
-        if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        if not any((folder / name).is_file() for name in _TOKENIZERS):
             raise ModelError(f"{folder} has no tokenizer: copy tokenizer.json and tokenizer_config.json there")
         return folder
     if isinstance(source, str) and _HUB_ID.fullmatch(source):

@@ -6,7 +6,7 @@ Shape letters: n rows, K key-value heads, T columns, D head size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -63,9 +63,7 @@ class RowCache:
     def take_right_padded(self, cache: DynamicCache, lengths: Sequence[int]) -> None:
         """Takes over what a pass over right-padded rows computed; each row is moved so that it ends last."""
         self.lengths = list(lengths)
-        self._layers = [
-            (_to_the_end(layer.keys, lengths), _to_the_end(layer.values, lengths)) for layer in cache.layers
-        ]
+        self._layers = [(_to_the_end(keys, lengths), _to_the_end(values, lengths)) for keys, values in _states(cache)]
 
     def for_pass(self) -> DynamicCache:
         """As transformers' cache, to compute one more token of every row with. Nothing is copied."""
@@ -83,13 +81,19 @@ class RowCache:
     def take_extended(self, cache: DynamicCache) -> None:
         """Takes over a cache of `for_pass` after a pass over one token of every row."""
         self.lengths = [length + 1 for length in self.lengths]
-        self._layers = [(layer.keys, layer.values) for layer in cache.layers]
+        self._layers = _states(cache)
 
     def mask(self, device: torch.device) -> Tensor:
         """[n, T + 1] int64: 1 where a row has a token, the one about to be computed included."""
         lengths = torch.tensor(self.lengths, device=device)[:, None]
         columns = torch.arange(self.num_columns + 1, device=device)
         return (columns >= self.num_columns - lengths).long()
+
+
+def _states(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of each layer; raises AttributeError for a layer that has none."""
+    layers: list[Any] = cache.layers
+    return [(layer.keys, layer.values) for layer in layers]
 
 
 def _to_the_end(states: Tensor, lengths: Sequence[int]) -> Tensor:
