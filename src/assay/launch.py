@@ -21,11 +21,15 @@ from assay.observe.console import Console
 from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
 from assay.policies.registry import resolve_model
+from assay.policies.shape import read_shape
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
+from assay.render import read_chat_template
 from assay.run import Run
-from assay.training import choose_dtype, keep_freed_memory
+from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_freed_memory, memory_estimate
 
 LOCK = "run.lock"
+PROMPT_TOKENS = 256
+"""What a prompt is taken for in the estimate of memory."""
 _COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -48,7 +52,8 @@ def build_run(
 
     Raises:
         RunFolderError: the folder exists already, or is no run to resume.
-        ConfigError: a resumed run's settings differ from those it began with.
+        ConfigError: a resumed run's settings differ from those it began with; or the device has less memory than the
+            run needs in any case.
         ModelError: the model cannot be had.
     """
     if resume:
@@ -66,13 +71,15 @@ def build_run(
             )
         model_folder = resolve_model(config.model.source).resolve()
         resolved = resolve(config)
-        folder.mkdir(parents=True, exist_ok=True)
         record = {
             "settings": dump(config),
             "resolved": resolved,
             "model_folder": str(model_folder),
             **provenance(),
         }
+    estimate = run_memory(config, model_folder, resolved)
+    available = check_memory(estimate, resolved["device"])
+    folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
     write_json(folder / "config.json", {**record, "settings": dump(config)})
     torch.set_num_threads(resolved["num_threads"])
@@ -84,6 +91,7 @@ def build_run(
             model_folder,
             device=resolved["device"],
             compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
+            chat_template=resolved.get("chat_template"),
             env_factory=env_factory,
             max_turns=max_turns,
             console=console,
@@ -97,7 +105,33 @@ def build_run(
             shutil.rmtree(folder, ignore_errors=True)
         raise
     run.lock = lock
+    run.memory = estimate.summary(available)
     return run
+
+
+def run_memory(config: RunConfig, model_folder: Path, resolved: Mapping[str, Any]) -> MemoryEstimate:
+    """What a run will need, reckoned before anything is loaded; prompts are taken as `PROMPT_TOKENS`.
+
+    Raises:
+        ModelError: the model's folder cannot be used.
+    """
+    shape, needs = read_shape(model_folder, config.model.policy), config.algorithm.needs
+    frozen = shape.num_parameters if needs.reference else 0
+    if needs.teacher:
+        frozen += read_shape(resolve_model(needs.teacher)).num_parameters
+    rollouts, response = config.groups_per_step * config.group_size, config.sampling.max_new_tokens
+    prompts = config.groups_per_step if shape.kind == "decoder" else rollouts
+    of_a_step = prompts * PROMPT_TOKENS + rollouts * response
+    return memory_estimate(
+        shape,
+        compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
+        tokens_per_microbatch=min(config.tokens_per_microbatch, of_a_step),
+        num_slots=min(config.num_slots, rollouts * (1 + config.max_staleness)),
+        slot_tokens=min(shape.max_context, PROMPT_TOKENS + response),
+        num_frozen_parameters=frozen,
+        critic=needs.values,
+        gradient_checkpointing=config.model.gradient_checkpointing,
+    )
 
 
 def _lock(folder: Path) -> IO[str]:
@@ -124,7 +158,13 @@ def resolve(config: RunConfig) -> dict[str, Any]:
     torch.set_num_threads(num_threads)
     choice = choose_dtype(device, config.model.compute_dtype)
     name = next(name for name, dtype in _COMPUTE_DTYPES.items() if dtype == choice.dtype)
-    return {"device": device, "compute_dtype": name, "num_threads": num_threads, "why_dtype": choice.reason}
+    return {
+        "device": device,
+        "compute_dtype": name,
+        "num_threads": num_threads,
+        "why_dtype": choice.reason,
+        "chat_template": read_chat_template(config.model.chat_template),
+    }
 
 
 def read_run_record(folder: Path) -> dict[str, Any]:

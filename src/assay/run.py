@@ -24,7 +24,7 @@ import torch
 from assay.config import dump
 from assay.curriculum import Curriculum, LevelSettings
 from assay.domains import Domain
-from assay.engines import LocalEngine
+from assay.engines import BatchingEngine, HFEngine, engine_for_policy
 from assay.envs.env import EnvFactory, SingleTurn
 from assay.errors import ModelError, RunFolderError
 from assay.evaluation import Evaluation
@@ -40,7 +40,7 @@ from assay.observe.step_metrics import RESPONSE_TOKENS, REWARD, REWARD_HIGH, REW
 from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.observe.tensorboard import EventWriter
 from assay.policies import DecoderPolicy, load_policy
-from assay.policies.folder import read_weights
+from assay.policies.hf import HFPolicy
 from assay.policies.registry import resolve_model
 from assay.policies.value import load_value_model
 from assay.recipe import RunConfig
@@ -107,6 +107,7 @@ class Run:
         *,
         device: str,
         compute_dtype: torch.dtype,
+        chat_template: str | None = None,
         env_factory: EnvFactory = SingleTurn,
         max_turns: int = 1,
         console: Console | None = None,
@@ -121,8 +122,14 @@ class Run:
         self.domain: Domain = config.domain
         self.env_factory = env_factory
         self.max_turns = max_turns
-        self.renderer: ChatRenderer = load_renderer(model_folder)
-        self.policy: DecoderPolicy = load_policy(model_folder, device=device, compute_dtype=compute_dtype)
+        self._chat_template = chat_template
+        self.renderer: ChatRenderer = load_renderer(model_folder, chat_template)
+        loading = {"device": device, "compute_dtype": compute_dtype, "policy": config.model.policy}
+        trained = {**loading, "gradient_checkpointing": config.model.gradient_checkpointing}
+        self.policy: DecoderPolicy | HFPolicy = load_policy(model_folder, **trained)
+        if chat_template is not None:
+            # Checkpoints are shown conversations as the model was.
+            self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
         self.trainer = Trainer(
             self.policy,
             config.trainer,
@@ -130,7 +137,7 @@ class Run:
             tokens_per_microbatch=config.tokens_per_microbatch,
             minibatches_per_step=config.minibatches_per_step,
             num_steps=config.num_steps,
-            **self._other_models(device, compute_dtype),
+            **self._other_models(loading, trained),
         )
         self.curriculum = Curriculum(config.curriculum, self.domain, config.seed)
         self.position = Position()
@@ -140,13 +147,11 @@ class Run:
         state = self._restore(checkpoint) if checkpoint is not None else None
         if checkpoint is None:
             self.events.rollback({})
-        self.engine = LocalEngine(
-            self.policy.config,
-            self.policy.weights(),
+        self.engine: BatchingEngine = engine_for_policy(
+            self.policy,
             stop_token_ids=self.renderer.stop_token_ids,
             decode=self.renderer.decode,
             dtype=compute_dtype,
-            device=device,
             num_slots=config.num_slots,
             version=self.position.step,
         )
@@ -168,6 +173,12 @@ class Run:
             progress=self.console.progress,
             seconds_per_test_task=self.position.seconds_per_test_task,
         )
+        if isinstance(self.engine, HFEngine) and not self.engine.uses_cache:
+            self.console.message(
+                "this architecture cannot be sampled with a key-value cache: every token reads its whole sequence"
+            )
+        self.memory = ""
+        """What was reckoned before anything was loaded, in a line."""
         self.lock: IO[str] | None = None
         """Keeps other processes out of the run folder until it is closed."""
         self.stop_requested = False
@@ -178,21 +189,21 @@ class Run:
         """After the last whole step: tells whether the step under way has touched the weights."""
         self._checkpointed_at: int | None = self.position.step if checkpoint else None
 
-    def _other_models(self, device: str, compute_dtype: torch.dtype) -> dict[str, Any]:
-        """The models that the algorithm needs beside the policy."""
+    def _other_models(self, loading: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+        """The models that the algorithm needs beside the policy: how to load those that stay, and those that learn."""
         needs, models = self.algorithm.needs, {}
         if needs.values:
-            models["critic"] = load_value_model(self.model_folder, device=device, compute_dtype=compute_dtype)
+            models["critic"] = load_value_model(self.model_folder, **trained)
         if needs.reference:
-            models["reference"] = load_policy(self.model_folder, device=device, compute_dtype=compute_dtype)
+            models["reference"] = load_policy(self.model_folder, **loading)
         if needs.teacher:
             folder = resolve_model(needs.teacher)
-            if not load_renderer(folder).has_the_vocabulary_of(self.renderer):
+            if not load_renderer(folder, self._chat_template).has_the_vocabulary_of(self.renderer):
                 raise ModelError(
                     f"the teacher {folder} has another vocabulary than {self.model_folder}: its probabilities are of "
                     "other tokens; choose a teacher with the same tokenizer"
                 )
-            models["teacher"] = load_policy(folder, device=device, compute_dtype=compute_dtype)
+            models["teacher"] = load_policy(folder, **{**loading, "policy": "auto"})
         return models
 
     def _make_collector(self) -> Collector | Demonstrations:
@@ -403,7 +414,7 @@ class Run:
         name_of_level, level = self._most_trained_level()
         sides: list[dict[str, Evaluation]] = []
         for name, folder in (("before", self.model_folder), ("after", self.model_to_use)):
-            weights = read_weights(folder, self.policy.config)
+            weights = self.policy.read_weights(folder)
             await self.engine.load_weights(weights.items(), self.position.step)
             self.engine.forget()
             side = await self.held_out.test(level, name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from assay.engines import LocalEngine
+    from assay.engines import BatchingEngine
     from assay.render import ChatRenderer
 
 
@@ -18,19 +18,22 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
-def load_engine(folder: Path, device: str, dtype: Precision, num_slots: int = 64) -> tuple[LocalEngine, ChatRenderer]:
+def load_engine(
+    folder: Path, device: str, dtype: Precision, num_slots: int = 64, chat_template: str | None = None
+) -> tuple[BatchingEngine, ChatRenderer]:
     """The engine and renderer of a model folder.
 
+    Args:
+        chat_template: "chatml", "plain" or a file, in place of the tokenizer's own.
+
     Raises:
-        ConfigError: a device that this machine has not.
+        ConfigError: a device that this machine has not, or no such template.
         ModelError: a folder that cannot be used.
     """
     import torch
 
-    from assay.engines import LocalEngine
-    from assay.policies.config import DecoderConfig
-    from assay.policies.folder import read_weights
-    from assay.render import load_renderer
+    from assay.engines import engine_for_folder
+    from assay.render import load_renderer, read_chat_template
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -38,11 +41,9 @@ def load_engine(folder: Path, device: str, dtype: Precision, num_slots: int = 64
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
-    renderer = load_renderer(folder)
-    config = DecoderConfig.from_folder(folder)
-    engine = LocalEngine(
-        config,
-        read_weights(folder, config).items(),
+    renderer = load_renderer(folder, read_chat_template(chat_template))
+    engine = engine_for_folder(
+        folder,
         stop_token_ids=renderer.stop_token_ids,
         decode=renderer.decode,
         dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,

@@ -32,20 +32,18 @@ def export(
     """
     import torch
 
-    from assay.policies.config import DecoderConfig
-    from assay.policies.folder import read_tokenizer_files, read_weights, write_folder
+    from assay.policies import load_policy
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunFolderError(f"{output} exists and is not empty; choose another folder")
     model, summary = _find(source)
-    config = DecoderConfig.from_folder(model)
-    weights = read_weights(model, config)
+    policy = load_policy(model)
     stored = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype.value]
     if stored == torch.float16:
-        large = max(float(tensor.abs().max()) for tensor in weights.values())
+        large = max(float(tensor.abs().max()) for _, tensor in policy.weights())
         if large > torch.finfo(torch.float16).max:
             raise RunFolderError(f"a weight of {large:g} does not fit fp16; use --dtype bf16")
-    write_folder(output, config, weights.items(), dtype=stored, tokenizer_files=read_tokenizer_files(model))
+    policy.save(output, dtype=stored)
     (output / "README.md").write_text(model_card(summary, model, dtype.value), encoding="utf-8")
     typer.echo(f"model: {output}\ntalk to it: assay chat {output}")
 
@@ -57,7 +55,7 @@ def _find(source: str) -> tuple[Path, dict[str, Any]]:
     from assay.policies.registry import resolve_model
 
     folder = Path(source).expanduser()
-    if (folder / "config.json").is_file() and (folder / "tokenizer.json").is_file():
+    if (folder / "config.json").is_file() and not (folder / "run.sqlite").exists():
         return resolve_model(folder), {}
     run = find_run(source, assay_home() / "runs")
     summary = read_json(run / "summary.json")

@@ -93,7 +93,7 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
     from assay.loop import train as train_loop
 
     run = build_run(config, folder, resume=resume, started=_STARTED)
-    typer.echo(f"run folder: {folder}")
+    typer.echo(f"run folder: {folder}\nmemory: {run.memory}")
     try:
         with run.console, stop_on_interrupt(run):
             if resume:
@@ -113,35 +113,20 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
 def _describe(config: RunConfig, folder: Path) -> None:
     import json
 
-    import torch
-
     from assay.config import dump
-    from assay.launch import resolve
-    from assay.policies.config import DecoderConfig
+    from assay.launch import PROMPT_TOKENS, resolve, run_memory
     from assay.policies.registry import resolve_model
-    from assay.training.memory import memory_estimate, num_parameters
+    from assay.training import check_memory
 
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} exists already; choose another --run-folder")
     resolved = resolve(config)
-    shape = DecoderConfig.from_folder(resolve_model(config.model.source))
+    estimate = run_memory(config, resolve_model(config.model.source), resolved)
     typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
-    needs = config.algorithm.needs
-    frozen = [shape] if needs.reference else []
-    if needs.teacher:
-        frozen.append(DecoderConfig.from_folder(resolve_model(needs.teacher)))
-    estimate = memory_estimate(
-        shape,
-        compute_dtype=torch.bfloat16 if resolved["compute_dtype"] == "bf16" else torch.float32,
-        tokens_per_microbatch=config.tokens_per_microbatch,
-        num_slots=min(config.num_slots, config.groups_per_step * config.group_size * (1 + config.max_staleness)),
-        slot_tokens=min(shape.max_context, 256 + config.sampling.max_new_tokens),
-        num_frozen_parameters=sum(map(num_parameters, frozen)),
-        critic=config.algorithm.needs.values,
-    )
-    typer.echo("\nmemory, about (prompts taken as 256 tokens):")
+    typer.echo(f"\nmemory, about (prompts taken as {PROMPT_TOKENS} tokens):")
     for line in estimate.lines():
         typer.echo(f"  {line}")
+    typer.echo(f"  {estimate.summary(check_memory(estimate, resolved['device']))}")
     rollouts = config.groups_per_step * config.group_size
     most = rollouts * config.sampling.max_new_tokens
     typer.echo(

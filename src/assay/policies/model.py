@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from assay.errors import ContextLengthError, ModelError
 from assay.policies.attention import PackedAttention
@@ -31,6 +32,9 @@ class DecoderPolicy(nn.Module):
     their gradients arrive in fp32.
     """
 
+    shares_prompts = True
+    """A prompt that several samples share is computed once."""
+
     def __init__(
         self,
         config: DecoderConfig,
@@ -38,6 +42,7 @@ class DecoderPolicy(nn.Module):
         *,
         compute_dtype: torch.dtype = torch.float32,
         tokenizer_files: Mapping[str, bytes] | None = None,
+        gradient_checkpointing: bool = False,
     ) -> None:
         """Takes over `weights`: fp32 tensors under the names of `weight_names(config)`.
 
@@ -45,11 +50,13 @@ class DecoderPolicy(nn.Module):
             compute_dtype: of products and activations; norms, softmax and log-probabilities are fp32 in any case.
             tokenizer_files: name and contents of what `save` writes beside the weights; kept in memory, because the
                 folder they came from may be a checkpoint that is deleted meanwhile.
+            gradient_checkpointing: keep only each layer's input for the backward pass, and compute the layer again.
         """
         super().__init__()
         self.config = config
         self.compute_dtype = compute_dtype
         self.tokenizer_files = dict(tokenizer_files or {})
+        self.gradient_checkpointing = gradient_checkpointing
         for name in weight_names(config):
             _register(self, name, nn.Parameter(weights[name]))
         self._rotary = Rotary(config, self.device)
@@ -62,6 +69,10 @@ class DecoderPolicy(nn.Module):
     def max_context(self) -> int:
         """Longest sequence in tokens."""
         return self.config.max_context
+
+    @property
+    def hidden_size(self) -> int:
+        return self.config.hidden_size
 
     def forward(self, batch: Batch, *, temperature: float = 1.0, entropy_gradient: bool = False) -> PolicyOutput:
         """Log-probability and entropy of every predicted token of a packed batch.
@@ -104,6 +115,14 @@ class DecoderPolicy(nn.Module):
         for name, parameter in self.named_parameters():
             yield name, parameter.detach()
 
+    def read_weights(self, folder: Path) -> dict[str, Tensor]:
+        """What `weights` would give of the same model in a Hugging Face folder, in fp32 on the CPU.
+
+        Raises:
+            ModelError: the folder holds no such model.
+        """
+        return read_weights(Path(folder), self.config)
+
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Copies values into the parameters, in place, as when a checkpoint is resumed.
 
@@ -140,8 +159,9 @@ class DecoderPolicy(nn.Module):
         # Rounded then, as the engine's copy is, so that both compute the same.
         hidden = F.embedding(token_ids, parameters[EMBEDDING]).to(dtype)
         hidden = hidden if dtype == torch.float64 else hidden.float()
-        for layer in range(config.num_layers):
-            hidden = decoder_layer(
+
+        def compute(layer: int, hidden: Tensor) -> Tensor:
+            return decoder_layer(
                 hidden,
                 layer_weights(config, get, layer),
                 layer,
@@ -150,14 +170,24 @@ class DecoderPolicy(nn.Module):
                 rotary if config.rope_layers[layer] else None,
                 attend,
             )
+
+        for layer in range(config.num_layers):
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                hidden = checkpoint(compute, layer, hidden, use_reentrant=False)  # pyright: ignore[reportAssignmentType]
+            else:
+                hidden = compute(layer, hidden)
         return hidden
 
     def _normed(self, parameters: Mapping[str, Tensor], hidden: Tensor) -> Tensor:
         return rms_norm(hidden, parameters[FINAL_NORM].to(self.compute_dtype), self.config.norm_epsilon)
 
 
-def load_policy(
-    folder: Path | str, *, device: torch.device | str = "cpu", compute_dtype: torch.dtype = torch.float32
+def load_decoder(
+    folder: Path | str,
+    *,
+    device: torch.device | str = "cpu",
+    compute_dtype: torch.dtype = torch.float32,
+    gradient_checkpointing: bool = False,
 ) -> DecoderPolicy:
     """The policy of a Hugging Face folder.
 
@@ -169,7 +199,13 @@ def load_policy(
     weights = read_weights(folder, config)
     weights = {name: tensor.to(device) for name, tensor in weights.items()}
     files = read_tokenizer_files(folder)
-    return DecoderPolicy(config, weights, compute_dtype=compute_dtype, tokenizer_files=files)
+    return DecoderPolicy(
+        config,
+        weights,
+        compute_dtype=compute_dtype,
+        tokenizer_files=files,
+        gradient_checkpointing=gradient_checkpointing,
+    )
 
 
 def _register(root: nn.Module, name: str, parameter: nn.Parameter) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import tempfile
@@ -13,14 +12,14 @@ from pathlib import Path
 from assay.errors import ModelError
 from assay.home import assay_home
 from assay.policies import smollm2
-from assay.policies.config import DecoderConfig
-from assay.policies.layers import weight_shapes
+from assay.policies.shape import read_shape
 
 DEFAULT = "default"
 DEFAULT_FOLDER = f"smollm2-135m-instruct-{smollm2.GGUF_SHA256[:8]}"
 """Named by its hash: another file would be another folder."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
 
 
@@ -34,7 +33,7 @@ class KnownModel:
     """Where it is, or would be."""
     fetched: bool
     num_parameters: int | None = None
-    """None where it is not fetched or is not one the decoder reads."""
+    """None where it is not fetched, or cannot be trained."""
     num_bytes: int | None = None
 
 
@@ -58,7 +57,7 @@ def resolve_model(source: str | Path) -> Path:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} is no model: it has no config.json")
-        if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        if not any((folder / name).is_file() for name in _TOKENIZERS):
             raise ModelError(f"{folder} has no tokenizer: copy tokenizer.json and tokenizer_config.json there")
         return folder
     if isinstance(source, str) and _HUB_ID.fullmatch(source):
@@ -82,10 +81,9 @@ def _describe(name: str, folder: Path) -> KnownModel:
         return KnownModel(name, folder, fetched=False)
     num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     try:
-        shapes = weight_shapes(DecoderConfig.from_folder(folder)).values()
+        num_parameters = read_shape(folder).num_parameters
     except ModelError:
         return KnownModel(name, folder, fetched=True, num_bytes=num_bytes)
-    num_parameters = sum(map(math.prod, shapes))
     return KnownModel(name, folder, fetched=True, num_parameters=num_parameters, num_bytes=num_bytes)
 
 
