@@ -46,10 +46,11 @@ def padded_rows(batch: Batch) -> list[Rows]:
     sequences: list[tuple[Tensor, Tensor]] = []
     for predictions in per_sequence:
         segment = int(batch.segment_ids[batch.predict_from[predictions[-1]]])
-        tokens = batch.token_ids[bounds[segment] : bounds[segment + 1]]
-        if (prefix := prefixes[segment]) != segment:
-            tokens = torch.cat((batch.token_ids[bounds[prefix] : bounds[prefix + 1]], tokens))
-        sequences.append((tokens, predictions))
+        pieces = [batch.token_ids[bounds[segment] : bounds[segment + 1]]]
+        while (prefix := prefixes[segment]) != segment:
+            pieces.insert(0, batch.token_ids[bounds[prefix] : bounds[prefix + 1]])
+            segment = prefix
+        sequences.append((torch.cat(pieces), predictions))
     return [_pad(batch, chunk) for chunk in _chunks(sequences)]
 
 

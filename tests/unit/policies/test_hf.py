@@ -65,19 +65,21 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 def samples() -> list[Sample]:
-    """Two prompts of 7 and 3 tokens; one answer of a single token, one with a gap that is not trained on."""
+    """Two prompts of 7 and 3 tokens after an opening of 16 that both have; one answer of a single token, one with a gap
+    that is not trained on."""
     generator = torch.Generator().manual_seed(1)
 
     def tokens(count: int) -> Tensor:
         return torch.randint(0, 250, (count,), generator=generator)
 
-    prompts = [tokens(7), tokens(3)]
+    opening = tokens(16)
+    prompts = [torch.cat((opening, tokens(7))), torch.cat((opening, tokens(3)))]
     found = []
     for index, (prompt, length) in enumerate([(0, 5), (0, 1), (0, 9), (1, 6), (1, 12)]):
         token_ids = torch.cat((prompts[prompt], tokens(length)))
         mask = torch.arange(len(token_ids)) >= len(prompts[prompt])
         if length == 9:
-            mask[10:12] = False
+            mask[26:28] = False
         zeros = torch.zeros(len(token_ids))
         found.append(Sample(group_id=prompt, index=index, token_ids=token_ids, loss_mask=mask, sampling_logprobs=zeros))
     return found
@@ -243,7 +245,7 @@ def test_the_critic_has_a_trunk_of_either_kind(tiny_model: Path) -> None:
 
 def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:
     policy = load_hf_policy(write_tiny_causal_lm(tmp_path, "gpt2", n_positions=12))
-    with pytest.raises(ContextLengthError, match="15 tokens does not fit the context of 12"):
+    with pytest.raises(ContextLengthError, match="31 tokens does not fit the context of 12"):
         policy.forward(packed())
 
 
