@@ -41,15 +41,15 @@ class EndpointClient:
     cancelled leaves its request under way: `close` takes its reply in, since it will be paid for.
 
     Args:
-        before: (prompt, sampled) tokens that earlier legs have paid for; part of the cost.
+        tally: to count on; its `before` are the tokens that earlier legs have paid for. A new one where none is given.
 
     Raises:
         ConfigError: no key where one is needed.
     """
 
-    def __init__(self, endpoint: Endpoint, replies: Replies, *, before: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, endpoint: Endpoint, replies: Replies, *, tally: Tally | None = None) -> None:
         self.endpoint = endpoint
-        self.tally = Tally(endpoint, before)
+        self.tally = tally or Tally(endpoint)
         self._replies = replies
         self._key = endpoint.api_key()
         self._url = f"{endpoint.url}/chat/completions"
@@ -87,6 +87,11 @@ class EndpointClient:
             asked = self._under_way[key] = asyncio.create_task(self._ask(key, body, sampling), name=request_id)
             asked.add_done_callback(lambda task: self._forget(key, task))
         return await asyncio.shield(asked)
+
+    @property
+    def num_under_way(self) -> int:
+        """Requests that were sent, or wait to be."""
+        return len(self._under_way)
 
     async def close(self) -> None:
         """Takes in the replies under way; requests that wait to be sent are not sent."""

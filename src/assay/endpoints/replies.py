@@ -32,7 +32,10 @@ class Replies:
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(":memory:" if path is None else path, timeout=60, isolation_level=None)
+            # SQLite itself takes turns between threads: a judge may be asked from several.
+            self._connection = sqlite3.connect(
+                ":memory:" if path is None else path, timeout=60, isolation_level=None, check_same_thread=False
+            )
             self._connection.execute("PRAGMA journal_mode=WAL")
             # A reply that was used is on the disk, whatever happens to this machine.
             self._connection.execute("PRAGMA synchronous=FULL")

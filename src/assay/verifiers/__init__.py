@@ -17,6 +17,7 @@ from assay.verifiers.check import VerifierReport, check_gold, check_verifier
 from assay.verifiers.choice import Choice
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
+from assay.verifiers.judge import Judge, judges_in
 from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
@@ -31,6 +32,7 @@ VERIFIERS = {
     "math": Math,
     "choice": Choice,
     "format": Format,
+    "judge": Judge,
     "python": PythonReward,
     "trl": TRLReward,
     "weighted": Weighted,
@@ -38,7 +40,8 @@ VERIFIERS = {
 """Every verifier by name."""
 
 AnyVerifier = Annotated[
-    Exact | Numeric | Math | Choice | Format | PythonReward | TRLReward | Weighted, pydantic.Field(discriminator="name")
+    Exact | Numeric | Math | Choice | Format | Judge | PythonReward | TRLReward | Weighted,
+    pydantic.Field(discriminator="name"),
 ]
 """The type of a recipe's `[verifier]` table."""
 
@@ -61,6 +64,7 @@ __all__ = [
     "Choice",
     "Exact",
     "Format",
+    "Judge",
     "Math",
     "Numeric",
     "Part",
@@ -73,6 +77,7 @@ __all__ = [
     "builtin_cases",
     "check_gold",
     "check_verifier",
+    "judges_in",
     "make_verifier",
     "score_rollout",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from assay.config import validate
-from assay.endpoints import Endpoint, Replies, Reply
+from assay.endpoints import Endpoint, Replies, Reply, Tally
 from assay.endpoints.client import MAX_BODY_BYTES, EndpointClient
 from assay.engines.engine import Sampling
 from assay.errors import ConfigError, ContextLengthError, EndpointError, EngineError
@@ -37,7 +37,8 @@ def ask(
     """What one request, or `work`, returns, and the closed client."""
 
     async def run() -> tuple[Any, EndpointClient]:
-        client = EndpointClient(endpoint(server, **options), Replies(path), before=before)
+        settings = endpoint(server, **options)
+        client = EndpointClient(settings, Replies(path), tally=Tally(settings, before))
         try:
             return await (one(client) if work is None else work(client)), client
         finally:
@@ -144,7 +145,7 @@ def test_a_missing_key_is_named(chat_server: ChatServer, monkeypatch: pytest.Mon
         (completion(None), Reply("", "stop", "empty", 10, 5)),
         (completion(None, finish_reason="length"), Reply("", "length", "empty", 10, 5)),
         (completion("half", finish_reason="content_filter"), Reply("half", "length", "content_filter", 10, 5)),
-        (completion("", message={"content": None, "refusal": "I will not"}), Reply("I will not", "stop", "refusal", 10, 5)),
+        (completion("", message={"content": None, "refusal": "No"}), Reply("No", "stop", "refusal", 10, 5)),
         (completion("", message={"content": None, "tool_calls": [{}]}), Reply("", "stop", "tool_calls", 10, 5)),
         (completion("", message={"content": [{"type": "text", "text": "7"}]}), Reply("7", "stop", "", 10, 5)),
     ],
