@@ -45,7 +45,7 @@ def failure(status: int, message: str = "no", code: str = "", **headers: str) ->
 class ChatServer:
     """`answer(body, number of the request)` says what each request gets."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.answer: Callable[[dict[str, Any], int], Answer] = lambda body, number: completion("7")
         self.bodies: list[dict[str, Any]] = []
         """Of every request, in the order in which they came."""
@@ -67,7 +67,7 @@ class ChatServer:
             def log_message(self, format: str, *args: Any) -> None:
                 return None
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._http.daemon_threads = True
 
     @property

@@ -50,7 +50,7 @@ from assay.training import StepReport, Trainer
 from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_checkpoint, write_best, write_checkpoint
 from assay.training.random_state import random_state, set_random_state
 from assay.types import Group, Rollout, Score, Task
-from assay.verifiers import score_rollout
+from assay.verifiers import judge_metrics, score_rollout
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
 
@@ -261,6 +261,7 @@ class Run:
             **self.collector.counters(),
             **self.curriculum.metrics(),
             **report.metrics,
+            **judge_metrics(self.config.verifier),
             STEP_SECONDS: step_seconds,
         }
         sampled = sum(rollout.num_sampled_tokens for group in groups for rollout in group.rollouts)

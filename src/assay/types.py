@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FinishReason = Literal["stop", "length", "abort"]
 Split = Literal["train", "validation", "test"]
+ENDPOINT_PREFIX = "openai:"
+"""What a model's name begins with where it is at an endpoint, not on this machine."""
 
 
 @dataclass(frozen=True)

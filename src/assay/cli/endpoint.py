@@ -95,17 +95,18 @@ def make_endpoint(model: str, options: Mapping[str, Any]) -> Endpoint | None:
         ConfigError: an option that is out of range, or has no effect with a model on this machine.
     """
     from assay.config import validate
-    from assay.endpoints import PREFIX, Endpoint
+    from assay.endpoints import Endpoint
+    from assay.types import ENDPOINT_PREFIX
 
-    if not model.startswith(PREFIX):
+    if not model.startswith(ENDPOINT_PREFIX):
         if options:
             name = next(iter(options)).replace("_", "-")
             raise ConfigError(
                 f"--{name} has no effect with {model}, a model on this machine: leave it out, or name a model at an "
-                f"endpoint, {PREFIX}NAME"
+                f"endpoint, {ENDPOINT_PREFIX}NAME"
             )
         return None
-    settings: dict[str, Any] = {"model": model.removeprefix(PREFIX), **options}
+    settings: dict[str, Any] = {"model": model.removeprefix(ENDPOINT_PREFIX), **options}
     settings.pop("replies", None)
     if "in_flight" in settings:
         settings["max_concurrent"] = settings.pop("in_flight")

@@ -11,8 +11,6 @@ import pydantic
 from assay.config import Settings
 from assay.errors import ConfigError
 
-PREFIX = "openai:"
-"""What a model's name begins with where it is at an endpoint."""
 OPENAI_URL = "https://api.openai.com/v1"
 _SAMPLING_FIELDS = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
 _FORBIDDEN_FIELDS = ("model", "messages", "stream", "n", *_SAMPLING_FIELDS)

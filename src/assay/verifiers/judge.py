@@ -15,12 +15,20 @@ import pydantic
 from assay.config import dump
 from assay.endpoints import Endpoint, Replies, Reply, Tally
 from assay.home import assay_home
+from assay.observe.metrics import metric
 from assay.types import Message, Rollout, Score, Task
 from assay.verifiers.text import is_cut_off, last_characters, strip_reasoning
 
 if TYPE_CHECKING:
     from assay.endpoints.client import EndpointClient
     from assay.verifiers.verifier import Verifier
+
+CALLS = metric("judge/calls", "Responses judged since the run began or was resumed, kept verdicts included.")
+PAID_CALLS = metric("judge/paid_calls", "Replies that judges sent for pay since then.")
+INPUT_TOKENS = metric("judge/input_tokens", "Prompt tokens of those replies, as the server counted them.")
+OUTPUT_TOKENS = metric("judge/output_tokens", "Sampled tokens of those replies, as the server counted them.")
+COST = metric("judge/cost", "Cost of those replies, where prices were given; a lower bound where usage was missing.")
+FAILED_CALLS = metric("judge/failed_calls", "Requests to judges that failed after all their retries.")
 
 _FORMS = {
     "verdict": 'the line "VERDICT: correct" or the line "VERDICT: incorrect"',
@@ -169,3 +177,19 @@ def judges_in(verifier: Verifier) -> Iterator[Judge]:
         yield verifier
     for part in getattr(verifier, "parts", {}).values():
         yield from judges_in(part.verifier)
+
+
+def judge_metrics(verifier: Verifier) -> dict[str, float]:
+    """What the judges of a verifier were asked and cost in this process; empty where it has none."""
+    tallies = [judge.tally for judge in judges_in(verifier)]
+    if not tallies:
+        return {}
+    metrics: dict[str, float] = {
+        CALLS: sum(tally.num_replies + tally.num_from_file for tally in tallies),
+        PAID_CALLS: sum(tally.num_replies for tally in tallies),
+        INPUT_TOKENS: sum(tally.input_tokens for tally in tallies),
+        OUTPUT_TOKENS: sum(tally.output_tokens for tally in tallies),
+        FAILED_CALLS: sum(tally.num_failed for tally in tallies),
+    }
+    costs = [tally.cost for tally in tallies if tally.cost is not None]
+    return metrics | ({COST: sum(costs)} if len(costs) == len(tallies) else {})
