@@ -140,7 +140,7 @@ def print_tally(tally: Tally, seconds: float, console: Console, title: str) -> N
         ("cost", tally.cost_text),
     ]
     if any(tally.before):
-        rows.insert(6, ("tokens of earlier legs", f"{tally.before[0]:,} in, {tally.before[1]:,} out"))
+        rows.insert(6, ("tokens paid for before", f"{tally.before[0]:,} in, {tally.before[1]:,} out"))
     if tally.num_without_usage:
         rows.insert(6, ("replies without usage", f"{tally.num_without_usage:,}"))
     for name, value in rows:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from assay.cli.main import app
 from assay.config import load
-from assay.errors import AssayError, ConfigError, DataError, EndpointError
+from assay.errors import AssayError, ConfigError, ContractError, DataError, EndpointError
 from assay.launch import build_run
 from assay.loop import train
 from assay.recipe import RunConfig
@@ -268,3 +268,15 @@ def test_the_demonstrations_can_be_imitated_by_the_recipe_that_is_printed(
     recipe.write_text(quick + printed.partition("assay train:")[2])
     result = asyncio.run(train(build_run(load(RunConfig, recipe), tmp_path / "run")))
     assert result.status == "finished"
+
+
+def test_a_judge_is_checked_and_scores_files(chat_server: ChatServer, tmp_path: Path):
+    chat_server.answer = lambda body, number: completion("VERDICT: incorrect")
+    judge = ("--set", "model=m", "--set", f"base_url={chat_server.url}", "--set", f"replies={tmp_path / 'judge'}")
+    with pytest.raises(ContractError, match="14 verdicts are wrong"):  # the right answers, seven of them respelt
+        run("check", "verifiers", "judge", *judge)
+    rows_file = tmp_path / "rows.jsonl"
+    rows_file.write_text('{"id": 1, "question": "3 + 4?", "response": "7", "answer": "7"}\n')
+    run("verify", "judge", "--input", rows_file, "--output", tmp_path / "scored.jsonl", *judge)
+    assert json.loads((tmp_path / "scored.jsonl").read_text())["outcome"] == "failed"
+    assert "3 + 4?" in chat_server.bodies[-1]["messages"][1]["content"]
