@@ -8,6 +8,7 @@
     |-- RunFolderError            a run folder that exists, is missing, or does not match
     |   `-- CheckpointError       a checkpoint that could not be written or read
     |-- TrainingStoppedError      too many skipped updates in a row
+    |-- EndpointError             a server that refuses, that keeps failing, or that would cost more than was allowed
     |-- ContractError             an implementation that breaks its protocol (from the check_* functions)
     `-- InfrastructureError       something outside the model's response failed; retried, never scored as 0
         |-- EngineError           the engine could not sample
@@ -51,6 +52,10 @@ class CheckpointError(RunFolderError):
 
 class TrainingStoppedError(AssayError):
     """Training ended because too many updates in a row were skipped."""
+
+
+class EndpointError(AssayError):
+    """A server that refuses, that keeps failing, or that would cost more than was allowed. What it answered is kept."""
 
 
 class ContractError(AssayError):

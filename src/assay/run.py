@@ -51,7 +51,7 @@ from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_
 from assay.training.random_state import random_state, set_random_state
 from assay.training.report import NUM_TOKENS
 from assay.types import Group, Rollout, Score, Task
-from assay.verifiers import compares, score_group, score_rollout
+from assay.verifiers import compares, judge_metrics, score_group, score_rollout
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
 SAMPLED_TOKENS = metric("rollout/total_sampled_tokens", "Tokens sampled since the run began, dropped groups included.")
@@ -288,6 +288,7 @@ class Run:
             **self.collector.counters(),
             **self.curriculum.metrics(),
             **report.metrics,
+            **judge_metrics(self.config.verifier),
             STEP_SECONDS: step_seconds,
         }
         if not self.algorithm.needs.demonstrations:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FinishReason = Literal["stop", "length", "abort"]
 Split = Literal["train", "validation", "test"]
+ENDPOINT_PREFIX = "openai:"
+"""What a model's name begins with where it is at an endpoint, not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,25 @@ class Completion:
         """The oldest version that sampled any of these tokens."""
         return min(version for _, version in self.version_spans)
 
+    @property
+    def num_tokens(self) -> int | None:
+        """Tokens sampled; None where whoever sampled them did not say."""
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class RemoteCompletion(Completion):
+    """What a server sampled that answers in text: no token of it is known, so nothing can be trained on it."""
+
+    num_reported_tokens: int | None = None
+    """As the server counted them; None where it did not."""
+    remark: str = ""
+    """What the server said about it beside its text: "refusal", "content_filter", "tool_calls", "empty"."""
+
+    @property
+    def num_tokens(self) -> int | None:
+        return self.num_reported_tokens
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -134,7 +155,8 @@ class Ending:
 
     kind: EndingKind
     reason: str = ""
-    """TRUNCATED: which limit ("length", "turns", "context"). BROKEN: the cause."""
+    """TRUNCATED: which limit ("length", "turns", "context", "content_filter"). BROKEN: the cause. FINISHED: empty, or
+    what a server remarked on the last turn ("refusal")."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +178,14 @@ class Rollout:
 
     @property
     def num_sampled_tokens(self) -> int:
+        """Sampled tokens that are here to be trained on."""
         return sum(len(turn.completion.token_ids) for turn in self.turns)
+
+    @property
+    def num_tokens(self) -> int | None:
+        """Tokens sampled, by whoever sampled them; None where that is not known of some turn."""
+        counts = [turn.completion.num_tokens for turn in self.turns]
+        return None if None in counts else sum(count for count in counts if count is not None)
 
     @property
     def version(self) -> int:

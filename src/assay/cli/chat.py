@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.engine import Precision, load_engine
+from assay.cli.engine import ChatTemplate, Precision, load_engine
 from assay.errors import ContextLengthError
 from assay.types import Message
 
@@ -29,13 +29,7 @@ def chat(
     dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
         Precision.FP32
     ),
-    chat_template: Annotated[
-        str | None,
-        typer.Option(
-            help="In place of the tokenizer's own: plain (for a base model), chatml, or a Jinja file.",
-            show_default=False,
-        ),
-    ] = None,
+    chat_template: ChatTemplate = None,
 ) -> None:
     """Talk to a model. Ctrl-C stops a reply; Ctrl-D or an empty line ends the conversation."""
     from rich.console import Console

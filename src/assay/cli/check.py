@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from assay.cli.options import parse_options
+
+if TYPE_CHECKING:
+    from assay.verifiers import Verifier
 
 app = typer.Typer(no_args_is_help=True, help="Hold algorithms and verifiers to what they promise.")
 
@@ -40,28 +45,41 @@ def verifiers(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, such as math. Default: all.")
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="An option of the one verifier named, such as a judge's model."
+        ),
+    ] = None,
 ) -> None:
     """Run gold answers, near misses and hostile responses through each verifier; errors by category, with counts."""
     import asyncio
 
     from assay.errors import ConfigError, ContractError
-    from assay.verifiers import Choice, Exact, Format, Math, Numeric, check_verifier
+    from assay.verifiers import VERIFIERS, Choice, Exact, Format, Math, Numeric, check_verifier, make_verifier
 
-    builtin = {
+    builtin: dict[str, list[Verifier]] = {
         "exact": [Exact()],
         "numeric": [Numeric(), Numeric(reading="any")],
         "math": [Math()],
         "choice": [Choice()],
         "format": [Format(), Format(shape="reasoning")],
     }
+    if settings:
+        if names is None or len(names) != 1:
+            raise ConfigError("--set is about one verifier: name it, and no other")
+        name = names[0]
+        builtin = {name: [make_verifier(name, parse_options(settings, VERIFIERS.get(name)))]}
     unknown = [name for name in names or () if name not in builtin]
     if unknown:
-        raise ConfigError(f"unknown verifier {unknown[0]!r}; known: {', '.join(builtin)}")
+        raise ConfigError(
+            f"unknown verifier {unknown[0]!r}; known: {', '.join(builtin)}, and others with their options (--set)"
+        )
     errors = 0
     for name in names or builtin:
         for verifier in builtin[name]:
             # Two tries of an expression that hangs, and a fresh worker between them, are no error.
-            report = asyncio.run(check_verifier(verifier, slow_seconds=15.0))
+            report = asyncio.run(check_verifier(verifier, slow_seconds=600.0 if name == "judge" else 15.0))
             typer.echo(f"{report}\n")
             errors += len(report.errors)
     if errors:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from assay.engines import BatchingEngine
     from assay.render import ChatRenderer
+
+
+ChatTemplate = Annotated[
+    str | None,
+    typer.Option(
+        help="In place of the tokenizer's own: plain (for a base model), chatml, or a Jinja file.", show_default=False
+    ),
+]
 
 
 class Precision(StrEnum):

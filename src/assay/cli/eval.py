@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.engine import Precision, load_engine
+from assay.cli.chosen import choose_levels, choose_tasks, numbers, plain, short_hash, tasks_hash
+from assay.cli.endpoint import (
+    ApiKeyEnv,
+    BaseUrl,
+    Body,
+    InFlight,
+    InputPrice,
+    MaxCost,
+    MaxRetries,
+    OutputPrice,
+    RepliesFile,
+    RequestsPerMinute,
+    SendSeed,
+    TimeoutSeconds,
+    TokenLimitField,
+    TokensPerMinute,
+    endpoint_options,
+)
+from assay.cli.engine import ChatTemplate, Precision
 from assay.cli.options import parse_options
-from assay.cli.progress import progress
+from assay.cli.subject import Subject
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-    from assay.domains import Domain
-    from assay.engines import BatchingEngine
-    from assay.engines.engine import Sampling
-    from assay.evaluation import Evaluation, EvaluationFolder
+    from assay.evaluation import Evaluation
     from assay.recipe import RunConfig
-    from assay.render import ChatRenderer
-    from assay.types import Task
-    from assay.verifiers import Verifier
 
 DEFAULT_KS = (1, 4, 8)
 
@@ -44,7 +51,14 @@ class SplitName(StrEnum):
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id.')],
+    context: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help='"default", a Hugging Face folder, a hub id, or "openai:NAME" for a model at an endpoint.',
+        ),
+    ],
     domain: Annotated[
         str | None, typer.Option(help="Where the tasks come from. Default: arithmetic.", show_default=False)
     ] = None,
@@ -89,18 +103,27 @@ def evaluate(
     dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
         Precision.FP32
     ),
-    chat_template: Annotated[
-        str | None,
-        typer.Option(
-            help="In place of the tokenizer's own: plain (for a base model), chatml, or a Jinja file.",
-            show_default=False,
-        ),
-    ] = None,
+    chat_template: ChatTemplate = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    in_flight: InFlight = None,
+    requests_per_minute: RequestsPerMinute = None,
+    tokens_per_minute: TokensPerMinute = None,
+    timeout_seconds: TimeoutSeconds = None,
+    max_retries: MaxRetries = None,
+    input_price: InputPrice = None,
+    output_price: OutputPrice = None,
+    max_cost: MaxCost = None,
+    token_limit_field: TokenLimitField = None,
+    send_seed: SendSeed = False,
+    body: Body = None,
+    replies: RepliesFile = None,
 ) -> None:
     """Measure a model on held-out tasks: accuracy and unbiased pass@k, each with a 95 % interval.
 
     Rows are kept as they end: the same command continues an evaluation that was interrupted. Settings, rows and scores
-    are in the folder that is printed at the end.
+    are in the folder that is printed at the end. With a model at an endpoint, every reply is kept there before it is
+    used, and none is paid for twice.
     """
     from rich.console import Console
 
@@ -110,17 +133,16 @@ def evaluate(
     from assay.evaluation import EvaluationFolder
     from assay.home import assay_home
     from assay.observe.provenance import provenance
-    from assay.policies.registry import resolve_model
-    from assay.render import read_chat_template
     from assay.verifiers import make_verifier
 
+    subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template)
     ks = _ks(k, samples)
-    chosen = _numbers("--complexity", complexity), _numbers("--horizon", horizon)
+    chosen = numbers("--complexity", complexity), numbers("--horizon", horizon)
     if recipe is None:
         verifiers = {name: make_verifier(name) for name in _names("--verifier", verifier or "exact,numeric")}
         name = domain or "arithmetic"
         source = make_domain(name, parse_options(settings or [], DOMAINS.get(name)))
-        levels = _levels(source, *chosen)
+        levels = choose_levels(source, *chosen)
     else:
         if domain is not None or verifier is not None or settings:
             raise ConfigError(
@@ -131,37 +153,36 @@ def evaluate(
         source = config.domain
         max_new_tokens = max_new_tokens or config.evaluation.test_max_new_tokens
         of_recipe = tuple((level.complexity, level.horizon) for level in config.curriculum.levels)
-        levels = _levels(source, *chosen) if any(chosen) else of_recipe
+        levels = choose_levels(source, *chosen) if any(chosen) else of_recipe
     if temperature is None:
         temperature = 0.0 if samples == 1 else 1.0
     sampling = validate(Sampling, {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens or 256})
     if sampling.temperature == 0 and (samples > 1 or top_p < 1):
         given = f"--samples {samples}" if samples > 1 else f"--top-p {top_p:g}"
         raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
-    tasks = _tasks(source, split.value, levels, num_tasks, seed)
-    folder = resolve_model(model)
+    tasks = choose_tasks(source, split.value, levels, num_tasks, seed)
     record = {
-        "weights": _weights_hash(folder),
-        "domain": _plain(source),
+        "domain": plain(source),
         "split": split.value,
         "levels": [list(level) for level in levels],
         "num_tasks": num_tasks,
-        "tasks": _tasks_hash(tasks),
+        "tasks": tasks_hash(tasks),
         "samples": samples,
-        "sampling": _plain(sampling),
+        "sampling": plain(sampling),
         "seed": seed,
-        "verifiers": {name: _plain(each) for name, each in verifiers.items()},
-        "dtype": dtype.value,
-        **({"chat_template": read_chat_template(chat_template)} if chat_template else {}),
+        "verifiers": {name: plain(each) for name, each in verifiers.items()},
+        **subject.identity,
     }
-    label = "-".join([Path(model).name or "model", source.name, _hash(json.dumps(record, sort_keys=True).encode())[:8]])
+    label = "-".join([subject.label, source.name, short_hash(json.dumps(record, sort_keys=True).encode())[:8]])
     place = (output or assay_home() / "evals" / label).absolute()
-    made = {**provenance(), "model": model, "model_folder": str(folder), "device": device}
+    made = {**provenance(), "model": model, "model_folder": subject.folder and str(subject.folder), "device": device}
     console = Console(highlight=False)
     with EvaluationFolder(place, record, made) as kept:
-        engine = partial(load_engine, folder, device, dtype, chat_template=chat_template)
-        result = _run(kept, tasks, engine, verifiers, sampling, samples, seed, record, console)
-        scores = kept.write_scores(result.to_dict(ks))
+        result = subject.evaluate(
+            kept, tasks, verifiers, sampling, samples=samples, seed=seed, settings=record, console=console
+        )
+        asked = {} if subject.tally is None else {"asked": subject.tally.to_dict()}
+        scores = kept.write_scores({**result.to_dict(ks), **asked})
     console.print(_table(result, ks))
     for reading in result.readings:
         if missing := result.num_not_measured(reading):
@@ -172,57 +193,6 @@ def evaluate(
                 "The same command tries them again."
             )
     console.print(f"scores: {scores}", soft_wrap=True)
-
-
-def _run(
-    kept: EvaluationFolder,
-    tasks: Sequence[Task],
-    load: Callable[[], tuple[BatchingEngine, ChatRenderer]],
-    verifiers: Mapping[str, Verifier],
-    sampling: Sampling,
-    samples: int,
-    seed: int,
-    settings: dict[str, Any],
-    console: Console,
-) -> Evaluation:
-    import asyncio
-
-    from assay.evaluation import evaluate
-
-    total = len(tasks) * samples
-    num_done = sum(row.measured for row in kept.rows)
-    if num_done:
-        console.print(f"{num_done} of {total} samples were there before")
-    engine, renderer = load()
-
-    async def measure() -> Evaluation:
-        try:
-            with progress("samples", num_done, total) as advance:
-
-                def keep(row: Any) -> None:
-                    kept.append(row)
-                    advance()
-
-                return await evaluate(
-                    tasks,
-                    engine=engine,
-                    renderer=renderer,
-                    verifiers=verifiers,
-                    sampling=sampling,
-                    seed=seed,
-                    samples_per_task=samples,
-                    on_row=keep,
-                    done=kept.rows,
-                    settings=settings,
-                )
-        finally:
-            await engine.close()
-
-    try:
-        return asyncio.run(measure())
-    except KeyboardInterrupt:
-        console.print("stopped; the same command continues this evaluation")
-        raise
 
 
 def _recipe(place: Path) -> RunConfig:
@@ -260,47 +230,14 @@ def _cell(part: Evaluation, reading: str, k: int | None) -> str:
     return (part.accuracy(reading) if k is None else part.pass_at_k(reading, k)).as_percent()
 
 
-def _tasks(domain: Domain, split: Any, levels: Levels, num_tasks: int, seed: int) -> list[Task]:
-    """The first tasks of each level; one that an easier level has too is taken there."""
-    found: dict[str, Task] = {}
-    for complexity, horizon in levels:
-        tasks = domain.tasks(split, complexity=complexity, horizon=horizon, seed=seed)
-        fresh = (task for task in tasks if task.task_id not in found)
-        found |= {task.task_id: task for task in itertools.islice(fresh, num_tasks)}
-    return list(found.values())
-
-
-def _levels(domain: Domain, complexities: list[float], horizons: list[float]) -> Levels:
-    """The listed levels that have the wanted dials; where none has them, the dials as they were asked for."""
-    listed = [
-        (complexity, horizon)
-        for complexity, horizon in domain.levels()
-        if (not complexities or complexity in complexities) and (not horizons or horizon in horizons)
-    ]
-    asked = list(itertools.product(complexities or [None], horizons or [None]))
-    if complexities and horizons:
-        return asked
-    return listed or asked
-
-
 def _ks(text: str | None, samples: int) -> tuple[int, ...]:
     if text is None:
         return tuple(k for k in DEFAULT_KS if k <= samples)
-    numbers = sorted(set(_numbers("--k", text)))
-    ks = tuple(map(int, numbers))
-    if not ks or list(ks) != numbers or ks[0] < 1 or ks[-1] > samples:
+    given = sorted(set(numbers("--k", text)))
+    ks = tuple(map(int, given))
+    if not ks or list(ks) != given or ks[0] < 1 or ks[-1] > samples:
         raise ConfigError(f"--k {text}: each must be a whole number from 1 to --samples, which is {samples}")
     return ks
-
-
-def _numbers(option: str, text: str | None) -> list[float]:
-    try:
-        numbers = [float(part) for part in (text or "").split(",") if part.strip()]
-    except ValueError:
-        numbers = [math.nan]
-    if not all(map(math.isfinite, numbers)):
-        raise ConfigError(f"{option} {text}: expected numbers with commas between, such as 1,2,3")
-    return numbers
 
 
 def _names(option: str, text: str) -> list[str]:
@@ -308,27 +245,3 @@ def _names(option: str, text: str) -> list[str]:
     if not names:
         raise ConfigError(f"{option} {text!r}: expected names with commas between")
     return list(dict.fromkeys(names))
-
-
-def _plain(settings: Any) -> dict[str, Any]:
-    """A component's settings as plain data."""
-    from assay.config import Settings, dump
-
-    return dump(settings) if isinstance(settings, Settings) else {"name": settings.name}
-
-
-def _weights_hash(folder: Path) -> str:
-    """Hash of the weight files, so that a model that was trained on under the same name is another model."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _tasks_hash(tasks: Sequence[Task]) -> str:
-    return _hash(" ".join(task.task_id for task in tasks).encode())
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]

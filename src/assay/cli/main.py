@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from assay.cli import chat, check, export, models, show, sweep, train, verify
+from assay.cli import chat, check, demonstrate, export, models, show, sweep, train, verify
 from assay.cli import eval as evaluation
 from assay.errors import AssayError
 
@@ -21,6 +21,7 @@ app.command("show")(show.show)
 app.command("eval")(evaluation.evaluate)
 app.command("chat")(chat.chat)
 app.command("sweep")(sweep.sweep)
+app.command("demonstrate")(demonstrate.demonstrate)
 app.command("verify")(verify.verify)
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")

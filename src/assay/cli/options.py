@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import pydantic
 
 
-def parse_options(settings: Sequence[str], component: type[pydantic.BaseModel] | None) -> dict[str, Any]:
+def parse_options(
+    settings: Sequence[str], component: type[pydantic.BaseModel] | None, option: str = "--set"
+) -> dict[str, Any]:
     """What each KEY=VALUE means: text where the component's option is text, else JSON, else text after all.
 
     Args:
@@ -25,7 +27,7 @@ def parse_options(settings: Sequence[str], component: type[pydantic.BaseModel] |
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
-            raise ConfigError(f"--set {setting!r}: expected KEY=VALUE")
+            raise ConfigError(f"{option} {setting!r}: expected KEY=VALUE")
         field = component.model_fields.get(key) if component is not None else None
         options[key] = text if field is not None and field.annotation in (str, str | None) else _value(text)
     return options

@@ -11,27 +11,34 @@ _PLAIN_LINES = 10
 
 
 @contextmanager
-def progress(what: str, done: int, total: int) -> Iterator[Callable[[], None]]:
+def progress(what: str, done: int, total: int, note: Callable[[], str] = str) -> Iterator[Callable[[], None]]:
     """What to call as each one ends: a bar on a terminal, plain lines anywhere else; on the error stream.
 
     Args:
         what: plural, such as "samples".
         done: how many there were before.
+        note: what else to say, such as the cost so far.
     """
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn(what),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(what, completed=done, total=total)
-            yield lambda: bar.advance(task)
+            task = bar.add_task(what, completed=done, total=total, note=note())
+            yield lambda: bar.update(task, advance=1, note=note())
         return
 
     def advance() -> None:
         nonlocal done
         done += 1
         if done == total or done * _PLAIN_LINES // total > (done - 1) * _PLAIN_LINES // total:
-            print(f"{done} of {total} {what}", file=sys.stderr, flush=True)
+            print(", ".join(filter(None, (f"{done} of {total} {what}", note()))), file=sys.stderr, flush=True)
 
     yield advance

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.chosen import plain
 from assay.cli.options import parse_options
 from assay.cli.progress import progress
+from assay.cli.subject import print_judges
 from assay.errors import ConfigError, DataError, RunFolderError
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ _FINISH_REASONS = ("stop", "length", "abort")
 
 
 def verify(
-    name: Annotated[str, typer.Argument(metavar="VERIFIER", help="math, numeric, exact, choice, format or python.")],
+    name: Annotated[
+        str, typer.Argument(metavar="VERIFIER", help="math, numeric, exact, choice, format, judge or python.")
+    ],
     input: Annotated[Path, typer.Option("--input", help="JSON lines with id, response and answer (gold).")],
     output: Annotated[
         Path, typer.Option("--output", help="JSON lines: every field of the input, and outcome, value and reason.")
@@ -47,10 +51,13 @@ def verify(
 ) -> None:
     """Score responses against gold answers, without a model.
 
-    A row may also carry finish_reason: "length" says that the response was cut off at its limit. The same command
-    continues a file that was interrupted; rows come out in the order in which they went in.
+    A row may also carry finish_reason ("length" says that the response was cut off at its limit) and question, which a
+    judge is shown. The same command continues a file that was interrupted; rows come out in the order in which they
+    went in.
     """
     import asyncio
+
+    from rich.console import Console
 
     verifier, options = _verifier(name, workers, timeout_seconds, bare, settings or [])
     rows = _read(input)
@@ -65,6 +72,7 @@ def verify(
         typer.echo("stopped; the same command continues", err=True)
         raise
     seconds = time.perf_counter() - began
+    print_judges({name: verifier}, seconds, Console(highlight=False, stderr=True))
     scored = counts.total()
     typer.echo(
         f"{scored} rows in {seconds:.1f} s, {scored / max(seconds, 1e-9):,.0f} a second: "
@@ -107,7 +115,7 @@ async def _judge(verifier: Verifier, row: dict[str, Any]) -> Score:
     from assay.types import Message, Score, Task
     from assay.verifiers import as_rollout, score_rollout
 
-    task = Task("verify", (Message("user", str(row["id"])),), row["answer"])
+    task = Task("verify", (Message("user", row.get("question", "")),), row["answer"])
     rollout = as_rollout(row["response"], task, finish_reason=row.get("finish_reason", "stop"))
     try:
         return await score_rollout(verifier, rollout, task)
@@ -119,7 +127,6 @@ async def _judge(verifier: Verifier, row: dict[str, Any]) -> Score:
 def _verifier(
     name: str, workers: int | None, timeout_seconds: float | None, bare: bool, settings: list[str]
 ) -> tuple[Verifier, dict[str, Any]]:
-    from assay.config import dump
     from assay.verifiers import VERIFIERS, Math, make_verifier
 
     options = parse_options(settings, VERIFIERS.get(name))
@@ -137,7 +144,7 @@ def _verifier(
             )
         options[key] = value
     verifier = make_verifier(name, options)
-    settled = dump(verifier)  # pyright: ignore[reportArgumentType]
+    settled = plain(verifier)
     # How many processes and how long they may take are no part of what a verdict means.
     return verifier, {
         key: value for key, value in settled.items() if not isinstance(verifier, Math) or key != "num_workers"
@@ -176,6 +183,8 @@ def _row(line: bytes, place: str) -> dict[str, Any]:
         raise DataError(f"{place}: response is {type(row['response']).__name__}, not text")
     if isinstance(row["answer"], bool) or not isinstance(row["answer"], str | int | float):
         raise DataError(f"{place}: answer is {type(row['answer']).__name__}, not text")
+    if not isinstance(row.get("question", ""), str):
+        raise DataError(f"{place}: question is {type(row['question']).__name__}, not text")
     if row.get("finish_reason", "stop") not in _FINISH_REASONS:
         raise DataError(f"{place}: finish_reason {row['finish_reason']!r} is none of {', '.join(_FINISH_REASONS)}")
     if not isinstance(row["answer"], str):
@@ -225,5 +234,5 @@ def _resume(source: Path, output: Path, settings: dict[str, Any], rows: list[dic
 
 
 def _digest(row: dict[str, Any]) -> bytes:
-    content = json.dumps([row.get(key) for key in ("id", "response", "answer", "finish_reason")])
+    content = json.dumps([row.get(key) for key in ("id", "response", "answer", "finish_reason", "question")])
     return hashlib.sha256(content.encode()).digest()

@@ -59,5 +59,5 @@ def _accuracy(evaluation: Evaluation, reading: str) -> dict[str, Any]:
         **{"accuracy" if key == "value" else key: v for key, v in evaluation.accuracy(reading).to_dict().items()},
         "num_tasks": evaluation.num_tasks,
         "num_not_measured": evaluation.num_not_measured(reading),
-        "mean_tokens": sum(row.num_tokens for row in evaluation.rows) / len(evaluation.rows),
+        "mean_tokens": evaluation.mean_tokens,
     }

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
 from assay.envs.env import EnvFactory, SingleTurn
 from assay.errors import ConfigError, DataError
@@ -24,8 +25,8 @@ SEED_LABEL = "evaluation"
 async def evaluate(
     tasks: Sequence[Task],
     *,
-    engine: Engine,
-    renderer: Renderer,
+    engine: Engine | Responder,
+    renderer: Renderer | None = None,
     verifiers: Mapping[str, Verifier],
     sampling: Sampling,
     seed: int,
@@ -46,13 +47,15 @@ async def evaluate(
 
     Args:
         tasks: distinct tasks.
+        engine: who samples: an engine, or a responder such as an endpoint.
+        renderer: of the engine's model; a responder needs none.
         verifiers: reading to verifier, such as {"strict": Exact(), "lenient": Numeric()}.
         samples_per_task: attempts at each task; at temperature 0 they would all be the same.
         max_concurrent: rollouts under way at once.
         on_row: called with each row as it ends, in the order in which they end; not for rows of `done`.
         done: rows of an earlier, interrupted evaluation of the same tasks. Those that were not measured run again.
         retries: how often a rollout that broke, or a verifier that failed, is tried again before it counts as not
-            measured.
+            measured. A responder tries again by itself, so its rollouts are played once.
         settings: recorded with the result.
 
     Raises:
@@ -93,7 +96,7 @@ async def evaluate(
             on_row(row)
 
     async def measure(position: int, task: Task, sample: int) -> EvalRow:
-        for _ in range(1 + retries):
+        for _ in range(1 if isinstance(engine, Responder) else 1 + retries):
             rollout = await run_rollout(
                 task,
                 env_factory,

@@ -51,8 +51,9 @@ class Evaluation:
 
     @property
     def mean_tokens(self) -> float:
-        """Sampled tokens of a sample, on average; 0 without samples."""
-        return sum(row.num_tokens for row in self.rows) / max(len(self.rows), 1)
+        """Sampled tokens of a sample, on average over those whose number is known; 0 without such samples."""
+        known = [row.num_tokens for row in self.rows if row.num_tokens is not None]
+        return sum(known) / max(len(known), 1)
 
     def num_not_measured(self, reading: str) -> int:
         """Samples without a verdict under this reading."""

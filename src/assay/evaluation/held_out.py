@@ -104,8 +104,9 @@ class HeldOut:
         limit = self._sampling.max_new_tokens
         result = await self._measure(self._validation_tasks, {"strict": self.settings.strict}, 0.0, limit, "validation")
         # Answers that were cut off may use all of the test's larger limit.
-        tokens = sum(row.num_tokens for row in result.rows)
-        cut_off = sum(row.num_tokens >= limit for row in result.rows)
+        counts = [row.num_tokens or 0 for row in result.rows]
+        tokens = sum(counts)
+        cut_off = sum(count >= limit for count in counts)
         expected = tokens + cut_off * max(0, self.settings.test_max_new_tokens - limit)
         seconds = (time.monotonic() - began) * expected / max(tokens, 1) / len(result.rows)
         self.seconds_per_test_task = max(self.seconds_per_test_task, seconds)

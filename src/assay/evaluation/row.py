@@ -31,8 +31,8 @@ class EvalRow:
     """The last thing the model said."""
     ending: str
     """"finished", "truncated: length", "broken: ..."."""
-    num_tokens: int
-    """Tokens sampled, over all turns."""
+    num_tokens: int | None
+    """Tokens sampled, over all turns; None where a server did not count them."""
     scores: Mapping[str, Score]
     """What each reading of the answer says."""
 
@@ -60,7 +60,7 @@ class EvalRow:
             answer=task.answer,
             response=rollout.response,
             ending=f"{ending.kind.value}: {ending.reason}" if ending.reason else ending.kind.value,
-            num_tokens=rollout.num_sampled_tokens,
+            num_tokens=rollout.num_tokens,
             scores=scores,
         )
 

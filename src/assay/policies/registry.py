@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.errors import ModelError
+from assay.errors import ConfigError, ModelError
 from assay.home import assay_home
 from assay.policies import smollm2
 from assay.policies.shape import read_shape
+from assay.types import ENDPOINT_PREFIX
 
 DEFAULT = "default"
 DEFAULT_FOLDER = f"smollm2-135m-instruct-{smollm2.GGUF_SHA256[:8]}"
@@ -49,8 +50,15 @@ def resolve_model(source: str | Path) -> Path:
         source: "default" (SmolLM2-135M-Instruct), a folder, or a hub id such as "HuggingFaceTB/SmolLM2-135M-Instruct".
 
     Raises:
+        ConfigError: a model at an endpoint.
         ModelError: there is no such model, or it cannot be fetched; says what to do.
     """
+    if str(source).startswith(ENDPOINT_PREFIX):
+        raise ConfigError(
+            f"{source} is at an endpoint: its weights are not here, so it can be measured (assay eval), asked for "
+            "demonstrations (assay demonstrate) or made a judge, but not trained, exported or talked to; name a folder "
+            "or a hub id"
+        )
     if str(source) == DEFAULT:
         return install(models_folder() / DEFAULT_FOLDER, smollm2.build)
     folder = Path(source).expanduser()

@@ -7,12 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
 from assay.envs.env import Env, EnvFactory
-from assay.errors import ContextLengthError, ContractError, EngineError, FailureKind, classify
+from assay.errors import ContextLengthError, ContractError, FailureKind, classify
 from assay.render.renderer import Renderer
+from assay.rollout.speaker import Speaker, TextSpeaker, TokenSpeaker
 from assay.seeds import derive_seed
-from assay.types import Completion, Ending, EndingKind, Message, Rollout, Task, Turn
+from assay.types import Ending, EndingKind, Message, RemoteCompletion, Rollout, Task, Turn
 
 CLOSE_TIMEOUT_SECONDS = 30.0
 """How long an environment may take to close before it is left behind."""
@@ -23,8 +25,8 @@ _log = logging.getLogger(__name__)
 async def run_rollout(
     task: Task,
     env_factory: EnvFactory,
-    engine: Engine,
-    renderer: Renderer,
+    engine: Engine | Responder,
+    renderer: Renderer | None,
     sampling: Sampling,
     *,
     run_seed: int,
@@ -35,15 +37,19 @@ async def run_rollout(
 ) -> Rollout:
     """Plays one episode of a task.
 
+    With an engine, the rollout has the tokens and log-probabilities that training needs. With a responder it has
+    text alone, and no renderer is used.
+
     Turn t samples with the seed derive_seed(run_seed, seed_label, group_id, index, t), so a rollout that is played
     again samples the same tokens from the same weights.
 
     How it ends:
 
-    - FINISHED: the environment says that it is done.
+    - FINISHED: the environment says that it is done. Its reason is what a server remarked, such as "refusal".
     - TRUNCATED "length": a completion reached `max_new_tokens`. "context": it, or the next prompt, reached the model's
-      context. "turns": the environment wanted to go on after `max_turns`. What was said until then is scored.
-      A completion cut short is half a message: it is part of the rollout, but the environment never acts on it.
+      context. "turns": the environment wanted to go on after `max_turns`. "content_filter": a server's filter cut it.
+      What was said until then is scored. A completion cut short is half a message: it is part of the rollout, but the
+      environment never acts on it.
     - BROKEN: something outside the response failed (see `errors.classify`): never scored. Keeps the turns until then.
 
     The environment is closed once, whatever happens. When cancelled, the request under way is taken back first.
@@ -54,16 +60,18 @@ async def run_rollout(
         AssayError: any other failure that a person must act on.
     """
 
-    async def sample(prompt_ids: Sequence[int], turn: int) -> Completion:
+    speaker = _speaker(engine, renderer, sampling)
+
+    async def speak(messages: Sequence[Message], new_messages: Sequence[Message], turn: int) -> Turn:
         request_id = f"{seed_label}/{group_id}/{index}/{turn}"
         seed = derive_seed(run_seed, seed_label, group_id, index, turn)
-        return await _generate(engine, prompt_ids, sampling, request_id, seed)
+        return await speaker.speak(messages, new_messages, request_id=request_id, seed=seed)
 
     turns: list[Turn] = []
     env: Env | None = None
     try:
         env = env_factory(task)
-        ending = await _play(task, env, renderer, sample, turns, max_turns, sampling.max_new_tokens)
+        ending = await _play(task, env, speak, turns, max_turns, sampling.max_new_tokens)
     except Exception as error:
         if classify(error) is FailureKind.USER:
             raise
@@ -74,67 +82,57 @@ async def run_rollout(
     return Rollout(task.task_id, group_id, index, tuple(turns), ending)
 
 
+def _speaker(engine: Engine | Responder, renderer: Renderer | None, sampling: Sampling) -> Speaker:
+    if isinstance(engine, Responder):
+        return TextSpeaker(engine, sampling)
+    if renderer is None:
+        raise ValueError("an engine speaks tokens: it needs a renderer")
+    return TokenSpeaker(engine, renderer, sampling)
+
+
 async def _play(
     task: Task,
     env: Env,
-    renderer: Renderer,
-    sample: Callable[[Sequence[int], int], Awaitable[Completion]],
+    speak: Callable[[Sequence[Message], Sequence[Message], int], Awaitable[Turn]],
     turns: list[Turn],
     max_turns: int,
     max_new_tokens: int,
 ) -> Ending:
     """Adds to `turns` until the episode ends, and says how it did."""
-    messages: list[Message] = list(await env.start())
-    token_ids: list[int] = []
-    new_token_ids, extends_previous = renderer.render(messages), False
+    messages: list[Message] = []
+    new_messages = tuple(await env.start())
     while True:
-        token_ids = [*token_ids, *new_token_ids] if extends_previous else list(new_token_ids)
         try:
-            completion = await sample(token_ids, len(turns))
+            turn = await speak(messages, new_messages, len(turns))
         except ContextLengthError as error:
             if turns:
                 return Ending(EndingKind.TRUNCATED, "context")
             raise ContextLengthError(
-                f"the prompt of task {task.task_id} of domain {task.domain!r} has {len(token_ids)} tokens: {error}; "
+                f"the prompt of task {task.task_id} of domain {task.domain!r} {error}; "
                 f"leave out such tasks or use a model with a longer context"
             ) from error
-        message = renderer.parse(completion.token_ids)
-        turns.append(Turn(tuple(new_token_ids), extends_previous, completion, message))
+        turns.append(turn)
+        messages += [*new_messages, turn.message]
+        completion = turn.completion
+        remark = completion.remark if isinstance(completion, RemoteCompletion) else ""
         if completion.finish_reason == "abort":
             return Ending(EndingKind.BROKEN, "the engine gave the request up")
         if completion.finish_reason == "length":
-            at_token_limit = len(completion.token_ids) >= max_new_tokens
-            return Ending(EndingKind.TRUNCATED, "length" if at_token_limit else "context")
+            at_token_limit = completion.num_tokens is None or completion.num_tokens >= max_new_tokens
+            limit = "length" if at_token_limit else "context"
+            return Ending(EndingKind.TRUNCATED, remark if remark == "content_filter" else limit)
 
-        step = await env.step(message)
-        turns[-1] = replace(turns[-1], env_messages=tuple(step.messages), env_reward=float(step.reward))
+        step = await env.step(turn.message)
+        turns[-1] = replace(turn, env_messages=tuple(step.messages), env_reward=float(step.reward))
         if step.done:
-            return Ending(EndingKind.FINISHED)
+            return Ending(EndingKind.FINISHED, remark)
         if not step.messages:
             raise ContractError(
                 f"{type(env).__name__}.step answered no message and is not done; return a message or done=True"
             )
         if len(turns) >= max_turns:
             return Ending(EndingKind.TRUNCATED, "turns")
-        messages.append(message)
-        token_ids += completion.token_ids
-        extension = renderer.extend(messages, token_ids, step.messages)
-        new_token_ids, extends_previous = extension.token_ids, extension.extends_previous
-        messages += step.messages
-
-
-async def _generate(
-    engine: Engine, prompt_ids: Sequence[int], sampling: Sampling, request_id: str, seed: int
-) -> Completion:
-    """One completion; tried once more where the engine says that it failed, which saves the turns so far."""
-    try:
-        try:
-            return await engine.generate(prompt_ids, sampling, request_id=request_id, seed=seed)
-        except EngineError:
-            return await engine.generate(prompt_ids, sampling, request_id=request_id, seed=seed)
-    except asyncio.CancelledError:
-        await engine.abort(request_id)
-        raise
+        new_messages = tuple(step.messages)
 
 
 async def _close(env: Env) -> None:

@@ -17,6 +17,7 @@ from assay.verifiers.check import VerifierReport, check_gold, check_verifier
 from assay.verifiers.choice import Choice
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
+from assay.verifiers.judge import Judge, judge_metrics, judges_in
 from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
@@ -32,6 +33,7 @@ VERIFIERS = {
     "math": Math,
     "choice": Choice,
     "format": Format,
+    "judge": Judge,
     "python": PythonReward,
     "trl": TRLReward,
     "random": Random,
@@ -40,7 +42,7 @@ VERIFIERS = {
 """Every verifier by name."""
 
 AnyVerifier = Annotated[
-    Exact | Numeric | Math | Choice | Format | PythonReward | TRLReward | Random | Weighted,
+    Exact | Numeric | Math | Choice | Format | Judge | PythonReward | TRLReward | Random | Weighted,
     pydantic.Field(discriminator="name"),
 ]
 """The type of a recipe's `[verifier]` table."""
@@ -65,6 +67,7 @@ __all__ = [
     "Exact",
     "Format",
     "GroupVerifier",
+    "Judge",
     "Math",
     "Numeric",
     "Part",
@@ -79,6 +82,8 @@ __all__ = [
     "check_gold",
     "check_verifier",
     "compares",
+    "judge_metrics",
+    "judges_in",
     "make_verifier",
     "score_group",
     "score_rollout",

@@ -12,6 +12,7 @@ from assay.types import Rollout, Score, Task
 from assay.verifiers.choice import Choice
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
+from assay.verifiers.judge import Judge
 from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
@@ -19,7 +20,7 @@ from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import compares
 
 OneVerifier = Annotated[
-    Exact | Numeric | Math | Choice | Format | PythonReward | TRLReward, pydantic.Field(discriminator="name")
+    Exact | Numeric | Math | Choice | Format | Judge | PythonReward | TRLReward, pydantic.Field(discriminator="name")
 ]
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from dataclasses import dataclass, field
 
 import pytest
 
+from assay.endpoints import Reply
 from assay.engines.engine import Sampling
 from assay.envs.env import EnvStep, SingleTurn
 from assay.errors import ContextLengthError, ContractError, DataError, EngineError
 from assay.rollout import run_rollout, runner
 from assay.seeds import derive_seed
-from assay.types import Ending, EndingKind, Message, Task
+from assay.types import Ending, EndingKind, Message, Rollout, Task
 
 TASK = Task("test", (Message("user", "2+2?"),), "4")
 SAMPLING = Sampling(max_new_tokens=8)
@@ -225,3 +227,60 @@ def test_cancelling_takes_the_request_back_and_closes_the_environment(engine, re
     assert engine.aborted == ["request/5/2/0"]
     assert engine.under_way == set()
     assert env.num_closed == 1
+
+
+# ---- a responder in the engine's place ----
+
+
+@dataclass
+class Echo:
+    """Says how many messages it was shown, and the last of them."""
+
+    reply: Reply = field(default_factory=lambda: Reply("?", output_tokens=3))
+    seen: list[tuple[str, int, int]] = field(default_factory=list)
+
+    async def respond(self, messages, sampling, *, request_id, seed):
+        self.seen.append((request_id, seed, len(messages)))
+        return dataclasses.replace(self.reply, text=f"{len(messages)} {messages[-1].content}")
+
+    async def close(self) -> None:
+        return None
+
+
+def respond(echo: Echo, **options) -> Rollout:
+    chat = options.pop("chat", Chat(TASK))
+    options = {"run_seed": 5, "group_id": 2, "index": 1, "max_turns": 3, **options}
+    return asyncio.run(run_rollout(TASK, lambda task: chat, echo, None, SAMPLING, **options))
+
+
+def test_a_responder_plays_turns_in_text():
+    echo = Echo()
+    rollout = respond(echo)
+    assert [turn.message.content for turn in rollout.turns] == ["1 2+2?", "3 again"]
+    assert rollout.ending == FINISHED
+    assert (rollout.num_tokens, rollout.num_sampled_tokens) == (6, 0), "known, and not to be trained on"
+    expected = [(f"request/2/1/{turn}", derive_seed(5, "request", 2, 1, turn), 2 * turn + 1) for turn in (0, 1)]
+    assert echo.seen == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "ending"),
+    [
+        (Reply("", "length", output_tokens=8), Ending(EndingKind.TRUNCATED, "length")),
+        (Reply("", "length"), Ending(EndingKind.TRUNCATED, "length")),
+        (Reply("", "length", output_tokens=7), Ending(EndingKind.TRUNCATED, "context")),
+        (Reply("", "length", "content_filter"), Ending(EndingKind.TRUNCATED, "content_filter")),
+        (Reply("", "stop", "refusal"), Ending(EndingKind.FINISHED, "refusal")),
+    ],
+)
+def test_how_a_responder_ends(reply: Reply, ending: Ending):
+    assert respond(Echo(reply), chat=Chat(TASK, num_turns=1)).ending == ending
+
+
+def test_tokens_of_which_some_are_unknown_are_unknown():
+    assert respond(Echo(Reply("", output_tokens=None))).num_tokens is None
+
+
+def test_an_engine_needs_a_renderer(engine):
+    with pytest.raises(ValueError, match="needs a renderer"):
+        asyncio.run(run_rollout(TASK, SingleTurn, engine, None, SAMPLING, run_seed=0, group_id=0, index=0))

@@ -1,0 +1,230 @@
+"""`assay demonstrate MODEL`: has a model answer training tasks, and keeps what the verifier accepts, to be imitated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assay.cli.chosen import choose_levels, choose_tasks, numbers, plain, tasks_hash
+from assay.cli.endpoint import (
+    ApiKeyEnv,
+    BaseUrl,
+    Body,
+    InFlight,
+    InputPrice,
+    MaxCost,
+    MaxRetries,
+    OutputPrice,
+    RepliesFile,
+    RequestsPerMinute,
+    SendSeed,
+    TimeoutSeconds,
+    TokenLimitField,
+    TokensPerMinute,
+    endpoint_options,
+)
+from assay.cli.engine import ChatTemplate, Precision
+from assay.cli.options import parse_options
+from assay.cli.subject import REPLIES, Subject
+from assay.errors import DataError
+
+if TYPE_CHECKING:
+    from assay.evaluation import EvalRow
+    from assay.types import Task
+
+READING = "reward"
+
+
+def demonstrate(
+    context: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help='The teacher: "openai:NAME" at an endpoint, or "default", a folder or a hub id on this machine.',
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="JSON lines: one accepted answer a task.")],
+    domain: Annotated[str, typer.Option(help="Where the tasks come from; those of its train split are used.")] = (
+        "arithmetic"
+    ),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the domain, such as path=problems.jsonl."),
+    ] = None,
+    complexity: Annotated[
+        str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the domain lists.")
+    ] = None,
+    horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the domain lists.")] = None,
+    num_tasks: Annotated[int, typer.Option(help="Tasks of each level.", min=1)] = 100,
+    tries: Annotated[int, typer.Option(help="Answers to a task before it is left out.", min=1)] = 1,
+    verifier: Annotated[
+        str, typer.Option(help="Who accepts an answer. Exact accepts the bare answer alone.")
+    ] = "numeric",
+    verifier_settings: Annotated[
+        list[str] | None,
+        typer.Option("--verifier-set", metavar="KEY=VALUE", help="An option of the verifier."),
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of the first try 0, of the further ones 1, where it is not given.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Token limit of an answer; one cut off is not kept.", min=1)
+    ] = 512,
+    seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0,
+    device: Annotated[str, typer.Option(help='"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".')] = "auto",
+    dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
+        Precision.FP32
+    ),
+    chat_template: ChatTemplate = None,
+    base_url: BaseUrl = None,
+    api_key_env: ApiKeyEnv = None,
+    in_flight: InFlight = None,
+    requests_per_minute: RequestsPerMinute = None,
+    tokens_per_minute: TokensPerMinute = None,
+    timeout_seconds: TimeoutSeconds = None,
+    max_retries: MaxRetries = None,
+    input_price: InputPrice = None,
+    output_price: OutputPrice = None,
+    max_cost: MaxCost = None,
+    token_limit_field: TokenLimitField = None,
+    send_seed: SendSeed = False,
+    body: Body = None,
+    replies: RepliesFile = None,
+) -> None:
+    """Write demonstrations: sample answers to training tasks and keep, of each task, the first that the verifier
+    accepts.
+
+    What was sampled is kept in OUTPUT.work: the same command goes on where it was interrupted and pays for nothing
+    twice. The file is what supervised fine-tuning reads; the lines of a recipe for it are printed at the end.
+    """
+    from rich.console import Console
+
+    from assay.config import validate
+    from assay.domains import DOMAINS, make_domain
+    from assay.engines.engine import Sampling
+    from assay.evaluation import EvaluationFolder
+    from assay.observe.provenance import provenance
+    from assay.seeds import derive_seed
+    from assay.verifiers import VERIFIERS, make_verifier
+
+    subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template)
+    judge = make_verifier(verifier, parse_options(verifier_settings or [], VERIFIERS.get(verifier), "--verifier-set"))
+    source = make_domain(domain, parse_options(settings or [], DOMAINS.get(domain)))
+    levels = choose_levels(source, numbers("--complexity", complexity), numbers("--horizon", horizon))
+    tasks = choose_tasks(source, "train", levels, num_tasks, seed)
+    work = output.with_name(f"{output.name}.work").absolute()
+    if subject.endpoint is not None:
+        subject.replies = subject.replies or work / REPLIES
+    console = Console(highlight=False)
+    kept: dict[str, tuple[Task, EvalRow, int]] = {}
+    open_tasks, num_sampled = tasks, 0
+    for number in range(1, tries + 1):
+        warmth = temperature if temperature is not None else 0.0 if number == 1 else 1.0
+        sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
+        record = {
+            "domain": plain(source),
+            "tasks": tasks_hash(open_tasks),
+            "try": number,
+            "sampling": plain(sampling),
+            "seed": seed,
+            "verifier": plain(judge),
+            **subject.identity,
+        }
+        made = {**provenance(), "model": model, "device": device}
+        if tries > 1:
+            console.print(f"try {number} of {tries}: {len(open_tasks)} tasks")
+        with EvaluationFolder(work / f"try-{number}", record, made) as folder:
+            result = subject.evaluate(
+                folder,
+                open_tasks,
+                {READING: judge},
+                sampling,
+                samples=1,
+                seed=derive_seed(seed, "demonstrate", number),
+                settings=record,
+                console=console,
+            )
+            folder.write_scores(result.to_dict())
+        num_sampled += len(result.rows)
+        for task, row in zip(open_tasks, result.rows, strict=True):
+            if _accepted(row):
+                kept[task.task_id] = (task, row, number)
+        open_tasks = [task for task in open_tasks if task.task_id not in kept]
+        counts = {
+            name: sum(_fate(row) == name for row in result.rows) for name in dict.fromkeys(map(_fate, result.rows))
+        }
+        console.print(", ".join(f"{count} {name}" for name, count in counts.items()))
+        if not open_tasks:
+            break
+    if not kept:
+        raise DataError(
+            f"none of {num_sampled} answers to {len(tasks)} tasks was accepted by {verifier}; look at them in {work}, "
+            "and give the teacher easier tasks, more tries, more tokens, or a verifier that reads its form"
+        )
+    _write(output, [_line(*kept[task.task_id], model) for task in tasks if task.task_id in kept])
+    console.print(
+        f"{len(kept)} of {len(tasks)} tasks have a demonstration, from {num_sampled} answers: {output}", soft_wrap=True
+    )
+    console.print(_recipe(output, tasks, verifier), markup=False, soft_wrap=True)
+
+
+def _accepted(row: EvalRow) -> bool:
+    return _fate(row) == "kept"
+
+
+def _fate(row: EvalRow) -> str:
+    """What became of one answer."""
+    score = row.scores[READING]
+    if score.value is None:
+        return "not measured"
+    if score.verdict.value != "solved" or not row.response.strip():
+        return "rejected"
+    # Imitating half an answer teaches to stop in the middle.
+    return "kept" if row.ending == "finished" else f"accepted, but {row.ending}"
+
+
+def _line(task: Task, row: EvalRow, number: int, model: str) -> dict[str, Any]:
+    dials = {"complexity": task.complexity, "horizon": task.horizon}
+    return {
+        "prompt": [{"role": message.role, "content": message.content} for message in task.prompt],
+        "answer": task.answer,
+        "demonstration": row.response,
+        **{name: dial for name, dial in dials.items() if dial is not None},
+        "domain": task.domain,
+        "task_id": task.task_id,
+        "model": model,
+        "try": number,
+    }
+
+
+def _write(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Writes the file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    partial.replace(path)
+
+
+def _recipe(path: Path, tasks: list[Task], verifier: str) -> str:
+    """The tables of a recipe that imitates the file."""
+    dials = [name for name in ("complexity", "horizon") if all(getattr(task, name) is not None for task in tasks)]
+    return "\n".join(
+        [
+            "",
+            "to imitate them, in a recipe for assay train:",
+            "",
+            "group_size = 1",
+            'algorithm = { name = "sft" }',
+            f'verifier = {{ name = "{verifier}" }}',
+            "",
+            "[domain]",
+            'name = "rows"',
+            f"path = {json.dumps(str(path))}",
+            'demonstration = "{demonstration}"',
+            *(f'{name} = "{name}"' for name in dials),
+        ]
+    )

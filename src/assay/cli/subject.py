@@ -1,0 +1,176 @@
+"""Whom a command samples from, a model on this machine or one at an endpoint, and how an evaluation of it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.cli.endpoint import make_endpoint, print_tally
+from assay.cli.engine import Precision, load_engine
+from assay.cli.progress import progress
+from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from assay.endpoints import Endpoint, Tally
+    from assay.engines import Sampling
+    from assay.evaluation import Evaluation, EvaluationFolder
+    from assay.types import Task
+    from assay.verifiers import Verifier
+
+REPLIES = "replies.sqlite"
+
+
+@dataclass
+class Subject:
+    """Whom a command samples from."""
+
+    model: str
+    """As it was named."""
+    folder: Path | None
+    """Of a model on this machine."""
+    endpoint: Endpoint | None
+    device: str
+    dtype: Precision
+    chat_template: str | None = None
+    """In place of the tokenizer's own, for a model on this machine."""
+    replies: Path | None = None
+    """Where paid replies are kept; None: beside what they are for."""
+    tally: Tally | None = None
+    """What was asked of the endpoint by the last evaluation."""
+
+    @classmethod
+    def of(
+        cls, model: str, device: str, dtype: Precision, options: Mapping[str, Any], chat_template: str | None = None
+    ) -> Subject:
+        """Finds the model, or checks the endpoint's options.
+
+        Raises:
+            ConfigError: an option out of range or without effect, or a key that is missing.
+            ModelError: there is no such model.
+        """
+        from assay.policies.registry import resolve_model
+        from assay.render import read_chat_template
+
+        endpoint = make_endpoint(model, options)
+        if endpoint is None:
+            read_chat_template(chat_template)
+            return cls(model, resolve_model(model), None, device, dtype, chat_template)
+        if device != "auto" or dtype is not Precision.FP32:
+            raise ConfigError(f"--device and --dtype have no effect with {model}, which is not on this machine")
+        if chat_template is not None:
+            raise ConfigError(f"--chat-template has no effect with {model}, whose server has its own")
+        return cls(model, None, endpoint, device, dtype, replies=options.get("replies"))
+
+    @property
+    def label(self) -> str:
+        """A short name for folders."""
+        name = self.endpoint.model if self.endpoint is not None else self.model
+        return "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(name).name) or "model"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides its answers, as plain data."""
+        if self.endpoint is not None:
+            return {"endpoint": self.endpoint.identity}
+        assert self.folder is not None
+        from assay.render import read_chat_template
+
+        template = {} if self.chat_template is None else {"chat_template": read_chat_template(self.chat_template)}
+        return {"weights": _weights_hash(self.folder), "dtype": self.dtype.value, **template}
+
+    def evaluate(
+        self,
+        kept: EvaluationFolder,
+        tasks: Sequence[Task],
+        verifiers: Mapping[str, Verifier],
+        sampling: Sampling,
+        *,
+        samples: int,
+        seed: int,
+        settings: Mapping[str, Any],
+        console: Console,
+    ) -> Evaluation:
+        """Samples and scores what is not yet in the folder, with progress, and says what it cost."""
+        import asyncio
+
+        from assay.evaluation import evaluate
+
+        total = len(tasks) * samples
+        num_done = sum(row.measured for row in kept.rows)
+        if num_done:
+            console.print(f"{num_done} of {total} samples were there before")
+
+        async def measure() -> Evaluation:
+            engine, renderer, note = self._open(kept.folder)
+            try:
+                with progress("samples", num_done, total, note) as advance:
+
+                    def keep(row: Any) -> None:
+                        kept.append(row)
+                        advance()
+
+                    return await evaluate(
+                        tasks,
+                        engine=engine,
+                        renderer=renderer,
+                        verifiers=verifiers,
+                        sampling=sampling,
+                        seed=seed,
+                        samples_per_task=samples,
+                        max_concurrent=128 if self.endpoint is None else 2 * self.endpoint.max_concurrent,
+                        on_row=keep,
+                        done=kept.rows,
+                        settings=settings,
+                    )
+            finally:
+                if under_way := getattr(engine, "num_under_way", 0):
+                    console.print(f"taking in {under_way} replies under way; Ctrl-C leaves them")
+                await engine.close()
+
+        began = time.monotonic()
+        try:
+            return asyncio.run(measure())
+        except KeyboardInterrupt:
+            console.print("stopped; the same command continues this evaluation")
+            raise
+        finally:
+            seconds = max(time.monotonic() - began, 1e-9)
+            if self.tally is not None:
+                print_tally(self.tally, seconds, console, f"asked of {self.model}")
+            print_judges(verifiers, seconds, console)
+
+    def _open(self, folder: Path) -> Any:
+        """Engine or responder, renderer, and what to say beside the progress."""
+        if self.endpoint is None:
+            assert self.folder is not None
+            return *load_engine(self.folder, self.device, self.dtype, chat_template=self.chat_template), str
+        from assay.endpoints import Replies, Tally
+        from assay.endpoints.client import EndpointClient
+
+        replies = Replies(self.replies or folder / REPLIES)
+        self.tally = Tally(self.endpoint, before=replies.tokens())
+        return EndpointClient(self.endpoint, replies, tally=self.tally), None, self.tally.line
+
+
+def print_judges(verifiers: Mapping[str, Verifier], seconds: float, console: Console) -> None:
+    """What was asked of each judge among the verifiers."""
+    from assay.verifiers.judge import judges_in
+
+    for reading, verifier in verifiers.items():
+        for judge in judges_in(verifier):
+            print_tally(judge.tally, seconds, console, f"asked of the judge {judge.model} ({reading})")
+
+
+def _weights_hash(folder: Path) -> str:
+    """Hash of the weight files, so that a model that was trained on under the same name is another model."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,163 @@
+"""Chat completions on the wire: messages to a request's body, and an answer's body, hostile input, to a `Reply`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from assay.endpoints.endpoint import Endpoint
+from assay.endpoints.responder import Reply
+from assay.observe.visible import visible
+from assay.types import Message
+
+if TYPE_CHECKING:
+    from assay.engines.engine import Sampling
+
+MAX_MESSAGE = 300
+"""Characters of a server's error that are shown."""
+_MAX_TOKENS = 10**9
+_LENGTH = ("length", "max_tokens", "model_length")
+
+
+class InvalidReplyError(ValueError):
+    """An answer that is no chat completion; the message says how."""
+
+
+def request_body(endpoint: Endpoint, messages: Sequence[Message], sampling: Sampling, seed: int) -> dict[str, Any]:
+    """The JSON body of one request. Only what every server knows is sent, and what was asked for.
+
+    Lone surrogates, which are no text that JSON can carry, become replacement characters.
+    """
+    body: dict[str, Any] = {
+        "model": endpoint.model,
+        "messages": [{"role": message.role, "content": _sendable(message.content)} for message in messages],
+        "temperature": sampling.temperature,
+        endpoint.token_limit_field: sampling.max_new_tokens,
+    }
+    if sampling.top_p < 1:
+        body["top_p"] = sampling.top_p
+    if sampling.top_k:
+        body["top_k"] = sampling.top_k
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if endpoint.send_seed:
+        body["seed"] = seed % 2**31  # servers take a signed 32-bit number
+    return {**body, **endpoint.body}
+
+
+def request_key(endpoint: Endpoint, body: Mapping[str, Any], seed: int) -> str:
+    """Names a request by all that decides its answer; the seed tells samples of one prompt apart, sent or not."""
+    content = json.dumps([endpoint.url, body, seed], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def parse_reply(content: bytes, max_new_tokens: int) -> Reply:
+    """What a server answered.
+
+    Args:
+        content: the body of an answer with status 200.
+        max_new_tokens: the limit that was sent; tells a cut-off answer where the server does not say how it ended.
+
+    Raises:
+        InvalidReplyError: no JSON, or no choice with a message in it.
+    """
+    data = _json(content)
+    if not isinstance(data, dict):
+        raise InvalidReplyError(f"answered JSON that is {type(data).__name__}, not an object")
+    if data.get("error"):
+        raise InvalidReplyError(f"answered with an error: {error_message(content)}")
+    choices = data.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise InvalidReplyError("answered without choices")
+    choice = choices[0]
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise InvalidReplyError("answered a choice without a message")
+    text, refusal = _text(message.get("content")), message.get("refusal")
+    usage: Any = data.get("usage")
+    if not isinstance(usage, dict):
+        usage = {}
+    output_tokens = _count(usage.get("completion_tokens"))
+    ended = choice.get("finish_reason")
+    remark = ""
+    if ended == "content_filter":
+        remark = "content_filter"
+    elif isinstance(refusal, str) and refusal and not text:
+        text, remark = refusal, "refusal"
+    elif ended in ("tool_calls", "function_call") or (not text and message.get("tool_calls")):
+        remark = "tool_calls"
+    elif not text:
+        remark = "empty"
+    said = ended in ("stop", "tool_calls", "function_call")
+    cut_off = ended in (*_LENGTH, "content_filter") or (
+        not said and output_tokens is not None and output_tokens >= max_new_tokens
+    )
+    return Reply(
+        text,
+        finish_reason="length" if cut_off else "stop",
+        remark=remark,
+        input_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=output_tokens,
+    )
+
+
+def error_message(content: bytes) -> str:
+    """What a server's error says, in one line, bounded and safe to show."""
+    return _error(content)[0]
+
+
+def error_code(content: bytes) -> str:
+    """The code or type of a server's error, such as "insufficient_quota"; empty where it has none."""
+    return _error(content)[1]
+
+
+def _error(content: bytes) -> tuple[str, str]:
+    try:
+        data = _json(content)
+    except InvalidReplyError:
+        return _shown(content.decode("utf-8", "replace")), ""
+    inner = data.get("error", data) if isinstance(data, dict) else data
+    if not isinstance(inner, dict):
+        return _shown(inner if isinstance(inner, str) else json.dumps(inner)), ""
+    message = next((inner[key] for key in ("message", "detail", "error") if inner.get(key)), inner)
+    code = inner.get("code") or inner.get("type") or ""
+    return _shown(message if isinstance(message, str) else json.dumps(message)), code if isinstance(code, str) else ""
+
+
+def _shown(text: str) -> str:
+    return visible(" ".join(text[: 10 * MAX_MESSAGE].split()))[:MAX_MESSAGE] or "nothing"
+
+
+def _json(content: bytes) -> Any:
+    if not content.strip():
+        raise InvalidReplyError("answered an empty body")
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise InvalidReplyError(
+            f"answered what is no JSON: {_shown(content[:1000].decode('utf-8', 'replace'))}"
+        ) from None
+
+
+def _text(content: Any) -> str:
+    """The text of a message, given whole, in parts, or not at all."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else [content]
+    texts = [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    if len(texts) != len(parts):
+        raise InvalidReplyError("answered a message whose content is no text")
+    return "".join(texts)
+
+
+def _count(value: Any) -> int | None:
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_TOKENS
+    return value if good else None
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,48 @@
+"""The Responder protocol: who answers messages with a message, where an engine answers tokens with tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from assay.types import Message
+
+if TYPE_CHECKING:
+    from assay.engines.engine import Sampling
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of a model whose tokens nobody here sees."""
+
+    text: str
+    finish_reason: Literal["stop", "length"] = "stop"
+    """"length": it was cut off, by the token limit or by a filter."""
+    remark: str = ""
+    """What else the server said: "refusal", "content_filter", "tool_calls", "empty"; empty for a plain answer."""
+    input_tokens: int | None = None
+    """As the server counted them; None where it did not."""
+    output_tokens: int | None = None
+    """As the server counted them, reasoning included; None where it did not."""
+
+
+@runtime_checkable
+class Responder(Protocol):
+    """Answers conversations. Where `evaluate` is given one in place of an engine, no tokens are known, so it measures
+    and writes demonstrations, and cannot be trained."""
+
+    async def respond(self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, seed: int) -> Reply:
+        """The assistant's next message. The same messages, sampling and seed are one request: asked again, it may be
+        answered from what is kept.
+
+        Raises:
+            ContextLengthError: the conversation does not fit in the model's context.
+            EngineError: this request failed, whatever was tried again.
+            EndpointError: a person must act; further requests would fail too.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Takes in what is under way, and sends nothing more."""
+        ...

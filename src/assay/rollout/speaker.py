@@ -1,0 +1,93 @@
+"""Who takes the assistant's part in a rollout: an engine, which speaks tokens, or a server, which speaks text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from assay.endpoints.responder import Responder
+from assay.engines.engine import Engine, Sampling
+from assay.errors import ContextLengthError, EngineError
+from assay.render.renderer import Renderer
+from assay.types import Completion, Message, RemoteCompletion, Turn
+
+
+class Speaker(Protocol):
+    """The assistant in one rollout; single use."""
+
+    async def speak(
+        self, messages: Sequence[Message], new_messages: Sequence[Message], *, request_id: str, seed: int
+    ) -> Turn:
+        """The next turn.
+
+        Args:
+            messages: the conversation up to and with the assistant's last message; empty at first.
+            new_messages: what the environment said since.
+
+        Raises:
+            ContextLengthError: the conversation does not fit in the context; the message goes on after "the prompt".
+            EngineError: no answer could be had.
+        """
+        ...
+
+
+class TokenSpeaker:
+    """Samples tokens after the conversation's own tokens, which are never made again from text."""
+
+    def __init__(self, engine: Engine, renderer: Renderer, sampling: Sampling) -> None:
+        self._engine = engine
+        self._renderer = renderer
+        self._sampling = sampling
+        self._token_ids: list[int] = []
+
+    async def speak(
+        self, messages: Sequence[Message], new_messages: Sequence[Message], *, request_id: str, seed: int
+    ) -> Turn:
+        """See `Speaker.speak`."""
+        if messages:
+            extension = self._renderer.extend(messages, self._token_ids, new_messages)
+            new_token_ids, extends_previous = extension.token_ids, extension.extends_previous
+        else:
+            new_token_ids, extends_previous = self._renderer.render(new_messages), False
+        prompt_ids = [*self._token_ids, *new_token_ids] if extends_previous else list(new_token_ids)
+        try:
+            completion = await self._generate(prompt_ids, request_id, seed)
+        except ContextLengthError as error:
+            raise ContextLengthError(f"has {len(prompt_ids)} tokens: {error}") from error
+        self._token_ids = [*prompt_ids, *completion.token_ids]
+        message = self._renderer.parse(completion.token_ids)
+        return Turn(tuple(new_token_ids), extends_previous, completion, message)
+
+    async def _generate(self, prompt_ids: Sequence[int], request_id: str, seed: int) -> Completion:
+        """One completion; tried once more where the engine says that it failed, which saves the turns so far."""
+        try:
+            try:
+                return await self._engine.generate(prompt_ids, self._sampling, request_id=request_id, seed=seed)
+            except EngineError:
+                return await self._engine.generate(prompt_ids, self._sampling, request_id=request_id, seed=seed)
+        except asyncio.CancelledError:
+            await self._engine.abort(request_id)
+            raise
+
+
+class TextSpeaker:
+    """Asks a responder, which tries again by itself where that may help."""
+
+    def __init__(self, responder: Responder, sampling: Sampling) -> None:
+        self._responder = responder
+        self._sampling = sampling
+
+    async def speak(
+        self, messages: Sequence[Message], new_messages: Sequence[Message], *, request_id: str, seed: int
+    ) -> Turn:
+        """See `Speaker.speak`."""
+        conversation = [*messages, *new_messages]
+        try:
+            reply = await self._responder.respond(conversation, self._sampling, request_id=request_id, seed=seed)
+        except ContextLengthError as error:
+            raise ContextLengthError(f"is too long: {error}") from error
+        completion = RemoteCompletion(
+            (), (), reply.finish_reason, ((0, 0),), num_reported_tokens=reply.output_tokens, remark=reply.remark
+        )
+        return Turn((), extends_previous=False, completion=completion, message=Message("assistant", reply.text))
