@@ -20,6 +20,7 @@ from assay.verifiers.format import Format
 from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
+from assay.verifiers.reasoning_gym import ReasoningGymScorer
 from assay.verifiers.score import score_rollout
 from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import Verifier, as_rollout
@@ -33,12 +34,14 @@ VERIFIERS = {
     "format": Format,
     "python": PythonReward,
     "trl": TRLReward,
+    "reasoning_gym": ReasoningGymScorer,
     "weighted": Weighted,
 }
 """Every verifier by name."""
 
 AnyVerifier = Annotated[
-    Exact | Numeric | Math | Choice | Format | PythonReward | TRLReward | Weighted, pydantic.Field(discriminator="name")
+    Exact | Numeric | Math | Choice | Format | PythonReward | TRLReward | ReasoningGymScorer | Weighted,
+    pydantic.Field(discriminator="name"),
 ]
 """The type of a recipe's `[verifier]` table."""
 
@@ -65,6 +68,7 @@ __all__ = [
     "Numeric",
     "Part",
     "PythonReward",
+    "ReasoningGymScorer",
     "TRLReward",
     "Verifier",
     "VerifierReport",

@@ -14,10 +14,12 @@ from assay.verifiers.format import Format
 from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
+from assay.verifiers.reasoning_gym import ReasoningGymScorer
 from assay.verifiers.trl import TRLReward
 
 OneVerifier = Annotated[
-    Exact | Numeric | Math | Choice | Format | PythonReward | TRLReward, pydantic.Field(discriminator="name")
+    Exact | Numeric | Math | Choice | Format | PythonReward | TRLReward | ReasoningGymScorer,
+    pydantic.Field(discriminator="name"),
 ]
 
 

@@ -1,0 +1,166 @@
+"""What each family of reasoning-gym is good for here: makes tasks, scores gold, junk and other tasks' answers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from assay.domains.reasoning_gym import ReasoningGym, family_levels
+from assay.domains.splits import SPLITS
+from assay.errors import DataError
+from assay.types import Score, Task, Verdict
+from assay.verifiers.gym_worker import JUNK
+from assay.verifiers.reasoning_gym import ReasoningGymScorer
+from assay.verifiers.verifier import as_rollout
+
+
+@dataclass(frozen=True)
+class FamilyReport:
+    """One family."""
+
+    family: str
+    levels: tuple[float, ...]
+    """Complexities that the family accepts."""
+    num_levels: int
+    """Of its curriculum; 0 where it has none."""
+    problems: dict[float, str]
+    """Complexity to why it cannot be used; 0 for the family's own defaults."""
+    num_tasks: int
+    num_without_gold: int
+    """Tasks whose entry has no answer, only a scorer."""
+    wrong: tuple[str, ...]
+    """Promises that did not hold: a gold answer rejected, junk rewarded, a task in two splits."""
+    num_others: int
+    """Answers of other tasks that were tried."""
+    num_others_accepted: int
+    make_seconds: float
+    """To make a task, entries of other splits included; mean."""
+    score_seconds: float
+    """To score a response; the slowest."""
+
+
+def check_family(family: str, *, num_tasks: int = 3) -> FamilyReport:
+    """Makes `num_tasks` tasks of each split with the family's defaults, and one train task at each level.
+
+    Raises:
+        ConfigError: no such family, or the library is not installed.
+    """
+    domain, scorer = ReasoningGym(family=family), ReasoningGymScorer(partial_credit=True)
+    levels = family_levels(family)
+    problems = {float(index + 1): level["problem"] for index, level in enumerate(levels) if level["problem"]}
+    usable = [dial for dial, _ in domain.levels() if dial is not None]
+    wrong: list[str] = []
+    tasks: list[Task] = []
+    began = time.perf_counter()
+    homes: dict[str, str] = {}
+    try:
+        for split in SPLITS:
+            found = list(itertools.islice(domain.tasks(split), num_tasks))
+            wrong += [f"{task.task_id} is in two splits" for task in found if task.task_id in homes]
+            homes |= {task.task_id: split for task in found}
+            tasks += found
+    except DataError as error:
+        problems[0.0] = str(error)
+    make_seconds = (time.perf_counter() - began) / max(len(tasks), 1)
+    for dial in usable:
+        try:
+            tasks.append(next(domain.tasks("train", complexity=dial)))
+        except DataError as error:
+            problems[dial] = str(error)
+    checks = asyncio.run(_score_all(scorer, tasks))
+    return FamilyReport(
+        family=family,
+        levels=tuple(usable),
+        num_levels=len(levels),
+        problems=problems,
+        num_tasks=len(tasks),
+        num_without_gold=sum(not task.answer.strip() for task in tasks),
+        wrong=tuple(wrong + checks["wrong"]),
+        num_others=checks["others"],
+        num_others_accepted=checks["accepted"],
+        make_seconds=make_seconds,
+        score_seconds=checks["seconds"],
+    )
+
+
+async def _score_all(scorer: ReasoningGymScorer, tasks: list[Task]) -> dict[str, Any]:
+    wrong: list[str] = []
+    others = accepted = 0
+    slowest = 0.0
+
+    async def score(response: str, task: Task) -> Score:
+        nonlocal slowest
+        began = time.perf_counter()
+        score = await scorer(as_rollout(response, task), task)
+        slowest = max(slowest, time.perf_counter() - began)
+        return score
+
+    for task in tasks:
+        gold = scorer.gold_response(task)
+        if gold is not None and (await score(gold, task)).verdict is not Verdict.SOLVED:
+            wrong.append(f"the gold answer of {task.task_id} is rejected")
+        for junk in JUNK:
+            if (await score(junk, task)).value != 0.0:
+                wrong.append(f"{junk[:20]!r} earns a reward for {task.task_id}")
+        for other in tasks[:6]:
+            if other.answer.strip() and other.answer != task.answer:
+                others += 1
+                accepted += (await score(other.answer, task)).verdict is Verdict.SOLVED
+    return {"wrong": wrong, "others": others, "accepted": accepted, "seconds": slowest}
+
+
+def markdown_table(reports: Iterable[FamilyReport]) -> str:
+    """A row a family: what its complexity sets, and what does not work."""
+    lines = [
+        "| family | complexity | what it sets, level by level | gold | others' answers | ms to make, score | not usable |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for report in reports:
+        missing = report.num_without_gold
+        gold = "yes" if not missing else "none" if missing == report.num_tasks else f"not in {missing}"
+        lines.append(
+            f"| `{report.family}` | {_levels(report)} | {_sets(report)} | {gold} "
+            f"| {report.num_others_accepted} of {report.num_others} "
+            f"| {1000 * report.make_seconds:.0f}, {1000 * report.score_seconds:.0f} | {_problems(report)} |"
+        )
+    return "\n".join(lines)
+
+
+def _levels(report: FamilyReport) -> str:
+    if not report.levels:
+        return "none"
+    first, last = int(report.levels[0]), int(report.levels[-1])
+    if report.levels == tuple(range(first, last + 1)):
+        return f"{first} to {last}"
+    return ", ".join(f"{level:g}" for level in report.levels)
+
+
+def _sets(report: FamilyReport) -> str:
+    """Each option that changes over the levels, with its values."""
+    levels = family_levels(report.family)
+    if not levels:
+        return "-"
+    parts = []
+    for option in levels[0]["sets"]:
+        values = [level["sets"][option] for level in levels]
+        if any(value != values[0] for value in values):
+            shown = [_value(value) for value in values]
+            if len(shown) > 6:
+                shown = [*shown[:3], "...", shown[-1]]
+            parts.append(f"{option} {' / '.join(shown)}")
+    return "; ".join(parts)
+
+
+def _value(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _problems(report: FamilyReport) -> str:
+    by_problem: dict[str, list[str]] = {}
+    for dial, problem in sorted(report.problems.items()):
+        by_problem.setdefault(problem.splitlines()[0][:120], []).append("defaults" if dial == 0 else f"{dial:g}")
+    return "; ".join(f"{', '.join(dials)}: {problem}" for problem, dials in by_problem.items()).replace("|", "\\|")
