@@ -11,11 +11,13 @@ from typing import Any
 
 from assay.domains.reasoning_gym import ReasoningGym, family_levels
 from assay.domains.splits import SPLITS
-from assay.errors import DataError
+from assay.errors import DataError, VerifierError
 from assay.types import Score, Task, Verdict
 from assay.verifiers.gym_worker import JUNK
 from assay.verifiers.reasoning_gym import ReasoningGymScorer
 from assay.verifiers.verifier import as_rollout
+
+_MAX_OTHERS = 6
 
 
 @dataclass(frozen=True)
@@ -44,23 +46,22 @@ class FamilyReport:
 
 
 def check_family(family: str, *, num_tasks: int = 3) -> FamilyReport:
-    """Makes `num_tasks` tasks of each split with the family's defaults, and one train task at each level.
+    """Makes `num_tasks` tasks of each split with the family's defaults, and one train task at each level; scores them.
 
     Raises:
         ConfigError: no such family, or the library is not installed.
     """
-    domain, scorer = ReasoningGym(family=family), ReasoningGymScorer(partial_credit=True)
+    domain, findings = ReasoningGym(family=family), _Findings()
     levels = family_levels(family)
     problems = {float(index + 1): level["problem"] for index, level in enumerate(levels) if level["problem"]}
     usable = [dial for dial, _ in domain.levels() if dial is not None]
-    wrong: list[str] = []
     tasks: list[Task] = []
     began = time.perf_counter()
     homes: dict[str, str] = {}
     try:
         for split in SPLITS:
             found = list(itertools.islice(domain.tasks(split), num_tasks))
-            wrong += [f"{task.task_id} is in two splits" for task in found if task.task_id in homes]
+            findings.wrong += [f"{task.task_id} is in two splits" for task in found if task.task_id in homes]
             homes |= {task.task_id: split for task in found}
             tasks += found
     except DataError as error:
@@ -71,7 +72,11 @@ def check_family(family: str, *, num_tasks: int = 3) -> FamilyReport:
             tasks.append(next(domain.tasks("train", complexity=dial)))
         except DataError as error:
             problems[dial] = str(error)
-    checks = asyncio.run(_score_all(scorer, tasks))
+    for task in tasks:
+        try:
+            asyncio.run(findings.check(task, tasks[:_MAX_OTHERS]))
+        except VerifierError as error:
+            problems[task.complexity or 0.0] = str(error)
     return FamilyReport(
         family=family,
         levels=tuple(usable),
@@ -79,44 +84,47 @@ def check_family(family: str, *, num_tasks: int = 3) -> FamilyReport:
         problems=problems,
         num_tasks=len(tasks),
         num_without_gold=sum(not task.answer.strip() for task in tasks),
-        wrong=tuple(wrong + checks["wrong"]),
-        num_others=checks["others"],
-        num_others_accepted=checks["accepted"],
+        wrong=tuple(findings.wrong),
+        num_others=findings.num_others,
+        num_others_accepted=findings.num_others_accepted,
         make_seconds=make_seconds,
-        score_seconds=checks["seconds"],
+        score_seconds=findings.slowest_seconds,
     )
 
 
-async def _score_all(scorer: ReasoningGymScorer, tasks: list[Task]) -> dict[str, Any]:
-    wrong: list[str] = []
-    others = accepted = 0
-    slowest = 0.0
+class _Findings:
+    """What scoring gold answers, junk, and the answers of other tasks says of a family."""
 
-    async def score(response: str, task: Task) -> Score:
-        nonlocal slowest
-        began = time.perf_counter()
-        score = await scorer(as_rollout(response, task), task)
-        slowest = max(slowest, time.perf_counter() - began)
-        return score
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.num_others = self.num_others_accepted = 0
+        self.slowest_seconds = 0.0
+        self._scorer = ReasoningGymScorer(partial_credit=True)
 
-    for task in tasks:
-        gold = scorer.gold_response(task)
-        if gold is not None and (await score(gold, task)).verdict is not Verdict.SOLVED:
-            wrong.append(f"the gold answer of {task.task_id} is rejected")
+    async def check(self, task: Task, others: list[Task]) -> None:
+        """Raises VerifierError where the task could not be scored."""
+        gold = self._scorer.gold_response(task)
+        if gold is not None and (await self._score(gold, task)).verdict is not Verdict.SOLVED:
+            self.wrong.append(f"the gold answer of {task.task_id} is rejected")
         for junk in JUNK:
-            if (await score(junk, task)).value != 0.0:
-                wrong.append(f"{junk[:20]!r} earns a reward for {task.task_id}")
-        for other in tasks[:6]:
+            if (await self._score(junk, task)).value != 0.0:
+                self.wrong.append(f"{junk[:20]!r} earns a reward for {task.task_id}")
+        for other in others:
             if other.answer.strip() and other.answer != task.answer:
-                others += 1
-                accepted += (await score(other.answer, task)).verdict is Verdict.SOLVED
-    return {"wrong": wrong, "others": others, "accepted": accepted, "seconds": slowest}
+                self.num_others += 1
+                self.num_others_accepted += (await self._score(other.answer, task)).verdict is Verdict.SOLVED
+
+    async def _score(self, response: str, task: Task) -> Score:
+        began = time.perf_counter()
+        score = await self._scorer(as_rollout(response, task), task)
+        self.slowest_seconds = max(self.slowest_seconds, time.perf_counter() - began)
+        return score
 
 
 def markdown_table(reports: Iterable[FamilyReport]) -> str:
     """A row a family: what its complexity sets, and what does not work."""
     lines = [
-        "| family | complexity | what it sets, level by level | gold | others' answers | ms to make, score | not usable |",
+        "| family | complexity | what it sets, level by level | gold | others | ms to make, score | not usable |",
         "|---|---|---|---|---|---|---|",
     ]
     for report in reports:

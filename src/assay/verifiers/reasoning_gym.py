@@ -39,7 +39,7 @@ class ReasoningGymScorer(Settings):
     """Such as "Answer:"; for "after"."""
     partial_credit: bool = False
     """Whether a response that is not solved earns what the scorer gives it, where that is more than junk gets."""
-    timeout_seconds: float = Field(default=5.0, gt=0, le=600)
+    timeout_seconds: float = Field(default=10.0, gt=0, le=600)
     """Of each of the two tries; making the entry again counts."""
     num_workers: int | None = Field(default=None, ge=1)
     """Worker processes; None for one a core."""
