@@ -94,7 +94,11 @@ def gym(
     for report in reports:
         if not markdown:
             state = "WRONG" if report.wrong else "ok   " if report.num_tasks else "none "
-            typer.echo(f"{state}  {report.family}: {report.num_tasks} tasks, {len(report.levels)} levels")
+            typer.echo(
+                f"{state}  {report.family}: {report.num_tasks} tasks, {len(report.levels)} levels; "
+                f"{1000 * report.make_seconds:.0f} ms to make, at most {1000 * report.score_seconds:.0f} to score; "
+                f"answers of other tasks accepted: {report.num_others_accepted} of {report.num_others}"
+            )
             for dial, problem in sorted(report.problems.items()):
                 typer.echo(f"       {f'complexity {dial:g}' if dial else 'defaults'}: {problem}")
     for problem in wrong:

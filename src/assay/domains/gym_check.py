@@ -124,17 +124,13 @@ class _Findings:
 def markdown_table(reports: Iterable[FamilyReport]) -> str:
     """A row a family: what its complexity sets, and what does not work."""
     lines = [
-        "| family | complexity | what it sets, level by level | gold | others | ms to make, score | not usable |",
-        "|---|---|---|---|---|---|---|",
+        "| family | complexity | what it sets, level by level | gold | not usable |",
+        "|---|---|---|---|---|",
     ]
     for report in reports:
         missing = report.num_without_gold
         gold = "yes" if not missing else "none" if missing == report.num_tasks else f"not in {missing}"
-        lines.append(
-            f"| `{report.family}` | {_levels(report)} | {_sets(report)} | {gold} "
-            f"| {report.num_others_accepted} of {report.num_others} "
-            f"| {1000 * report.make_seconds:.0f}, {1000 * report.score_seconds:.0f} | {_problems(report)} |"
-        )
+        lines.append(f"| `{report.family}` | {_levels(report)} | {_sets(report)} | {gold} | {_problems(report)} |")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from assay.domains.splits import SPLITS, hashed_split, prompt_key
 from assay.errors import ConfigError, DataError, VerifierError
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
-from assay.verifiers.gym_worker import CHUNK, question_hash
+from assay.verifiers.gym_worker import CHUNK, entry_hash
 from assay.verifiers.pool import LimitExceededError, WorkerPool
 from assay.verifiers.reasoning_gym import worker_pool
 
@@ -47,6 +47,9 @@ class ReasoningGym(Settings):
     """Of the family's configuration, such as {min_terms = 2}."""
     instruction: str = "Give only the answer."
     """Ends the prompt, on a line of its own; empty for none."""
+    examples: int = pydantic.Field(default=0, ge=0, le=8)
+    """Exchanges before the question that show the form of an answer: other tasks of the family at this level. They are
+    the same for every task, and asked about nowhere at this level."""
     give_up_after: int = pydantic.Field(default=1000, ge=1)
 
     @property
@@ -78,17 +81,20 @@ class ReasoningGym(Settings):
         return require_tasks(self._distinct(split, level, seed), self, split, complexity, horizon)
 
     def _distinct(self, split: Split, level: int | None, seed: int) -> Iterator[Task]:
-        seen: set[str] = set()
-        num_old = 0
+        shown = self._examples(level) if self.examples else []
+        # What is shown with its answer is not asked.
+        seen = {self._key(entry["question"]) for entry in shown}
+        num_usable = num_old = 0
         for place, entry in self._entries(level, derive_seed(seed, self.name, self.family, split, str(level))):
             key = "" if entry.get("problem") else self._key(entry["question"])
             num_old = num_old + 1 if not key or key in seen else 0
-            if not seen and num_old >= _MAX_UNUSABLE:
+            num_usable += bool(key)
+            if not num_usable and num_old >= _MAX_UNUSABLE:
                 raise DataError(f"{self._at(level)} makes no task that can be used: {entry['problem']}")
             if num_old >= self.give_up_after:
                 return
             if key and key not in seen and hashed_split(self.name, key) == split:
-                yield self._task(entry, place, level)
+                yield self._task(entry, place, level, shown)
             if key:
                 seen.add(key)
 
@@ -106,12 +112,30 @@ class ReasoningGym(Settings):
                     index += 1
                 count = min(2 * count, _LARGEST_BATCH)
 
-    def _task(self, entry: dict[str, Any], place: dict[str, int], level: int | None) -> Task:
+    def _examples(self, level: int | None) -> list[dict[str, Any]]:
+        """Entries with an answer, the same ones whatever the seed."""
+        entries = self._entries(level, derive_seed(self.name, "examples", self.family, str(level)))
+        first = (entry for _, entry in itertools.islice(entries, _MAX_UNUSABLE) if entry.get("answer"))
+        shown = list(itertools.islice(first, self.examples))
+        if len(shown) < self.examples:
+            raise DataError(f"{self._at(level)} has no {self.examples} tasks with an answer to show; set examples=0")
+        return shown
+
+    def _asked(self, question: str) -> Message:
+        return Message("user", f"{question.rstrip()}\n{self.instruction}" if self.instruction else question)
+
+    def _task(
+        self, entry: dict[str, Any], place: dict[str, int], level: int | None, shown: list[dict[str, Any]]
+    ) -> Task:
         question = entry["question"]
-        prompt = f"{question.rstrip()}\n{self.instruction}" if self.instruction else question
+        exchanges = [
+            message
+            for example in shown
+            for message in (self._asked(example["question"]), Message("assistant", example["answer"]))
+        ]
         return Task(
             self.name,
-            (Message("user", prompt),),
+            (*exchanges, self._asked(question)),
             entry["answer"],
             complexity=None if level is None else float(level + 1),
             metadata={
@@ -119,7 +143,7 @@ class ReasoningGym(Settings):
                 "options": self.options,
                 "level": level,
                 **place,
-                "question": question_hash(question),
+                "entry": entry_hash(question, entry["answer"]),
             },
         )
 

@@ -52,6 +52,8 @@ _EVALUATES = (
 """Modules whose scorers call `eval` on the response."""
 _PARSES = ("games.countdown", "games.puzzle24")
 """Modules that took sympy's parser by its name; the others look it up in sympy."""
+_RUNS_CODE = ("codeio",)
+"""Families whose answers come from programs of all sorts, some with a clock or random numbers of their own."""
 _EXAMPLES = ("possible_answer", "example_answer", "example_correct_answer")
 """Where a family that has no one answer keeps an answer that is right."""
 _FUNCTIONS = re.compile(r"a?(?:sin|cos|tan)h?|sec|csc|cot|exp|log|ln|sqrt|pi|Abs")
@@ -140,6 +142,8 @@ def entries(
         try:
             entry = _entry(family, json.dumps(options), level, seed, index)
             problem = entry.problem
+            if family in _RUNS_CODE and _make(family, json.dumps(options), level, seed, index).gold != entry.gold:
+                problem = "another answer each time it is made"
         except Exception as error:
             found.append({"problem": f"no entry: {_shown(error)}"})
             continue
@@ -151,27 +155,27 @@ def entries(
 
 
 def score(
-    family: str, options: Mapping[str, Any], level: int | None, seed: int, index: int, question: str, response: str
+    family: str, options: Mapping[str, Any], level: int | None, seed: int, index: int, entry: str, response: str
 ) -> dict[str, Any]:
     """What the family's scorer says of a response.
 
     Args:
-        question: `question_hash` of the entry that the task was made from.
+        entry: `entry_hash` of what the task was made from.
 
     Returns:
         {"score": None where the scorer raised, "raised": what it raised, "junk": the best score of `JUNK`, "gold": the
         score of the gold answer, None without one}; {"mismatch": True} where the entry is now another one.
     """
-    entry = _entry(family, json.dumps(options), level, seed, index)
-    if question_hash(entry.question) != question:
+    made = _entry(family, json.dumps(options), level, seed, index)
+    if entry_hash(made.question, made.gold) != entry:
         return {"mismatch": True}
-    value, raised = entry.score(response)
-    return {"score": value, "raised": raised, "junk": entry.junk_score, "gold": entry.gold_score}
+    value, raised = made.score(response)
+    return {"score": value, "raised": raised, "junk": made.junk_score, "gold": made.gold_score}
 
 
-def question_hash(question: str) -> str:
-    """Names the question of an entry in a task's metadata."""
-    return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def entry_hash(question: str, answer: str) -> str:
+    """Names an entry in a task's metadata, so that one that was made again is known to be the same."""
+    return hashlib.sha256(json.dumps([question, answer]).encode()).hexdigest()[:16]
 
 
 @dataclass
@@ -244,6 +248,10 @@ def _uses_the_numbers(entry: _Entry, response: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _entry(family: str, options: str, level: int | None, seed: int, index: int) -> _Entry:
+    return _make(family, options, level, seed, index)
+
+
+def _make(family: str, options: str, level: int | None, seed: int, index: int) -> _Entry:
     dataset = _dataset(family, options, level, seed)
     # For generators that draw from the global stream.
     random.seed(seed + index)

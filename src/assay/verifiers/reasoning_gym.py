@@ -17,7 +17,7 @@ from assay.verifiers.text import MAX_RESPONSE, is_cut_off, strip_reasoning
 
 LIBRARY = "reasoning-gym==0.1.25"
 _OPENING, _CLOSING = "<answer>", "</answer>"
-_ENTRY = ("family", "options", "level", "seed", "index", "question")
+_ENTRY = ("family", "options", "level", "seed", "index", "entry")
 """What a task's metadata must have for its entry to be made again."""
 
 
@@ -67,8 +67,8 @@ class ReasoningGymScorer(Settings):
             await self._check_that_gold_is_quick(pool, entry, task)
             return Score.failed("limit", evidence=evidence)
         if said.get("mismatch"):
-            raise DataError(
-                f"task {task.task_id} cannot be made again: {entry['family']} gives another question for the same "
+            raise VerifierError(
+                f"task {task.task_id} cannot be made again: {entry['family']} gives another entry for the same "
                 f"seed; use the version it was made with ({LIBRARY} is the one Assay is tested with)"
             )
         return self._judge(said, found, task, evidence)
