@@ -192,7 +192,7 @@ def check_unchanged(began: RunConfig, now: RunConfig) -> None:
     changed = [
         f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and key not in CHANGEABLE_ON_RESUME
+        if before.get(key) != after.get(key) and key.split(".")[0] not in CHANGEABLE_ON_RESUME
     ]
     if before["num_steps"] != after["num_steps"] and now.trainer.schedule != "constant":
         changed.append(f"num_steps: the {now.trainer.schedule} schedule depends on it")

@@ -12,6 +12,7 @@ from assay.curriculum import CurriculumSettings
 from assay.domains import AnyDomain, Arithmetic
 from assay.engines import Sampling
 from assay.evaluation.held_out import EvaluationSettings
+from assay.observe.tracking import TrackingSettings
 from assay.policies.load import PolicyChoice
 from assay.training import TrainerSettings
 from assay.verifiers import AnyVerifier, Exact
@@ -79,6 +80,7 @@ class RunConfig(Settings):
     trainer: TrainerSettings = TrainerSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> RunConfig:
@@ -128,5 +130,5 @@ class RunConfig(Settings):
         return self
 
 
-CHANGEABLE_ON_RESUME = ("num_steps", "max_seconds", "max_sampled_tokens")
-"""Settings that may differ between a run and its resumption: how far it goes, not what a step computes."""
+CHANGEABLE_ON_RESUME = ("num_steps", "max_seconds", "max_sampled_tokens", "tracking")
+"""Settings that may differ between a run and its resumption: how far it goes and who hears of it."""

@@ -4,6 +4,7 @@ run folder/
 |-- config.json        the resolved recipe, where the model lies, versions, git state, machine
 |-- run.sqlite         every step, rollout, evaluation and event
 |-- events/            TensorBoard
+|-- trackers/          what other trackers must be told to go on with the run
 |-- checkpoints/       the newest to resume from; best/ is the model to use
 |-- report/            a page with plots
 `-- summary.json       what came of it
@@ -38,7 +39,7 @@ from assay.observe.provenance import provenance
 from assay.observe.report import write_report
 from assay.observe.step_metrics import RESPONSE_TOKENS, REWARD, REWARD_HIGH, REWARD_LOW, mean_of_measured, step_metrics
 from assay.observe.store import BEFORE_TRAINING, RunStore
-from assay.observe.tensorboard import EventWriter
+from assay.observe.tracking import Trackers
 from assay.policies import DecoderPolicy, load_policy
 from assay.policies.hf import HFPolicy
 from assay.policies.registry import resolve_model
@@ -56,6 +57,8 @@ from assay.verifiers import compares, judge_metrics, score_group, score_rollout
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
 SAMPLED_TOKENS = metric("rollout/total_sampled_tokens", "Tokens sampled since the run began, dropped groups included.")
 
+_NOT_FOR_TRACKERS = ("settings", "previous", "groups_by_level", "versions", "git", "machine", "readings", "transcripts")
+"""Parts of the summary that are no result, or that trackers were told at the start."""
 _FINISH_SECONDS = 15.0
 """Kept aside at the end of a time budget for the last checkpoint and the report."""
 
@@ -142,11 +145,11 @@ class Run:
         self.curriculum = Curriculum(config.curriculum, self.domain, config.seed)
         self.position = Position()
         self.store = RunStore(folder)
-        self.events = EventWriter(folder / "events")
+        self.trackers = Trackers(config.tracking, folder)
         checkpoint = self._newest_checkpoint() if resume else None
         state = self._restore(checkpoint) if checkpoint is not None else None
         if checkpoint is None:
-            self.events.rollback({})
+            self.trackers.rollback({})
         self.engine: BatchingEngine = engine_for_policy(
             self.policy,
             stop_token_ids=self.renderer.stop_token_ids,
@@ -188,6 +191,7 @@ class Run:
         self._num_updates = self.trainer.num_updates
         """After the last whole step: tells whether the step under way has touched the weights."""
         self._checkpointed_at: int | None = self.position.step if checkpoint else None
+        self.trackers.start(config.name, {**dump(config), **provenance()})
 
     def _other_models(self, loading: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
         """The models that the algorithm needs beside the policy: how to load those that stay, and those that learn."""
@@ -251,6 +255,7 @@ class Run:
         if self.position.step == 0:
             self.store.rollback(BEFORE_TRAINING)
             await self._validate(BEFORE_TRAINING)
+            self._send_to_trackers()
             self.store.commit()
 
     def steps(self) -> Iterator[int]:
@@ -299,7 +304,7 @@ class Run:
         self.position.trained_tokens += int(report.metrics[NUM_TOKENS])
         self.store.record_step(step, metrics)
         self.store.record_groups(step, [*groups, *dropped], self.renderer.decode, report.trainer_logprobs)
-        self.events.write(step, metrics)
+        self.trackers.add(step + 1, metrics)
         if dropped:
             self._event(step, "drop", f"step {step + 1}: {len(dropped)} groups dropped and replaced")
         if report.num_skipped:
@@ -310,6 +315,7 @@ class Run:
         new_best = False
         if self._due(self.config.evaluation.every_steps):
             new_best = await self._validate(step)
+        self._send_to_trackers()
         self.store.commit()
         # A new best replaces the one before it, so the checkpoint that knows it must be there too.
         if self._due(self.config.checkpoint.every_steps) or self.stop_requested or new_best:
@@ -329,10 +335,14 @@ class Run:
             summary |= await self._test()
             # The whole duration, the test included.
             summary["seconds"] = round(self.seconds, 1)
+        measured = {key: value for key, value in summary.items() if key not in _NOT_FOR_TRACKERS}
+        for problem in self.trackers.finish(measured, summary["status"]):
+            self._event(self.position.step - 1, "tracker", problem)
+        if lost := self.trackers.num_failures():
+            summary["points_lost_by_trackers"] = lost
         write_json(self.folder / "summary.json", summary)
         write_report(self.folder)
         await self.engine.close()
-        self.events.close()
         self.store.close()
         if self.lock is not None:
             self.lock.close()
@@ -358,7 +368,7 @@ class Run:
             "position": {**vars(self.position), "seconds": self.seconds},
             "curriculum": self.curriculum.state(),
             "collector": self.collector.state(),
-            "events": self.events.flush(),
+            "events": self.trackers.flush(),
             "random": random_state(),
         }
         # What is sampled next must not depend on what the engine happens to have cached: a resumed run has nothing.
@@ -382,7 +392,7 @@ class Run:
         self.position = Position(**state["position"])
         self.curriculum.load_state(state["curriculum"])
         self.store.rollback(self.position.step)
-        self.events.rollback(state["events"])
+        self.trackers.rollback(state["events"])
         set_random_state(state["random"])
         return state
 
@@ -448,6 +458,10 @@ class Run:
         for reading in result.readings:
             for level, part in {"all": result, **result.by_level()}.items():
                 accuracy = part.accuracy(reading)
+                if split != "test":
+                    # The closing test measures step 0 once more, at the end: trackers have it in the summary.
+                    place = f"{split}/{decoding}_{reading}" + ("" if level == "all" else f"_{level.replace(' ', '_')}")
+                    self.trackers.add(step + 1, {place: accuracy.value})
                 self.store.record_evaluation(
                     step,
                     split=split,
@@ -514,6 +528,10 @@ class Run:
         if self.config.max_sampled_tokens is not None:
             command += f" --set max_sampled_tokens={2 * self.position.sampled_tokens}"
         return command
+
+    def _send_to_trackers(self) -> None:
+        for problem in self.trackers.send():
+            self._event(self.position.step - 1, "tracker", problem)
 
     def _event(self, step: int, kind: str, text: str) -> None:
         self.store.record_event(step, kind, text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 from assay.cli.main import app
 from assay.config import load
 from assay.evaluation.sweep import Sweep
+from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
 from assay.verifiers.python import load_function
 
@@ -87,3 +91,21 @@ def test_two_steps_of_the_demo_with_the_real_model(tmp_path: Path) -> None:
     assert len(summary["transcripts"]) == 3
     assert (folder / "report" / "index.html").stat().st_size > 10_000
     assert (Path(summary["model"]) / "model.safetensors").is_file()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("reasoning_gym") is None, reason="reasoning-gym is not installed")
+def test_the_survey_of_reasoning_gym_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    command = [sys.executable, str(RECIPES / "reasoning_gym" / "survey.py"), "--output", str(tmp_path / "survey")]
+    command += ["--model", str(write_tiny_model(tmp_path / "model")), "--num-tasks", "2", "--samples", "2"]
+    command += ["--max-new-tokens", "4", "--levels", "1", "--max-prompt-tokens", "2000", "--families"]
+    first = subprocess.run([*command, "chain_sum"], capture_output=True, text=True, check=True)
+    assert "1 of 1: chain_sum c1" in first.stderr
+    second = subprocess.run([*command, "chain_sum,composite"], capture_output=True, text=True, check=True)
+    assert "chain_sum" not in second.stderr
+    assert "2 of 2: composite: composite makes no task" in second.stderr
+    cells = json.loads((tmp_path / "survey" / "survey.json").read_text())["cells"]
+    assert [cell["family"] for cell in cells] == ["chain_sum", "composite"]
+    assert 0 <= cells[0]["pass_at_k"]["value"] <= 1
+    assert "| `chain_sum` | 1 | 2 |" in (tmp_path / "survey" / "survey.md").read_text()
+    other = subprocess.run([*command, "chain_sum", "--seed", "1"], capture_output=True, text=True)
+    assert "other settings" in other.stderr

@@ -84,3 +84,42 @@ def verifiers(
             errors += len(report.errors)
     if errors:
         raise ContractError(f"{errors} verdicts are wrong")
+
+
+@app.command("gym")
+def gym(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[FAMILY]...", help="Only these, such as chain_sum. Default: all.")
+    ] = None,
+    num_tasks: Annotated[int, typer.Option(help="Tasks of each split.", min=1)] = 3,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the documentation.")] = False,
+) -> None:
+    """Check every family of reasoning-gym: splits, gold answers, junk, what each level of complexity sets."""
+    from assay.cli.progress import progress
+    from assay.domains.gym_check import check_family, markdown_table
+    from assay.domains.reasoning_gym import families
+    from assay.errors import ContractError
+
+    chosen = names or list(families())
+    reports = []
+    with progress("families", 0, len(chosen)) as advance:
+        for name in chosen:
+            reports.append(check_family(name, num_tasks=num_tasks))
+            advance()
+    if markdown:
+        typer.echo(markdown_table(reports))
+    wrong = [f"{report.family}: {problem}" for report in reports for problem in report.wrong]
+    for report in reports:
+        if not markdown:
+            state = "WRONG" if report.wrong else "ok   " if report.num_tasks else "none "
+            typer.echo(
+                f"{state}  {report.family}: {report.num_tasks} tasks, {len(report.levels)} levels; "
+                f"{1000 * report.make_seconds:.0f} ms to make, at most {1000 * report.score_seconds:.0f} to score; "
+                f"answers of other tasks accepted: {report.num_others_accepted} of {report.num_others}"
+            )
+            for dial, problem in sorted(report.problems.items()):
+                typer.echo(f"       {f'complexity {dial:g}' if dial else 'defaults'}: {problem}")
+    for problem in wrong:
+        typer.echo(f"WRONG  {problem}", err=True)
+    if wrong:
+        raise ContractError(f"{len(wrong)} promises do not hold")

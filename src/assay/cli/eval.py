@@ -90,7 +90,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0,
     verifier: Annotated[
         str | None,
-        typer.Option(help="How the answer is read; several are tabulated. Default: exact,numeric.", show_default=False),
+        typer.Option(
+            help="How the answer is read; several are tabulated. Default: exact,numeric, or the domain's own.",
+            show_default=False,
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -139,9 +142,12 @@ def evaluate(
     ks = _ks(k, samples)
     chosen = numbers("--complexity", complexity), numbers("--horizon", horizon)
     if recipe is None:
-        verifiers = {name: make_verifier(name) for name in _names("--verifier", verifier or "exact,numeric")}
         name = domain or "arithmetic"
         source = make_domain(name, parse_options(settings or [], DOMAINS.get(name)))
+        names = (
+            getattr(source, "readings", ("exact", "numeric")) if verifier is None else _names("--verifier", verifier)
+        )
+        verifiers = {name: make_verifier(name) for name in names}
         levels = choose_levels(source, *chosen)
     else:
         if domain is not None or verifier is not None or settings:

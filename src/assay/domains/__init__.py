@@ -15,13 +15,23 @@ from assay.domains.arithmetic import Arithmetic
 from assay.domains.check import check_domain
 from assay.domains.domain import Domain, require_tasks
 from assay.domains.python import PythonTasks
+from assay.domains.reasoning_gym import ReasoningGym
 from assay.domains.rows import GSM8K, MATH, Rows
 from assay.errors import ConfigError
 
-DOMAINS = {"arithmetic": Arithmetic, "rows": Rows, "gsm8k": GSM8K, "math": MATH, "python": PythonTasks}
+DOMAINS = {
+    "arithmetic": Arithmetic,
+    "rows": Rows,
+    "gsm8k": GSM8K,
+    "math": MATH,
+    "python": PythonTasks,
+    "reasoning_gym": ReasoningGym,
+}
 """Every domain by name."""
 
-AnyDomain = Annotated[Arithmetic | Rows | GSM8K | MATH | PythonTasks, pydantic.Field(discriminator="name")]
+AnyDomain = Annotated[
+    Arithmetic | Rows | GSM8K | MATH | PythonTasks | ReasoningGym, pydantic.Field(discriminator="name")
+]
 """The type of a recipe's `[domain]` table."""
 
 
@@ -44,6 +54,7 @@ __all__ = [
     "Arithmetic",
     "Domain",
     "PythonTasks",
+    "ReasoningGym",
     "Rows",
     "check_domain",
     "make_domain",

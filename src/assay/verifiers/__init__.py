@@ -22,6 +22,7 @@ from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
 from assay.verifiers.random import Random
+from assay.verifiers.reasoning_gym import ReasoningGymScorer
 from assay.verifiers.score import score_group, score_rollout
 from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import GroupVerifier, Verifier, as_rollout, compares
@@ -37,12 +38,23 @@ VERIFIERS = {
     "python": PythonReward,
     "trl": TRLReward,
     "random": Random,
+    "reasoning_gym": ReasoningGymScorer,
     "weighted": Weighted,
 }
 """Every verifier by name."""
 
 AnyVerifier = Annotated[
-    Exact | Numeric | Math | Choice | Format | Judge | PythonReward | TRLReward | Random | Weighted,
+    Exact
+    | Numeric
+    | Math
+    | Choice
+    | Format
+    | Judge
+    | PythonReward
+    | TRLReward
+    | ReasoningGymScorer
+    | Random
+    | Weighted,
     pydantic.Field(discriminator="name"),
 ]
 """The type of a recipe's `[verifier]` table."""
@@ -73,6 +85,7 @@ __all__ = [
     "Part",
     "PythonReward",
     "Random",
+    "ReasoningGymScorer",
     "TRLReward",
     "Verifier",
     "VerifierReport",

@@ -47,14 +47,23 @@ class WorkerPool:
             `warm_up()`, where it has one, called, before the worker is ready.
         num_workers: processes; None for one a core.
         limit_seconds: of each try.
+        environment: variables that the workers have beside those of this process.
     """
 
-    def __init__(self, function: str, *, num_workers: int | None = None, limit_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        function: str,
+        *,
+        num_workers: int | None = None,
+        limit_seconds: float = 1.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         if limit_seconds <= 0 or (num_workers is not None and num_workers < 1):
             raise ValueError(f"{limit_seconds=} must be above 0 and {num_workers=} at least 1")
         self.function = function
         self.num_workers = num_workers or len(os.sched_getaffinity(0))
         self.limit_seconds = limit_seconds
+        self.environment = dict(environment or {})
         self.num_killed = 0
         """Workers that had to be killed, or died, since the pool was made."""
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
@@ -116,7 +125,7 @@ class WorkerPool:
     def _start(self) -> _Worker:
         if self._closed:
             raise VerifierError("the pool of verifier workers was closed")
-        worker = _Worker(self.function)
+        worker = _Worker(self.function, self.environment)
         with self._lock:
             self._workers.add(worker)
             closed = self._closed
@@ -135,7 +144,7 @@ class WorkerPool:
 class _Worker:
     """One process, ready once it is made."""
 
-    def __init__(self, function: str) -> None:
+    def __init__(self, function: str, environment: Mapping[str, str]) -> None:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "assay.verifiers.worker", function, str(os.getpid())],
@@ -143,6 +152,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                env={**os.environ, **environment},
             )
         except OSError as error:
             raise VerifierError(f"a verifier's worker for {function} could not be started: {error}") from None

@@ -16,11 +16,13 @@ from assay.verifiers.judge import Judge
 from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
+from assay.verifiers.reasoning_gym import ReasoningGymScorer
 from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import compares
 
 OneVerifier = Annotated[
-    Exact | Numeric | Math | Choice | Format | Judge | PythonReward | TRLReward, pydantic.Field(discriminator="name")
+    Exact | Numeric | Math | Choice | Format | Judge | PythonReward | TRLReward | ReasoningGymScorer,
+    pydantic.Field(discriminator="name"),
 ]
 
 
