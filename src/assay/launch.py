@@ -20,7 +20,7 @@ from assay.errors import ConfigError, RunFolderError
 from assay.observe.console import Console
 from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
-from assay.policies.registry import resolve_model
+from assay.policies.registry import base_of, resolve_model
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.run import Run
 from assay.training import choose_dtype, keep_freed_memory
@@ -56,7 +56,7 @@ def build_run(
         began = validate(RunConfig, record["settings"])
         check_unchanged(began, config)
         resolved = record["resolved"]
-        model_folder = Path(record["model_folder"])
+        model_folder, base_folder = Path(record["model_folder"]), record.get("base_folder")
     else:
         # The lock, and a file half written, are what is left of a start that was killed at once.
         if folder.exists() and any(path.name != LOCK and not path.name.startswith(".") for path in folder.iterdir()):
@@ -65,12 +65,17 @@ def build_run(
                 "or choose another --run-folder"
             )
         model_folder = resolve_model(config.model.source).resolve()
+        given = None if config.model.base is None else resolve_model(config.model.base)
+        # A folder may be named by a link that points elsewhere tomorrow, such as a run's `best`.
+        whole = base_of(model_folder, given).resolve()
+        base_folder = None if whole == model_folder else str(whole)
         resolved = resolve(config)
         folder.mkdir(parents=True, exist_ok=True)
         record = {
             "settings": dump(config),
             "resolved": resolved,
             "model_folder": str(model_folder),
+            "base_folder": base_folder,
             **provenance(),
         }
     lock = _lock(folder)
@@ -82,6 +87,7 @@ def build_run(
             config,
             folder,
             model_folder,
+            base_folder=None if base_folder is None else Path(base_folder),
             device=resolved["device"],
             compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
             env_factory=env_factory,
@@ -97,6 +103,7 @@ def build_run(
             shutil.rmtree(folder, ignore_errors=True)
         raise
     run.lock = lock
+    write_json(folder / "config.json", {**record, "settings": dump(config), **run.parameter_counts()})
     return run
 
 

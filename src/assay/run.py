@@ -39,10 +39,10 @@ from assay.observe.report import write_report
 from assay.observe.step_metrics import RESPONSE_TOKENS, REWARD, REWARD_HIGH, REWARD_LOW, mean_of_measured, step_metrics
 from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.observe.tensorboard import EventWriter
-from assay.policies import DecoderPolicy, load_policy
-from assay.policies.folder import read_weights
-from assay.policies.registry import resolve_model
-from assay.policies.value import load_value_model
+from assay.policies import DecoderPolicy, load_policy, read_merged
+from assay.policies.lora import is_adapter
+from assay.policies.registry import resolve_model, tokenizer_folder
+from assay.policies.value import ValueModel, load_value_model
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import Collector, Demonstrations
@@ -90,6 +90,7 @@ class Run:
 
     Args:
         folder: the run folder; made by `launch.build_run`.
+        model_folder: of the model that training begins with: a whole one, or an adapter on the one in `base_folder`.
         resume: whether to go on from the newest checkpoint in it.
     """
 
@@ -99,6 +100,7 @@ class Run:
         folder: Path,
         model_folder: Path,
         *,
+        base_folder: Path | None = None,
         device: str,
         compute_dtype: torch.dtype,
         env_factory: EnvFactory = SingleTurn,
@@ -111,12 +113,20 @@ class Run:
         self.config = config
         self.folder = folder
         self.model_folder = model_folder
+        self.base_folder = base_folder
         self.algorithm = config.algorithm
         self.domain: Domain = config.domain
         self.env_factory = env_factory
         self.max_turns = max_turns
-        self.renderer: ChatRenderer = load_renderer(model_folder)
-        self.policy: DecoderPolicy = load_policy(model_folder, device=device, compute_dtype=compute_dtype)
+        self.renderer: ChatRenderer = load_renderer(tokenizer_folder(model_folder, base_folder))
+        self.policy: DecoderPolicy = load_policy(
+            model_folder,
+            base=base_folder,
+            lora=config.model.lora,
+            seed=config.seed,
+            device=device,
+            compute_dtype=compute_dtype,
+        )
         self.trainer = Trainer(
             self.policy,
             config.trainer,
@@ -175,18 +185,26 @@ class Run:
     def _other_models(self, device: str, compute_dtype: torch.dtype) -> dict[str, Any]:
         """The models that the algorithm needs beside the policy."""
         needs, models = self.algorithm.needs, {}
-        if needs.values:
+        # The base of an adapter does not change, so that other models can be on it too.
+        shared = self.policy.adapter is not None
+        if needs.values and shared:
+            models["critic"] = ValueModel(self.policy.sharing_base(trainable=True))
+        elif needs.values:
             models["critic"] = load_value_model(self.model_folder, device=device, compute_dtype=compute_dtype)
-        if needs.reference:
+        if needs.reference and shared:
+            models["reference"] = self.policy.sharing_base(trainable=False)
+        elif needs.reference:
             models["reference"] = load_policy(self.model_folder, device=device, compute_dtype=compute_dtype)
         if needs.teacher:
             folder = resolve_model(needs.teacher)
-            if not load_renderer(folder).has_the_vocabulary_of(self.renderer):
+            if not load_renderer(tokenizer_folder(folder)).has_the_vocabulary_of(self.renderer):
                 raise ModelError(
                     f"the teacher {folder} has another vocabulary than {self.model_folder}: its probabilities are of "
                     "other tokens; choose a teacher with the same tokenizer"
                 )
-            models["teacher"] = load_policy(folder, device=device, compute_dtype=compute_dtype)
+            config, weights = read_merged(folder)
+            weights = {name: weight.to(device) for name, weight in weights.items()}
+            models["teacher"] = DecoderPolicy(config, weights, compute_dtype=compute_dtype)
         return models
 
     def _make_collector(self) -> Collector | Demonstrations:
@@ -223,6 +241,13 @@ class Run:
 
     async def begin(self) -> None:
         """Before the first step: checks that gold answers pass, and measures the untrained model."""
+        counts = self.parameter_counts()
+        if counts["num_trained_parameters"] < counts["num_parameters"]:
+            share = counts["num_trained_parameters"] / counts["num_parameters"]
+            self.console.message(
+                f"LoRA: {counts['num_trained_parameters']:,} parameters are trained, {share:.2%} of the model's "
+                f"{counts['num_parameters']:,}"
+            )
         await self.held_out.check_tasks(self.config.verifier)
         if self.position.step == 0:
             self.store.rollback(BEFORE_TRAINING)
@@ -307,6 +332,12 @@ class Run:
             self.lock.close()
         return TrainResult(self.folder, summary["status"], summary)
 
+    def parameter_counts(self) -> dict[str, int]:
+        """How many numbers the model has, and how many are trained."""
+        frozen = sum(parameter.numel() for parameter in self.policy.parameters() if not parameter.requires_grad)
+        trained = sum(parameter.numel() for parameter in self.policy.parameters() if parameter.requires_grad)
+        return {"num_parameters": frozen or trained, "num_trained_parameters": trained}
+
     @property
     def seconds(self) -> float:
         """Spent on this run so far, earlier legs included."""
@@ -384,7 +415,7 @@ class Run:
         name_of_level, level = self._most_trained_level()
         sides: list[dict[str, Evaluation]] = []
         for name, folder in (("before", self.model_folder), ("after", self.model_to_use)):
-            weights = read_weights(folder, self.policy.config)
+            _, weights = read_merged(folder, self._base(folder))
             await self.engine.load_weights(weights.items(), self.position.step)
             self.engine.forget()
             side = await self.held_out.test(level, name)
@@ -395,6 +426,10 @@ class Run:
                 self.store.record_evaluation_rows(step, "test", decoding, [row.to_dict() for row in result.rows])
         self.store.commit()
         return {"level": name_of_level, **BeforeAfter(*sides).to_dict()}
+
+    def _base(self, folder: Path) -> Path | None:
+        """What an adapter of this run is on."""
+        return (self.base_folder or self.model_folder) if is_adapter(folder) else None
 
     @property
     def model_to_use(self) -> Path:
@@ -460,6 +495,7 @@ class Run:
             "best_step": self.position.best_step,
             "model": str(self.model_to_use),
             "model_folder": str(self.model_folder),
+            **self.parameter_counts(),
             "settings": dump(self.config),
             "commands": {
                 "talk to it": f"assay chat {self.model_to_use}",

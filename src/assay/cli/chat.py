@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 def chat(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id.')],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id; or an adapter.')
+    ],
+    base: Annotated[
+        str | None,
+        typer.Option(help="Of an adapter: the model it is put on. Default: the one it names.", show_default=False),
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="Answer this one message, print the answer and exit.")] = None,
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.7,
@@ -38,7 +44,8 @@ def chat(
     from assay.policies.registry import resolve_model
 
     sampling = validate(Sampling, {"temperature": temperature, "max_new_tokens": max_new_tokens})
-    engine, renderer = load_engine(resolve_model(model), device, dtype, num_slots=1)
+    on = None if base is None else resolve_model(base)
+    engine, renderer = load_engine(resolve_model(model), device, dtype, num_slots=1, base=on)
     conversation = Conversation(engine, renderer, sampling, seed, system)
     console = Console(highlight=False, soft_wrap=True)
     with asyncio.Runner() as runner:

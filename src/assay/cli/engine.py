@@ -18,8 +18,10 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
-def load_engine(folder: Path, device: str, dtype: Precision, num_slots: int = 64) -> tuple[LocalEngine, ChatRenderer]:
-    """The engine and renderer of a model folder.
+def load_engine(
+    folder: Path, device: str, dtype: Precision, num_slots: int = 64, base: Path | None = None
+) -> tuple[LocalEngine, ChatRenderer]:
+    """The engine and renderer of a model folder, or of an adapter merged into its base.
 
     Raises:
         ConfigError: a device that this machine has not.
@@ -28,8 +30,8 @@ def load_engine(folder: Path, device: str, dtype: Precision, num_slots: int = 64
     import torch
 
     from assay.engines import LocalEngine
-    from assay.policies.config import DecoderConfig
-    from assay.policies.folder import read_weights
+    from assay.policies import read_merged
+    from assay.policies.registry import tokenizer_folder
     from assay.render import load_renderer
 
     if device == "auto":
@@ -38,11 +40,11 @@ def load_engine(folder: Path, device: str, dtype: Precision, num_slots: int = 64
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
-    renderer = load_renderer(folder)
-    config = DecoderConfig.from_folder(folder)
+    renderer = load_renderer(tokenizer_folder(folder, base))
+    config, weights = read_merged(folder, base)
     engine = LocalEngine(
         config,
-        read_weights(folder, config).items(),
+        weights.items(),
         stop_token_ids=renderer.stop_token_ids,
         decode=renderer.decode,
         dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,

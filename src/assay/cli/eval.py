@@ -41,7 +41,13 @@ class SplitName(StrEnum):
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id.')],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id; or an adapter.')
+    ],
+    base: Annotated[
+        str | None,
+        typer.Option(help="Of an adapter: the model it is put on. Default: the one it names.", show_default=False),
+    ] = None,
     domain: Annotated[
         str | None, typer.Option(help="Where the tasks come from. Default: arithmetic.", show_default=False)
     ] = None,
@@ -100,7 +106,7 @@ def evaluate(
     from assay.evaluation import EvaluationFolder
     from assay.home import assay_home
     from assay.observe.provenance import provenance
-    from assay.policies.registry import resolve_model
+    from assay.policies.registry import base_of, resolve_model
     from assay.verifiers import make_verifier
 
     ks = _ks(k, samples)
@@ -129,8 +135,9 @@ def evaluate(
         raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
     tasks = _tasks(source, split.value, levels, num_tasks, seed)
     folder = resolve_model(model)
+    whole = base_of(folder, None if base is None else resolve_model(base))
     record = {
-        "weights": _weights_hash(folder),
+        "weights": _weights_hash(folder, whole),
         "domain": _plain(source),
         "split": split.value,
         "levels": [list(level) for level in levels],
@@ -144,10 +151,10 @@ def evaluate(
     }
     label = "-".join([Path(model).name or "model", source.name, _hash(json.dumps(record, sort_keys=True).encode())[:8]])
     place = (output or assay_home() / "evals" / label).absolute()
-    made = {**provenance(), "model": model, "model_folder": str(folder), "device": device}
+    made = {**provenance(), "model": model, "model_folder": str(folder), "base_folder": str(whole), "device": device}
     console = Console(highlight=False)
     with EvaluationFolder(place, record, made) as kept:
-        result = _run(kept, tasks, folder, verifiers, sampling, samples, seed, record, device, dtype, console)
+        result = _run(kept, tasks, (folder, whole), verifiers, sampling, samples, seed, record, device, dtype, console)
         scores = kept.write_scores(result.to_dict(ks))
     console.print(_table(result, ks))
     for reading in result.readings:
@@ -164,7 +171,7 @@ def evaluate(
 def _run(
     kept: EvaluationFolder,
     tasks: Sequence[Task],
-    model: Path,
+    model: tuple[Path, Path],
     verifiers: Mapping[str, Verifier],
     sampling: Sampling,
     samples: int,
@@ -182,7 +189,8 @@ def _run(
     num_done = sum(row.measured for row in kept.rows)
     if num_done:
         console.print(f"{num_done} of {total} samples were there before")
-    engine, renderer = load_engine(model, device, dtype)
+    folder, whole = model
+    engine, renderer = load_engine(folder, device, dtype, base=None if whole == folder else whole)
 
     async def measure() -> Evaluation:
         try:
@@ -306,10 +314,14 @@ def _plain(settings: Any) -> dict[str, Any]:
     return dump(settings) if isinstance(settings, Settings) else {"name": settings.name}
 
 
-def _weights_hash(folder: Path) -> str:
-    """Hash of the weight files, so that a model that was trained on under the same name is another model."""
+def _weights_hash(folder: Path, base: Path) -> str:
+    """Hash of the weight files, so that a model that was trained on under the same name is another model.
+
+    Args:
+        base: of an adapter; the folder itself where it is a whole model.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in (path for each in dict.fromkeys((folder, base)) for path in sorted(each.glob("*.safetensors"))):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

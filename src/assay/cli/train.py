@@ -14,6 +14,7 @@ import typer
 from assay.errors import AssayError, CheckpointError, ConfigError, RunFolderError
 
 if TYPE_CHECKING:
+    from assay.policies import DecoderConfig
     from assay.recipe import RunConfig
     from assay.run import TrainResult
 
@@ -118,18 +119,22 @@ def _describe(config: RunConfig, folder: Path) -> None:
     from assay.config import dump
     from assay.launch import resolve
     from assay.policies.config import DecoderConfig
-    from assay.policies.registry import resolve_model
+    from assay.policies.registry import base_of, resolve_model
     from assay.training.memory import memory_estimate, num_parameters
 
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} exists already; choose another --run-folder")
     resolved = resolve(config)
-    shape = DecoderConfig.from_folder(resolve_model(config.model.source))
+    source = resolve_model(config.model.source)
+    whole = base_of(source, None if config.model.base is None else resolve_model(config.model.base))
+    shape = DecoderConfig.from_folder(whole)
+    num_trained = _num_adapter_parameters(config, source, shape)
     typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
     needs = config.algorithm.needs
-    frozen = [shape] if needs.reference else []
+    # Beside an adapter the reference is on the same base.
+    frozen = [shape] if needs.reference and num_trained is None else []
     if needs.teacher:
-        frozen.append(DecoderConfig.from_folder(resolve_model(needs.teacher)))
+        frozen.append(DecoderConfig.from_folder(base_of(resolve_model(needs.teacher))))
     estimate = memory_estimate(
         shape,
         compute_dtype=torch.bfloat16 if resolved["compute_dtype"] == "bf16" else torch.float32,
@@ -138,6 +143,7 @@ def _describe(config: RunConfig, folder: Path) -> None:
         slot_tokens=min(shape.max_context, 256 + config.sampling.max_new_tokens),
         num_frozen_parameters=sum(map(num_parameters, frozen)),
         critic=config.algorithm.needs.values,
+        num_trained=num_trained,
     )
     typer.echo("\nmemory, about (prompts taken as 256 tokens):")
     for line in estimate.lines():
@@ -149,6 +155,16 @@ def _describe(config: RunConfig, folder: Path) -> None:
         f"in {config.num_steps} steps at most {most * config.num_steps:,}"
     )
     typer.echo(f"run folder: {folder} (not made: this was a dry run)")
+
+
+def _num_adapter_parameters(config: RunConfig, source: Path, shape: DecoderConfig) -> int | None:
+    """What is trained; None where that is all weights."""
+    from assay.policies.lora import is_adapter, num_adapter_parameters
+    from assay.policies.lora.folder import num_stored_parameters
+
+    if is_adapter(source):
+        return num_stored_parameters(source)
+    return None if config.model.lora is None else num_adapter_parameters(config.model.lora, shape)
 
 
 def _describe_result(result: TrainResult) -> str:

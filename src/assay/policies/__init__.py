@@ -5,7 +5,7 @@ folders, with fp32 parameters under their Hugging Face names.
 from __future__ import annotations
 
 from assay.policies.config import DecoderConfig
-from assay.policies.model import DecoderPolicy, load_policy
+from assay.policies.model import DecoderPolicy, load_policy, read_merged
 from assay.policies.policy import Policy, PolicyOutput
 
-__all__ = ["DecoderConfig", "DecoderPolicy", "Policy", "PolicyOutput", "load_policy"]
+__all__ = ["DecoderConfig", "DecoderPolicy", "Policy", "PolicyOutput", "load_policy", "read_merged"]

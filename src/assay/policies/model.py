@@ -12,14 +12,18 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from assay.errors import ContextLengthError, ModelError
+from assay.errors import ConfigError, ContextLengthError, ModelError
 from assay.policies.attention import PackedAttention
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import decoder_layer, rms_norm
 from assay.policies.folder import read_tokenizer_files, read_weights, write_folder
 from assay.policies.head import logits_of, predict
 from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names
+from assay.policies.lora import Adapter, LoraSettings, is_adapter, read_adapter
+from assay.policies.lora.fingerprint import fingerprint
+from assay.policies.lora.folder import write_adapter
 from assay.policies.policy import PolicyOutput
+from assay.policies.registry import base_of, reference_to
 from assay.policies.rope import Rotary
 from assay.types import Batch
 
@@ -29,6 +33,9 @@ class DecoderPolicy(nn.Module):
 
     Parameters are fp32 and named as in Hugging Face checkpoints. A forward pass casts them to the compute dtype, so
     their gradients arrive in fp32.
+
+    With an adapter the weights are frozen and its factors are trained, under PEFT's names. Each changed weight is made
+    whole before it is used, in fp32 and then cast, so that training computes exactly what the engine samples from.
     """
 
     def __init__(
@@ -38,10 +45,12 @@ class DecoderPolicy(nn.Module):
         *,
         compute_dtype: torch.dtype = torch.float32,
         tokenizer_files: Mapping[str, bytes] | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
         """Takes over `weights`: fp32 tensors under the names of `weight_names(config)`.
 
         Args:
+            adapter: what is trained in place of the weights, on their device; None to train them all.
             compute_dtype: of products and activations; norms, softmax and log-probabilities are fp32 in any case.
             tokenizer_files: name and contents of what `save` writes beside the weights; kept in memory, because the
                 folder they came from may be a checkpoint that is deleted meanwhile.
@@ -50,8 +59,11 @@ class DecoderPolicy(nn.Module):
         self.config = config
         self.compute_dtype = compute_dtype
         self.tokenizer_files = dict(tokenizer_files or {})
+        self.adapter = adapter
         for name in weight_names(config):
-            _register(self, name, nn.Parameter(weights[name]))
+            _register(self, name, nn.Parameter(weights[name], requires_grad=adapter is None))
+        for name, parameter in adapter.named_parameters() if adapter is not None else ():
+            _register(self, name, parameter)
         self._rotary = Rotary(config, self.device)
 
     @property
@@ -99,18 +111,20 @@ class DecoderPolicy(nn.Module):
         head = parameters[head_name(self.config)].to(self.compute_dtype)
         return logits_of(self._normed(parameters, hidden), head)
 
+    @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """(Hugging Face name, fp32 tensor) of every weight; detached, not copied."""
-        for name, parameter in self.named_parameters():
-            yield name, parameter.detach()
+        """(Hugging Face name, fp32 tensor) of every weight, the adapter merged; detached, copied only where merged."""
+        for name in weight_names(self.config):
+            weight = self.get_parameter(name).detach()
+            yield name, weight if self.adapter is None else self.adapter.merged(name, weight)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Copies values into the parameters, in place, as when a checkpoint is resumed.
+        """Copies values into what is trained (all weights, or the adapter's factors), in place.
 
         Raises:
             ModelError: names are missing or unknown.
         """
-        parameters = dict(self.named_parameters())
+        parameters = {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
         given = dict(weights)
         if given.keys() != parameters.keys():
             raise ModelError(f"weights do not fit the model: {sorted(given.keys() ^ parameters.keys())[:5]}")
@@ -119,8 +133,26 @@ class DecoderPolicy(nn.Module):
                 parameter.copy_(given[name])
 
     def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Writes a Hugging Face folder that transformers opens, with the tokenizer's files of the loaded one."""
+        """Writes what is trained, with the tokenizer's files of the loaded folder: a Hugging Face folder that
+        transformers opens, or with an adapter one that PEFT opens (in fp32, whatever the dtype)."""
+        if self.adapter is not None:
+            write_adapter(Path(folder), self.adapter, self.tokenizer_files)
+            return
         write_folder(Path(folder), self.config, self.weights(), dtype=dtype, tokenizer_files=self.tokenizer_files)
+
+    def sharing_base(self, *, trainable: bool) -> DecoderPolicy:
+        """A policy that computes what this one does now, over the same tensors: only the adapter is its own.
+
+        For a reference or a critic's trunk, which then cost next to no memory.
+
+        Args:
+            trainable: whether its adapter is to be trained.
+        """
+        assert self.adapter is not None, "weights that are trained cannot be shared"
+        adapter = None if self.adapter.is_zero and not trainable else self.adapter.copy()
+        weights = {name: self.get_parameter(name).detach() for name in weight_names(self.config)}
+        shared = DecoderPolicy(self.config, weights, compute_dtype=self.compute_dtype, adapter=adapter)
+        return shared if trainable else shared.requires_grad_(False)
 
     def _hidden(
         self, parameters: Mapping[str, Tensor], token_ids: Tensor, position_ids: Tensor, attention: PackedAttention
@@ -129,7 +161,8 @@ class DecoderPolicy(nn.Module):
         config, dtype = self.config, self.compute_dtype
 
         def get(name: str) -> Tensor:
-            return parameters[name].to(dtype)
+            weight = parameters[name]
+            return (weight if self.adapter is None else self.adapter.merged(name, weight)).to(dtype)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             return attention(queries, keys, values, config.windows[layer])
@@ -157,19 +190,68 @@ class DecoderPolicy(nn.Module):
 
 
 def load_policy(
-    folder: Path | str, *, device: torch.device | str = "cpu", compute_dtype: torch.dtype = torch.float32
+    folder: Path | str,
+    *,
+    base: Path | None = None,
+    lora: LoraSettings | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    compute_dtype: torch.dtype = torch.float32,
 ) -> DecoderPolicy:
-    """The policy of a Hugging Face folder.
+    """The policy of a Hugging Face folder: all its weights are trained, unless it is an adapter or gets one.
+
+    Args:
+        folder: a whole model, or an adapter, which is then what is trained.
+        base: the whole model that an adapter is put on, where its adapter_config.json names none that is here.
+        lora: settings of a new adapter for a whole model.
+        seed: of the run; a new adapter is drawn from it.
 
     Raises:
-        ModelError: the folder is not a model that the decoder computes, or tensors are missing or do not fit.
+        ModelError: the folder is not a model that the decoder computes, tensors are missing or do not fit, or the
+            adapter is of another model.
+        ConfigError: settings of a new adapter that this model cannot have, or that has one already.
     """
     folder = Path(folder)
-    config = DecoderConfig.from_folder(folder)
-    weights = read_weights(folder, config)
-    weights = {name: tensor.to(device) for name, tensor in weights.items()}
-    files = read_tokenizer_files(folder)
-    return DecoderPolicy(config, weights, compute_dtype=compute_dtype, tokenizer_files=files)
+    whole = base_of(folder, base)
+    config = DecoderConfig.from_folder(whole)
+    weights = {name: tensor.to(device) for name, tensor in read_weights(whole, config).items()}
+    adapter = None
+    if is_adapter(folder):
+        if lora is not None:
+            raise ConfigError(
+                f"model.lora has no effect with {folder}, an adapter with settings of its own: leave [model.lora] out "
+                "to train that adapter further, or `assay export` it merged and begin a new one on that"
+            )
+        adapter = read_adapter(folder, config, fingerprint(weights))
+        adapter.config.update(reference_to(whole))
+        adapter.to(device)
+    elif lora is not None:
+        adapter = Adapter.new(
+            lora, config, seed=seed, base=reference_to(whole), fingerprint=fingerprint(weights), device=device
+        )
+    files = {**read_tokenizer_files(whole), **read_tokenizer_files(folder)}
+    return DecoderPolicy(config, weights, compute_dtype=compute_dtype, tokenizer_files=files, adapter=adapter)
+
+
+def read_merged(folder: Path, base: Path | None = None) -> tuple[DecoderConfig, dict[str, Tensor]]:
+    """Shape and fp32 weights of a model to sample from or to export: of a whole one, or of an adapter's base with the
+    adapter merged into it.
+
+    Args:
+        base: as in `load_policy`.
+
+    Raises:
+        ModelError: as `load_policy`.
+    """
+    whole = base_of(folder, base)
+    config = DecoderConfig.from_folder(whole)
+    weights = read_weights(whole, config)
+    if is_adapter(folder):
+        adapter = read_adapter(folder, config, fingerprint(weights))
+        with torch.no_grad():
+            for name in adapter.pairs:
+                weights[name] = adapter.merged(name, weights[name])
+    return config, weights
 
 
 def _register(root: nn.Module, name: str, parameter: nn.Parameter) -> None:

@@ -41,9 +41,10 @@ class Policy(Protocol):
     def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
 
     def weights(self) -> Iterable[tuple[str, Tensor]]:
-        """(Hugging Face name, tensor) of every weight, for an engine or a checkpoint. Collective when sharded."""
+        """(Hugging Face name, tensor) of every weight, an adapter merged, for an engine. Collective when sharded."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Writes a Hugging Face folder: config.json, safetensors, and the tokenizer's files."""
+        """Writes what is trained: a Hugging Face folder (config.json, safetensors, the tokenizer's files), or PEFT's
+        folder of an adapter."""
         ...

@@ -22,6 +22,7 @@ class ValueModel(nn.Module):
     def __init__(self, trunk: DecoderPolicy) -> None:
         super().__init__()
         self.trunk = trunk
+        # Beside an adapter the trunk's weights are frozen; the head is always trained.
         self.value_head = nn.Parameter(torch.zeros(trunk.config.hidden_size, device=trunk.device))
 
     @property

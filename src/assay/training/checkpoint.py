@@ -2,7 +2,7 @@
 
     checkpoints/
     |-- step-000010/
-    |   |-- model/                   a Hugging Face folder: other tools open it
+    |   |-- model/                   a Hugging Face folder, or PEFT's of an adapter: other tools open it
     |   |-- optimizer.safetensors    the moments, by parameter name
     |   `-- state.json               the rest: counters, the caller's state, the size of every file
     |-- best -> best-000008          the model that did best on validation tasks
@@ -46,7 +46,7 @@ class Best:
     """The best model so far."""
 
     path: Path
-    """A Hugging Face folder."""
+    """A Hugging Face folder, or PEFT's of an adapter."""
     step: int
     accuracy: float
 
@@ -102,7 +102,7 @@ def read_checkpoint(path: Path, policy: Policy, trainer: Trainer | None = None) 
     weights: dict[str, Tensor] = {}
     for file in sorted((path / "model").glob("*.safetensors")):
         weights |= _read_tensors(file)
-    parameters = dict(policy.named_parameters())
+    parameters = _trained(policy)
     _check_weights(path, parameters, weights)
     if trainer is not None:
         state = TrainerState(_read_tensors(_optimizer(path)), document["trainer"])
@@ -285,7 +285,12 @@ def _megabytes(num_bytes: int) -> str:
 
 
 def _model_bytes(policy: Policy) -> int:
-    return sum(parameter.nbytes for parameter in policy.parameters())
+    return sum(parameter.nbytes for parameter in _trained(policy).values())
+
+
+def _trained(policy: Policy) -> dict[str, torch.nn.Parameter]:
+    """What a checkpoint holds: with an adapter the rest is in the base's folder."""
+    return {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
 
 
 def _optimizer(path: Path) -> Path:

@@ -68,6 +68,7 @@ def memory_estimate(
     train: bool = True,
     num_frozen_parameters: int = 0,
     critic: bool = False,
+    num_trained: int | None = None,
 ) -> MemoryEstimate:
     """Bytes of a policy in training and of its engine, in one process.
 
@@ -78,8 +79,10 @@ def memory_estimate(
         train: False leaves out what only updates need, as in evaluation.
         num_frozen_parameters: of models that are kept beside it and not trained: a reference, a teacher.
         critic: whether a value model of the same shape is trained too.
+        num_trained: parameters of the adapter that is trained, where not all weights are; a critic has as many.
     """
     P = num_parameters(config)
+    trained = P if num_trained is None else num_trained
     b = compute_dtype.itemsize
     T, H, V = tokens_per_microbatch, config.hidden_size, config.vocab_size
     layers, cached = config.num_layers, 2 * config.num_kv_heads * config.head_size
@@ -95,14 +98,16 @@ def memory_estimate(
     if num_frozen_parameters:
         how = f"{num_frozen_parameters:,} parameters in fp32, not trained"
         rows.append(MemoryRow("frozen models", 4 * num_frozen_parameters, how))
+    if num_trained is not None:
+        rows.append(MemoryRow("adapter", 4 * trained, f"{trained:,} parameters in fp32: only they are trained"))
     if critic:
-        rows.append(MemoryRow("critic", 16 * P, "its weights, gradients and two moments, in fp32"))
+        rows.append(MemoryRow("critic", 16 * trained, "what it trains, its gradients and two moments, in fp32"))
     if train:
         per_token = layers * _activation_bytes(config, b)
         logits = min(T * V, MAX_KEPT_ELEMENTS) * b + 3 * CHUNK_ROWS * V * 4
         rows += [
-            MemoryRow("gradients", 4 * P, "fp32, during updates"),
-            MemoryRow("optimizer", 8 * P, "two fp32 moments a parameter"),
+            MemoryRow("gradients", 4 * trained, "fp32, during updates"),
+            MemoryRow("optimizer", 8 * trained, "two fp32 moments a parameter"),
             MemoryRow("cast weights", b * P, "fused, in the compute dtype, for the backward pass"),
             MemoryRow(
                 "activations", T * (per_token + b * H), f"{T:,} tokens, {per_token:,} bytes each, during updates"

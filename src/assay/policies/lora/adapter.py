@@ -1,0 +1,182 @@
+"""An adapter: pairs of low-rank factors, one for each product that it changes.
+
+Shape letters: R rank, I inputs and O outputs of a product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from assay.errors import ConfigError
+from assay.policies.config import DecoderConfig
+from assay.policies.layers import weight_shapes
+from assay.policies.lora.settings import ALL_LINEAR, LoraSettings
+from assay.seeds import derive_seed
+
+PREFIX = "base_model.model."
+"""What PEFT writes before the name of a module."""
+FACTOR_NAMES = ("lora_A.weight", "lora_B.weight")
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """What is added to one weight: scale * B A."""
+
+    a: nn.Parameter
+    """[R, I] fp32"""
+    b: nn.Parameter
+    """[O, R] fp32"""
+    scale: float
+
+
+class Adapter:
+    """What is trained in place of the weights of a model, and what its adapter_config.json says of it."""
+
+    def __init__(self, config: Mapping[str, Any], pairs: Mapping[str, LowRank], fingerprint: str) -> None:
+        """
+        Args:
+            config: contents of adapter_config.json.
+            pairs: by the name of the weight that each changes, such as "model.layers.0.mlp.down_proj.weight".
+            fingerprint: of the model that it is trained on.
+        """
+        self.config = dict(config)
+        self.pairs = dict(pairs)
+        self.fingerprint = fingerprint
+
+    def merged(self, name: str, weight: Tensor) -> Tensor:
+        """W + scale * B A in the dtype of W, differentiable in A and B; `weight` itself where there is no pair."""
+        pair = self.pairs.get(name)
+        return weight if pair is None else torch.addmm(weight, pair.b, pair.a, alpha=pair.scale)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Each factor under the name that PEFT stores it by."""
+        for name, pair in self.pairs.items():
+            for factor, parameter in zip(FACTOR_NAMES, (pair.a, pair.b), strict=True):
+                yield factor_name(name, factor), parameter
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it changes nothing, as at the start of training."""
+        return not any(bool(pair.b.any()) for pair in self.pairs.values())
+
+    def to(self, device: torch.device | str) -> None:
+        """Moves the factors."""
+        for _, parameter in self.named_parameters():
+            parameter.data = parameter.data.to(device)
+
+    def copy(self) -> Adapter:
+        """An adapter with the same values and parameters of its own."""
+        pairs = {
+            name: LowRank(nn.Parameter(pair.a.detach().clone()), nn.Parameter(pair.b.detach().clone()), pair.scale)
+            for name, pair in self.pairs.items()
+        }
+        return Adapter(self.config, pairs, self.fingerprint)
+
+    @classmethod
+    def new(
+        cls,
+        settings: LoraSettings,
+        config: DecoderConfig,
+        *,
+        seed: int,
+        base: Mapping[str, Any],
+        fingerprint: str,
+        device: torch.device | str = "cpu",
+    ) -> Adapter:
+        """An untrained adapter: A random, B zero, as PEFT begins.
+
+        Args:
+            seed: of the run; each A is drawn from it and from its name.
+            base: `base_model_name_or_path` and `revision` of the model, for adapter_config.json.
+            fingerprint: of the model's weights.
+
+        Raises:
+            ConfigError: a target module that the model has not, or that cannot have an adapter.
+        """
+        pairs = {}
+        for name, (outputs, inputs) in target_shapes(settings, config).items():
+            generator = torch.Generator().manual_seed(derive_seed(seed, "lora", name))
+            a = torch.empty(settings.rank, inputs)
+            if settings.init == "gaussian":
+                a.normal_(std=1 / settings.rank, generator=generator)
+            else:
+                bound = 1 / math.sqrt(inputs)
+                a.uniform_(-bound, bound, generator=generator)
+            b = torch.zeros(outputs, settings.rank)
+            pairs[name] = LowRank(nn.Parameter(a.to(device)), nn.Parameter(b.to(device)), settings.scale)
+        all_linear = settings.target_modules == ALL_LINEAR
+        targets = linear_modules(config) if all_linear else list(settings.target_modules)
+        document = {
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            **base,
+            "inference_mode": True,
+            "r": settings.rank,
+            "lora_alpha": int(settings.alpha) if settings.alpha.is_integer() else settings.alpha,
+            "lora_dropout": 0.0,
+            "use_rslora": settings.rslora,
+            "target_modules": targets,
+            "bias": "none",
+            "fan_in_fan_out": False,
+            "init_lora_weights": True if settings.init == "kaiming" else "gaussian",
+            "modules_to_save": None,
+            "rank_pattern": {},
+            "alpha_pattern": {},
+        }
+        return cls(document, pairs, fingerprint)
+
+
+def factor_name(weight_name: str, factor: str) -> str:
+    """PEFT's name of a factor: "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight"."""
+    return f"{PREFIX}{weight_name.removesuffix('weight')}{factor}"
+
+
+def linear_shapes(config: DecoderConfig) -> dict[str, tuple[int, int]]:
+    """Name and [O, I] of every weight that an adapter can change: the products of attention and MLP."""
+    return {
+        name: (shape[0], shape[1])
+        for name, shape in weight_shapes(config).items()
+        if name.endswith("_proj.weight") and len(shape) == 2
+    }
+
+
+def linear_modules(config: DecoderConfig) -> list[str]:
+    """Last parts of their names, sorted."""
+    return sorted({name.split(".")[-2] for name in linear_shapes(config)})
+
+
+def target_shapes(settings: LoraSettings, config: DecoderConfig) -> dict[str, tuple[int, int]]:
+    """Name and [O, I] of every weight that the settings give an adapter.
+
+    Raises:
+        ConfigError: a target that names none.
+    """
+    linear = linear_shapes(config)
+    if settings.target_modules == ALL_LINEAR:
+        return linear
+    for target in settings.target_modules:
+        if any(targets(target, name) for name in linear):
+            continue
+        raise ConfigError(
+            f"model.lora.target_modules: {target!r} names no product of attention or MLP in this {config.model_type} "
+            f'model; use "all-linear" or some of {", ".join(linear_modules(config))} (embeddings and the output matrix '
+            "cannot have an adapter)"
+        )
+    return {n: shape for n, shape in linear.items() if any(targets(target, n) for target in settings.target_modules)}
+
+
+def targets(target: str, weight_name: str) -> bool:
+    """PEFT's rule for a list of targets: the module's whole name, or its last parts."""
+    module = weight_name.removesuffix(".weight")
+    return module == target or module.endswith(f".{target}")
+
+
+def num_adapter_parameters(settings: LoraSettings, config: DecoderConfig) -> int:
+    """How many numbers are trained."""
+    return sum(settings.rank * (outputs + inputs) for outputs, inputs in target_shapes(settings, config).values())
