@@ -71,7 +71,7 @@ def name_of(module: str) -> str:
 
 
 def test_an_adapter_with_settings_takes_no_new_ones(adapter: Path) -> None:
-    with pytest.raises(ConfigError, match="model.lora has no effect .*leave .* out"):
+    with pytest.raises(ConfigError, match=r"model.lora has no effect .*leave .* out"):
         load_policy(adapter, lora=LoraSettings())
 
 
@@ -119,7 +119,7 @@ def test_settings_that_are_refused(adapter: Path, settings: dict[str, Any], mess
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, '{"r": ' + "9" * 10_000 + "}", "\x00\xff"])
 def test_a_settings_file_that_does_not_parse(adapter: Path, text: str) -> None:
     (adapter / "adapter_config.json").write_text(text, encoding="latin-1")
-    with pytest.raises(ModelError, match="adapter_config.json"):
+    with pytest.raises(ModelError, match=r"adapter_config.json"):
         load_policy(adapter)
 
 
@@ -154,13 +154,13 @@ def test_weights_that_are_no_weights(adapter: Path) -> None:
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     for read in (load_policy, num_stored_parameters):
-        with pytest.raises(ModelError, match="cannot be read .*fetch the adapter again"):
+        with pytest.raises(ModelError, match=r"cannot be read .*fetch the adapter again"):
             read(adapter)
     weights.unlink()
-    with pytest.raises(ModelError, match="no adapter_model.safetensors"):
+    with pytest.raises(ModelError, match=r"no adapter_model.safetensors"):
         load_policy(adapter)
     (adapter / "adapter_model.bin").write_bytes(b"\x80\x04.")
-    with pytest.raises(ModelError, match="is a pickle, which can run code .*safe_serialization=True"):
+    with pytest.raises(ModelError, match=r"is a pickle, which can run code .*safe_serialization=True"):
         load_policy(adapter)
 
 
@@ -169,7 +169,7 @@ def test_another_base_is_refused_by_shape_and_by_weights(adapter: Path, tmp_path
     with pytest.raises(ModelError, match="does not fit a llama model of hidden size 32 and 1 layers; unexpected"):
         load_policy(adapter, base=larger)
     other = write_tiny_model(tmp_path / "other", seed=7)
-    with pytest.raises(ModelError, match="trained on another base: .*fingerprint .*--base") as raised:
+    with pytest.raises(ModelError, match=r"trained on another base: .*fingerprint .*--base") as raised:
         load_policy(adapter, base=other)
     assert str(raised.value).count("fingerprint") == 1
     with pytest.raises(ModelError, match="another base"):
