@@ -22,6 +22,7 @@ from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
 from assay.policies.registry import base_of, resolve_model
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
+from assay.render import read_chat_template
 from assay.run import Run
 from assay.training import choose_dtype, keep_freed_memory
 
@@ -90,6 +91,7 @@ def build_run(
             base_folder=None if base_folder is None else Path(base_folder),
             device=resolved["device"],
             compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
+            chat_template=resolved.get("chat_template"),
             env_factory=env_factory,
             max_turns=max_turns,
             console=console,
@@ -131,7 +133,13 @@ def resolve(config: RunConfig) -> dict[str, Any]:
     torch.set_num_threads(num_threads)
     choice = choose_dtype(device, config.model.compute_dtype)
     name = next(name for name, dtype in _COMPUTE_DTYPES.items() if dtype == choice.dtype)
-    return {"device": device, "compute_dtype": name, "num_threads": num_threads, "why_dtype": choice.reason}
+    return {
+        "device": device,
+        "compute_dtype": name,
+        "num_threads": num_threads,
+        "why_dtype": choice.reason,
+        "chat_template": read_chat_template(config.model.chat_template),
+    }
 
 
 def read_run_record(folder: Path) -> dict[str, Any]:

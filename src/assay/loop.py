@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assay.batching import pack, to_samples
+from assay.batching import to_samples
 
 if TYPE_CHECKING:
     from assay.run import Run, TrainResult
@@ -38,8 +38,7 @@ async def train(run: Run) -> TrainResult:
             groups = await collector.next_groups(run.config.groups_per_step)
             samples = run.trainer.annotate(to_samples(groups), run.algorithm.needs)
             credited = run.algorithm.credit(groups, samples)
-            minibatches = pack(credited, run.config.tokens_per_microbatch, run.config.minibatches_per_step)
-            report = run.trainer.update(minibatches, run.algorithm)
+            report = run.trainer.update(run.trainer.pack(credited), run.algorithm)
             await run.publish(step + 1)
             await run.after_step(step, groups, report)
     return await run.result()

@@ -12,6 +12,7 @@ from assay.curriculum import CurriculumSettings
 from assay.domains import AnyDomain, Arithmetic
 from assay.engines import Sampling
 from assay.evaluation.held_out import EvaluationSettings
+from assay.policies.load import PolicyChoice
 from assay.policies.lora.settings import LoraSettings
 from assay.training import TrainerSettings
 from assay.verifiers import AnyVerifier, Exact
@@ -29,6 +30,13 @@ class ModelSettings(Settings):
     """A new low-rank adapter to train in place of the weights; None trains them all."""
     device: str = "auto"
     """"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1"."""
+    policy: PolicyChoice = "auto"
+    """"decoder": our own, for the Llama family (Llama, SmolLM2 and 3, Qwen2 and 3, Mistral); "hf": any causal language
+    model that transformers opens, slower; "auto": the first where it reads the model."""
+    gradient_checkpointing: bool = False
+    """Keep only each layer's input for the backward pass and compute the layer again: less memory, more work."""
+    chat_template: str | None = None
+    """"chatml", "plain" (base models) or a Jinja file, in place of the tokenizer's own; None for its own."""
     compute_dtype: Literal["auto", "bf16", "fp32"] = "auto"
     """Precision of the forward and backward pass and of sampling; master weights are always fp32. "auto" measures."""
 

@@ -24,7 +24,7 @@ import torch
 from assay.config import dump
 from assay.curriculum import Curriculum, LevelSettings
 from assay.domains import Domain
-from assay.engines import LocalEngine
+from assay.engines import BatchingEngine, HFEngine, engine_for_policy
 from assay.envs.env import EnvFactory, SingleTurn
 from assay.errors import ModelError, RunFolderError
 from assay.evaluation import Evaluation
@@ -39,10 +39,11 @@ from assay.observe.report import write_report
 from assay.observe.step_metrics import RESPONSE_TOKENS, REWARD, REWARD_HIGH, REWARD_LOW, mean_of_measured, step_metrics
 from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.observe.tensorboard import EventWriter
-from assay.policies import DecoderPolicy, load_policy, read_merged
+from assay.policies import DecoderPolicy, load_policy
+from assay.policies.hf import HFPolicy
 from assay.policies.lora import is_adapter
 from assay.policies.registry import resolve_model, tokenizer_folder
-from assay.policies.value import ValueModel, load_value_model
+from assay.policies.value import ValueModel
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import Collector, Demonstrations
@@ -103,6 +104,7 @@ class Run:
         base_folder: Path | None = None,
         device: str,
         compute_dtype: torch.dtype,
+        chat_template: str | None = None,
         env_factory: EnvFactory = SingleTurn,
         max_turns: int = 1,
         console: Console | None = None,
@@ -118,15 +120,19 @@ class Run:
         self.domain: Domain = config.domain
         self.env_factory = env_factory
         self.max_turns = max_turns
-        self.renderer: ChatRenderer = load_renderer(tokenizer_folder(model_folder, base_folder))
-        self.policy: DecoderPolicy = load_policy(
-            model_folder,
-            base=base_folder,
-            lora=config.model.lora,
-            seed=config.seed,
-            device=device,
-            compute_dtype=compute_dtype,
-        )
+        self._chat_template = chat_template
+        self.renderer: ChatRenderer = load_renderer(tokenizer_folder(model_folder, base_folder), chat_template)
+        loading = {"device": device, "compute_dtype": compute_dtype, "policy": config.model.policy}
+        trained = {
+            **loading,
+            "gradient_checkpointing": config.model.gradient_checkpointing,
+            "lora": config.model.lora,
+            "seed": config.seed,
+        }
+        self.policy: DecoderPolicy | HFPolicy = load_policy(model_folder, base=base_folder, **trained)
+        if chat_template is not None:
+            # Checkpoints are shown conversations as the model was.
+            self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
         self.trainer = Trainer(
             self.policy,
             config.trainer,
@@ -134,7 +140,7 @@ class Run:
             tokens_per_microbatch=config.tokens_per_microbatch,
             minibatches_per_step=config.minibatches_per_step,
             num_steps=config.num_steps,
-            **self._other_models(device, compute_dtype),
+            **self._other_models(loading, trained),
         )
         self.curriculum = Curriculum(config.curriculum, self.domain, config.seed)
         self.position = Position()
@@ -144,13 +150,11 @@ class Run:
         state = self._restore(checkpoint) if checkpoint is not None else None
         if checkpoint is None:
             self.events.rollback({})
-        self.engine = LocalEngine(
-            self.policy.config,
-            self.policy.weights(),
+        self.engine: BatchingEngine = engine_for_policy(
+            self.policy,
             stop_token_ids=self.renderer.stop_token_ids,
             decode=self.renderer.decode,
             dtype=compute_dtype,
-            device=device,
             num_slots=config.num_slots,
             version=self.position.step,
         )
@@ -172,6 +176,10 @@ class Run:
             progress=self.console.progress,
             seconds_per_test_task=self.position.seconds_per_test_task,
         )
+        if isinstance(self.engine, HFEngine) and not self.engine.uses_cache:
+            self.console.message(
+                "this architecture cannot be sampled with a key-value cache: every token reads its whole sequence"
+            )
         self.lock: IO[str] | None = None
         """Keeps other processes out of the run folder until it is closed."""
         self.stop_requested = False
@@ -182,30 +190,29 @@ class Run:
         """After the last whole step: tells whether the step under way has touched the weights."""
         self._checkpointed_at: int | None = self.position.step if checkpoint else None
 
-    def _other_models(self, device: str, compute_dtype: torch.dtype) -> dict[str, Any]:
-        """The models that the algorithm needs beside the policy."""
+    def _other_models(self, loading: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+        """The models that the algorithm needs beside the policy: how to load those that stay, and those that learn."""
         needs, models = self.algorithm.needs, {}
-        # The base of an adapter does not change, so that other models can be on it too.
-        shared = self.policy.adapter is not None
-        if needs.values and shared:
-            models["critic"] = ValueModel(self.policy.sharing_base(trainable=True))
-        elif needs.values:
-            models["critic"] = load_value_model(self.model_folder, device=device, compute_dtype=compute_dtype)
-        if needs.reference and shared:
-            models["reference"] = self.policy.sharing_base(trainable=False)
-        elif needs.reference:
-            models["reference"] = load_policy(self.model_folder, device=device, compute_dtype=compute_dtype)
+        if needs.values:
+            models["critic"] = ValueModel(self._another(trained, trainable=True))
+        if needs.reference:
+            models["reference"] = self._another(loading, trainable=False)
         if needs.teacher:
             folder = resolve_model(needs.teacher)
-            if not load_renderer(tokenizer_folder(folder)).has_the_vocabulary_of(self.renderer):
+            if not load_renderer(tokenizer_folder(folder), self._chat_template).has_the_vocabulary_of(self.renderer):
                 raise ModelError(
                     f"the teacher {folder} has another vocabulary than {self.model_folder}: its probabilities are of "
                     "other tokens; choose a teacher with the same tokenizer"
                 )
-            config, weights = read_merged(folder)
-            weights = {name: weight.to(device) for name, weight in weights.items()}
-            models["teacher"] = DecoderPolicy(config, weights, compute_dtype=compute_dtype)
+            models["teacher"] = load_policy(folder, **{**loading, "policy": "auto"})
         return models
+
+    def _another(self, loading: Mapping[str, Any], *, trainable: bool) -> DecoderPolicy | HFPolicy:
+        """The model that training begins with, once more."""
+        if isinstance(self.policy, DecoderPolicy) and self.policy.adapter is not None:
+            # The base does not change, so that other models can be on it too.
+            return self.policy.sharing_base(trainable=trainable)
+        return load_policy(self.model_folder, base=self.base_folder, **loading)
 
     def _make_collector(self) -> Collector | Demonstrations:
         config = self.config
@@ -415,7 +422,7 @@ class Run:
         name_of_level, level = self._most_trained_level()
         sides: list[dict[str, Evaluation]] = []
         for name, folder in (("before", self.model_folder), ("after", self.model_to_use)):
-            _, weights = read_merged(folder, self._base(folder))
+            weights = self.policy.read_weights(folder, self._base(folder))
             await self.engine.load_weights(weights.items(), self.position.step)
             self.engine.forget()
             side = await self.held_out.test(level, name)

@@ -14,7 +14,7 @@ from assay.types import Message
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from assay.engines import LocalEngine, Sampling
+    from assay.engines import BatchingEngine, Sampling
     from assay.render import ChatRenderer
 
 
@@ -35,6 +35,13 @@ def chat(
     dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
         Precision.FP32
     ),
+    chat_template: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of the tokenizer's own: plain (for a base model), chatml, or a Jinja file.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Talk to a model. Ctrl-C stops a reply; Ctrl-D or an empty line ends the conversation."""
     from rich.console import Console
@@ -45,7 +52,8 @@ def chat(
 
     sampling = validate(Sampling, {"temperature": temperature, "max_new_tokens": max_new_tokens})
     on = None if base is None else resolve_model(base)
-    engine, renderer = load_engine(resolve_model(model), device, dtype, num_slots=1, base=on)
+    folder = resolve_model(model)
+    engine, renderer = load_engine(folder, device, dtype, num_slots=1, chat_template=chat_template, base=on)
     conversation = Conversation(engine, renderer, sampling, seed, system)
     console = Console(highlight=False, soft_wrap=True)
     with asyncio.Runner() as runner:
@@ -67,7 +75,7 @@ class Conversation:
     """Messages so far, and the tokens they are: each prompt extends the last, which the prefix cache then serves."""
 
     def __init__(
-        self, engine: LocalEngine, renderer: ChatRenderer, sampling: Sampling, seed: int, system: str | None
+        self, engine: BatchingEngine, renderer: ChatRenderer, sampling: Sampling, seed: int, system: str | None
     ) -> None:
         self.engine, self.renderer, self.sampling, self.seed = engine, renderer, sampling, seed
         self.messages: list[Message] = [Message("system", system)] if system else []

@@ -6,8 +6,9 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from assay.domains import Domain
+    from assay.engines import BatchingEngine
     from assay.engines.engine import Sampling
     from assay.evaluation import Evaluation, EvaluationFolder
     from assay.recipe import RunConfig
+    from assay.render import ChatRenderer
     from assay.types import Task
     from assay.verifiers import Verifier
 
@@ -92,6 +95,13 @@ def evaluate(
     dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
         Precision.FP32
     ),
+    chat_template: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of the tokenizer's own: plain (for a base model), chatml, or a Jinja file.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Measure a model on held-out tasks: accuracy and unbiased pass@k, each with a 95 % interval.
 
@@ -107,6 +117,7 @@ def evaluate(
     from assay.home import assay_home
     from assay.observe.provenance import provenance
     from assay.policies.registry import base_of, resolve_model
+    from assay.render import read_chat_template
     from assay.verifiers import make_verifier
 
     ks = _ks(k, samples)
@@ -148,13 +159,16 @@ def evaluate(
         "seed": seed,
         "verifiers": {name: _plain(each) for name, each in verifiers.items()},
         "dtype": dtype.value,
+        **({"chat_template": read_chat_template(chat_template)} if chat_template else {}),
     }
     label = "-".join([Path(model).name or "model", source.name, _hash(json.dumps(record, sort_keys=True).encode())[:8]])
     place = (output or assay_home() / "evals" / label).absolute()
     made = {**provenance(), "model": model, "model_folder": str(folder), "base_folder": str(whole), "device": device}
     console = Console(highlight=False)
     with EvaluationFolder(place, record, made) as kept:
-        result = _run(kept, tasks, (folder, whole), verifiers, sampling, samples, seed, record, device, dtype, console)
+        on = None if whole == folder else whole
+        engine = partial(load_engine, folder, device, dtype, chat_template=chat_template, base=on)
+        result = _run(kept, tasks, engine, verifiers, sampling, samples, seed, record, console)
         scores = kept.write_scores(result.to_dict(ks))
     console.print(_table(result, ks))
     for reading in result.readings:
@@ -171,14 +185,12 @@ def evaluate(
 def _run(
     kept: EvaluationFolder,
     tasks: Sequence[Task],
-    model: tuple[Path, Path],
+    load: Callable[[], tuple[BatchingEngine, ChatRenderer]],
     verifiers: Mapping[str, Verifier],
     sampling: Sampling,
     samples: int,
     seed: int,
     settings: dict[str, Any],
-    device: str,
-    dtype: Precision,
     console: Console,
 ) -> Evaluation:
     import asyncio
@@ -189,8 +201,7 @@ def _run(
     num_done = sum(row.measured for row in kept.rows)
     if num_done:
         console.print(f"{num_done} of {total} samples were there before")
-    folder, whole = model
-    engine, renderer = load_engine(folder, device, dtype, base=None if whole == folder else whole)
+    engine, renderer = load()
 
     async def measure() -> Evaluation:
         try:

@@ -6,11 +6,15 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.errors import ConfigError, RunFolderError
+
+if TYPE_CHECKING:
+    from assay.policies import DecoderPolicy
+    from assay.policies.hf import HFPolicy
 
 
 class StoredPrecision(StrEnum):
@@ -42,48 +46,38 @@ def export(
 
     transformers and vLLM open the folder; llama.cpp's converter reads it.
     """
+    from assay.policies import load_policy
     from assay.policies.registry import base_of, resolve_model
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunFolderError(f"{output} exists and is not empty; choose another folder")
     model, summary = _find(source)
     whole = base_of(model, None if base is None else resolve_model(base))
+    on = None if whole == model else whole
     if merged:
         stored = dtype or StoredPrecision.BF16
-        _write_merged(output, model, whole, stored)
-        card = model_card(summary, model, stored.value, base=None if whole == model else whole)
+        _save_merged(load_policy(model, base=on), output, stored)
+        card = model_card(summary, model, stored.value, base=on)
+    elif on is None:
+        raise ConfigError(f"--adapter: {model} is a whole model without an adapter; leave --adapter out")
+    elif dtype is not None:
+        raise ConfigError(f"--dtype {dtype.value} has no effect with --adapter, which is kept as it was trained")
     else:
-        if dtype is not None:
-            raise ConfigError(f"--dtype {dtype.value} has no effect with --adapter, which is kept as it was trained")
-        _write_adapter(output, model, whole)
-        card = adapter_card(summary, model, whole)
+        load_policy(model, base=on).save(output)
+        card = adapter_card(summary, model, on)
     (output / "README.md").write_text(card, encoding="utf-8")
     typer.echo(f"model: {output}\ntalk to it: assay chat {output}")
 
 
-def _write_merged(output: Path, model: Path, whole: Path, dtype: StoredPrecision) -> None:
+def _save_merged(policy: DecoderPolicy | HFPolicy, output: Path, dtype: StoredPrecision) -> None:
     import torch
 
-    from assay.policies import read_merged
-    from assay.policies.folder import read_tokenizer_files, write_folder
-
-    config, weights = read_merged(model, None if whole == model else whole)
     stored = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype.value]
     if stored == torch.float16:
-        large = max(float(tensor.abs().max()) for tensor in weights.values())
+        large = max(float(tensor.abs().max()) for _, tensor in policy.weights())
         if large > torch.finfo(torch.float16).max:
             raise RunFolderError(f"a weight of {large:g} does not fit fp16; use --dtype bf16")
-    files = {**read_tokenizer_files(whole), **read_tokenizer_files(model)}
-    write_folder(output, config, weights.items(), dtype=stored, tokenizer_files=files)
-
-
-def _write_adapter(output: Path, model: Path, whole: Path) -> None:
-    """Reads and writes it rather than copying files, so that what is broken is not handed on."""
-    from assay.policies import load_policy
-
-    if whole == model:
-        raise ConfigError(f"--adapter: {model} is a whole model without an adapter; leave --adapter out")
-    load_policy(model, base=whole).save(output)
+    policy.save_merged(output, stored)
 
 
 def _find(source: str) -> tuple[Path, dict[str, Any]]:
@@ -94,7 +88,7 @@ def _find(source: str) -> tuple[Path, dict[str, Any]]:
     from assay.policies.registry import resolve_model
 
     folder = Path(source).expanduser()
-    if is_adapter(folder) or ((folder / "config.json").is_file() and (folder / "tokenizer.json").is_file()):
+    if is_adapter(folder) or ((folder / "config.json").is_file() and not (folder / "run.sqlite").exists()):
         return resolve_model(folder), {}
     run = find_run(source, assay_home() / "runs")
     summary = read_json(run / "summary.json")
@@ -141,7 +135,7 @@ def adapter_card(summary: Mapping[str, Any], model: Path, base: Path) -> str:
 
 def _model_name(folder: Path) -> str:
     """A hub id; else the folder's own name, since its path says nothing elsewhere."""
-    from assay.policies.registry import reference_to
+    from assay.policies.lora.document import reference_to
 
     reference = reference_to(folder)
     name, revision = reference["base_model_name_or_path"], reference["revision"]

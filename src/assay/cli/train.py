@@ -159,12 +159,14 @@ def _describe(config: RunConfig, folder: Path) -> None:
 
 def _num_adapter_parameters(config: RunConfig, source: Path, shape: DecoderConfig) -> int | None:
     """What is trained; None where that is all weights."""
-    from assay.policies.lora import is_adapter, num_adapter_parameters
+    from assay.policies.lora import is_adapter, linear_shapes, num_adapter_parameters
     from assay.policies.lora.folder import num_stored_parameters
 
     if is_adapter(source):
         return num_stored_parameters(source)
-    return None if config.model.lora is None else num_adapter_parameters(config.model.lora, shape)
+    if config.model.lora is None:
+        return None
+    return num_adapter_parameters(config.model.lora, linear_shapes(shape), shape.model_type)
 
 
 def _describe_result(result: TrainResult) -> str:

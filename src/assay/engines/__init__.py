@@ -1,10 +1,25 @@
-"""Who samples: `LocalEngine` in this process, `ScriptedEngine` for tests; `check_engine` holds any to the contract."""
+"""Who samples: `LocalEngine` and `HFEngine` in this process, `ScriptedEngine` for tests; `check_engine` holds any to
+the contract.
+"""
 
 from __future__ import annotations
 
 from assay.engines.check import check_engine
 from assay.engines.engine import Engine, Sampling
-from assay.engines.local import LocalEngine
+from assay.engines.hf import HFEngine
+from assay.engines.local import BatchingEngine, LocalEngine
+from assay.engines.open import engine_for_folder, engine_for_policy
 from assay.engines.scripted import Script, ScriptedEngine
 
-__all__ = ["Engine", "LocalEngine", "Sampling", "Script", "ScriptedEngine", "check_engine"]
+__all__ = [
+    "BatchingEngine",
+    "Engine",
+    "HFEngine",
+    "LocalEngine",
+    "Sampling",
+    "Script",
+    "ScriptedEngine",
+    "check_engine",
+    "engine_for_folder",
+    "engine_for_policy",
+]

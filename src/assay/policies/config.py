@@ -109,18 +109,7 @@ class DecoderConfig:
         Raises:
             ModelError: there is none, it is not JSON, or it describes what this decoder is not.
         """
-        path = Path(folder) / "config.json"
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ModelError(
-                f"no config.json in {folder}; a model is a Hugging Face folder, a hub id, or `default`"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path} cannot be read: {error}") from None
-        if not isinstance(raw, dict):
-            raise ModelError(f"{path} is not a JSON object")
-        return cls.from_dict(raw, name=str(path))
+        return cls.from_dict(read_raw_config(folder), name=str(Path(folder) / "config.json"))
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], name: str = "config.json") -> DecoderConfig:
@@ -181,6 +170,26 @@ class DecoderConfig:
             initializer_range=float(settings.get("initializer_range", 0.02)),
             raw=dict(raw),
         )
+
+
+def read_raw_config(folder: Path) -> dict[str, Any]:
+    """What `folder`/config.json says.
+
+    Raises:
+        ModelError: there is none, or it is not a JSON object.
+    """
+    path = Path(folder) / "config.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"no config.json in {folder}; a model is a Hugging Face folder, a hub id, or `default`"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from None
+    if not isinstance(raw, dict):
+        raise ModelError(f"{path} is not a JSON object")
+    return raw
 
 
 def _reject_unsupported(settings: Mapping[str, Any], name: str) -> None:

@@ -46,7 +46,7 @@ def read_weights(folder: Path, config: DecoderConfig) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     unexpected: list[str] = []
     mismatched: list[str] = []
-    for path in _weight_files(folder):
+    for path in weight_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118, it is not a mapping
@@ -103,12 +103,24 @@ def write_folder(
         (folder / name).write_bytes(contents)
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def set_stored_dtype(folder: Path, dtype: torch.dtype) -> None:
+    """Has config.json say in which dtype the weights are stored."""
+    path = folder / "config.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**raw, "dtype": str(dtype).removeprefix("torch.")}, indent=2, sort_keys=True) + "\n")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model.
+
+    Raises:
+        ModelError: there are none, or the index names one that is not there.
+    """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     index = folder / INDEX
     if not index.is_file():
-        raise ModelError(f"no {WEIGHTS} or {INDEX} in {folder}; only safetensors are read")
+        raise ModelError(f"no {WEIGHTS} or {INDEX} in {folder}; only safetensors are read, as a pickle can run code")
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

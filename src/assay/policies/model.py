@@ -11,19 +11,20 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from assay.errors import ConfigError, ContextLengthError, ModelError
+from assay.errors import ContextLengthError, ModelError
 from assay.policies.attention import PackedAttention
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import decoder_layer, rms_norm
 from assay.policies.folder import read_tokenizer_files, read_weights, write_folder
 from assay.policies.head import logits_of, predict
-from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names
-from assay.policies.lora import Adapter, LoraSettings, is_adapter, read_adapter
+from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names, weight_shapes
+from assay.policies.lora import Adapter, LoraSettings, is_adapter, linear_shapes, open_adapter, read_adapter
 from assay.policies.lora.fingerprint import fingerprint
 from assay.policies.lora.folder import write_adapter
 from assay.policies.policy import PolicyOutput
-from assay.policies.registry import base_of, reference_to
+from assay.policies.registry import base_of
 from assay.policies.rope import Rotary
 from assay.types import Batch
 
@@ -38,6 +39,9 @@ class DecoderPolicy(nn.Module):
     whole before it is used, in fp32 and then cast, so that training computes exactly what the engine samples from.
     """
 
+    shares_prompts = True
+    """A prompt that several samples share is computed once."""
+
     def __init__(
         self,
         config: DecoderConfig,
@@ -45,6 +49,7 @@ class DecoderPolicy(nn.Module):
         *,
         compute_dtype: torch.dtype = torch.float32,
         tokenizer_files: Mapping[str, bytes] | None = None,
+        gradient_checkpointing: bool = False,
         adapter: Adapter | None = None,
     ) -> None:
         """Takes over `weights`: fp32 tensors under the names of `weight_names(config)`.
@@ -54,11 +59,13 @@ class DecoderPolicy(nn.Module):
             compute_dtype: of products and activations; norms, softmax and log-probabilities are fp32 in any case.
             tokenizer_files: name and contents of what `save` writes beside the weights; kept in memory, because the
                 folder they came from may be a checkpoint that is deleted meanwhile.
+            gradient_checkpointing: keep only each layer's input for the backward pass, and compute the layer again.
         """
         super().__init__()
         self.config = config
         self.compute_dtype = compute_dtype
         self.tokenizer_files = dict(tokenizer_files or {})
+        self.gradient_checkpointing = gradient_checkpointing
         self.adapter = adapter
         for name in weight_names(config):
             _register(self, name, nn.Parameter(weights[name], requires_grad=adapter is None))
@@ -74,6 +81,10 @@ class DecoderPolicy(nn.Module):
     def max_context(self) -> int:
         """Longest sequence in tokens."""
         return self.config.max_context
+
+    @property
+    def hidden_size(self) -> int:
+        return self.config.hidden_size
 
     def forward(self, batch: Batch, *, temperature: float = 1.0, entropy_gradient: bool = False) -> PolicyOutput:
         """Log-probability and entropy of every predicted token of a packed batch.
@@ -118,13 +129,30 @@ class DecoderPolicy(nn.Module):
             weight = self.get_parameter(name).detach()
             yield name, weight if self.adapter is None else self.adapter.merged(name, weight)
 
+    def read_weights(self, folder: Path, base: Path | None = None) -> dict[str, Tensor]:
+        """What `weights` would give of a model of this shape in a Hugging Face folder, in fp32 on the CPU.
+
+        Args:
+            base: of an adapter, as in `load_policy`.
+
+        Raises:
+            ModelError: the folder holds no such model.
+        """
+        config, weights = read_merged(Path(folder), base)
+        if config != self.config and weight_shapes(config) != weight_shapes(self.config):
+            raise ModelError(f"{folder} holds a model of another shape than this policy")
+        return weights
+
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Copies values into what is trained (all weights, or the adapter's factors), in place.
 
         Raises:
             ModelError: names are missing or unknown.
         """
-        parameters = {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        if self.adapter is not None:
+            self.adapter.load(weights)
+            return
+        parameters = dict(self.named_parameters())
         given = dict(weights)
         if given.keys() != parameters.keys():
             raise ModelError(f"weights do not fit the model: {sorted(given.keys() ^ parameters.keys())[:5]}")
@@ -135,9 +163,13 @@ class DecoderPolicy(nn.Module):
     def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Writes what is trained, with the tokenizer's files of the loaded folder: a Hugging Face folder that
         transformers opens, or with an adapter one that PEFT opens (in fp32, whatever the dtype)."""
-        if self.adapter is not None:
+        if self.adapter is None:
+            self.save_merged(folder, dtype)
+        else:
             write_adapter(Path(folder), self.adapter, self.tokenizer_files)
-            return
+
+    def save_merged(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Writes a Hugging Face folder of the whole model, an adapter merged into its weights."""
         write_folder(Path(folder), self.config, self.weights(), dtype=dtype, tokenizer_files=self.tokenizer_files)
 
     def sharing_base(self, *, trainable: bool) -> DecoderPolicy:
@@ -151,7 +183,13 @@ class DecoderPolicy(nn.Module):
         assert self.adapter is not None, "weights that are trained cannot be shared"
         adapter = None if self.adapter.is_zero and not trainable else self.adapter.copy()
         weights = {name: self.get_parameter(name).detach() for name in weight_names(self.config)}
-        shared = DecoderPolicy(self.config, weights, compute_dtype=self.compute_dtype, adapter=adapter)
+        shared = DecoderPolicy(
+            self.config,
+            weights,
+            compute_dtype=self.compute_dtype,
+            gradient_checkpointing=self.gradient_checkpointing,
+            adapter=adapter,
+        )
         return shared if trainable else shared.requires_grad_(False)
 
     def _hidden(
@@ -173,8 +211,9 @@ class DecoderPolicy(nn.Module):
         # Rounded then, as the engine's copy is, so that both compute the same.
         hidden = F.embedding(token_ids, parameters[EMBEDDING]).to(dtype)
         hidden = hidden if dtype == torch.float64 else hidden.float()
-        for layer in range(config.num_layers):
-            hidden = decoder_layer(
+
+        def compute(layer: int, hidden: Tensor) -> Tensor:
+            return decoder_layer(
                 hidden,
                 layer_weights(config, get, layer),
                 layer,
@@ -183,13 +222,19 @@ class DecoderPolicy(nn.Module):
                 rotary if config.rope_layers[layer] else None,
                 attend,
             )
+
+        for layer in range(config.num_layers):
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                hidden = checkpoint(compute, layer, hidden, use_reentrant=False)  # pyright: ignore[reportAssignmentType]
+            else:
+                hidden = compute(layer, hidden)
         return hidden
 
     def _normed(self, parameters: Mapping[str, Tensor], hidden: Tensor) -> Tensor:
         return rms_norm(hidden, parameters[FINAL_NORM].to(self.compute_dtype), self.config.norm_epsilon)
 
 
-def load_policy(
+def load_decoder(
     folder: Path | str,
     *,
     base: Path | None = None,
@@ -197,6 +242,7 @@ def load_policy(
     seed: int = 0,
     device: torch.device | str = "cpu",
     compute_dtype: torch.dtype = torch.float32,
+    gradient_checkpointing: bool = False,
 ) -> DecoderPolicy:
     """The policy of a Hugging Face folder: all its weights are trained, unless it is an adapter or gets one.
 
@@ -215,27 +261,22 @@ def load_policy(
     whole = base_of(folder, base)
     config = DecoderConfig.from_folder(whole)
     weights = {name: tensor.to(device) for name, tensor in read_weights(whole, config).items()}
-    adapter = None
-    if is_adapter(folder):
-        if lora is not None:
-            raise ConfigError(
-                f"model.lora has no effect with {folder}, an adapter with settings of its own: leave [model.lora] out "
-                "to train that adapter further, or `assay export` it merged and begin a new one on that"
-            )
-        adapter = read_adapter(folder, config, fingerprint(weights))
-        adapter.config.update(reference_to(whole))
-        adapter.to(device)
-    elif lora is not None:
-        adapter = Adapter.new(
-            lora, config, seed=seed, base=reference_to(whole), fingerprint=fingerprint(weights), device=device
-        )
-    files = {**read_tokenizer_files(whole), **read_tokenizer_files(folder)}
-    return DecoderPolicy(config, weights, compute_dtype=compute_dtype, tokenizer_files=files, adapter=adapter)
+    adapter = open_adapter(
+        folder, whole, weights, linear_shapes(config), model=config.model_type, lora=lora, seed=seed, device=device
+    )
+    return DecoderPolicy(
+        config,
+        weights,
+        compute_dtype=compute_dtype,
+        tokenizer_files={**read_tokenizer_files(whole), **read_tokenizer_files(folder)},
+        gradient_checkpointing=gradient_checkpointing,
+        adapter=adapter,
+    )
 
 
 def read_merged(folder: Path, base: Path | None = None) -> tuple[DecoderConfig, dict[str, Tensor]]:
-    """Shape and fp32 weights of a model to sample from or to export: of a whole one, or of an adapter's base with the
-    adapter merged into it.
+    """Shape and fp32 weights of a model to sample from: of a whole one, or of an adapter's base with the adapter merged
+    into it.
 
     Args:
         base: as in `load_policy`.
@@ -247,10 +288,7 @@ def read_merged(folder: Path, base: Path | None = None) -> tuple[DecoderConfig, 
     config = DecoderConfig.from_folder(whole)
     weights = read_weights(whole, config)
     if is_adapter(folder):
-        adapter = read_adapter(folder, config, fingerprint(weights))
-        with torch.no_grad():
-            for name in adapter.pairs:
-                weights[name] = adapter.merged(name, weights[name])
+        read_adapter(folder, linear_shapes(config), fingerprint(weights), config.model_type).merge_into(weights)
     return config, weights
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +34,12 @@ class Policy(Protocol):
         """Longest sequence in tokens."""
         ...
 
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether a prompt that several samples share is computed once. Where it is not, samples are packed without
+        sharing, so that the tokens of a micro-batch are the tokens that are computed."""
+        ...
+
     def forward(self, batch: Batch, *, temperature: float = 1.0, entropy_gradient: bool = False) -> PolicyOutput: ...
 
     def parameters(self) -> Iterator[torch.nn.Parameter]: ...
@@ -42,6 +48,10 @@ class Policy(Protocol):
 
     def weights(self) -> Iterable[tuple[str, Tensor]]:
         """(Hugging Face name, tensor) of every weight, an adapter merged, for an engine. Collective when sharded."""
+        ...
+
+    def read_weights(self, folder: Path, base: Path | None = None) -> Mapping[str, Tensor]:
+        """What `weights` would give of the same model in a Hugging Face folder, or of an adapter on `base`."""
         ...
 
     def save(self, folder: Path) -> None:

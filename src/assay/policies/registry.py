@@ -23,6 +23,7 @@ DEFAULT_FOLDER = f"smollm2-135m-instruct-{smollm2.GGUF_SHA256[:8]}"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NAME_IT = "name its base: --base FOLDER, or model.base in a recipe"
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
 
 
@@ -63,7 +64,7 @@ def resolve_model(source: str | Path, revision: str | None = None) -> Path:
             return folder
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} is no model: it has no config.json")
-        if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
+        if not any((folder / name).is_file() for name in _TOKENIZERS):
             raise ModelError(f"{folder} has no tokenizer: copy tokenizer.json and tokenizer_config.json there")
         return folder
     if isinstance(source, str) and _HUB_ID.fullmatch(source):
@@ -98,17 +99,6 @@ def tokenizer_folder(folder: Path, base: Path | None = None) -> Path:
     """Where the tokenizer of a model is: in its folder, or in that of its base where an adapter came without one."""
     own = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
     return folder if own else base_of(folder, base)
-
-
-def reference_to(base: Path) -> dict[str, str | None]:
-    """How adapter_config.json names a base: a hub id and its revision, or a folder."""
-    parts = base.parts
-    if len(parts) > 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
-        return {
-            "base_model_name_or_path": parts[-3].removeprefix("models--").replace("--", "/", 1),
-            "revision": parts[-1],
-        }
-    return {"base_model_name_or_path": str(base), "revision": None}
 
 
 def _named_base(adapter: Path, name: str | None, revision: str | None) -> Path:

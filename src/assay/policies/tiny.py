@@ -56,6 +56,43 @@ def write_tiny_model(folder: Path, *, seed: int = 0, **overrides: Any) -> Path:
     return folder
 
 
+def write_tiny_causal_lm(folder: Path, model_type: str = "gpt2", *, seed: int = 0, **overrides: Any) -> Path:
+    """Writes a random model of any architecture that transformers has, with the byte tokenizer; returns the folder.
+
+    Args:
+        model_type: of config.json, such as "gpt2" or "gemma2".
+        seed: of the weights.
+        overrides: attributes of the architecture's configuration; its sizes are set small by the names most of them
+            have, others must be given.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    vocab = write_byte_tokenizer(folder)
+    sizes = {
+        "vocab_size": len(vocab),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "bos_token_id": vocab[IM_START],
+        "eos_token_id": vocab[IM_END],
+        "pad_token_id": None,
+        **overrides,
+    }
+    config = AutoConfig.for_model(model_type, **sizes)
+    state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # Wider than an untrained model's, so that probabilities are visibly not uniform, biases included.
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    torch.random.set_rng_state(state)
+    model.save_pretrained(folder)
+    return folder
+
+
 def random_weights(config: DecoderConfig, seed: int) -> dict[str, torch.Tensor]:
     """Normal matrices, norms of 1, biases of 0, each under its Hugging Face name."""
     generator = torch.Generator().manual_seed(seed)

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from assay.render.chat import ChatRenderer, load_renderer
 from assay.render.renderer import Extension, Renderer
+from assay.render.templates import read_chat_template
 
-__all__ = ["ChatRenderer", "Extension", "Renderer", "load_renderer"]
+__all__ = ["ChatRenderer", "Extension", "Renderer", "load_renderer", "read_chat_template"]

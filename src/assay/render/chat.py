@@ -24,6 +24,7 @@ import jinja2
 
 from assay.errors import DataError, ModelError
 from assay.render.renderer import Extension
+from assay.render.templates import CHATML, PLAIN
 from assay.types import Message
 
 if TYPE_CHECKING:
@@ -54,12 +55,15 @@ class ChatRenderer:
     ) -> None:
         if not tokenizer.chat_template:
             raise ModelError(
-                f"{name} has no chat template, so conversations cannot be shown to the model; add chat_template.jinja "
-                f"to its folder (or `chat_template` to tokenizer_config.json), or use an instruction-tuned model"
+                f"{name} has no chat template, so conversations cannot be shown to the model; choose one by "
+                f"model.chat_template (--chat-template of a command): 'plain' for a base model, 'chatml', or a Jinja "
+                f"file; or add chat_template.jinja to its folder, or use an instruction-tuned model"
             )
         self._tokenizer = tokenizer
         self._name = name
-        self._template = _fix_date(tokenizer.get_chat_template())
+        self.chat_template = tokenizer.get_chat_template()
+        """The template's text."""
+        self._template = _fix_date(self.chat_template)
         # all_special_tokens are those with a role (eos, pad, ...); the rest are marked in the list of added tokens.
         control_tokens = {str(token) for token in tokenizer.all_special_tokens}
         control_tokens.update(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
@@ -199,8 +203,11 @@ class ChatRenderer:
         return tuple(dict.fromkeys(found))
 
 
-def load_renderer(folder: Path) -> ChatRenderer:
+def load_renderer(folder: Path, chat_template: str | None = None) -> ChatRenderer:
     """The renderer of a model folder: its tokenizer, chat template and generation_config.json.
+
+    Args:
+        chat_template: text of a template to use in place of the tokenizer's own; see `read_chat_template`.
 
     Raises:
         ModelError: no such folder, no readable tokenizer, no chat template, no end token.
@@ -213,7 +220,22 @@ def load_renderer(folder: Path) -> ChatRenderer:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"the tokenizer in {folder} cannot be read: {error}; check its tokenizer.json") from error
+    if chat_template is not None:
+        tokenizer.chat_template = _fitted(chat_template, tokenizer, folder)
     return ChatRenderer(tokenizer, stop_token_ids=_generation_stop_tokens(folder), name=str(folder))
+
+
+def _fitted(template: str, tokenizer: PreTrainedTokenizerBase, folder: Path) -> str:
+    """A named template as this tokenizer needs it."""
+    if template == CHATML and "<|im_end|>" not in tokenizer.get_vocab():
+        raise ModelError(
+            f"the tokenizer in {folder} has no token <|im_end|>, so the chatml template would spell it out in letters; "
+            "use 'plain'"
+        )
+    if template == PLAIN and tokenizer.bos_token and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]:
+        # Models that were trained with a first token do badly without it.
+        return "{{ bos_token }}" + template
+    return template
 
 
 def _generation_stop_tokens(folder: Path) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from assay.errors import CheckpointError
+from assay.errors import CheckpointError, ModelError
 from assay.policies.policy import Policy
 from assay.training.trainer import Trainer, TrainerState
 
@@ -103,6 +103,10 @@ def read_checkpoint(path: Path, policy: Policy, trainer: Trainer | None = None) 
     for file in sorted((path / "model").glob("*.safetensors")):
         weights |= _read_tensors(file)
     parameters = _trained(policy)
+    if not parameters.keys() <= weights.keys():
+        # transformers stores some architectures under other names than it computes with.
+        with suppress(ModelError):
+            weights = dict(policy.read_weights(path / "model"))
     _check_weights(path, parameters, weights)
     if trainer is not None:
         state = TrainerState(_read_tensors(_optimizer(path)), document["trainer"])

@@ -130,7 +130,7 @@ class Trainer:
         """
         Args:
             temperature: the one that was sampled at: it divides the trainer's logits too.
-            tokens_per_microbatch, minibatches_per_step: as the loop packs; `annotate` packs the same way.
+            tokens_per_microbatch, minibatches_per_step: how `pack` packs.
             num_steps: of the whole run; schedules that fall need it.
             reference, teacher: models that are not trained, for algorithms that need their log-probabilities.
             critic: a model that is trained beside the policy, for algorithms that need its values.
@@ -199,6 +199,12 @@ class Trainer:
                 annotated = self._annotate(annotated, self._logprobs_of(model), f"{name}_logprobs")
         return annotated
 
+    def pack(self, samples: Sequence[Sample]) -> list[list[Batch]]:
+        """Minibatches as `update` takes them, and as `annotate` computes them."""
+        return pack(
+            samples, self.tokens_per_microbatch, self.minibatches_per_step, share_prompts=self.policy.shares_prompts
+        )
+
     def _logprobs_of(self, model: Policy) -> Callable[[Batch], Tensor]:
         return lambda batch: model.forward(batch, temperature=self.temperature).logprobs
 
@@ -207,7 +213,7 @@ class Trainer:
         """Samples with `name`, [L] each: what a pass over them says of each trained-on token, 0 elsewhere."""
         annotated = [sample.replace(**{name: torch.zeros(len(sample.token_ids))}) for sample in samples]
         try:
-            for minibatch in pack(samples, self.tokens_per_microbatch, self.minibatches_per_step):
+            for minibatch in self.pack(samples):
                 for batch in minibatch:
                     pieces = compute(batch.to(self.policy.device)).float().cpu().split(batch.sequence_lengths.tolist())
                     for sample_id, piece in zip(batch.sample_ids.tolist(), pieces, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assay.engines.local.batching import BatchingEngine
 from assay.engines.local.engine import LocalEngine
 
-__all__ = ["LocalEngine"]
+__all__ = ["BatchingEngine", "LocalEngine"]

@@ -6,22 +6,29 @@ Shape letters: R rank, I inputs and O outputs of a product.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from assay.errors import ConfigError
-from assay.policies.config import DecoderConfig
-from assay.policies.layers import weight_shapes
+from assay.errors import ConfigError, ModelError
 from assay.policies.lora.settings import ALL_LINEAR, LoraSettings
 from assay.seeds import derive_seed
 
 PREFIX = "base_model.model."
 """What PEFT writes before the name of a module."""
 FACTOR_NAMES = ("lora_A.weight", "lora_B.weight")
+
+
+class LinearShape(NamedTuple):
+    """Of one product that may have an adapter."""
+
+    outputs: int
+    inputs: int
+    transposed: bool = False
+    """Whether its weight is stored as [inputs, outputs]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +40,8 @@ class LowRank:
     b: nn.Parameter
     """[O, R] fp32"""
     scale: float
+    transposed: bool = False
+    """Whether the weight is stored as [I, O] (GPT-2's Conv1D)."""
 
 
 class Adapter:
@@ -52,13 +61,35 @@ class Adapter:
     def merged(self, name: str, weight: Tensor) -> Tensor:
         """W + scale * B A in the dtype of W, differentiable in A and B; `weight` itself where there is no pair."""
         pair = self.pairs.get(name)
-        return weight if pair is None else torch.addmm(weight, pair.b, pair.a, alpha=pair.scale)
+        if pair is None:
+            return weight
+        left, right = (pair.a.T, pair.b.T) if pair.transposed else (pair.b, pair.a)
+        return torch.addmm(weight, left, right, alpha=pair.scale)
+
+    @torch.no_grad()
+    def merge_into(self, weights: dict[str, Tensor]) -> None:
+        """Replaces each weight that it changes."""
+        for name in self.pairs:
+            weights[name] = self.merged(name, weights[name])
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Each factor under the name that PEFT stores it by."""
         for name, pair in self.pairs.items():
             for factor, parameter in zip(FACTOR_NAMES, (pair.a, pair.b), strict=True):
                 yield factor_name(name, factor), parameter
+
+    def load(self, factors: Iterable[tuple[str, Tensor]]) -> None:
+        """Copies values into the factors, in place.
+
+        Raises:
+            ModelError: names are missing or unknown.
+        """
+        own, given = dict(self.named_parameters()), dict(factors)
+        if given.keys() != own.keys():
+            raise ModelError(f"weights do not fit the adapter: {sorted(given.keys() ^ own.keys())[:5]}")
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(given[name])
 
     @property
     def is_zero(self) -> bool:
@@ -73,7 +104,7 @@ class Adapter:
     def copy(self) -> Adapter:
         """An adapter with the same values and parameters of its own."""
         pairs = {
-            name: LowRank(nn.Parameter(pair.a.detach().clone()), nn.Parameter(pair.b.detach().clone()), pair.scale)
+            name: replace(pair, a=nn.Parameter(pair.a.detach().clone()), b=nn.Parameter(pair.b.detach().clone()))
             for name, pair in self.pairs.items()
         }
         return Adapter(self.config, pairs, self.fingerprint)
@@ -82,16 +113,18 @@ class Adapter:
     def new(
         cls,
         settings: LoraSettings,
-        config: DecoderConfig,
+        linear: Mapping[str, LinearShape],
         *,
+        model: str,
         seed: int,
         base: Mapping[str, Any],
         fingerprint: str,
-        device: torch.device | str = "cpu",
     ) -> Adapter:
         """An untrained adapter: A random, B zero, as PEFT begins.
 
         Args:
+            linear: every weight that may have one, by name.
+            model: what errors call it.
             seed: of the run; each A is drawn from it and from its name.
             base: `base_model_name_or_path` and `revision` of the model, for adapter_config.json.
             fingerprint: of the model's weights.
@@ -100,7 +133,7 @@ class Adapter:
             ConfigError: a target module that the model has not, or that cannot have an adapter.
         """
         pairs = {}
-        for name, (outputs, inputs) in target_shapes(settings, config).items():
+        for name, (outputs, inputs, transposed) in target_shapes(settings, linear, model).items():
             generator = torch.Generator().manual_seed(derive_seed(seed, "lora", name))
             a = torch.empty(settings.rank, inputs)
             if settings.init == "gaussian":
@@ -109,9 +142,9 @@ class Adapter:
                 bound = 1 / math.sqrt(inputs)
                 a.uniform_(-bound, bound, generator=generator)
             b = torch.zeros(outputs, settings.rank)
-            pairs[name] = LowRank(nn.Parameter(a.to(device)), nn.Parameter(b.to(device)), settings.scale)
+            pairs[name] = LowRank(nn.Parameter(a), nn.Parameter(b), settings.scale, transposed)
         all_linear = settings.target_modules == ALL_LINEAR
-        targets = linear_modules(config) if all_linear else list(settings.target_modules)
+        targets = last_parts(linear) if all_linear else list(settings.target_modules)
         document = {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
@@ -123,7 +156,7 @@ class Adapter:
             "use_rslora": settings.rslora,
             "target_modules": targets,
             "bias": "none",
-            "fan_in_fan_out": False,
+            "fan_in_fan_out": any(shape.transposed for shape in linear.values()),
             "init_lora_weights": True if settings.init == "kaiming" else "gaussian",
             "modules_to_save": None,
             "rank_pattern": {},
@@ -137,37 +170,29 @@ def factor_name(weight_name: str, factor: str) -> str:
     return f"{PREFIX}{weight_name.removesuffix('weight')}{factor}"
 
 
-def linear_shapes(config: DecoderConfig) -> dict[str, tuple[int, int]]:
-    """Name and [O, I] of every weight that an adapter can change: the products of attention and MLP."""
-    return {
-        name: (shape[0], shape[1])
-        for name, shape in weight_shapes(config).items()
-        if name.endswith("_proj.weight") and len(shape) == 2
-    }
+def last_parts(names: Iterable[str]) -> list[str]:
+    """Last parts of the names of modules, sorted: "down_proj" and so on."""
+    return sorted({name.split(".")[-2] for name in names})
 
 
-def linear_modules(config: DecoderConfig) -> list[str]:
-    """Last parts of their names, sorted."""
-    return sorted({name.split(".")[-2] for name in linear_shapes(config)})
+def target_shapes(settings: LoraSettings, linear: Mapping[str, LinearShape], model: str) -> dict[str, LinearShape]:
+    """Those of the weights that the settings give an adapter.
 
-
-def target_shapes(settings: LoraSettings, config: DecoderConfig) -> dict[str, tuple[int, int]]:
-    """Name and [O, I] of every weight that the settings give an adapter.
+    Args:
+        linear, model: as in `Adapter.new`.
 
     Raises:
         ConfigError: a target that names none.
     """
-    linear = linear_shapes(config)
     if settings.target_modules == ALL_LINEAR:
-        return linear
+        return dict(linear)
     for target in settings.target_modules:
-        if any(targets(target, name) for name in linear):
-            continue
-        raise ConfigError(
-            f"model.lora.target_modules: {target!r} names no product of attention or MLP in this {config.model_type} "
-            f'model; use "all-linear" or some of {", ".join(linear_modules(config))} (embeddings and the output matrix '
-            "cannot have an adapter)"
-        )
+        if not any(targets(target, name) for name in linear):
+            raise ConfigError(
+                f"model.lora.target_modules: {target!r} names no product of attention or MLP in this {model} model; "
+                f'use "all-linear" or some of {", ".join(last_parts(linear))} (embeddings and the output matrix cannot '
+                "have an adapter)"
+            )
     return {n: shape for n, shape in linear.items() if any(targets(target, n) for target in settings.target_modules)}
 
 
@@ -177,6 +202,7 @@ def targets(target: str, weight_name: str) -> bool:
     return module == target or module.endswith(f".{target}")
 
 
-def num_adapter_parameters(settings: LoraSettings, config: DecoderConfig) -> int:
-    """How many numbers are trained."""
-    return sum(settings.rank * (outputs + inputs) for outputs, inputs in target_shapes(settings, config).values())
+def num_adapter_parameters(settings: LoraSettings, linear: Mapping[str, LinearShape], model: str) -> int:
+    """How many numbers are trained; arguments as of `target_shapes`."""
+    shapes = target_shapes(settings, linear, model).values()
+    return sum(settings.rank * (shape.outputs + shape.inputs) for shape in shapes)

@@ -26,7 +26,14 @@ _READ = {
 """Settings that are read."""
 _WITHOUT_EFFECT = {
     *("auto_mapping", "peft_version", "inference_mode", "lora_dropout", "ensure_weight_tying", "eva_config"),
-    *("exclude_modules", "layers_to_transform", "layers_pattern", "megatron_core", "qalora_group_size"),
+    *(
+        "exclude_modules",
+        "fan_in_fan_out",
+        "layers_to_transform",
+        "layers_pattern",
+        "megatron_core",
+        "qalora_group_size",
+    ),
 }
 """Settings that change nothing once an adapter has its tensors."""
 _INITS = (True, False, None, "gaussian", "orthogonal", "eva")
@@ -59,6 +66,17 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
     return document
+
+
+def reference_to(base: Path) -> dict[str, str | None]:
+    """How adapter_config.json names a base: a hub id and its revision, or a folder."""
+    parts = base.parts
+    if len(parts) > 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
+        return {
+            "base_model_name_or_path": parts[-3].removeprefix("models--").replace("--", "/", 1),
+            "revision": parts[-1],
+        }
+    return {"base_model_name_or_path": str(base), "revision": None}
 
 
 def of_pattern(pattern: Mapping[str, Any] | None, weight_name: str, default: Any) -> Any:

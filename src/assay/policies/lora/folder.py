@@ -17,8 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from assay.errors import ModelError
-from assay.policies.config import DecoderConfig
-from assay.policies.lora.adapter import FACTOR_NAMES, PREFIX, Adapter, LowRank, factor_name, linear_shapes, targets
+from assay.policies.lora.adapter import FACTOR_NAMES, PREFIX, Adapter, LinearShape, LowRank, factor_name, targets
 from assay.policies.lora.document import CONFIG, of_pattern, read_adapter_config, shown
 from assay.policies.lora.settings import scale_of
 
@@ -28,17 +27,19 @@ FINGERPRINT = "base_fingerprint"
 """Where the file's metadata has the fingerprint of the base. PEFT and others ignore it."""
 
 
-def read_adapter(folder: Path, config: DecoderConfig, fingerprint: str) -> Adapter:
-    """The adapter in a folder, for a model of this shape.
+def read_adapter(folder: Path, linear: Mapping[str, LinearShape], fingerprint: str, model: str) -> Adapter:
+    """The adapter in a folder, for a model with these products.
 
     Args:
+        linear: every weight that may have one, by name.
+        model: what errors call it.
         fingerprint: of the weights that it is to be put on.
 
     Raises:
         ModelError: files that are missing, broken, unsupported, or of an adapter for another model.
     """
     document = read_adapter_config(folder)
-    tensors, trained_on = _read_tensors(folder, document, config)
+    tensors, trained_on = _read_tensors(folder, document, linear, model)
     if trained_on is not None and trained_on != fingerprint:
         raise ModelError(
             f"the adapter in {folder} was trained on another base: one of the same shape with fingerprint "
@@ -47,12 +48,12 @@ def read_adapter(folder: Path, config: DecoderConfig, fingerprint: str) -> Adapt
             "in a recipe"
         )
     pairs = {}
-    for name in linear_shapes(config):
+    for name, shape in linear.items():
         a, b = (tensors.get(factor_name(name, factor)) for factor in FACTOR_NAMES)
         if a is not None and b is not None:
             alpha = float(of_pattern(document.get("alpha_pattern"), name, document["lora_alpha"]))
             scale = scale_of(len(a), alpha, bool(document.get("use_rslora")))
-            pairs[name] = LowRank(nn.Parameter(a), nn.Parameter(b), scale)
+            pairs[name] = LowRank(nn.Parameter(a), nn.Parameter(b), scale, shape.transposed)
     return Adapter(document, pairs, fingerprint)
 
 
@@ -76,13 +77,14 @@ def write_adapter(folder: Path, adapter: Adapter, tokenizer_files: Mapping[str, 
     document = {**adapter.config, "inference_mode": True, "lora_dropout": 0.0}
     (folder / CONFIG).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in adapter.named_parameters()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt", FINGERPRINT: adapter.fingerprint})
+    # One entry only: safetensors writes several in any order, and the same adapter would be another file.
+    save_file(tensors, folder / WEIGHTS, metadata={FINGERPRINT: adapter.fingerprint})
     for name, contents in tokenizer_files.items():
         (folder / name).write_bytes(contents)
 
 
 def _read_tensors(
-    folder: Path, document: Mapping[str, Any], config: DecoderConfig
+    folder: Path, document: Mapping[str, Any], linear: Mapping[str, LinearShape], model: str
 ) -> tuple[dict[str, Tensor], str | None]:
     """Factors in fp32, by name, and the fingerprint of the base where the file has one."""
     path = folder / WEIGHTS
@@ -93,7 +95,7 @@ def _read_tensors(
                 f"{WEIGHTS} (save_pretrained with safe_serialization=True)"
             )
         raise ModelError(f"no {WEIGHTS} in {folder}; the adapter is not whole")
-    expected = _expected_shapes(document, config)
+    expected = _expected_shapes(document, linear)
     tensors: dict[str, Tensor] = {}
     problems: dict[str, list[str]] = {"unexpected": [], "mismatched": [], "not finite numbers": [], "missing": []}
     try:
@@ -112,29 +114,28 @@ def _read_tensors(
                         problems["not finite numbers"].append(name)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read ({error}); fetch the adapter again") from None
-    problems["missing"] = _missing(tensors, document, config) if not any(problems.values()) else []
+    problems["missing"] = _missing(tensors, document) if not any(problems.values()) else []
     if any(problems.values()):
         said = "; ".join(f"{label}: {_some(names)}" for label, names in problems.items() if names)
         raise ModelError(
-            f"the adapter in {folder} does not fit a {config.model_type} model of hidden size {config.hidden_size} and "
-            f"{config.num_layers} layers; {said}. It was trained on "
-            f"{shown(document.get('base_model_name_or_path'))}: name that base (--base FOLDER, or model.base in a "
-            "recipe), or fetch the adapter again"
+            f"the adapter in {folder} does not fit this {model} model of {len(linear)} products; {said}. "
+            f"It was trained on {shown(document.get('base_model_name_or_path'))}: name that base (--base FOLDER, or "
+            "model.base in a recipe), or fetch the adapter again"
         )
     return tensors, metadata.get(FINGERPRINT)
 
 
-def _expected_shapes(document: Mapping[str, Any], config: DecoderConfig) -> dict[str, tuple[int, int]]:
+def _expected_shapes(document: Mapping[str, Any], linear: Mapping[str, LinearShape]) -> dict[str, tuple[int, int]]:
     """Of every factor that there may be."""
     shapes = {}
-    for name, (outputs, inputs) in linear_shapes(config).items():
+    for name, (outputs, inputs, _) in linear.items():
         rank = of_pattern(document.get("rank_pattern"), name, document["r"])
         shapes[factor_name(name, FACTOR_NAMES[0])] = (rank, inputs)
         shapes[factor_name(name, FACTOR_NAMES[1])] = (outputs, rank)
     return shapes
 
 
-def _missing(tensors: Iterable[str], document: Mapping[str, Any], config: DecoderConfig) -> list[str]:
+def _missing(tensors: Iterable[str], document: Mapping[str, Any]) -> list[str]:
     """Factors whose other half is there, and targets that have none at all."""
     found = {name.removeprefix(PREFIX).rsplit(".", 2)[0] for name in tensors}
     halves = [factor_name(f"{module}.weight", factor) for module in sorted(found) for factor in FACTOR_NAMES]

@@ -8,19 +8,19 @@ from torch import nn
 
 from assay.errors import ConfigError, ModelError
 from assay.policies import DecoderConfig, load_policy
-from assay.policies.lora import Adapter, LoraSettings, LowRank, num_adapter_parameters
-from assay.policies.lora.adapter import target_shapes
+from assay.policies.lora import Adapter, LoraSettings, LowRank, linear_shapes, num_adapter_parameters
+from assay.policies.lora.adapter import LinearShape, target_shapes
 from assay.policies.lora.fingerprint import fingerprint
 
 QUERY = "model.layers.0.self_attn.q_proj.weight"
 
 
-def shape_of(tiny_model: Path) -> DecoderConfig:
-    return DecoderConfig.from_folder(tiny_model)
+def shapes(tiny_model: Path) -> dict[str, LinearShape]:
+    return linear_shapes(DecoderConfig.from_folder(tiny_model))
 
 
 def new(settings: LoraSettings, tiny_model: Path, seed: int = 0) -> Adapter:
-    return Adapter.new(settings, shape_of(tiny_model), seed=seed, base={}, fingerprint="")
+    return Adapter.new(settings, shapes(tiny_model), model="llama", seed=seed, base={}, fingerprint="")
 
 
 def test_merged_by_hand() -> None:
@@ -66,12 +66,12 @@ def test_names_are_those_of_peft(tiny_model: Path) -> None:
 
 def test_targets_are_ends_of_names(tiny_model: Path) -> None:
     def chosen(*targets: str) -> list[str]:
-        return list(target_shapes(LoraSettings(target_modules=targets), shape_of(tiny_model)))
+        return list(target_shapes(LoraSettings(target_modules=targets), shapes(tiny_model), "llama"))
 
     assert chosen("layers.1.mlp.down_proj") == ["model.layers.1.mlp.down_proj.weight"]
     assert chosen("model.layers.0.self_attn.q_proj") == [QUERY]
     assert len(chosen("q_proj", "self_attn.v_proj")) == 4
-    assert len(target_shapes(LoraSettings(), shape_of(tiny_model))) == 2 * 7
+    assert len(target_shapes(LoraSettings(), shapes(tiny_model), "llama")) == 2 * 7
     for target in ("proj", "embed_tokens", "lm_head", "q_proj.weight", "layernorm"):
         with pytest.raises(ConfigError, match=f"'{target}' names no product.*down_proj, gate_proj"):
             chosen("q_proj", target)
@@ -80,7 +80,7 @@ def test_targets_are_ends_of_names(tiny_model: Path) -> None:
 def test_number_of_parameters_by_hand(tiny_model: Path) -> None:
     # Hidden 32, inner 64, keys 16; two layers. q, o: 32 + 32; k, v: 16 + 32; gate, up, down: 64 + 32.
     each = 2 * (32 + 32) + 2 * (16 + 32) + 3 * (64 + 32)
-    assert num_adapter_parameters(LoraSettings(rank=4), shape_of(tiny_model)) == 2 * 4 * each
+    assert num_adapter_parameters(LoraSettings(rank=4), shapes(tiny_model), "llama") == 2 * 4 * each
     adapter = new(LoraSettings(rank=4), tiny_model)
     assert sum(parameter.numel() for _, parameter in adapter.named_parameters()) == 2 * 4 * each
 

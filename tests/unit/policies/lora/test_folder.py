@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from assay.errors import ConfigError, ModelError
-from assay.policies import load_policy, read_merged
+from assay.policies import load_policy
 from assay.policies.lora import LoraSettings, is_adapter
 from assay.policies.lora.folder import num_stored_parameters
+from assay.policies.model import read_merged
 from assay.policies.tiny import write_tiny_model
 
 FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
@@ -84,7 +85,7 @@ def test_an_adapter_with_settings_takes_no_new_ones(adapter: Path) -> None:
         ({"use_dora": True}, "'use_dora' is not supported"),
         ({"modules_to_save": ["lm_head"]}, "'modules_to_save' is not supported; .*without whole modules or embeddings"),
         ({"trainable_token_indices": [1]}, "'trainable_token_indices' is not supported"),
-        ({"lora_bias": True, "fan_in_fan_out": True}, "'fan_in_fan_out', 'lora_bias' are not supported"),
+        ({"lora_bias": True, "layer_replication": [[0, 1]]}, "'layer_replication', 'lora_bias' are not supported"),
         ({"invented_next_year": {"x": 1}}, "'invented_next_year' is not supported"),
         ({"bias": "lora_only"}, "bias 'lora_only' is not supported"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa' changes the base too"),
@@ -145,7 +146,7 @@ def test_tensors_that_are_refused(adapter: Path, tiny_model: Path, tensors: dict
     change_tensors(adapter, **tensors)
     with pytest.raises(ModelError, match=message) as raised:
         load_policy(adapter)
-    assert "does not fit a llama model of hidden size 32 and 2 layers" in str(raised.value)
+    assert "does not fit this llama model of 14 products" in str(raised.value)
     assert str(tiny_model) in str(raised.value)
 
 
@@ -166,7 +167,7 @@ def test_weights_that_are_no_weights(adapter: Path) -> None:
 
 def test_another_base_is_refused_by_shape_and_by_weights(adapter: Path, tmp_path: Path) -> None:
     larger = write_tiny_model(tmp_path / "larger", num_hidden_layers=1)
-    with pytest.raises(ModelError, match="does not fit a llama model of hidden size 32 and 1 layers; unexpected"):
+    with pytest.raises(ModelError, match="does not fit this llama model of 7 products; unexpected"):
         load_policy(adapter, base=larger)
     other = write_tiny_model(tmp_path / "other", seed=7)
     with pytest.raises(ModelError, match=r"trained on another base: .*fingerprint .*--base") as raised:
