@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import peft
 import pytest
@@ -12,12 +12,17 @@ import transformers
 from torch import Tensor
 
 from assay.batching import pack
-from assay.engines import LocalEngine
+from assay.engines import engine_for_folder, engine_for_policy
+from assay.engines.hf import HFEngine
+from assay.engines.local import LocalEngine
 from assay.policies import DecoderPolicy, load_policy
+from assay.policies.hf import HFPolicy
 from assay.policies.lora import LoraSettings
-from assay.policies.tiny import write_tiny_model
+from assay.policies.tiny import write_tiny_causal_lm, write_tiny_model
 from assay.types import CreditedSample
 
+PolicyT = TypeVar("PolicyT", DecoderPolicy, HFPolicy, DecoderPolicy | HFPolicy)
+NAME = "model.layers.0.mlp.down_proj.weight"
 TOLERANCE = 1e-4
 TOKENS = torch.tensor([3, 17, 80, 200, 5, 9, 250, 41, 7, 7, 130, 66])
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -32,7 +37,7 @@ SETTINGS: dict[str, LoraSettings] = {
 }
 
 
-def shaken(policy: DecoderPolicy) -> DecoderPolicy:
+def shaken(policy: PolicyT) -> PolicyT:
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for parameter in policy.parameters():
@@ -51,10 +56,10 @@ def their_logprobs(model: Any) -> Tensor:
     return logits.log_softmax(-1).gather(-1, TOKENS[1:, None]).squeeze(-1)
 
 
-def our_logprobs(policy: DecoderPolicy) -> Tensor:
+def our_logprobs(policy: DecoderPolicy | HFPolicy) -> Tensor:
     mask = torch.arange(len(TOKENS)) > 0
     sample = CreditedSample(0, 0, TOKENS, mask, torch.zeros(len(TOKENS)), advantages=torch.ones(len(TOKENS)))
-    ((batch,),) = pack([sample], 100)
+    ((batch,),) = pack([sample], 100, share_prompts=policy.shares_prompts)
     return policy.forward(batch).logprobs
 
 
@@ -70,8 +75,13 @@ def test_peft_opens_our_folder_with_the_same_logprobs_and_gradients(
 
     ours, theirs = our_logprobs(policy), their_logprobs(model)
     assert (ours - our_logprobs(load_policy(base))).abs().max() > 0.01, "an adapter that does nothing would agree"
-    torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)
+    assert_same_gradients(policy, model, ours, theirs)
 
+
+def assert_same_gradients(
+    policy: DecoderPolicy | HFPolicy, model: peft.PeftModel, ours: Tensor, theirs: Tensor
+) -> None:
+    torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)
     ours.sum().backward()
     theirs.sum().backward()
     expected = {
@@ -86,6 +96,49 @@ def test_peft_opens_our_folder_with_the_same_logprobs_and_gradients(
         assert gradient.abs().max() > 1e-3
         torch.testing.assert_close(gradient, expected[name], atol=TOLERANCE, rtol=TOLERANCE)
     assert all(parameter.grad is None for parameter in policy.parameters() if not parameter.requires_grad)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("model_type", ["gpt2", "gemma2"])
+def test_the_same_with_a_model_of_transformers(model_type: str, checkpointing: bool, tmp_path: Path) -> None:
+    """GPT-2 stores its products transposed; Gemma 2 has no plain head."""
+    base = write_tiny_causal_lm(tmp_path / "base", model_type, **({"head_dim": 8} if model_type == "gemma2" else {}))
+    settings = LoraSettings(rank=4, alpha=6.0)
+    policy = shaken(load_policy(base, lora=settings, policy="hf", gradient_checkpointing=checkpointing))
+    assert isinstance(policy, HFPolicy)
+    policy.save(tmp_path / "adapter")
+    model = their_model(base, tmp_path / "adapter", is_trainable=True)
+    assert_same_gradients(policy, model, our_logprobs(policy), their_logprobs(model))
+
+    again = load_policy(tmp_path / "adapter")
+    assert torch.equal(our_logprobs(again), our_logprobs(policy))
+    for (name, merged), (_, read) in zip(
+        policy.weights(), policy.read_weights(tmp_path / "adapter").items(), strict=True
+    ):
+        assert torch.equal(merged, read), name
+    policy.save_merged(tmp_path / "merged")
+    whole = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
+    torch.testing.assert_close(their_logprobs(whole), our_logprobs(policy), atol=TOLERANCE, rtol=0)
+    names = [name for name, _ in policy.named_parameters()]
+    assert not any("base_layer" in name or "default" in name for name in names)
+    assert len(names) == len(set(names))
+
+
+def test_one_adapter_is_the_same_in_both_policies(tiny_model: Path, tmp_path: Path) -> None:
+    decoder = shaken(load_policy(tiny_model, lora=LoraSettings(rank=4)))
+    decoder.save(tmp_path / "adapter")
+    hf = load_policy(tmp_path / "adapter", policy="hf")
+    assert isinstance(hf, HFPolicy)
+    torch.testing.assert_close(our_logprobs(hf), our_logprobs(decoder), atol=TOLERANCE, rtol=0)
+    hf.save(tmp_path / "again")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "adapter" / name).read_bytes()
+    first, second = (
+        load_policy(tiny_model, lora=LoraSettings(), seed=5, policy=policy) for policy in ("decoder", "hf")
+    )
+    assert first.adapter is not None
+    assert second.adapter is not None
+    assert torch.equal(first.adapter.pairs[NAME].a, second.adapter.pairs[NAME].a), "the same seed begins the same"
 
 
 @pytest.mark.parametrize(
@@ -148,15 +201,17 @@ def test_merging_is_what_peft_merges(tiny_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_engine_samples_from_what_is_trained(tiny_model: Path, dtype: torch.dtype) -> None:
+def test_the_engine_samples_from_what_is_trained(tiny_model: Path, tmp_path: Path, dtype: torch.dtype) -> None:
     """Bit for bit, in bf16 too: the trainer rounds the merged weight, as the engine does."""
     policy = shaken(load_policy(tiny_model, lora=LoraSettings(rank=4), compute_dtype=dtype))
-    engine = LocalEngine(
-        policy.config, policy.weights(), stop_token_ids=(1,), decode=str, dtype=dtype, device="cpu", num_slots=1
-    )
     whole = DecoderPolicy(policy.config, dict(policy.weights()), compute_dtype=dtype)
     assert torch.equal(whole.logits(TOKENS), policy.logits(TOKENS))
-    served = engine._view.layers[0].down
-    name = "model.layers.0.mlp.down_proj.weight"
-    assert policy.adapter is not None
-    assert torch.equal(served, policy.adapter.merged(name, policy.get_parameter(name)).to(dtype))
+    policy.save(tmp_path / "adapter")
+    serving = {"stop_token_ids": (1,), "decode": str, "dtype": dtype, "num_slots": 1}
+    trained = dict(policy.weights())[NAME].to(dtype)
+    for engine in (engine_for_policy(policy, **serving), engine_for_folder(tmp_path / "adapter", **serving)):
+        assert isinstance(engine, LocalEngine)
+        assert torch.equal(engine._view.layers[0].down, trained)
+    engine = engine_for_folder(tmp_path / "adapter", policy="hf", **serving)
+    assert isinstance(engine, HFEngine)
+    assert torch.equal(engine.module.get_parameter(NAME), trained)
