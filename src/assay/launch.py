@@ -21,12 +21,15 @@ from assay.observe.console import Console
 from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
 from assay.policies.registry import base_of, resolve_model
+from assay.policies.shape import count_trained, read_shape
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.render import read_chat_template
 from assay.run import Run
-from assay.training import choose_dtype, keep_freed_memory
+from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_freed_memory, memory_estimate
 
 LOCK = "run.lock"
+PROMPT_TOKENS = 256
+"""What a prompt is taken for in the estimate of memory."""
 _COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -49,7 +52,8 @@ def build_run(
 
     Raises:
         RunFolderError: the folder exists already, or is no run to resume.
-        ConfigError: a resumed run's settings differ from those it began with.
+        ConfigError: a resumed run's settings differ from those it began with; or the device has less memory than the
+            run needs in any case.
         ModelError: the model cannot be had.
     """
     if resume:
@@ -66,12 +70,10 @@ def build_run(
                 "or choose another --run-folder"
             )
         model_folder = resolve_model(config.model.source).resolve()
-        given = None if config.model.base is None else resolve_model(config.model.base)
         # A folder may be named by a link that points elsewhere tomorrow, such as a run's `best`.
-        whole = base_of(model_folder, given).resolve()
+        whole = base_of(model_folder, given_base(config)).resolve()
         base_folder = None if whole == model_folder else str(whole)
         resolved = resolve(config)
-        folder.mkdir(parents=True, exist_ok=True)
         record = {
             "settings": dump(config),
             "resolved": resolved,
@@ -79,6 +81,10 @@ def build_run(
             "base_folder": base_folder,
             **provenance(),
         }
+    base = None if base_folder is None else Path(base_folder)
+    estimate = run_memory(config, model_folder, base, resolved)
+    available = check_memory(estimate, resolved["device"])
+    folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
     write_json(folder / "config.json", {**record, "settings": dump(config)})
     torch.set_num_threads(resolved["num_threads"])
@@ -88,7 +94,7 @@ def build_run(
             config,
             folder,
             model_folder,
-            base_folder=None if base_folder is None else Path(base_folder),
+            base_folder=base,
             device=resolved["device"],
             compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
             chat_template=resolved.get("chat_template"),
@@ -105,8 +111,51 @@ def build_run(
             shutil.rmtree(folder, ignore_errors=True)
         raise
     run.lock = lock
+    run.memory = estimate.summary(available)
     write_json(folder / "config.json", {**record, "settings": dump(config), **run.parameter_counts()})
     return run
+
+
+def given_base(config: RunConfig) -> Path | None:
+    """The base that a recipe names for an adapter in its `model.source`."""
+    return None if config.model.base is None else resolve_model(config.model.base)
+
+
+def run_memory(
+    config: RunConfig, model_folder: Path, base_folder: Path | None, resolved: Mapping[str, Any]
+) -> MemoryEstimate:
+    """What a run will need, reckoned before anything is loaded; prompts are taken as `PROMPT_TOKENS`.
+
+    Args:
+        base_folder: of an adapter in `model_folder`, as in `load_policy`.
+
+    Raises:
+        ModelError: the model's folder cannot be used.
+    """
+    whole, needs = base_of(model_folder, base_folder), config.algorithm.needs
+    shape = read_shape(whole, config.model.policy)
+    num_trainable = count_trained(model_folder, whole, config.model.lora, config.model.policy)
+    # Our decoder puts the adapters of reference and critic on the base of the policy.
+    shares_base = num_trainable is not None and shape.kind == "decoder"
+    frozen = shape.num_parameters if needs.reference and not shares_base else 0
+    if needs.values and num_trainable is not None and not shares_base:
+        frozen += shape.num_parameters
+    if needs.teacher:
+        frozen += read_shape(base_of(resolve_model(needs.teacher))).num_parameters
+    rollouts, response = config.groups_per_step * config.group_size, config.sampling.max_new_tokens
+    prompts = config.groups_per_step if shape.kind == "decoder" else rollouts
+    of_a_step = prompts * PROMPT_TOKENS + rollouts * response
+    return memory_estimate(
+        shape,
+        compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
+        tokens_per_microbatch=min(config.tokens_per_microbatch, of_a_step),
+        num_slots=min(config.num_slots, rollouts * (1 + config.max_staleness)),
+        slot_tokens=min(shape.max_context, PROMPT_TOKENS + response),
+        num_trainable=num_trainable,
+        num_frozen_parameters=frozen,
+        critic=needs.values,
+        gradient_checkpointing=config.model.gradient_checkpointing,
+    )
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -180,6 +180,8 @@ class Run:
             self.console.message(
                 "this architecture cannot be sampled with a key-value cache: every token reads its whole sequence"
             )
+        self.memory = ""
+        """What was reckoned before anything was loaded, in a line."""
         self.lock: IO[str] | None = None
         """Keeps other processes out of the run folder until it is closed."""
         self.stop_requested = False

@@ -1,4 +1,4 @@
-"""check_engine over both engines, and over engines that break the contract in one way each."""
+"""check_engine over every engine, and over engines that break the contract in one way each."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from assay.engines import LocalEngine, Sampling, ScriptedEngine, check_engine
+from assay.engines import HFEngine, LocalEngine, Sampling, ScriptedEngine, check_engine
 from assay.errors import ContractError
 from assay.policies import DecoderConfig
 from assay.policies.folder import read_weights
+from assay.policies.hf import load_hf_policy
+from assay.policies.tiny import write_tiny_causal_lm
 from assay.types import Completion
 
 PROMPTS = [(1, 2, 3), (1, 2, 3, 4), tuple(range(20))]
@@ -51,6 +53,23 @@ def test_local_engine(tiny_model: Path, num_slots: int) -> None:
         max_context=48,
     )
     asyncio.run(check_engine(engine, PROMPTS, stop_token_ids=stops, weights=weights.items(), max_context=48))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "mamba"])
+@pytest.mark.parametrize("num_slots", [1, 4])
+def test_hf_engine(tmp_path: Path, family: str, num_slots: int) -> None:
+    """With a key-value cache (gpt2) and reading whole sequences (mamba)."""
+    policy = load_hf_policy(write_tiny_causal_lm(tmp_path, family))
+    stops = tuple(range(0, 258, 9))
+    engine = HFEngine(
+        policy.serving_module(torch.float32),
+        policy.weights(),
+        stop_token_ids=stops,
+        decode=str,
+        num_slots=num_slots,
+        max_context=48,
+    )
+    asyncio.run(check_engine(engine, PROMPTS, stop_token_ids=stops, weights=policy.weights(), max_context=48))
 
 
 Change = Callable[[Completion, Sampling, int, tuple[int, ...]], Completion]

@@ -14,7 +14,6 @@ import typer
 from assay.errors import AssayError, CheckpointError, ConfigError, RunFolderError
 
 if TYPE_CHECKING:
-    from assay.policies import DecoderConfig
     from assay.recipe import RunConfig
     from assay.run import TrainResult
 
@@ -94,7 +93,7 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
     from assay.loop import train as train_loop
 
     run = build_run(config, folder, resume=resume, started=_STARTED)
-    typer.echo(f"run folder: {folder}")
+    typer.echo(f"run folder: {folder}\nmemory: {run.memory}")
     try:
         with run.console, stop_on_interrupt(run):
             if resume:
@@ -114,40 +113,20 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
 def _describe(config: RunConfig, folder: Path) -> None:
     import json
 
-    import torch
-
     from assay.config import dump
-    from assay.launch import resolve
-    from assay.policies.config import DecoderConfig
-    from assay.policies.registry import base_of, resolve_model
-    from assay.training.memory import memory_estimate, num_parameters
+    from assay.launch import PROMPT_TOKENS, given_base, resolve, run_memory
+    from assay.policies.registry import resolve_model
+    from assay.training import check_memory
 
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} exists already; choose another --run-folder")
     resolved = resolve(config)
-    source = resolve_model(config.model.source)
-    whole = base_of(source, None if config.model.base is None else resolve_model(config.model.base))
-    shape = DecoderConfig.from_folder(whole)
-    num_trained = _num_adapter_parameters(config, source, shape)
+    estimate = run_memory(config, resolve_model(config.model.source), given_base(config), resolved)
     typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
-    needs = config.algorithm.needs
-    # Beside an adapter the reference is on the same base.
-    frozen = [shape] if needs.reference and num_trained is None else []
-    if needs.teacher:
-        frozen.append(DecoderConfig.from_folder(base_of(resolve_model(needs.teacher))))
-    estimate = memory_estimate(
-        shape,
-        compute_dtype=torch.bfloat16 if resolved["compute_dtype"] == "bf16" else torch.float32,
-        tokens_per_microbatch=config.tokens_per_microbatch,
-        num_slots=min(config.num_slots, config.groups_per_step * config.group_size * (1 + config.max_staleness)),
-        slot_tokens=min(shape.max_context, 256 + config.sampling.max_new_tokens),
-        num_frozen_parameters=sum(map(num_parameters, frozen)),
-        critic=config.algorithm.needs.values,
-        num_trained=num_trained,
-    )
-    typer.echo("\nmemory, about (prompts taken as 256 tokens):")
+    typer.echo(f"\nmemory, about (prompts taken as {PROMPT_TOKENS} tokens):")
     for line in estimate.lines():
         typer.echo(f"  {line}")
+    typer.echo(f"  {estimate.summary(check_memory(estimate, resolved['device']))}")
     rollouts = config.groups_per_step * config.group_size
     most = rollouts * config.sampling.max_new_tokens
     typer.echo(
@@ -155,18 +134,6 @@ def _describe(config: RunConfig, folder: Path) -> None:
         f"in {config.num_steps} steps at most {most * config.num_steps:,}"
     )
     typer.echo(f"run folder: {folder} (not made: this was a dry run)")
-
-
-def _num_adapter_parameters(config: RunConfig, source: Path, shape: DecoderConfig) -> int | None:
-    """What is trained; None where that is all weights."""
-    from assay.policies.lora import is_adapter, linear_shapes, num_adapter_parameters
-    from assay.policies.lora.folder import num_stored_parameters
-
-    if is_adapter(source):
-        return num_stored_parameters(source)
-    if config.model.lora is None:
-        return None
-    return num_adapter_parameters(config.model.lora, linear_shapes(shape), shape.model_type)
 
 
 def _describe_result(result: TrainResult) -> str:

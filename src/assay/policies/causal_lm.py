@@ -82,7 +82,7 @@ def load_module(
     config = read_config(folder)
     weight_files(folder)
     try:
-        with _quiet():
+        with quiet():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
@@ -109,10 +109,22 @@ def empty_like(module: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
     """A module of the same configuration in another dtype, on the same device; its weights are not initialised."""
     from transformers.initialization import no_init_weights
 
-    with no_init_weights(), _quiet():
+    with no_init_weights(), quiet():
         copy = type(module)._from_config(module.config, dtype=dtype)
     copy.tie_weights()  # Part of the initialisation that was left out.
     return copy.to(device=module.device).eval()  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def empty_module(folder: Path) -> PreTrainedModel:
+    """The module of a model's configuration without any memory for its weights.
+
+    Raises:
+        ModelError: see `read_config`.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"), quiet():
+        return AutoModelForCausalLM.from_config(read_config(folder))
 
 
 def context_limit(config: PretrainedConfig) -> int:
@@ -181,7 +193,7 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' progress bars and loading reports: what is wrong is raised instead."""
     from transformers.utils import logging
 

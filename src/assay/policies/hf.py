@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from assay.errors import ConfigError, ContextLengthError, ModelError
-from assay.policies.causal_lm import context_limit, empty_like, load_module, probe_tokens, relative_gap, takes
+from assay.policies.causal_lm import context_limit, empty_like, load_module, probe_tokens, quiet, relative_gap, takes
 from assay.policies.folder import read_tokenizer_files, set_stored_dtype
 from assay.policies.head import CHUNK_ROWS, predict
 from assay.policies.lora import Adapter, LoraSettings, is_adapter, open_adapter, read_adapter
@@ -210,7 +210,8 @@ class HFPolicy(nn.Module):
         state = {
             name: tensor.detach().to("cpu", _stored(tensor, dtype)) for name, tensor in module.state_dict().items()
         }
-        module.save_pretrained(folder, state_dict=state)
+        with quiet():
+            module.save_pretrained(folder, state_dict=state)
         set_stored_dtype(folder, dtype)
         for name, contents in self.tokenizer_files.items():
             (folder / name).write_bytes(contents)

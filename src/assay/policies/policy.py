@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from assay.policies.lora.adapter import Adapter
 from assay.types import Batch
 
 
@@ -28,6 +29,11 @@ class Policy(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """What is trained in place of the weights; None where they are."""
+        ...
 
     @property
     def max_context(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import tempfile
@@ -13,8 +12,6 @@ from pathlib import Path
 from assay.errors import ModelError
 from assay.home import assay_home
 from assay.policies import smollm2
-from assay.policies.config import DecoderConfig
-from assay.policies.layers import weight_shapes
 from assay.policies.lora.document import is_adapter, read_adapter_config
 
 DEFAULT = "default"
@@ -37,7 +34,7 @@ class KnownModel:
     """Where it is, or would be."""
     fetched: bool
     num_parameters: int | None = None
-    """None where it is not fetched or is not one the decoder reads."""
+    """None where it is not fetched, or cannot be trained."""
     num_bytes: int | None = None
 
 
@@ -128,11 +125,12 @@ def _describe(name: str, folder: Path) -> KnownModel:
     if not folder.is_dir():
         return KnownModel(name, folder, fetched=False)
     num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    from assay.policies.shape import read_shape  # It opens policies, which look up their bases here.
+
     try:
-        shapes = weight_shapes(DecoderConfig.from_folder(folder)).values()
+        num_parameters = read_shape(folder).num_parameters
     except ModelError:
         return KnownModel(name, folder, fetched=True, num_bytes=num_bytes)
-    num_parameters = sum(map(math.prod, shapes))
     return KnownModel(name, folder, fetched=True, num_parameters=num_parameters, num_bytes=num_bytes)
 
 

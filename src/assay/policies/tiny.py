@@ -67,6 +67,8 @@ def write_tiny_causal_lm(folder: Path, model_type: str = "gpt2", *, seed: int = 
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    from assay.policies.causal_lm import quiet
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     vocab = write_byte_tokenizer(folder)
@@ -89,7 +91,8 @@ def write_tiny_causal_lm(folder: Path, model_type: str = "gpt2", *, seed: int = 
             # Wider than an untrained model's, so that probabilities are visibly not uniform, biases included.
             parameter.add_(torch.randn_like(parameter) * 0.1)
     torch.random.set_rng_state(state)
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     return folder
 
 

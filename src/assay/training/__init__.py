@@ -11,7 +11,13 @@ from assay.training.checkpoint import (
     write_best,
     write_checkpoint,
 )
-from assay.training.memory import MemoryEstimate, keep_freed_memory, memory_estimate
+from assay.training.memory import (
+    MemoryEstimate,
+    check_memory,
+    device_memory_bytes,
+    keep_freed_memory,
+    memory_estimate,
+)
 from assay.training.precision import PrecisionChoice, choose_dtype
 from assay.training.random_state import random_state, set_random_state
 from assay.training.report import StepReport
@@ -25,7 +31,9 @@ __all__ = [
     "Trainer",
     "TrainerSettings",
     "TrainerState",
+    "check_memory",
     "choose_dtype",
+    "device_memory_bytes",
     "keep_freed_memory",
     "latest_checkpoint",
     "memory_estimate",

@@ -31,6 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assay.errors import CheckpointError, ModelError
+from assay.policies.lora.folder import check_base
 from assay.policies.policy import Policy
 from assay.training.trainer import Trainer, TrainerState
 
@@ -102,6 +103,7 @@ def read_checkpoint(path: Path, policy: Policy, trainer: Trainer | None = None) 
     weights: dict[str, Tensor] = {}
     for file in sorted((path / "model").glob("*.safetensors")):
         weights |= _read_tensors(file)
+    _check_base(path, policy)
     parameters = _trained(policy)
     if not parameters.keys() <= weights.keys():
         # transformers stores some architectures under other names than it computes with.
@@ -253,6 +255,15 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
         return load_file(file)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{file} cannot be read ({error}); {_use_another(file.parent)}") from None
+
+
+def _check_base(path: Path, policy: Policy) -> None:
+    """An adapter's base is not in the checkpoint: it must be as it was."""
+    if policy.adapter is not None:
+        try:
+            check_base(path / "model", policy.adapter.fingerprint)
+        except ModelError as error:
+            raise CheckpointError(f"the base has changed since the checkpoint was written: {error}") from None
 
 
 def _check_weights(path: Path, parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:

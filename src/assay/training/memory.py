@@ -7,14 +7,16 @@ K key-value heads, D head size, b bytes of the compute dtype.
 from __future__ import annotations
 
 import ctypes
-import math
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from assay.policies.config import DecoderConfig
+from assay.errors import ConfigError
 from assay.policies.head import CHUNK_ROWS, MAX_KEPT_ELEMENTS
-from assay.policies.layers import weight_shapes
+from assay.policies.shape import ModelShape
 
 
 def keep_freed_memory() -> bool:
@@ -38,6 +40,8 @@ class MemoryRow:
     num_bytes: int
     how: str
     """What it is made of."""
+    certain: bool = True
+    """Whether it is needed whatever is sampled: weights and what goes with them, not caches and activations."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +55,36 @@ class MemoryEstimate:
         """Everything at once; gradients and activations are gone while sampling, so the peak is no higher."""
         return sum(row.num_bytes for row in self.rows)
 
+    @property
+    def certain_bytes(self) -> int:
+        """What is needed even for the smallest micro-batch."""
+        return sum(row.num_bytes for row in self.rows if row.certain)
+
     def lines(self) -> list[str]:
         """The table as text, one row a line, the total last."""
         rows = [*self.rows, MemoryRow("total", self.total_bytes, "beside the interpreter and its libraries")]
         width = max(len(row.name) for row in rows)
         return [f"{row.name:<{width}}  {row.num_bytes / 1e6:>9,.1f} MB  {row.how}" for row in rows]
 
+    def summary(self, available_bytes: int) -> str:
+        """One line, its largest parts first."""
+        largest = sorted(self.rows, key=lambda row: -row.num_bytes)[:3]
+        parts = ", ".join(f"{row.name} {_gigabytes(row.num_bytes)}" for row in largest)
+        return f"about {_gigabytes(self.total_bytes)} of {_gigabytes(available_bytes)}: {parts}, ..."
+
 
 def memory_estimate(
-    config: DecoderConfig,
+    shape: ModelShape,
     *,
     compute_dtype: torch.dtype,
     tokens_per_microbatch: int,
     num_slots: int,
     slot_tokens: int,
     train: bool = True,
+    num_trainable: int | None = None,
     num_frozen_parameters: int = 0,
     critic: bool = False,
-    num_trained: int | None = None,
+    gradient_checkpointing: bool = False,
 ) -> MemoryEstimate:
     """Bytes of a policy in training and of its engine, in one process.
 
@@ -77,15 +93,14 @@ def memory_estimate(
         tokens_per_microbatch: T, packed tokens of one forward and backward pass.
         num_slots, slot_tokens: of the engine's key-value cache: sequences at once, and the longest of them.
         train: False leaves out what only updates need, as in evaluation.
+        num_trainable: parameters of an adapter, which alone have gradients and moments; None: all weights are trained.
         num_frozen_parameters: of models that are kept beside it and not trained: a reference, a teacher.
-        critic: whether a value model of the same shape is trained too.
-        num_trained: parameters of the adapter that is trained, where not all weights are; a critic has as many.
+        critic: whether a value model of the same shape is trained too, all of it or an adapter of its own.
+        gradient_checkpointing: whether only each layer's input is kept for the backward pass.
     """
-    P = num_parameters(config)
-    trained = P if num_trained is None else num_trained
-    b = compute_dtype.itemsize
-    T, H, V = tokens_per_microbatch, config.hidden_size, config.vocab_size
-    layers, cached = config.num_layers, 2 * config.num_kv_heads * config.head_size
+    P, b = shape.num_parameters, compute_dtype.itemsize
+    trained = P if num_trainable is None else num_trainable
+    layers, cached = shape.num_layers, 2 * shape.num_kv_heads * shape.head_size
     rows = [
         MemoryRow("weights", 4 * P, f"{P:,} parameters in fp32"),
         MemoryRow("serving view", b * P, f"the engine's copy, {b} bytes each"),
@@ -93,42 +108,105 @@ def memory_estimate(
             "key-value cache",
             num_slots * slot_tokens * layers * cached * b,
             f"{num_slots} slots of {slot_tokens:,} tokens, {layers * cached * b:,} bytes a token",
+            certain=False,
         ),
     ]
     if num_frozen_parameters:
         how = f"{num_frozen_parameters:,} parameters in fp32, not trained"
         rows.append(MemoryRow("frozen models", 4 * num_frozen_parameters, how))
-    if num_trained is not None:
+    if num_trainable is not None:
         rows.append(MemoryRow("adapter", 4 * trained, f"{trained:,} parameters in fp32: only they are trained"))
     if critic:
         rows.append(MemoryRow("critic", 16 * trained, "what it trains, its gradients and two moments, in fp32"))
     if train:
-        per_token = layers * _activation_bytes(config, b)
-        logits = min(T * V, MAX_KEPT_ELEMENTS) * b + 3 * CHUNK_ROWS * V * 4
         rows += [
             MemoryRow("gradients", 4 * trained, "fp32, during updates"),
             MemoryRow("optimizer", 8 * trained, "two fp32 moments a parameter"),
-            MemoryRow("cast weights", b * P, "fused, in the compute dtype, for the backward pass"),
-            MemoryRow(
-                "activations", T * (per_token + b * H), f"{T:,} tokens, {per_token:,} bytes each, during updates"
-            ),
-            MemoryRow("logits", logits, f"kept probabilities, and chunks of {CHUNK_ROWS} rows in fp32"),
+            *_of_an_update(shape, b, tokens_per_microbatch, gradient_checkpointing),
         ]
     return MemoryEstimate(tuple(rows))
 
 
-def num_parameters(config: DecoderConfig) -> int:
-    """Of a model of this shape."""
-    return sum(math.prod(shape) for shape in weight_shapes(config).values())
+def check_memory(estimate: MemoryEstimate, device: torch.device | str) -> int:
+    """Makes sure that a device can hold what is needed in any case; returns its bytes in all.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    available = device_memory_bytes(device)
+    if estimate.certain_bytes <= available:
+        return available
+    parts = ", ".join(f"{row.name} {_gigabytes(row.num_bytes)}" for row in estimate.rows if row.certain)
+    raise ConfigError(
+        f"this run needs at least {_gigabytes(estimate.certain_bytes)} ({parts}) and {device} has "
+        f"{_gigabytes(available)}; train adapters (LoRA) in place of all weights, leave out the reference, critic or "
+        "teacher, use model.compute_dtype='bf16', a smaller model, or a machine with more memory. What comes on top is "
+        "lowered by model.gradient_checkpointing=true, tokens_per_microbatch and num_slots"
+    )
 
 
-def _activation_bytes(config: DecoderConfig, b: int) -> int:
+def device_memory_bytes(device: torch.device | str, control_groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Memory of a device in all: of a GPU its own, of a CPU what this process may use.
+
+    Args:
+        control_groups: where the limits of containers and services are found.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([installed, *_limits(control_groups)])
+
+
+def _limits(control_groups: Path) -> Iterator[int]:
+    """Limits of this process's control group and of those around it, versions 1 and 2; unlimited ones left out."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    places = {Path(line.split(":", 2)[2].lstrip("/")) for line in lines if line.count(":") >= 2} | {Path()}
+    around = [folder for place in places for folder in (place, *place.parents)]
+    for folder in dict.fromkeys(control_groups / part / folder for part in ("", "memory") for folder in around):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            try:
+                yield int((folder / name).read_text())
+            except (OSError, ValueError):
+                continue  # Not there, or "max": no limit.
+
+
+def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: bool) -> list[MemoryRow]:
+    """What one forward and backward pass over T tokens holds beside weights and gradients."""
+    P, H, V, layers = shape.num_parameters, shape.hidden_size, shape.vocab_size, shape.num_layers
+    logits = min(T * V, MAX_KEPT_ELEMENTS) * b + 3 * CHUNK_ROWS * V * 4
+    per_layer = _activation_bytes(shape, b)
+    per_token = layers * 4 * H + per_layer if gradient_checkpointing else layers * per_layer
+    how = "the input of every layer, and one layer whole" if gradient_checkpointing else f"{per_token:,} bytes each"
+    # fp32 weights of a module of transformers are used as they are.
+    copied = b * P if shape.kind == "decoder" or b < 4 else 0
+    if gradient_checkpointing:
+        copied //= layers
+    return [
+        MemoryRow("cast weights", copied, "fused, in the compute dtype, for the backward pass", certain=False),
+        MemoryRow("activations", T * (per_token + b * H), f"{T:,} tokens, {how}, during updates", certain=False),
+        MemoryRow("logits", logits, f"kept probabilities, and chunks of {CHUNK_ROWS} rows in fp32", certain=False),
+    ]
+
+
+def _activation_bytes(shape: ModelShape, b: int) -> int:
     """What one layer keeps of one token for its backward pass, following `decoder_layer` line by line.
 
     Two norms: input in fp32, scaled and multiplied result. Attention: queries, keys and values at Q heads, the result
     twice (the kernel's and the product's input). MLP: gate and up, silu(gate), their product.
+
+    Modules of transformers, on top: the norms' steps one by one, and queries and keys before and after rotation.
     """
-    norms = 2 * (4 + 2 * b) * config.hidden_size
-    attention = 5 * b * config.num_query_heads * config.head_size
-    mlp = 4 * b * config.intermediate_size
+    norms = 2 * (4 + 2 * b) * shape.hidden_size
+    attention = 5 * b * shape.num_query_heads * shape.head_size
+    mlp = 4 * b * shape.intermediate_size
+    if shape.kind == "hf":
+        norms += 2 * 4 * shape.hidden_size
+        attention += 2 * b * (shape.num_query_heads + shape.num_kv_heads) * shape.head_size
     return norms + attention + mlp
+
+
+def _gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:,.1f} GB"

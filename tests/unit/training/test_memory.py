@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from assay.policies import DecoderConfig
+from assay.policies.shape import ModelShape
 from assay.training import memory_estimate
 
 SMOLLM2 = {
@@ -20,7 +21,7 @@ SMOLLM2 = {
 
 
 def rows(dtype: torch.dtype, train: bool = True) -> dict[str, int]:
-    config = DecoderConfig.from_dict(SMOLLM2)
+    config = ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2))
     estimate = memory_estimate(
         config, compute_dtype=dtype, tokens_per_microbatch=1000, num_slots=10, slot_tokens=100, train=train
     )
@@ -57,7 +58,7 @@ def test_evaluation_needs_no_gradients():
 
 
 def test_the_table_ends_with_the_total():
-    config = DecoderConfig.from_dict(SMOLLM2)
+    config = ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2))
     estimate = memory_estimate(
         config, compute_dtype=torch.bfloat16, tokens_per_microbatch=1000, num_slots=10, slot_tokens=100
     )
@@ -70,7 +71,7 @@ def test_the_table_ends_with_the_total():
 
 @pytest.mark.parametrize("limit", [1, 10])
 def test_kept_probabilities_are_bounded(limit):
-    config = DecoderConfig.from_dict(SMOLLM2)
+    config = ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2))
     sizes = {
         row.name: row.num_bytes
         for row in memory_estimate(

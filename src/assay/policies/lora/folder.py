@@ -39,14 +39,8 @@ def read_adapter(folder: Path, linear: Mapping[str, LinearShape], fingerprint: s
         ModelError: files that are missing, broken, unsupported, or of an adapter for another model.
     """
     document = read_adapter_config(folder)
-    tensors, trained_on = _read_tensors(folder, document, linear, model)
-    if trained_on is not None and trained_on != fingerprint:
-        raise ModelError(
-            f"the adapter in {folder} was trained on another base: one of the same shape with fingerprint "
-            f"{shown(trained_on[:12])} (it calls it {shown(document.get('base_model_name_or_path'))}), this one has "
-            f"{fingerprint[:12]!r}; name the base that it was trained on: --base FOLDER, or model.base "
-            "in a recipe"
-        )
+    tensors = _read_tensors(folder, document, linear, model)
+    check_base(folder, fingerprint)
     pairs = {}
     for name, shape in linear.items():
         a, b = (tensors.get(factor_name(name, factor)) for factor in FACTOR_NAMES)
@@ -55,6 +49,27 @@ def read_adapter(folder: Path, linear: Mapping[str, LinearShape], fingerprint: s
             scale = scale_of(len(a), alpha, bool(document.get("use_rslora")))
             pairs[name] = LowRank(nn.Parameter(a), nn.Parameter(b), scale, shape.transposed)
     return Adapter(document, pairs, fingerprint)
+
+
+def check_base(folder: Path, fingerprint: str) -> None:
+    """Makes sure that an adapter was trained on the model with this fingerprint, where its file says on which.
+
+    Raises:
+        ModelError: it was trained on another, or the file cannot be read.
+    """
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            trained_on = (file.metadata() or {}).get(FINGERPRINT, fingerprint)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); fetch the adapter again") from None
+    if trained_on != fingerprint:
+        name = read_adapter_config(folder).get("base_model_name_or_path")
+        raise ModelError(
+            f"the adapter in {folder} was trained on another base: one with fingerprint {shown(trained_on[:12])} that "
+            f"it calls {shown(name)}; this one has {fingerprint[:12]!r}. Name the base that it was trained on: --base "
+            "FOLDER, or model.base in a recipe"
+        )
 
 
 def num_stored_parameters(folder: Path) -> int:
@@ -85,8 +100,8 @@ def write_adapter(folder: Path, adapter: Adapter, tokenizer_files: Mapping[str, 
 
 def _read_tensors(
     folder: Path, document: Mapping[str, Any], linear: Mapping[str, LinearShape], model: str
-) -> tuple[dict[str, Tensor], str | None]:
-    """Factors in fp32, by name, and the fingerprint of the base where the file has one."""
+) -> dict[str, Tensor]:
+    """Factors in fp32, by name."""
     path = folder / WEIGHTS
     if not path.is_file():
         if (folder / PICKLE).is_file():
@@ -100,7 +115,6 @@ def _read_tensors(
     problems: dict[str, list[str]] = {"unexpected": [], "mismatched": [], "not finite numbers": [], "missing": []}
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
             for name in file.keys():  # noqa: SIM118, it is not a mapping
                 shape = tuple(file.get_slice(name).get_shape())
                 if name not in expected:
@@ -122,7 +136,7 @@ def _read_tensors(
             f"It was trained on {shown(document.get('base_model_name_or_path'))}: name that base (--base FOLDER, or "
             "model.base in a recipe), or fetch the adapter again"
         )
-    return tensors, metadata.get(FINGERPRINT)
+    return tensors
 
 
 def _expected_shapes(document: Mapping[str, Any], linear: Mapping[str, LinearShape]) -> dict[str, tuple[int, int]]:

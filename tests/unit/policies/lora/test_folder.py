@@ -38,6 +38,10 @@ def change(adapter: Path, **settings: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
 
 
+def tiny_model_of(adapter: Path) -> str:
+    return json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
+
+
 def change_tensors(adapter: Path, **tensors: Any) -> None:
     """Replaces, adds or (where None) removes tensors."""
     path = adapter / "adapter_model.safetensors"
@@ -172,7 +176,7 @@ def test_another_base_is_refused_by_shape_and_by_weights(adapter: Path, tmp_path
     other = write_tiny_model(tmp_path / "other", seed=7)
     with pytest.raises(ModelError, match=r"trained on another base: .*fingerprint .*--base") as raised:
         load_policy(adapter, base=other)
-    assert str(raised.value).count("fingerprint") == 1
+    assert str(tiny_model_of(adapter)) in str(raised.value)
     with pytest.raises(ModelError, match="another base"):
         read_merged(adapter, other)
 
