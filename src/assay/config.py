@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pydantic
 
@@ -26,6 +26,9 @@ class Settings(pydantic.BaseModel):
     """Base of everything that can be configured: frozen, strict, no unknown keys."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+    other_names: ClassVar[Mapping[str, str]] = {}
+    """What other tools call an option, or have beside these, and what to do here: part of the error."""
 
 
 def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> SettingsT:
@@ -91,9 +94,10 @@ def _explain(cls: type[Settings], details: Any) -> str:
         *parents, key = location
         model, path = _descend(cls, parents)
         known = sorted(model.model_fields) if model else []
+        other = model.other_names.get(str(key)) if model else None
         near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"unknown key {'.'.join([*path, str(key)])!r}; {hint}"
+        return f"unknown key {'.'.join([*path, str(key)])!r}; {other or hint}"
     dotted = ".".join(map(str, _descend(cls, location)[1])) or "settings"
     given = details.get("input")
     shown = "" if isinstance(given, dict) else f" (got {given!r})"

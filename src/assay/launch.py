@@ -20,8 +20,8 @@ from assay.errors import ConfigError, RunFolderError
 from assay.observe.console import Console
 from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
-from assay.policies.registry import resolve_model
-from assay.policies.shape import read_shape
+from assay.policies.registry import base_of, resolve_model
+from assay.policies.shape import count_trained, read_shape
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.render import read_chat_template
 from assay.run import Run
@@ -61,7 +61,7 @@ def build_run(
         began = validate(RunConfig, record["settings"])
         check_unchanged(began, config)
         resolved = record["resolved"]
-        model_folder = Path(record["model_folder"])
+        model_folder, base_folder = Path(record["model_folder"]), record.get("base_folder")
     else:
         # The lock, and a file half written, are what is left of a start that was killed at once.
         if folder.exists() and any(path.name != LOCK and not path.name.startswith(".") for path in folder.iterdir()):
@@ -70,14 +70,19 @@ def build_run(
                 "or choose another --run-folder"
             )
         model_folder = resolve_model(config.model.source).resolve()
+        # A folder may be named by a link that points elsewhere tomorrow, such as a run's `best`.
+        whole = base_of(model_folder, given_base(config)).resolve()
+        base_folder = None if whole == model_folder else str(whole)
         resolved = resolve(config)
         record = {
             "settings": dump(config),
             "resolved": resolved,
             "model_folder": str(model_folder),
+            "base_folder": base_folder,
             **provenance(),
         }
-    estimate = run_memory(config, model_folder, resolved)
+    base = None if base_folder is None else Path(base_folder)
+    estimate = run_memory(config, model_folder, base, resolved)
     available = check_memory(estimate, resolved["device"])
     folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
@@ -89,6 +94,7 @@ def build_run(
             config,
             folder,
             model_folder,
+            base_folder=base,
             device=resolved["device"],
             compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
             chat_template=resolved.get("chat_template"),
@@ -106,19 +112,36 @@ def build_run(
         raise
     run.lock = lock
     run.memory = estimate.summary(available)
+    write_json(folder / "config.json", {**record, "settings": dump(config), **run.parameter_counts()})
     return run
 
 
-def run_memory(config: RunConfig, model_folder: Path, resolved: Mapping[str, Any]) -> MemoryEstimate:
+def given_base(config: RunConfig) -> Path | None:
+    """The base that a recipe names for an adapter in its `model.source`."""
+    return None if config.model.base is None else resolve_model(config.model.base)
+
+
+def run_memory(
+    config: RunConfig, model_folder: Path, base_folder: Path | None, resolved: Mapping[str, Any]
+) -> MemoryEstimate:
     """What a run will need, reckoned before anything is loaded; prompts are taken as `PROMPT_TOKENS`.
+
+    Args:
+        base_folder: of an adapter in `model_folder`, as in `load_policy`.
 
     Raises:
         ModelError: the model's folder cannot be used.
     """
-    shape, needs = read_shape(model_folder, config.model.policy), config.algorithm.needs
-    frozen = shape.num_parameters if needs.reference else 0
+    whole, needs = base_of(model_folder, base_folder), config.algorithm.needs
+    shape = read_shape(whole, config.model.policy)
+    num_trainable = count_trained(model_folder, whole, config.model.lora, config.model.policy)
+    # Our decoder puts the adapters of reference and critic on the base of the policy.
+    shares_base = num_trainable is not None and shape.kind == "decoder"
+    frozen = shape.num_parameters if needs.reference and not shares_base else 0
+    if needs.values and num_trainable is not None and not shares_base:
+        frozen += shape.num_parameters
     if needs.teacher:
-        frozen += read_shape(resolve_model(needs.teacher)).num_parameters
+        frozen += read_shape(base_of(resolve_model(needs.teacher))).num_parameters
     rollouts, response = config.groups_per_step * config.group_size, config.sampling.max_new_tokens
     prompts = config.groups_per_step if shape.kind == "decoder" else rollouts
     of_a_step = prompts * PROMPT_TOKENS + rollouts * response
@@ -128,6 +151,7 @@ def run_memory(config: RunConfig, model_folder: Path, resolved: Mapping[str, Any
         tokens_per_microbatch=min(config.tokens_per_microbatch, of_a_step),
         num_slots=min(config.num_slots, rollouts * (1 + config.max_staleness)),
         slot_tokens=min(shape.max_context, PROMPT_TOKENS + response),
+        num_trainable=num_trainable,
         num_frozen_parameters=frozen,
         critic=needs.values,
         gradient_checkpointing=config.model.gradient_checkpointing,

@@ -14,6 +14,7 @@ from assay.engines import Sampling
 from assay.evaluation.held_out import EvaluationSettings
 from assay.observe.tracking import TrackingSettings
 from assay.policies.load import PolicyChoice
+from assay.policies.lora.settings import LoraSettings
 from assay.training import TrainerSettings
 from assay.verifiers import AnyVerifier, Exact
 
@@ -22,7 +23,12 @@ class ModelSettings(Settings):
     """Which model is trained, where and in what precision."""
 
     source: str = "default"
-    """"default" (SmolLM2-135M-Instruct), a Hugging Face folder, or a hub id such as "org/name"."""
+    """"default" (SmolLM2-135M-Instruct), a Hugging Face folder, or a hub id such as "org/name". An adapter in PEFT's
+    format is trained further, on its base."""
+    base: str | None = None
+    """The base of an adapter in `source`, where its adapter_config.json names none that can be had here."""
+    lora: LoraSettings | None = None
+    """A new low-rank adapter to train in place of the weights; None trains them all."""
     device: str = "auto"
     """"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1"."""
     policy: PolicyChoice = "auto"

@@ -42,8 +42,9 @@ from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.observe.tracking import Trackers
 from assay.policies import DecoderPolicy, load_policy
 from assay.policies.hf import HFPolicy
-from assay.policies.registry import resolve_model
-from assay.policies.value import load_value_model
+from assay.policies.lora import is_adapter
+from assay.policies.registry import resolve_model, tokenizer_folder
+from assay.policies.value import ValueModel
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import Collector, Demonstrations
@@ -99,6 +100,7 @@ class Run:
 
     Args:
         folder: the run folder; made by `launch.build_run`.
+        model_folder: of the model that training begins with: a whole one, or an adapter on the one in `base_folder`.
         resume: whether to go on from the newest checkpoint in it.
     """
 
@@ -108,6 +110,7 @@ class Run:
         folder: Path,
         model_folder: Path,
         *,
+        base_folder: Path | None = None,
         device: str,
         compute_dtype: torch.dtype,
         chat_template: str | None = None,
@@ -121,15 +124,21 @@ class Run:
         self.config = config
         self.folder = folder
         self.model_folder = model_folder
+        self.base_folder = base_folder
         self.algorithm = config.algorithm
         self.domain: Domain = config.domain
         self.env_factory = env_factory
         self.max_turns = max_turns
         self._chat_template = chat_template
-        self.renderer: ChatRenderer = load_renderer(model_folder, chat_template)
+        self.renderer: ChatRenderer = load_renderer(tokenizer_folder(model_folder, base_folder), chat_template)
         loading = {"device": device, "compute_dtype": compute_dtype, "policy": config.model.policy}
-        trained = {**loading, "gradient_checkpointing": config.model.gradient_checkpointing}
-        self.policy: DecoderPolicy | HFPolicy = load_policy(model_folder, **trained)
+        trained = {
+            **loading,
+            "gradient_checkpointing": config.model.gradient_checkpointing,
+            "lora": config.model.lora,
+            "seed": config.seed,
+        }
+        self.policy: DecoderPolicy | HFPolicy = load_policy(model_folder, base=base_folder, **trained)
         if chat_template is not None:
             # Checkpoints are shown conversations as the model was.
             self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
@@ -197,18 +206,25 @@ class Run:
         """The models that the algorithm needs beside the policy: how to load those that stay, and those that learn."""
         needs, models = self.algorithm.needs, {}
         if needs.values:
-            models["critic"] = load_value_model(self.model_folder, **trained)
+            models["critic"] = ValueModel(self._another(trained, trainable=True))
         if needs.reference:
-            models["reference"] = load_policy(self.model_folder, **loading)
+            models["reference"] = self._another(loading, trainable=False)
         if needs.teacher:
             folder = resolve_model(needs.teacher)
-            if not load_renderer(folder, self._chat_template).has_the_vocabulary_of(self.renderer):
+            if not load_renderer(tokenizer_folder(folder), self._chat_template).has_the_vocabulary_of(self.renderer):
                 raise ModelError(
                     f"the teacher {folder} has another vocabulary than {self.model_folder}: its probabilities are of "
                     "other tokens; choose a teacher with the same tokenizer"
                 )
             models["teacher"] = load_policy(folder, **{**loading, "policy": "auto"})
         return models
+
+    def _another(self, loading: Mapping[str, Any], *, trainable: bool) -> DecoderPolicy | HFPolicy:
+        """The model that training begins with, once more."""
+        if isinstance(self.policy, DecoderPolicy) and self.policy.adapter is not None:
+            # The base does not change, so that other models can be on it too.
+            return self.policy.sharing_base(trainable=trainable)
+        return load_policy(self.model_folder, base=self.base_folder, **loading)
 
     def _make_collector(self) -> Collector | Demonstrations:
         config = self.config
@@ -251,6 +267,13 @@ class Run:
 
     async def begin(self) -> None:
         """Before the first step: checks that gold answers pass, and measures the untrained model."""
+        counts = self.parameter_counts()
+        if counts["num_trained_parameters"] < counts["num_parameters"]:
+            share = counts["num_trained_parameters"] / counts["num_parameters"]
+            self.console.message(
+                f"LoRA: {counts['num_trained_parameters']:,} parameters are trained, {share:.2%} of the model's "
+                f"{counts['num_parameters']:,}"
+            )
         await self.held_out.check_tasks(self.config.verifier)
         if self.position.step == 0:
             self.store.rollback(BEFORE_TRAINING)
@@ -348,6 +371,12 @@ class Run:
             self.lock.close()
         return TrainResult(self.folder, summary["status"], summary)
 
+    def parameter_counts(self) -> dict[str, int]:
+        """How many numbers the model has, and how many are trained."""
+        frozen = sum(parameter.numel() for parameter in self.policy.parameters() if not parameter.requires_grad)
+        trained = sum(parameter.numel() for parameter in self.policy.parameters() if parameter.requires_grad)
+        return {"num_parameters": frozen or trained, "num_trained_parameters": trained}
+
     @property
     def seconds(self) -> float:
         """Spent on this run so far, earlier legs included."""
@@ -425,7 +454,7 @@ class Run:
         name_of_level, level = self._most_trained_level()
         sides: list[dict[str, Evaluation]] = []
         for name, folder in (("before", self.model_folder), ("after", self.model_to_use)):
-            weights = self.policy.read_weights(folder)
+            weights = self.policy.read_weights(folder, self._base(folder))
             await self.engine.load_weights(weights.items(), self.position.step)
             self.engine.forget()
             side = await self.held_out.test(level, name)
@@ -436,6 +465,10 @@ class Run:
                 self.store.record_evaluation_rows(step, "test", decoding, [row.to_dict() for row in result.rows])
         self.store.commit()
         return {"level": name_of_level, **BeforeAfter(*sides).to_dict()}
+
+    def _base(self, folder: Path) -> Path | None:
+        """What an adapter of this run is on."""
+        return (self.base_folder or self.model_folder) if is_adapter(folder) else None
 
     @property
     def model_to_use(self) -> Path:
@@ -507,6 +540,7 @@ class Run:
             "best_step": self.position.best_step,
             "model": str(self.model_to_use),
             "model_folder": str(self.model_folder),
+            **self.parameter_counts(),
             "settings": dump(self.config),
             "commands": {
                 "talk to it": f"assay chat {self.model_to_use}",

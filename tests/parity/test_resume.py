@@ -25,7 +25,7 @@ group_size = 4
 minibatches_per_step = 2
 num_threads = 1
 max_staleness = 0
-model = {{ source = "{model}", device = "cpu", compute_dtype = "fp32" }}
+model = {{ source = "{model}", device = "cpu", compute_dtype = "fp32"{more} }}
 verifier = {{ name = "python", function = "{rewards}:share_of_letters", gold_format = "{{answer}}x", solved_at = 0.2 }}
 curriculum = {{ levels = [{{ complexity = 1 }}, {{ complexity = 2 }}], advance_at = 0.05, window = 4 }}
 sampling = {{ max_new_tokens = 10 }}
@@ -47,9 +47,9 @@ solved_at = 0.7
 """
 
 
-def recipe(folder: Path, model: Path) -> Path:
+def recipe(folder: Path, model: Path, more: str = "") -> Path:
     path = folder / "recipe.toml"
-    path.write_text(RECIPE.format(model=model, rewards=HERE / "rewards.py"))
+    path.write_text(RECIPE.format(model=model, rewards=HERE / "rewards.py", more=more))
     return path
 
 
@@ -69,9 +69,9 @@ def fingerprint(folder: Path) -> dict[str, Any]:
         "evaluations": store.evaluations(),
         "events": store.events(),
         "curves": _points(folder / "events"),
-        "weights": _hash(last / "model" / "model.safetensors"),
+        "weights": _hash(*(last / "model").glob("*.safetensors")),
         "optimizer": _hash(last / "optimizer.safetensors"),
-        "best": _hash(folder / "checkpoints" / "best" / "model.safetensors"),
+        "best": [_hash(file) for file in (folder / "checkpoints").glob("best/*.safetensors")],
         "kept": sorted(path.name for path in (folder / "checkpoints").glob("step-*")),
         "summary": {
             key: summary[key] for key in ("status", "num_steps", "best_step", "groups_by_level", "gain", "readings")
@@ -121,3 +121,13 @@ def test_killed_and_resumed_is_bit_for_bit_the_unbroken_run(
     resumed = run("never", 0, "--resume", folder)
     assert resumed.returncode == 0, resumed.stderr
     assert fingerprint(folder) == unbroken
+
+
+def test_a_run_that_trains_an_adapter_is_resumed_bit_for_bit(tiny_model: Path, tmp_path: Path) -> None:
+    text = recipe(tmp_path, tiny_model, ", lora = { rank = 3 }")
+    assert run("never", 0, text, "--run-folder", tmp_path / "unbroken").returncode == 0
+    killed = run("update", 18, text, "--run-folder", tmp_path / "broken")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = run("never", 0, "--resume", tmp_path / "broken")
+    assert resumed.returncode == 0, resumed.stderr
+    assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "unbroken")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.engine import ChatTemplate, Precision, load_engine
+from assay.cli.engine import Base, ChatTemplate, Precision, load_engine
 from assay.errors import ContextLengthError
 from assay.types import Message
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def chat(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id.')],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id; or an adapter.')
+    ],
+    base: Base = None,
     prompt: Annotated[str | None, typer.Option(help="Answer this one message, print the answer and exit.")] = None,
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.7,
@@ -39,7 +42,9 @@ def chat(
     from assay.policies.registry import resolve_model
 
     sampling = validate(Sampling, {"temperature": temperature, "max_new_tokens": max_new_tokens})
-    engine, renderer = load_engine(resolve_model(model), device, dtype, num_slots=1, chat_template=chat_template)
+    on = None if base is None else resolve_model(base)
+    folder = resolve_model(model)
+    engine, renderer = load_engine(folder, device, dtype, num_slots=1, chat_template=chat_template, base=on)
     conversation = Conversation(engine, renderer, sampling, seed, system)
     console = Console(highlight=False, soft_wrap=True)
     with asyncio.Runner() as runner:

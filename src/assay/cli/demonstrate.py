@@ -26,7 +26,7 @@ from assay.cli.endpoint import (
     TokensPerMinute,
     endpoint_options,
 )
-from assay.cli.engine import ChatTemplate, Precision
+from assay.cli.engine import Base, ChatTemplate, Precision
 from assay.cli.options import parse_options
 from assay.cli.subject import REPLIES, Subject
 from assay.errors import DataError
@@ -79,6 +79,7 @@ def demonstrate(
     dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
         Precision.FP32
     ),
+    base: Base = None,
     chat_template: ChatTemplate = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
@@ -111,7 +112,7 @@ def demonstrate(
     from assay.seeds import derive_seed
     from assay.verifiers import VERIFIERS, make_verifier
 
-    subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template)
+    subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template, base)
     judge = make_verifier(verifier, parse_options(verifier_settings or [], VERIFIERS.get(verifier), "--verifier-set"))
     source = make_domain(domain, parse_options(settings or [], DOMAINS.get(domain)))
     levels = choose_levels(source, numbers("--complexity", complexity), numbers("--horizon", horizon))

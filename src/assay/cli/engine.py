@@ -23,15 +23,26 @@ ChatTemplate = Annotated[
 ]
 
 
+Base = Annotated[
+    str | None,
+    typer.Option(help="Of an adapter: the model it is put on. Default: the one it names.", show_default=False),
+]
+
+
 class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
 
 
 def load_engine(
-    folder: Path, device: str, dtype: Precision, num_slots: int = 64, chat_template: str | None = None
+    folder: Path,
+    device: str,
+    dtype: Precision,
+    num_slots: int = 64,
+    chat_template: str | None = None,
+    base: Path | None = None,
 ) -> tuple[BatchingEngine, ChatRenderer]:
-    """The engine and renderer of a model folder.
+    """The engine and renderer of a model folder, or of an adapter merged into its base.
 
     Args:
         chat_template: "chatml", "plain" or a file, in place of the tokenizer's own.
@@ -43,6 +54,7 @@ def load_engine(
     import torch
 
     from assay.engines import engine_for_folder
+    from assay.policies.registry import tokenizer_folder
     from assay.render import load_renderer, read_chat_template
 
     if device == "auto":
@@ -51,9 +63,10 @@ def load_engine(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
-    renderer = load_renderer(folder, read_chat_template(chat_template))
+    renderer = load_renderer(tokenizer_folder(folder, base), read_chat_template(chat_template))
     engine = engine_for_folder(
         folder,
+        base=base,
         stop_token_ids=renderer.stop_token_ids,
         decode=renderer.decode,
         dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,

@@ -28,7 +28,7 @@ from assay.cli.endpoint import (
     TokensPerMinute,
     endpoint_options,
 )
-from assay.cli.engine import ChatTemplate, Precision
+from assay.cli.engine import Base, ChatTemplate, Precision
 from assay.cli.options import parse_options
 from assay.cli.subject import Subject
 from assay.errors import ConfigError
@@ -56,9 +56,10 @@ def evaluate(
         str,
         typer.Argument(
             metavar="MODEL",
-            help='"default", a Hugging Face folder, a hub id, or "openai:NAME" for a model at an endpoint.',
+            help='"default", a Hugging Face folder, a hub id, an adapter, or "openai:NAME" at an endpoint.',
         ),
     ],
+    base: Base = None,
     domain: Annotated[
         str | None, typer.Option(help="Where the tasks come from. Default: arithmetic.", show_default=False)
     ] = None,
@@ -138,7 +139,7 @@ def evaluate(
     from assay.observe.provenance import provenance
     from assay.verifiers import make_verifier
 
-    subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template)
+    subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template, base)
     ks = _ks(k, samples)
     chosen = numbers("--complexity", complexity), numbers("--horizon", horizon)
     if recipe is None:
@@ -181,7 +182,7 @@ def evaluate(
     }
     label = "-".join([subject.label, source.name, short_hash(json.dumps(record, sort_keys=True).encode())[:8]])
     place = (output or assay_home() / "evals" / label).absolute()
-    made = {**provenance(), "model": model, "model_folder": subject.folder and str(subject.folder), "device": device}
+    made = {**provenance(), "model": model, **subject.places, "device": device}
     console = Console(highlight=False)
     with EvaluationFolder(place, record, made) as kept:
         result = subject.evaluate(

@@ -33,12 +33,14 @@ class Subject:
     model: str
     """As it was named."""
     folder: Path | None
-    """Of a model on this machine."""
+    """Of a model on this machine, or of an adapter."""
     endpoint: Endpoint | None
     device: str
     dtype: Precision
     chat_template: str | None = None
     """In place of the tokenizer's own, for a model on this machine."""
+    base: Path | None = None
+    """The model that the adapter in `folder` is put on; None where that is a whole model."""
     replies: Path | None = None
     """Where paid replies are kept; None: beside what they are for."""
     tally: Tally | None = None
@@ -46,7 +48,13 @@ class Subject:
 
     @classmethod
     def of(
-        cls, model: str, device: str, dtype: Precision, options: Mapping[str, Any], chat_template: str | None = None
+        cls,
+        model: str,
+        device: str,
+        dtype: Precision,
+        options: Mapping[str, Any],
+        chat_template: str | None = None,
+        base: str | None = None,
     ) -> Subject:
         """Finds the model, or checks the endpoint's options.
 
@@ -54,17 +62,20 @@ class Subject:
             ConfigError: an option out of range or without effect, or a key that is missing.
             ModelError: there is no such model.
         """
-        from assay.policies.registry import resolve_model
+        from assay.policies.registry import base_of, resolve_model
         from assay.render import read_chat_template
 
         endpoint = make_endpoint(model, options)
         if endpoint is None:
             read_chat_template(chat_template)
-            return cls(model, resolve_model(model), None, device, dtype, chat_template)
+            folder = resolve_model(model)
+            whole = base_of(folder, None if base is None else resolve_model(base))
+            return cls(model, folder, None, device, dtype, chat_template, None if whole == folder else whole)
         if device != "auto" or dtype is not Precision.FP32:
             raise ConfigError(f"--device and --dtype have no effect with {model}, which is not on this machine")
-        if chat_template is not None:
-            raise ConfigError(f"--chat-template has no effect with {model}, whose server has its own")
+        for option, value in (("--chat-template", chat_template), ("--base", base)):
+            if value is not None:
+                raise ConfigError(f"{option} has no effect with {model}, which is not on this machine")
         return cls(model, None, endpoint, device, dtype, replies=options.get("replies"))
 
     @property
@@ -82,7 +93,15 @@ class Subject:
         from assay.render import read_chat_template
 
         template = {} if self.chat_template is None else {"chat_template": read_chat_template(self.chat_template)}
-        return {"weights": _weights_hash(self.folder), "dtype": self.dtype.value, **template}
+        return {"weights": _weights_hash(self.folder, self.base), "dtype": self.dtype.value, **template}
+
+    @property
+    def places(self) -> dict[str, str | None]:
+        """Where it lies on this machine."""
+        return {
+            "model_folder": self.folder and str(self.folder),
+            **({"base_folder": str(self.base)} if self.base is not None else {}),
+        }
 
     def evaluate(
         self,
@@ -149,7 +168,9 @@ class Subject:
         """Engine or responder, renderer, and what to say beside the progress."""
         if self.endpoint is None:
             assert self.folder is not None
-            return *load_engine(self.folder, self.device, self.dtype, chat_template=self.chat_template), str
+            return *load_engine(
+                self.folder, self.device, self.dtype, chat_template=self.chat_template, base=self.base
+            ), str
         from assay.endpoints import Replies, Tally
         from assay.endpoints.client import EndpointClient
 
@@ -167,10 +188,15 @@ def print_judges(verifiers: Mapping[str, Verifier], seconds: float, console: Con
             print_tally(judge.tally, seconds, console, f"asked of the judge {judge.model} ({reading})")
 
 
-def _weights_hash(folder: Path) -> str:
-    """Hash of the weight files, so that a model that was trained on under the same name is another model."""
+def _weights_hash(folder: Path, base: Path | None) -> str:
+    """Hash of the weight files, so that a model that was trained on under the same name is another model.
+
+    Args:
+        base: of an adapter.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    folders = [folder] if base is None else [folder, base]
+    for path in (path for each in folders for path in sorted(each.glob("*.safetensors"))):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -114,14 +114,14 @@ def _describe(config: RunConfig, folder: Path) -> None:
     import json
 
     from assay.config import dump
-    from assay.launch import PROMPT_TOKENS, resolve, run_memory
+    from assay.launch import PROMPT_TOKENS, given_base, resolve, run_memory
     from assay.policies.registry import resolve_model
     from assay.training import check_memory
 
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} exists already; choose another --run-folder")
     resolved = resolve(config)
-    estimate = run_memory(config, resolve_model(config.model.source), resolved)
+    estimate = run_memory(config, resolve_model(config.model.source), given_base(config), resolved)
     typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
     typer.echo(f"\nmemory, about (prompts taken as {PROMPT_TOKENS} tokens):")
     for line in estimate.lines():

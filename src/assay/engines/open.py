@@ -9,11 +9,11 @@ import torch
 
 from assay.engines.local import LocalEngine
 from assay.engines.local.batching import BatchingEngine
-from assay.policies.config import DecoderConfig
-from assay.policies.folder import read_weights
 from assay.policies.hf import HFPolicy
 from assay.policies.load import PolicyChoice, policy_kind
-from assay.policies.model import DecoderPolicy
+from assay.policies.lora import is_adapter
+from assay.policies.model import DecoderPolicy, read_merged
+from assay.policies.registry import base_of
 
 
 def engine_for_policy(
@@ -52,6 +52,7 @@ def engine_for_policy(
 def engine_for_folder(
     folder: Path,
     *,
+    base: Path | None = None,
     stop_token_ids: tuple[int, ...],
     decode: Callable[[Sequence[int]], str],
     dtype: torch.dtype,
@@ -61,19 +62,28 @@ def engine_for_folder(
 ) -> BatchingEngine:
     """An engine for a Hugging Face folder, without a policy beside it.
 
+    Args:
+        base: of an adapter, as in `load_policy`.
+
     Raises:
         ModelError: the folder holds no causal language model.
     """
-    if policy_kind(folder, policy) == "hf":
+    if policy_kind(base_of(folder, base), policy) == "hf":
         from assay.engines.hf import HFEngine
         from assay.policies.causal_lm import load_module
+        from assay.policies.hf import load_hf_policy
 
+        if is_adapter(folder):
+            merged = load_hf_policy(folder, base=base, device=device)
+            return engine_for_policy(
+                merged, stop_token_ids=stop_token_ids, decode=decode, dtype=dtype, num_slots=num_slots
+            )
         module = load_module(folder, device=device, dtype=dtype)
         return HFEngine(module, stop_token_ids=stop_token_ids, decode=decode, num_slots=num_slots)
-    config = DecoderConfig.from_folder(folder)
+    config, weights = read_merged(folder, base)
     return LocalEngine(
         config,
-        read_weights(folder, config).items(),
+        weights.items(),
         stop_token_ids=stop_token_ids,
         decode=decode,
         dtype=dtype,

@@ -115,6 +115,18 @@ def empty_like(module: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
     return copy.to(device=module.device).eval()  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
+def empty_module(folder: Path) -> PreTrainedModel:
+    """The module of a model's configuration without any memory for its weights.
+
+    Raises:
+        ModelError: see `read_config`.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"), quiet():
+        return AutoModelForCausalLM.from_config(read_config(folder))
+
+
 def context_limit(config: PretrainedConfig) -> int:
     """Longest sequence in tokens.
 

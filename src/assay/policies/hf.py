@@ -20,7 +20,12 @@ from assay.errors import ConfigError, ContextLengthError, ModelError
 from assay.policies.causal_lm import context_limit, empty_like, load_module, probe_tokens, quiet, relative_gap, takes
 from assay.policies.folder import read_tokenizer_files, set_stored_dtype
 from assay.policies.head import CHUNK_ROWS, predict
+from assay.policies.lora import Adapter, LoraSettings, is_adapter, open_adapter, read_adapter
+from assay.policies.lora.fingerprint import fingerprint
+from assay.policies.lora.folder import write_adapter
+from assay.policies.lora.injected import base_name, inject, linear_shapes_of
 from assay.policies.policy import PolicyOutput
+from assay.policies.registry import base_of
 from assay.policies.rows import Rows, padded_rows
 from assay.types import Batch
 
@@ -34,7 +39,7 @@ class HFPolicy(nn.Module):
     Parameters are fp32 under the names that transformers gives them. In bf16 they are cast by autocast, so gradients
     arrive in fp32. Dropout is off: the sampler has none, and the ratio of two dropout masks is no policy ratio.
 
-    Adapters may be injected into `module` in place: what is trained are the parameters with `requires_grad`.
+    With an adapter the weights are frozen and its factors are trained, in layers of PEFT's under PEFT's names.
     """
 
     shares_prompts = False
@@ -47,10 +52,12 @@ class HFPolicy(nn.Module):
         compute_dtype: torch.dtype = torch.float32,
         tokenizer_files: Mapping[str, bytes] | None = None,
         gradient_checkpointing: bool = False,
+        adapter: Adapter | None = None,
     ) -> None:
         """Takes over `module`, an fp32 model in evaluation mode.
 
         Args:
+            adapter: what is trained in place of the weights, on their device; None to train them all.
             compute_dtype: of products; norms, softmax and log-probabilities are fp32 in any case.
             tokenizer_files: name and contents of what `save` writes beside the weights.
             gradient_checkpointing: keep only each layer's input for the backward pass, and compute the layer again.
@@ -59,6 +66,9 @@ class HFPolicy(nn.Module):
             ConfigError: gradient checkpointing of a model without layers that transformers can checkpoint.
         """
         super().__init__()
+        if adapter is not None:
+            inject(module, adapter)
+        self.adapter = adapter
         self.module = module
         self.compute_dtype = compute_dtype
         self.tokenizer_files = dict(tokenizer_files or {})
@@ -82,8 +92,12 @@ class HFPolicy(nn.Module):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """Under the names of transformers; a tied matrix once."""
-        return self.module.named_parameters(prefix, recurse, remove_duplicate)
+        """Under the names of transformers; a tied matrix once. An adapter's under the names of PEFT."""
+        for name, parameter in self.module.named_parameters(prefix, recurse, remove_duplicate):
+            if (whole := base_name(name)) is not None:
+                yield whole, parameter
+        if self.adapter is not None:
+            yield from self.adapter.named_parameters()
 
     def forward(self, batch: Batch, *, temperature: float = 1.0, entropy_gradient: bool = False) -> PolicyOutput:
         """Log-probability and entropy of every predicted token of a packed batch.
@@ -132,42 +146,72 @@ class HFPolicy(nn.Module):
         with self._precision():
             return self.module(input_ids=token_ids[None], use_cache=False).logits[0].float()
 
+    @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """(name, tensor) of every parameter in fp32 and of every buffer that is saved; detached, not copied."""
-        yield from ((name, parameter.detach()) for name, parameter in self.named_parameters())
+        """(name, tensor) of every weight in fp32, an adapter merged, and of every buffer that is saved.
+
+        Detached, and copied only where merged.
+        """
+        for name, parameter in self.module.named_parameters():
+            if (whole := base_name(name)) is not None:
+                weight = parameter.detach()
+                yield whole, weight if self.adapter is None else self.adapter.merged(whole, weight)
         yield from saved_buffers(self.module)
 
-    def read_weights(self, folder: Path) -> dict[str, Tensor]:
+    def read_weights(self, folder: Path, base: Path | None = None) -> dict[str, Tensor]:
         """What `weights` would give of the same model in a Hugging Face folder, on the CPU.
+
+        Args:
+            base: of an adapter, as in `load_policy`.
 
         Raises:
             ModelError: the folder holds no such model.
         """
-        module = load_module(Path(folder))
+        whole = base_of(Path(folder), base)
+        module = load_module(whole)
         weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
+        if is_adapter(Path(folder)):
+            linear, model = linear_shapes_of(module), module.config.model_type
+            read_adapter(Path(folder), linear, fingerprint(weights), model).merge_into(weights)
         return {**weights, **dict(saved_buffers(module))}
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Copies values into the parameters and saved buffers, in place.
+        """Copies values into what is trained, in place: all parameters and saved buffers, or the adapter's factors.
 
         Raises:
             ModelError: names are missing or unknown.
         """
-        copy_weights(self.module, weights)
+        if self.adapter is None:
+            copy_weights(self.module, weights)
+        else:
+            self.adapter.load(weights)
 
     def serving_module(self, dtype: torch.dtype) -> PreTrainedModel:
         """A module of the same shape for an engine, in another dtype; it holds no weights yet."""
         return empty_like(self.module, dtype)
 
     def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Writes a Hugging Face folder, with the tokenizer's files of the loaded one."""
+        """Writes what is trained, with the tokenizer's files of the loaded folder: a Hugging Face folder, or with an
+        adapter one that PEFT opens (in fp32, whatever the dtype)."""
+        if self.adapter is None:
+            self.save_merged(folder, dtype)
+        else:
+            write_adapter(Path(folder), self.adapter, self.tokenizer_files)
+
+    def save_merged(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Writes a Hugging Face folder of the whole model, an adapter merged into its weights."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        module = self.module
+        if self.adapter is not None:
+            # Without PEFT's layers, whose weights have other names.
+            module = self.serving_module(torch.float32)
+            copy_weights(module, self.weights())
         state = {
-            name: tensor.detach().to("cpu", _stored(tensor, dtype)) for name, tensor in self.module.state_dict().items()
+            name: tensor.detach().to("cpu", _stored(tensor, dtype)) for name, tensor in module.state_dict().items()
         }
         with quiet():
-            self.module.save_pretrained(folder, state_dict=state)
+            module.save_pretrained(folder, state_dict=state)
         set_stored_dtype(folder, dtype)
         for name, contents in self.tokenizer_files.items():
             (folder / name).write_bytes(contents)
@@ -221,23 +265,39 @@ class HFPolicy(nn.Module):
 def load_hf_policy(
     folder: Path | str,
     *,
+    base: Path | None = None,
+    lora: LoraSettings | None = None,
+    seed: int = 0,
     device: torch.device | str = "cpu",
     compute_dtype: torch.dtype = torch.float32,
     gradient_checkpointing: bool = False,
 ) -> HFPolicy:
-    """The policy of a Hugging Face folder.
+    """The policy of a Hugging Face folder; arguments as of `load_policy`.
 
     Raises:
-        ModelError: transformers cannot open it as a causal language model.
-        ConfigError: gradient checkpointing of a model that transformers cannot checkpoint.
+        ModelError: transformers cannot open it as a causal language model, or the adapter is of another model.
+        ConfigError: gradient checkpointing of a model that transformers cannot checkpoint; settings of a new adapter
+            that it cannot have, or that has one already; PEFT is not installed.
     """
     folder = Path(folder)
-    module = load_module(folder, device=device)
+    whole = base_of(folder, base)
+    module = load_module(whole, device=device)
+    adapter = open_adapter(
+        folder,
+        whole,
+        dict(module.named_parameters()),
+        linear_shapes_of(module),
+        model=module.config.model_type,
+        lora=lora,
+        seed=seed,
+        device=device,
+    )
     return HFPolicy(
         module,
         compute_dtype=compute_dtype,
-        tokenizer_files=read_tokenizer_files(folder),
+        tokenizer_files={**read_tokenizer_files(whole), **read_tokenizer_files(folder)},
         gradient_checkpointing=gradient_checkpointing,
+        adapter=adapter,
     )
 
 

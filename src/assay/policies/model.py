@@ -19,8 +19,12 @@ from assay.policies.config import DecoderConfig
 from assay.policies.decoder import decoder_layer, rms_norm
 from assay.policies.folder import read_tokenizer_files, read_weights, write_folder
 from assay.policies.head import logits_of, predict
-from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names
+from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names, weight_shapes
+from assay.policies.lora import Adapter, LoraSettings, is_adapter, linear_shapes, open_adapter, read_adapter
+from assay.policies.lora.fingerprint import fingerprint
+from assay.policies.lora.folder import write_adapter
 from assay.policies.policy import PolicyOutput
+from assay.policies.registry import base_of
 from assay.policies.rope import Rotary
 from assay.types import Batch
 
@@ -30,6 +34,9 @@ class DecoderPolicy(nn.Module):
 
     Parameters are fp32 and named as in Hugging Face checkpoints. A forward pass casts them to the compute dtype, so
     their gradients arrive in fp32.
+
+    With an adapter the weights are frozen and its factors are trained, under PEFT's names. Each changed weight is made
+    whole before it is used, in fp32 and then cast, so that training computes exactly what the engine samples from.
     """
 
     shares_prompts = True
@@ -43,10 +50,12 @@ class DecoderPolicy(nn.Module):
         compute_dtype: torch.dtype = torch.float32,
         tokenizer_files: Mapping[str, bytes] | None = None,
         gradient_checkpointing: bool = False,
+        adapter: Adapter | None = None,
     ) -> None:
         """Takes over `weights`: fp32 tensors under the names of `weight_names(config)`.
 
         Args:
+            adapter: what is trained in place of the weights, on their device; None to train them all.
             compute_dtype: of products and activations; norms, softmax and log-probabilities are fp32 in any case.
             tokenizer_files: name and contents of what `save` writes beside the weights; kept in memory, because the
                 folder they came from may be a checkpoint that is deleted meanwhile.
@@ -57,8 +66,11 @@ class DecoderPolicy(nn.Module):
         self.compute_dtype = compute_dtype
         self.tokenizer_files = dict(tokenizer_files or {})
         self.gradient_checkpointing = gradient_checkpointing
+        self.adapter = adapter
         for name in weight_names(config):
-            _register(self, name, nn.Parameter(weights[name]))
+            _register(self, name, nn.Parameter(weights[name], requires_grad=adapter is None))
+        for name, parameter in adapter.named_parameters() if adapter is not None else ():
+            _register(self, name, parameter)
         self._rotary = Rotary(config, self.device)
 
     @property
@@ -110,25 +122,36 @@ class DecoderPolicy(nn.Module):
         head = parameters[head_name(self.config)].to(self.compute_dtype)
         return logits_of(self._normed(parameters, hidden), head)
 
+    @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """(Hugging Face name, fp32 tensor) of every weight; detached, not copied."""
-        for name, parameter in self.named_parameters():
-            yield name, parameter.detach()
+        """(Hugging Face name, fp32 tensor) of every weight, the adapter merged; detached, copied only where merged."""
+        for name in weight_names(self.config):
+            weight = self.get_parameter(name).detach()
+            yield name, weight if self.adapter is None else self.adapter.merged(name, weight)
 
-    def read_weights(self, folder: Path) -> dict[str, Tensor]:
-        """What `weights` would give of the same model in a Hugging Face folder, in fp32 on the CPU.
+    def read_weights(self, folder: Path, base: Path | None = None) -> dict[str, Tensor]:
+        """What `weights` would give of a model of this shape in a Hugging Face folder, in fp32 on the CPU.
+
+        Args:
+            base: of an adapter, as in `load_policy`.
 
         Raises:
             ModelError: the folder holds no such model.
         """
-        return read_weights(Path(folder), self.config)
+        config, weights = read_merged(Path(folder), base)
+        if config != self.config and weight_shapes(config) != weight_shapes(self.config):
+            raise ModelError(f"{folder} holds a model of another shape than this policy")
+        return weights
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Copies values into the parameters, in place, as when a checkpoint is resumed.
+        """Copies values into what is trained (all weights, or the adapter's factors), in place.
 
         Raises:
             ModelError: names are missing or unknown.
         """
+        if self.adapter is not None:
+            self.adapter.load(weights)
+            return
         parameters = dict(self.named_parameters())
         given = dict(weights)
         if given.keys() != parameters.keys():
@@ -138,8 +161,36 @@ class DecoderPolicy(nn.Module):
                 parameter.copy_(given[name])
 
     def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Writes a Hugging Face folder that transformers opens, with the tokenizer's files of the loaded one."""
+        """Writes what is trained, with the tokenizer's files of the loaded folder: a Hugging Face folder that
+        transformers opens, or with an adapter one that PEFT opens (in fp32, whatever the dtype)."""
+        if self.adapter is None:
+            self.save_merged(folder, dtype)
+        else:
+            write_adapter(Path(folder), self.adapter, self.tokenizer_files)
+
+    def save_merged(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Writes a Hugging Face folder of the whole model, an adapter merged into its weights."""
         write_folder(Path(folder), self.config, self.weights(), dtype=dtype, tokenizer_files=self.tokenizer_files)
+
+    def sharing_base(self, *, trainable: bool) -> DecoderPolicy:
+        """A policy that computes what this one does now, over the same tensors: only the adapter is its own.
+
+        For a reference or a critic's trunk, which then cost next to no memory.
+
+        Args:
+            trainable: whether its adapter is to be trained.
+        """
+        assert self.adapter is not None, "weights that are trained cannot be shared"
+        adapter = None if self.adapter.is_zero and not trainable else self.adapter.copy()
+        weights = {name: self.get_parameter(name).detach() for name in weight_names(self.config)}
+        shared = DecoderPolicy(
+            self.config,
+            weights,
+            compute_dtype=self.compute_dtype,
+            gradient_checkpointing=self.gradient_checkpointing,
+            adapter=adapter,
+        )
+        return shared if trainable else shared.requires_grad_(False)
 
     def _hidden(
         self, parameters: Mapping[str, Tensor], token_ids: Tensor, position_ids: Tensor, attention: PackedAttention
@@ -148,7 +199,8 @@ class DecoderPolicy(nn.Module):
         config, dtype = self.config, self.compute_dtype
 
         def get(name: str) -> Tensor:
-            return parameters[name].to(dtype)
+            weight = parameters[name]
+            return (weight if self.adapter is None else self.adapter.merged(name, weight)).to(dtype)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             return attention(queries, keys, values, config.windows[layer])
@@ -185,27 +237,59 @@ class DecoderPolicy(nn.Module):
 def load_decoder(
     folder: Path | str,
     *,
+    base: Path | None = None,
+    lora: LoraSettings | None = None,
+    seed: int = 0,
     device: torch.device | str = "cpu",
     compute_dtype: torch.dtype = torch.float32,
     gradient_checkpointing: bool = False,
 ) -> DecoderPolicy:
-    """The policy of a Hugging Face folder.
+    """The policy of a Hugging Face folder: all its weights are trained, unless it is an adapter or gets one.
+
+    Args:
+        folder: a whole model, or an adapter, which is then what is trained.
+        base: the whole model that an adapter is put on, where its adapter_config.json names none that is here.
+        lora: settings of a new adapter for a whole model.
+        seed: of the run; a new adapter is drawn from it.
 
     Raises:
-        ModelError: the folder is not a model that the decoder computes, or tensors are missing or do not fit.
+        ModelError: the folder is not a model that the decoder computes, tensors are missing or do not fit, or the
+            adapter is of another model.
+        ConfigError: settings of a new adapter that this model cannot have, or that has one already.
     """
     folder = Path(folder)
-    config = DecoderConfig.from_folder(folder)
-    weights = read_weights(folder, config)
-    weights = {name: tensor.to(device) for name, tensor in weights.items()}
-    files = read_tokenizer_files(folder)
+    whole = base_of(folder, base)
+    config = DecoderConfig.from_folder(whole)
+    weights = {name: tensor.to(device) for name, tensor in read_weights(whole, config).items()}
+    adapter = open_adapter(
+        folder, whole, weights, linear_shapes(config), model=config.model_type, lora=lora, seed=seed, device=device
+    )
     return DecoderPolicy(
         config,
         weights,
         compute_dtype=compute_dtype,
-        tokenizer_files=files,
+        tokenizer_files={**read_tokenizer_files(whole), **read_tokenizer_files(folder)},
         gradient_checkpointing=gradient_checkpointing,
+        adapter=adapter,
     )
+
+
+def read_merged(folder: Path, base: Path | None = None) -> tuple[DecoderConfig, dict[str, Tensor]]:
+    """Shape and fp32 weights of a model to sample from: of a whole one, or of an adapter's base with the adapter merged
+    into it.
+
+    Args:
+        base: as in `load_policy`.
+
+    Raises:
+        ModelError: as `load_policy`.
+    """
+    whole = base_of(folder, base)
+    config = DecoderConfig.from_folder(whole)
+    weights = read_weights(whole, config)
+    if is_adapter(folder):
+        read_adapter(folder, linear_shapes(config), fingerprint(weights), config.model_type).merge_into(weights)
+    return config, weights
 
 
 def _register(root: nn.Module, name: str, parameter: nn.Parameter) -> None:

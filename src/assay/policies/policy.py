@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from assay.policies.lora.adapter import Adapter
 from assay.types import Batch
 
 
@@ -30,6 +31,11 @@ class Policy(Protocol):
     def device(self) -> torch.device: ...
 
     @property
+    def adapter(self) -> Adapter | None:
+        """What is trained in place of the weights; None where they are."""
+        ...
+
+    @property
     def max_context(self) -> int:
         """Longest sequence in tokens."""
         ...
@@ -47,13 +53,14 @@ class Policy(Protocol):
     def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
 
     def weights(self) -> Iterable[tuple[str, Tensor]]:
-        """(Hugging Face name, tensor) of every weight, for an engine or a checkpoint. Collective when sharded."""
+        """(Hugging Face name, tensor) of every weight, an adapter merged, for an engine. Collective when sharded."""
         ...
 
-    def read_weights(self, folder: Path) -> Mapping[str, Tensor]:
-        """What `weights` would give of the same model in a Hugging Face folder."""
+    def read_weights(self, folder: Path, base: Path | None = None) -> Mapping[str, Tensor]:
+        """What `weights` would give of the same model in a Hugging Face folder, or of an adapter on `base`."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Writes a Hugging Face folder: config.json, safetensors, and the tokenizer's files."""
+        """Writes what is trained: a Hugging Face folder (config.json, safetensors, the tokenizer's files), or PEFT's
+        folder of an adapter."""
         ...

@@ -12,6 +12,7 @@ from pathlib import Path
 from assay.errors import ConfigError, ModelError
 from assay.home import assay_home
 from assay.policies import smollm2
+from assay.policies.lora.document import is_adapter, read_adapter_config
 from assay.policies.shape import read_shape
 from assay.types import ENDPOINT_PREFIX
 
@@ -20,6 +21,7 @@ DEFAULT_FOLDER = f"smollm2-135m-instruct-{smollm2.GGUF_SHA256[:8]}"
 """Named by its hash: another file would be another folder."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_NAME_IT = "name its base: --base FOLDER, or model.base in a recipe"
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
 
@@ -43,11 +45,12 @@ def models_folder() -> Path:
     return assay_home() / "models"
 
 
-def resolve_model(source: str | Path) -> Path:
-    """A folder that holds the model, fetched first where need be.
+def resolve_model(source: str | Path, revision: str | None = None) -> Path:
+    """A folder that holds the model, or an adapter for one, fetched first where need be.
 
     Args:
         source: "default" (SmolLM2-135M-Instruct), a folder, or a hub id such as "HuggingFaceTB/SmolLM2-135M-Instruct".
+        revision: of a hub id; None for the newest.
 
     Raises:
         ConfigError: a model at an endpoint.
@@ -63,14 +66,57 @@ def resolve_model(source: str | Path) -> Path:
         return install(models_folder() / DEFAULT_FOLDER, smollm2.build)
     folder = Path(source).expanduser()
     if folder.is_dir():
+        if is_adapter(folder):
+            return folder
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} is no model: it has no config.json")
         if not any((folder / name).is_file() for name in _TOKENIZERS):
             raise ModelError(f"{folder} has no tokenizer: copy tokenizer.json and tokenizer_config.json there")
         return folder
     if isinstance(source, str) and _HUB_ID.fullmatch(source):
-        return _fetch_from_hub(source)
+        return _fetch_from_hub(source, revision)
     raise ModelError(f"no model {str(source)!r}: name `default`, a folder that exists, or a hub id organisation/name")
+
+
+def base_of(folder: Path, base: Path | None = None) -> Path:
+    """The folder of the whole model: that of an adapter's base, or `folder` itself.
+
+    Args:
+        base: of an adapter, where it is not the one that adapter_config.json names, or that is elsewhere now.
+
+    Raises:
+        ModelError: no base is named, it is not here, or it is an adapter itself; or a base for a whole model.
+    """
+    if not is_adapter(folder):
+        if base is not None:
+            raise ModelError(f"a base has no effect with {folder}, which is a whole model: leave it out")
+        return folder
+    if base is None:
+        document = read_adapter_config(folder)
+        base = _named_base(folder, document.get("base_model_name_or_path"), document.get("revision"))
+    if is_adapter(base):
+        raise ModelError(
+            f"the base of the adapter {folder} is an adapter itself: {base}; merge that one first (`assay export`)"
+        )
+    return base
+
+
+def tokenizer_folder(folder: Path, base: Path | None = None) -> Path:
+    """Where the tokenizer of a model is: in its folder, or in that of its base where an adapter came without one."""
+    own = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
+    return folder if own else base_of(folder, base)
+
+
+def _named_base(adapter: Path, name: str | None, revision: str | None) -> Path:
+    if name is None:
+        raise ModelError(f"{adapter} is an adapter that does not say of which model; {_NAME_IT}")
+    if not Path(name).is_dir() and Path(name).name == DEFAULT_FOLDER:
+        # Trained on another machine, where the cache lies elsewhere.
+        name = DEFAULT
+    try:
+        return resolve_model(name, revision)
+    except ModelError as error:
+        raise ModelError(f"the base of the adapter {adapter} is not here: {error}; or {_NAME_IT}") from None
 
 
 def known_models() -> list[KnownModel]:
@@ -88,6 +134,7 @@ def _describe(name: str, folder: Path) -> KnownModel:
     if not folder.is_dir():
         return KnownModel(name, folder, fetched=False)
     num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
     try:
         num_parameters = read_shape(folder).num_parameters
     except ModelError:
@@ -125,11 +172,11 @@ def install(folder: Path, build: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _fetch_from_hub(name: str) -> Path:
+def _fetch_from_hub(name: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
     except Exception as error:
         # The hub's client raises its own, requests' and the file system's errors; a person does the same about each.
         reason = (str(error).splitlines() or ["no details"])[0]

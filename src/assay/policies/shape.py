@@ -14,6 +14,8 @@ from assay.policies.config import DecoderConfig
 from assay.policies.folder import weight_files
 from assay.policies.layers import HEAD, weight_shapes
 from assay.policies.load import PolicyChoice, PolicyKind, policy_kind
+from assay.policies.lora import LoraSettings, is_adapter, linear_shapes, num_adapter_parameters
+from assay.policies.lora.folder import num_stored_parameters
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -101,6 +103,31 @@ def count_parameters(folder: Path, *, tied: bool) -> int:
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{path} cannot be read ({error}); fetch the model again") from None
     return count
+
+
+def count_trained(folder: Path, whole: Path, lora: LoraSettings | None, policy: PolicyChoice = "auto") -> int | None:
+    """Parameters of the adapter that is trained; None where all weights are.
+
+    Args:
+        folder: of an adapter, or the same as `whole`.
+        lora: settings of a new adapter.
+
+    Raises:
+        ModelError: a folder that cannot be used.
+        ConfigError: settings that this model cannot have.
+    """
+    if is_adapter(folder):
+        return num_stored_parameters(folder)
+    if lora is None:
+        return None
+    if policy_kind(whole, policy) == "decoder":
+        config = DecoderConfig.from_folder(whole)
+        return num_adapter_parameters(lora, linear_shapes(config), config.model_type)
+    from assay.policies.causal_lm import empty_module
+    from assay.policies.lora.injected import linear_shapes_of
+
+    module = empty_module(whole)
+    return num_adapter_parameters(lora, linear_shapes_of(module), module.config.model_type)
 
 
 def _intermediate_size(text: PretrainedConfig, hidden: int) -> int:

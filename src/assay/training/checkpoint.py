@@ -2,7 +2,7 @@
 
     checkpoints/
     |-- step-000010/
-    |   |-- model/                   a Hugging Face folder: other tools open it
+    |   |-- model/                   a Hugging Face folder, or PEFT's of an adapter: other tools open it
     |   |-- optimizer.safetensors    the moments, by parameter name
     |   `-- state.json               the rest: counters, the caller's state, the size of every file
     |-- best -> best-000008          the model that did best on validation tasks
@@ -31,6 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assay.errors import CheckpointError, ModelError
+from assay.policies.lora.folder import check_base
 from assay.policies.policy import Policy
 from assay.training.trainer import Trainer, TrainerState
 
@@ -46,7 +47,7 @@ class Best:
     """The best model so far."""
 
     path: Path
-    """A Hugging Face folder."""
+    """A Hugging Face folder, or PEFT's of an adapter."""
     step: int
     accuracy: float
 
@@ -102,7 +103,8 @@ def read_checkpoint(path: Path, policy: Policy, trainer: Trainer | None = None) 
     weights: dict[str, Tensor] = {}
     for file in sorted((path / "model").glob("*.safetensors")):
         weights |= _read_tensors(file)
-    parameters = dict(policy.named_parameters())
+    _check_base(path, policy)
+    parameters = _trained(policy)
     if not parameters.keys() <= weights.keys():
         # transformers stores some architectures under other names than it computes with.
         with suppress(ModelError):
@@ -255,6 +257,15 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file} cannot be read ({error}); {_use_another(file.parent)}") from None
 
 
+def _check_base(path: Path, policy: Policy) -> None:
+    """An adapter's base is not in the checkpoint: it must be as it was."""
+    if policy.adapter is not None:
+        try:
+            check_base(path / "model", policy.adapter.fingerprint)
+        except ModelError as error:
+            raise CheckpointError(f"the base has changed since the checkpoint was written: {error}") from None
+
+
 def _check_weights(path: Path, parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
     for name, parameter in parameters.items():
         found = weights.get(name)
@@ -289,7 +300,12 @@ def _megabytes(num_bytes: int) -> str:
 
 
 def _model_bytes(policy: Policy) -> int:
-    return sum(parameter.nbytes for parameter in policy.parameters())
+    return sum(parameter.nbytes for parameter in _trained(policy).values())
+
+
+def _trained(policy: Policy) -> dict[str, torch.nn.Parameter]:
+    """What a checkpoint holds: with an adapter the rest is in the base's folder."""
+    return {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
 
 
 def _optimizer(path: Path) -> Path:

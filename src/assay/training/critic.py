@@ -28,7 +28,7 @@ class Critic:
     ) -> None:
         self.model = model
         self.max_grad_norm = max_grad_norm
-        self._names = dict(model.named_parameters())
+        self._names = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self._parameters = list(self._names.values())
         self._optimizer = adamw(self._parameters, betas=betas, epsilon=epsilon, weight_decay=weight_decay)
         self._gradient_norm = 0.0
@@ -68,7 +68,7 @@ class Critic:
         self._optimizer.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights and moments, by name; shared, not copied."""
+        """What is trained and its moments, by name; shared, not copied."""
         tensors = {f"{MODEL}{name}": parameter.detach() for name, parameter in self._names.items()}
         for name, parameter in self._names.items():
             for key, value in sorted(self._optimizer.state.get(parameter, {}).items()):

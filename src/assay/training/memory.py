@@ -93,9 +93,9 @@ def memory_estimate(
         tokens_per_microbatch: T, packed tokens of one forward and backward pass.
         num_slots, slot_tokens: of the engine's key-value cache: sequences at once, and the longest of them.
         train: False leaves out what only updates need, as in evaluation.
-        num_trainable: parameters with gradients and moments; None: all.
+        num_trainable: parameters of an adapter, which alone have gradients and moments; None: all weights are trained.
         num_frozen_parameters: of models that are kept beside it and not trained: a reference, a teacher.
-        critic: whether a value model of the same shape is trained too.
+        critic: whether a value model of the same shape is trained too, all of it or an adapter of its own.
         gradient_checkpointing: whether only each layer's input is kept for the backward pass.
     """
     P, b = shape.num_parameters, compute_dtype.itemsize
@@ -114,8 +114,10 @@ def memory_estimate(
     if num_frozen_parameters:
         how = f"{num_frozen_parameters:,} parameters in fp32, not trained"
         rows.append(MemoryRow("frozen models", 4 * num_frozen_parameters, how))
+    if num_trainable is not None:
+        rows.append(MemoryRow("adapter", 4 * trained, f"{trained:,} parameters in fp32: only they are trained"))
     if critic:
-        rows.append(MemoryRow("critic", 16 * P, "its weights, gradients and two moments, in fp32"))
+        rows.append(MemoryRow("critic", 16 * trained, "what it trains, its gradients and two moments, in fp32"))
     if train:
         rows += [
             MemoryRow("gradients", 4 * trained, "fp32, during updates"),

@@ -1,0 +1,23 @@
+"""Low-rank adapters: what is trained in place of the weights, kept in the files that PEFT reads and writes.
+
+Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685.
+"""
+
+from __future__ import annotations
+
+from assay.policies.lora.adapter import Adapter, LowRank, num_adapter_parameters
+from assay.policies.lora.document import is_adapter
+from assay.policies.lora.folder import read_adapter
+from assay.policies.lora.open import linear_shapes, open_adapter
+from assay.policies.lora.settings import LoraSettings
+
+__all__ = [
+    "Adapter",
+    "LoraSettings",
+    "LowRank",
+    "is_adapter",
+    "linear_shapes",
+    "num_adapter_parameters",
+    "open_adapter",
+    "read_adapter",
+]
