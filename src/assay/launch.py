@@ -131,6 +131,7 @@ def run_memory(config: RunConfig, model_folder: Path, resolved: Mapping[str, Any
         num_frozen_parameters=frozen,
         critic=needs.values,
         gradient_checkpointing=config.model.gradient_checkpointing,
+        device=resolved["device"],
     )
 
 
