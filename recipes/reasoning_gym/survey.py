@@ -24,7 +24,7 @@ from assay.cli.engine import Precision, load_engine
 from assay.domains import ReasoningGym
 from assay.domains.reasoning_gym import families
 from assay.engines import LocalEngine, Sampling
-from assay.errors import AssayError
+from assay.errors import AssayError, DataError
 from assay.evaluation import Evaluation, evaluate
 from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
@@ -117,10 +117,12 @@ async def survey(
 async def measure(
     cell: Cell, options: argparse.Namespace, engine: LocalEngine, renderer: ChatRenderer
 ) -> dict[str, Any]:
-    domain = ReasoningGym(family=cell[0], instruction=options.instruction, examples=options.examples)
-    tasks = list(
-        itertools.islice(domain.tasks(options.split, complexity=cell[1], seed=options.seed), options.num_tasks)
-    )
+    examples = options.examples
+    try:
+        tasks = tasks_of(cell, options, examples)
+    except DataError:
+        # Some families have no answers to show.
+        examples, tasks = 0, tasks_of(cell, options, 0)
     longest = max(len(renderer.render(task.prompt)) for task in tasks)
     if longest > options.max_prompt_tokens:
         return {"problem": f"prompts of up to {longest} tokens"}
@@ -141,6 +143,7 @@ async def measure(
     sampled = await sample(tasks, 1.0, options.samples)
     return {
         "num_tasks": len(tasks),
+        "examples": examples,
         "greedy": greedy.accuracy(READING).to_dict(),
         "pass_at_1": sampled.accuracy(READING).to_dict(),
         "pass_at_k": sampled.pass_at_k(READING, options.samples).to_dict(),
@@ -149,6 +152,12 @@ async def measure(
         "truncated_share": sum(row.ending.startswith("truncated") for row in sampled.rows) / sampled.num_samples,
         "example": {"prompt": tasks[0].prompt[-1].content, "answer": tasks[0].answer, "said": greedy.rows[0].response},
     }
+
+
+def tasks_of(cell: Cell, options: argparse.Namespace, examples: int) -> list[Task]:
+    domain = ReasoningGym(family=cell[0], instruction=options.instruction, examples=examples)
+    tasks = domain.tasks(options.split, complexity=cell[1], seed=options.seed)
+    return list(itertools.islice(tasks, options.num_tasks))
 
 
 def read_cells(path: Path, settings: dict[str, Any]) -> dict[Cell, dict[str, Any]]:
