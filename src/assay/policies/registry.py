@@ -13,7 +13,6 @@ from assay.errors import ConfigError, ModelError
 from assay.home import assay_home
 from assay.policies import smollm2
 from assay.policies.lora.document import is_adapter, read_adapter_config
-from assay.policies.shape import read_shape
 from assay.types import ENDPOINT_PREFIX
 
 DEFAULT = "default"
@@ -131,6 +130,8 @@ def known_models() -> list[KnownModel]:
 
 
 def _describe(name: str, folder: Path) -> KnownModel:
+    from assay.policies.shape import read_shape  # It opens policies, which look up their bases here.
+
     if not folder.is_dir():
         return KnownModel(name, folder, fetched=False)
     num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
