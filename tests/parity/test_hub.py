@@ -1,0 +1,90 @@
+"""Models and data by hub id: fetched from a server that answers as the hub does, by the hub's own client."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub_server import HubServer
+
+
+@pytest.fixture
+def hub(tiny_model: Path, tmp_path: Path) -> HubServer:
+    root = tmp_path / "hub"
+    shutil.copytree(tiny_model, root / "someone" / "tiny")
+    (root / "someone" / "tiny" / "pytorch_model.bin").write_bytes(b"pickled: never fetched")
+    data = root / "datasets" / "someone" / "sums" / "data"
+    data.mkdir(parents=True)
+    rows = [{"question": f"What is {i} + 1?", "answer": f"so\n#### {i + 1}"} for i in range(200)]
+    (data / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return HubServer(root)
+
+
+def ask(hub: HubServer, tmp_path: Path, code: str) -> str:
+    """What a process of its own prints: the client reads its addresses when it is imported."""
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.address,
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "ASSAY_HOME": str(tmp_path / "home"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+def test_a_model_by_hub_id(hub: HubServer, tmp_path: Path) -> None:
+    code = (
+        "from assay.policies import load_policy\n"
+        "from assay.policies.registry import resolve_model\n"
+        "folder = resolve_model('someone/tiny')\n"
+        "load_policy(folder)\n"
+        "print(folder)\n"
+    )
+    with hub:
+        folder = Path(ask(hub, tmp_path, code))
+        assert (folder / "model.safetensors").is_file()
+        assert not any("pytorch_model.bin" in path for path in hub.paths), "pickled weights are not fetched"
+    # Another time without the hub: from its cache.
+    assert Path(ask(hub, tmp_path, code)) == folder
+
+
+def test_a_data_set_by_hub_id(hub: HubServer, tmp_path: Path) -> None:
+    code = (
+        "from assay.domains import make_domain\n"
+        "domain = make_domain('rows', {'path': 'hub:someone/sums/data/train.jsonl', 'prompt': '{question}',"
+        " 'answer_after': '####'})\n"
+        "print(sum(len(tasks) for tasks in domain.splits.values()), next(domain.tasks('test')).answer)\n"
+    )
+    with hub:
+        count, answer = ask(hub, tmp_path, code).split()
+    assert count == "200"
+    assert answer.isdigit()
+
+
+def test_what_the_hub_does_not_have_is_an_error_that_says_so(hub: HubServer, tmp_path: Path) -> None:
+    code = (
+        "from assay.domains import make_domain\n"
+        "from assay.errors import DataError, ModelError\n"
+        "from assay.policies.registry import resolve_model\n"
+        "for ask in (lambda: resolve_model('someone/else'),\n"
+        "            lambda: next(make_domain('rows', {'path': 'hub:someone/sums/no.jsonl'}).tasks('test'))):\n"
+        "    try:\n"
+        "        ask()\n"
+        "    except (DataError, ModelError) as error:\n"
+        "        print(str(error).replace('\\n', ' '))\n"
+    )
+    with hub:
+        model, data = ask(hub, tmp_path, code).splitlines()
+    assert "'someone/else' is not a folder here and could not be fetched" in model
+    assert "hub:someone/sums/no.jsonl cannot be fetched" in data
