@@ -23,5 +23,9 @@ if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
     fi
 fi
 echo "installing Assay"
-"${pip[@]}" --constraint constraints.txt --editable '.[dev]'
+# One dependency of reasoning-gym is built with a C compiler; everything else does without.
+if ! "${pip[@]}" --constraint constraints.txt --editable '.[dev,gym]'; then
+    echo "without reasoning-gym, which could not be installed (it needs a C compiler)" >&2
+    "${pip[@]}" --constraint constraints.txt --editable '.[dev]'
+fi
 echo "installed into .venv; next: make demo, or .venv/bin/assay --help"
