@@ -155,6 +155,7 @@ def run_memory(
         num_frozen_parameters=frozen,
         critic=needs.values,
         gradient_checkpointing=config.model.gradient_checkpointing,
+        device=resolved["device"],
     )
 
 

@@ -85,6 +85,7 @@ def memory_estimate(
     num_frozen_parameters: int = 0,
     critic: bool = False,
     gradient_checkpointing: bool = False,
+    device: torch.device | str = "cpu",
 ) -> MemoryEstimate:
     """Bytes of a policy in training and of its engine, in one process.
 
@@ -97,6 +98,7 @@ def memory_estimate(
         num_frozen_parameters: of models that are kept beside it and not trained: a reference, a teacher.
         critic: whether a value model of the same shape is trained too, all of it or an adapter of its own.
         gradient_checkpointing: whether only each layer's input is kept for the backward pass.
+        device: where it is computed; a CPU attends in fp32.
     """
     P, b = shape.num_parameters, compute_dtype.itemsize
     trained = P if num_trainable is None else num_trainable
@@ -122,7 +124,7 @@ def memory_estimate(
         rows += [
             MemoryRow("gradients", 4 * trained, "fp32, during updates"),
             MemoryRow("optimizer", 8 * trained, "two fp32 moments a parameter"),
-            *_of_an_update(shape, b, tokens_per_microbatch, gradient_checkpointing),
+            *_of_an_update(shape, b, tokens_per_microbatch, gradient_checkpointing, torch.device(device).type),
         ]
     return MemoryEstimate(tuple(rows))
 
@@ -173,11 +175,11 @@ def _limits(control_groups: Path) -> Iterator[int]:
                 continue  # Not there, or "max": no limit.
 
 
-def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: bool) -> list[MemoryRow]:
+def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: bool, device_type: str) -> list[MemoryRow]:
     """What one forward and backward pass over T tokens holds beside weights and gradients."""
     P, H, V, layers = shape.num_parameters, shape.hidden_size, shape.vocab_size, shape.num_layers
     logits = min(T * V, MAX_KEPT_ELEMENTS) * b + 3 * CHUNK_ROWS * V * 4
-    per_layer = _activation_bytes(shape, b)
+    per_layer = _activation_bytes(shape, b, device_type)
     per_token = layers * 4 * H + per_layer if gradient_checkpointing else layers * per_layer
     how = "the input of every layer, and one layer whole" if gradient_checkpointing else f"{per_token:,} bytes each"
     # fp32 weights of a module of transformers are used as they are.
@@ -191,17 +193,20 @@ def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: boo
     ]
 
 
-def _activation_bytes(shape: ModelShape, b: int) -> int:
+def _activation_bytes(shape: ModelShape, b: int, device_type: str) -> int:
     """What one layer keeps of one token for its backward pass, following `decoder_layer` line by line.
 
     Two norms: input in fp32, scaled and multiplied result. Attention: queries, keys and values at Q heads, the result
-    twice (the kernel's and the product's input). MLP: gate and up, silu(gate), their product.
+    twice (the kernel's and the product's input); in bf16 on a CPU all but the last in fp32 as well. MLP: gate and up,
+    silu(gate), their product.
 
     Modules of transformers, on top: the norms' steps one by one, and queries and keys before and after rotation.
     """
     norms = 2 * (4 + 2 * b) * shape.hidden_size
     attention = 5 * b * shape.num_query_heads * shape.head_size
     mlp = 4 * b * shape.intermediate_size
+    if shape.kind == "decoder" and device_type == "cpu" and b < 4:
+        attention += 2 * 4 * (shape.num_query_heads + shape.num_kv_heads) * shape.head_size
     if shape.kind == "hf":
         norms += 2 * 4 * shape.hidden_size
         attention += 2 * b * (shape.num_query_heads + shape.num_kv_heads) * shape.head_size

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
-from assay.policies import DecoderConfig
-from assay.policies.shape import ModelShape
-from assay.training import memory_estimate
+from assay.config import validate
+from assay.errors import ConfigError
+from assay.launch import build_run
+from assay.policies import DecoderConfig, load_policy
+from assay.policies.shape import ModelShape, read_shape
+from assay.policies.tiny import write_tiny_causal_lm
+from assay.recipe import RunConfig
+from assay.training import check_memory, device_memory_bytes, memory_estimate
 
 SMOLLM2 = {
     "model_type": "llama",
@@ -32,8 +39,9 @@ def test_by_hand_in_bf16():
     # Embedding 49152 x 576. A layer: 576 x (576 + 192 + 192 + 576) + 3 x 576 x 1536 + 2 x 576. The last norm: 576.
     num_parameters = 28_311_552 + 30 * (884_736 + 2_654_208 + 1_152) + 576
     assert num_parameters == 134_515_008
-    # Bytes a token and layer: norms 2 (4 + 2 x 2) 576; attention 5 x 2 x 576; MLP 4 x 2 x 1536.
-    activations = 1000 * (30 * (9_216 + 5_760 + 12_288) + 2 * 576)
+    # Bytes a token and layer: norms 2 (4 + 2 x 2) 576; attention 5 x 2 x 576, and in fp32 2 (576 + 192);
+    # MLP 4 x 2 x 1536.
+    activations = 1000 * (30 * (9_216 + 5_760 + 6_144 + 12_288) + 2 * 576)
     assert rows(torch.bfloat16) == {
         "weights": 4 * num_parameters,
         "serving view": 2 * num_parameters,
@@ -79,3 +87,84 @@ def test_kept_probabilities_are_bounded(limit):
         ).rows
     }
     assert sizes["logits"] == 2**27 * 2 + 3 * 128 * 49_152 * 4
+
+
+def test_checkpointing_keeps_layer_inputs_and_one_layer():
+    shape = ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2))
+    sizes = {
+        row.name: row.num_bytes
+        for row in memory_estimate(
+            shape,
+            compute_dtype=torch.bfloat16,
+            tokens_per_microbatch=1000,
+            num_slots=1,
+            slot_tokens=1,
+            gradient_checkpointing=True,
+        ).rows
+    }
+    assert sizes["activations"] == 1000 * (30 * 4 * 576 + (9_216 + 5_760 + 6_144 + 12_288) + 2 * 576)
+
+
+def test_adapters_have_few_gradients():
+    shape = ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2))
+    estimate = memory_estimate(
+        shape,
+        compute_dtype=torch.float32,
+        tokens_per_microbatch=1,
+        num_slots=1,
+        slot_tokens=1,
+        num_trainable=1000,
+    )
+    sizes = {row.name: row.num_bytes for row in estimate.rows}
+    assert (sizes["gradients"], sizes["optimizer"]) == (4000, 8000)
+    assert estimate.certain_bytes == 2 * 4 * shape.num_parameters + 12_000
+
+
+def test_more_than_the_device_has_is_refused_with_numbers_and_remedies():
+    shape = dataclasses.replace(
+        ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2)), num_parameters=10_000_000_000_000
+    )
+    estimate = memory_estimate(shape, compute_dtype=torch.bfloat16, tokens_per_microbatch=1, num_slots=1, slot_tokens=1)
+    with pytest.raises(ConfigError, match=r"at least 180,000\.0 GB \(weights 40,000\.0 GB.*LoRA.*checkpointing"):
+        check_memory(estimate, "cpu")
+
+
+def test_a_container_limits_memory(tmp_path):
+    installed = device_memory_bytes("cpu", tmp_path)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert device_memory_bytes("cpu", tmp_path) == installed
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert device_memory_bytes("cpu", tmp_path) == 1_000_000
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("2000\n")
+    assert device_memory_bytes("cpu", tmp_path) == 2000
+
+
+def test_a_run_that_cannot_fit_is_refused_before_its_folder_is_made(tiny_model, tmp_path, monkeypatch):
+    config = validate(RunConfig, {"model": {"source": str(tiny_model), "device": "cpu", "compute_dtype": "fp32"}})
+    monkeypatch.setattr("assay.training.memory.device_memory_bytes", lambda device: 1000)
+    with pytest.raises(ConfigError, match=r"cpu has 0\.0 GB"):
+        build_run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "overrides", "expected"),
+    [
+        ("gpt2", {}, {"intermediate_size": 128, "num_kv_heads": 4, "max_context": 1024}),
+        (
+            "mixtral",
+            {"num_key_value_heads": 2, "intermediate_size": 48, "num_local_experts": 4},
+            {"intermediate_size": 96},
+        ),
+        ("mamba", {"state_size": 4}, {"num_query_heads": 4}),
+    ],
+)
+def test_shapes_of_other_architectures(tmp_path, family, overrides, expected):
+    folder = write_tiny_causal_lm(tmp_path, family, **overrides)
+    shape = read_shape(folder)
+    assert shape.kind == "hf"
+    assert shape.num_parameters == sum(p.numel() for p in load_policy(folder).parameters())
+    assert (shape.num_layers, shape.hidden_size) == (2, 32)
+    for name, value in expected.items():
+        assert getattr(shape, name) == value, name

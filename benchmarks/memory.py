@@ -1,0 +1,97 @@
+"""The estimate of memory beside the measured peak of a real update: `python benchmarks/memory.py --policy hf`.
+
+One process measures one configuration: the peak of a process never falls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import torch
+
+from assay.algorithms import Reinforce
+from assay.engines import engine_for_policy
+from assay.policies import load_policy
+from assay.policies.registry import resolve_model
+from assay.policies.shape import read_shape
+from assay.training import Trainer, TrainerSettings, keep_freed_memory, memory_estimate
+from assay.types import CreditedSample
+
+PROMPT, RESPONSE, GROUPS, GROUP_SIZE = 64, 64, 8, 8
+
+
+def peak_bytes() -> int:
+    """Largest resident set of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def samples(vocab_size: int) -> list[CreditedSample]:
+    """Random tokens, each group with a prompt of its own, every token with credit."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for group in range(GROUPS):
+        prompt = torch.randint(0, vocab_size, (PROMPT,), generator=generator)
+        for index in range(GROUP_SIZE):
+            response = torch.randint(0, vocab_size, (RESPONSE,), generator=generator)
+            mask = torch.arange(PROMPT + RESPONSE) >= PROMPT
+            found.append(
+                CreditedSample(
+                    group_id=group,
+                    index=index,
+                    token_ids=torch.cat((prompt, response)),
+                    loss_mask=mask,
+                    sampling_logprobs=torch.where(mask, -10.0, 0.0),
+                    advantages=torch.where(mask, 1.0 if index % 2 else -1.0, 0.0),
+                )
+            )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--policy", choices=("decoder", "hf"), default="decoder")
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
+    parser.add_argument("--dtype", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--tokens", type=int, default=4096, help="tokens of a micro-batch")
+    options = parser.parse_args()
+    keep_freed_memory()
+    dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
+    folder: Path = resolve_model(options.model)
+    shape = read_shape(folder, options.policy)
+    policy = load_policy(
+        folder, policy=options.policy, compute_dtype=dtype, gradient_checkpointing=options.checkpointing
+    )
+    engine = engine_for_policy(policy, stop_token_ids=(), decode=str, dtype=dtype)
+    trainer = Trainer(policy, TrainerSettings(), temperature=1.0, tokens_per_microbatch=options.tokens)
+    before = peak_bytes()
+    minibatches = trainer.pack(samples(shape.vocab_size))
+    largest = max(batch.num_tokens for minibatch in minibatches for batch in minibatch)
+    started = time.perf_counter()
+    for _ in range(2):  # The second update has moments from the start.
+        report = trainer.update(minibatches, Reinforce())
+        assert not report.num_skipped
+    seconds = (time.perf_counter() - started) / 2
+    estimate = memory_estimate(
+        shape,
+        compute_dtype=dtype,
+        tokens_per_microbatch=largest,
+        num_slots=0,
+        slot_tokens=0,
+        gradient_checkpointing=options.checkpointing,
+    )
+    for line in estimate.lines():
+        print(line)
+    checkpointing = "checkpointing" if options.checkpointing else "no checkpointing"
+    print(
+        f"{options.policy}, {options.dtype}, {checkpointing}, {largest:,} tokens, version {engine.version}: estimate "
+        f"{estimate.total_bytes / 1e9:.2f} GB, peak {peak_bytes() / 1e9:.2f} GB (before the update "
+        f"{before / 1e9:.2f} GB), {seconds:.0f} s an update"
+    )
+
+
+if __name__ == "__main__":
+    main()
