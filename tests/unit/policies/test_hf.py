@@ -20,7 +20,7 @@ from assay.policies import DecoderPolicy, load_policy, policy_kind
 from assay.policies.hf import HFPolicy, load_hf_policy
 from assay.policies.rows import MAX_LENGTH_RATIO, padded_rows
 from assay.policies.tiny import write_tiny_causal_lm
-from assay.policies.value import load_value_model
+from assay.policies.value import ValueModel
 from assay.types import Batch, Sample
 
 GQA = {"intermediate_size": 64, "num_key_value_heads": 2}
@@ -232,7 +232,7 @@ def test_both_policies_compute_the_same(tiny_model: Path) -> None:
 def test_the_critic_has_a_trunk_of_either_kind(tiny_model: Path) -> None:
     values = []
     for kind in ("decoder", "hf"):
-        model = load_value_model(tiny_model, policy=kind)
+        model = ValueModel(load_policy(tiny_model, policy=kind))
         with torch.no_grad():
             model.value_head.fill_(0.1)
         values.append(model(packed()))
