@@ -39,9 +39,9 @@ def test_by_hand_in_bf16():
     # Embedding 49152 x 576. A layer: 576 x (576 + 192 + 192 + 576) + 3 x 576 x 1536 + 2 x 576. The last norm: 576.
     num_parameters = 28_311_552 + 30 * (884_736 + 2_654_208 + 1_152) + 576
     assert num_parameters == 134_515_008
-    # Bytes a token and layer: norms 2 (4 + 2 x 2) 576; attention 5 x 2 x 576, and in fp32 2 (576 + 192);
+    # Bytes a token and layer: norms 2 (4 + 2 x 2) 576; attention 2 x 576, and in fp32 2 x 4 (576 + 192);
     # MLP 4 x 2 x 1536.
-    activations = 1000 * (30 * (9_216 + 5_760 + 6_144 + 12_288) + 2 * 576)
+    activations = 1000 * (30 * (9_216 + 7_296 + 12_288) + 2 * 576)
     assert rows(torch.bfloat16) == {
         "weights": 4 * num_parameters,
         "serving view": 2 * num_parameters,
@@ -102,7 +102,7 @@ def test_checkpointing_keeps_layer_inputs_and_one_layer():
             gradient_checkpointing=True,
         ).rows
     }
-    assert sizes["activations"] == 1000 * (30 * 4 * 576 + (9_216 + 5_760 + 6_144 + 12_288) + 2 * 576)
+    assert sizes["activations"] == 1000 * (30 * 4 * 576 + (9_216 + 7_296 + 12_288) + 2 * 576)
 
 
 def test_adapters_have_few_gradients():
