@@ -15,8 +15,9 @@ import torch
 from assay.algorithms import Reinforce
 from assay.engines import engine_for_policy
 from assay.policies import load_policy
+from assay.policies.lora import LoraSettings
 from assay.policies.registry import resolve_model
-from assay.policies.shape import read_shape
+from assay.policies.shape import count_trained, read_shape
 from assay.training import Trainer, TrainerSettings, keep_freed_memory, memory_estimate
 from assay.types import CreditedSample
 
@@ -56,14 +57,16 @@ def main() -> None:
     parser.add_argument("--policy", choices=("decoder", "hf"), default="decoder")
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
     parser.add_argument("--dtype", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument("--lora", type=int, metavar="RANK", help="train an adapter of this rank")
     parser.add_argument("--tokens", type=int, default=4096, help="tokens of a micro-batch")
     options = parser.parse_args()
     keep_freed_memory()
     dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
     folder: Path = resolve_model(options.model)
     shape = read_shape(folder, options.policy)
+    lora = None if options.lora is None else LoraSettings(rank=options.lora)
     policy = load_policy(
-        folder, policy=options.policy, compute_dtype=dtype, gradient_checkpointing=options.checkpointing
+        folder, policy=options.policy, lora=lora, compute_dtype=dtype, gradient_checkpointing=options.checkpointing
     )
     engine = engine_for_policy(policy, stop_token_ids=(), decode=str, dtype=dtype)
     trainer = Trainer(policy, TrainerSettings(), temperature=1.0, tokens_per_microbatch=options.tokens)
@@ -81,13 +84,16 @@ def main() -> None:
         tokens_per_microbatch=largest,
         num_slots=0,
         slot_tokens=0,
+        num_trainable=count_trained(folder, folder, lora, options.policy),
         gradient_checkpointing=options.checkpointing,
     )
     for line in estimate.lines():
         print(line)
     checkpointing = "checkpointing" if options.checkpointing else "no checkpointing"
+    trained = "all weights" if lora is None else f"LoRA of rank {lora.rank}"
     print(
-        f"{options.policy}, {options.dtype}, {checkpointing}, {largest:,} tokens, version {engine.version}: estimate "
+        f"{options.policy}, {trained}, {options.dtype}, {checkpointing}, {largest:,} tokens, "
+        f"version {engine.version}: estimate "
         f"{estimate.total_bytes / 1e9:.2f} GB, peak {peak_bytes() / 1e9:.2f} GB (before the update "
         f"{before / 1e9:.2f} GB), {seconds:.0f} s an update"
     )
