@@ -59,13 +59,13 @@ def config_of(model: Path, **changes: Any) -> RunConfig:
         "group_size": 3,
         "num_threads": 1,
         "model": {"source": str(model), "device": "cpu", "compute_dtype": "fp32", "chat_template": "plain"},
-        "verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": None},
+        "verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": ""},
         "sampling": {"max_new_tokens": 6},
         "trainer": {"learning_rate": 1e-2, "epochs_per_step": 2},
         "evaluation": {"every_steps": 1, "validation_tasks": 2, "test_tasks": 2, "test_max_new_tokens": 6},
         "checkpoint": {"every_steps": 1, "keep_last": 2},
     }
-    reading = {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": None, "solved_at": 0.5}
+    reading = {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": "", "solved_at": 0.5}
     settings["evaluation"] |= {"strict": reading, "lenient": reading}
     return validate(RunConfig, {**settings, **changes})
 

@@ -28,7 +28,7 @@ from assay.policies.tiny import write_tiny_causal_lm, write_tiny_model
 from assay.recipe import RunConfig
 
 REWARDS = Path(__file__).parents[1] / "parity" / "rewards.py"
-READING = {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": None, "solved_at": 0.5}
+READING = {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": "", "solved_at": 0.5}
 LORA = {"rank": 2, "alpha": 4.0}
 
 
