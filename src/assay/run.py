@@ -25,12 +25,13 @@ import torch
 from assay.config import dump
 from assay.curriculum import Curriculum, LevelSettings
 from assay.domains import Domain
-from assay.engines import BatchingEngine, HFEngine, engine_for_policy
+from assay.engines import HFEngine
 from assay.envs.env import EnvFactory, SingleTurn
-from assay.errors import ModelError, RunFolderError
+from assay.errors import RunFolderError
 from assay.evaluation import Evaluation
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.held_out import HeldOut
+from assay.models import RunModels
 from assay.observe.console import Console, StepView
 from assay.observe.curves import TOKENS_PER_SECOND
 from assay.observe.folder import read_json, write_json
@@ -40,13 +41,8 @@ from assay.observe.report import write_report
 from assay.observe.step_metrics import RESPONSE_TOKENS, REWARD, REWARD_HIGH, REWARD_LOW, mean_of_measured, step_metrics
 from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.observe.tracking import Trackers
-from assay.policies import DecoderPolicy, load_policy
-from assay.policies.hf import HFPolicy
 from assay.policies.lora import is_adapter
-from assay.policies.registry import resolve_model, tokenizer_folder
-from assay.policies.value import ValueModel
 from assay.recipe import RunConfig
-from assay.render import ChatRenderer, load_renderer
 from assay.rollout import Collector, Demonstrations
 from assay.training import StepReport, Trainer
 from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_checkpoint, write_best, write_checkpoint
@@ -129,19 +125,16 @@ class Run:
         self.domain: Domain = config.domain
         self.env_factory = env_factory
         self.max_turns = max_turns
-        self._chat_template = chat_template
-        self.renderer: ChatRenderer = load_renderer(tokenizer_folder(model_folder, base_folder), chat_template)
-        loading = {"device": device, "compute_dtype": compute_dtype, "policy": config.model.policy}
-        trained = {
-            **loading,
-            "gradient_checkpointing": config.model.gradient_checkpointing,
-            "lora": config.model.lora,
-            "seed": config.seed,
-        }
-        self.policy: DecoderPolicy | HFPolicy = load_policy(model_folder, base=base_folder, **trained)
-        if chat_template is not None:
-            # Checkpoints are shown conversations as the model was.
-            self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
+        self.models = RunModels(
+            config,
+            model_folder,
+            base_folder,
+            device=device,
+            compute_dtype=compute_dtype,
+            chat_template=chat_template,
+        )
+        self.renderer = self.models.renderer
+        self.policy = self.models.policy
         self.trainer = Trainer(
             self.policy,
             config.trainer,
@@ -149,7 +142,7 @@ class Run:
             tokens_per_microbatch=config.tokens_per_microbatch,
             minibatches_per_step=config.minibatches_per_step,
             num_steps=config.num_steps,
-            **self._other_models(loading, trained),
+            **self.models.beside(),
         )
         self.curriculum = Curriculum(config.curriculum, self.domain, config.seed)
         self.position = Position()
@@ -159,14 +152,7 @@ class Run:
         state = self._restore(checkpoint) if checkpoint is not None else None
         if checkpoint is None:
             self.trackers.rollback({})
-        self.engine: BatchingEngine = engine_for_policy(
-            self.policy,
-            stop_token_ids=self.renderer.stop_token_ids,
-            decode=self.renderer.decode,
-            dtype=compute_dtype,
-            num_slots=config.num_slots,
-            version=self.position.step,
-        )
+        self.engine = self.models.engine(version=self.position.step)
         self.collector = self._make_collector()
         if state is not None:
             self.collector.load_state(state["collector"])
@@ -201,30 +187,6 @@ class Run:
         """After the last whole step: tells whether the step under way has touched the weights."""
         self._checkpointed_at: int | None = self.position.step if checkpoint else None
         self.trackers.start(config.name, {**dump(config), **provenance()})
-
-    def _other_models(self, loading: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
-        """The models that the algorithm needs beside the policy: how to load those that stay, and those that learn."""
-        needs, models = self.algorithm.needs, {}
-        if needs.values:
-            models["critic"] = ValueModel(self._another(trained, trainable=True))
-        if needs.reference:
-            models["reference"] = self._another(loading, trainable=False)
-        if needs.teacher:
-            folder = resolve_model(needs.teacher)
-            if not load_renderer(tokenizer_folder(folder), self._chat_template).has_the_vocabulary_of(self.renderer):
-                raise ModelError(
-                    f"the teacher {folder} has another vocabulary than {self.model_folder}: its probabilities are of "
-                    "other tokens; choose a teacher with the same tokenizer"
-                )
-            models["teacher"] = load_policy(folder, **{**loading, "policy": "auto"})
-        return models
-
-    def _another(self, loading: Mapping[str, Any], *, trainable: bool) -> DecoderPolicy | HFPolicy:
-        """The model that training begins with, once more."""
-        if isinstance(self.policy, DecoderPolicy) and self.policy.adapter is not None:
-            # The base does not change, so that other models can be on it too.
-            return self.policy.sharing_base(trainable=trainable)
-        return load_policy(self.model_folder, base=self.base_folder, **loading)
 
     def _make_collector(self) -> Collector | Demonstrations:
         config = self.config

@@ -11,7 +11,7 @@ from typing import Any
 from assay.evaluation.sweep.runner import read_state
 from assay.evaluation.sweep.spec import Cell, Sweep, SweepRun
 from assay.observe.folder import write_json
-from assay.statistics import t_interval
+from assay.statistics import detectable_difference, t_interval
 
 SUMMARY = "summary.json"
 _ABSENT = "-"
@@ -27,7 +27,13 @@ def write_table(sweep: Sweep, output: Path) -> Path:
     """
     runs = [_result(sweep, run, output) for run in sweep.runs()]
     cells = [_cell(cell, sweep.settings.tabulate, runs) for cell in sweep.cells]
-    data = {"name": sweep.settings.name, "tabulate": list(sweep.settings.tabulate), "cells": cells, "runs": runs}
+    data = {
+        "name": sweep.settings.name,
+        "tabulate": list(sweep.settings.tabulate),
+        "cells": cells,
+        "detectable_difference": {key: _detectable(sweep, key, runs) for key in sweep.settings.tabulate},
+        "runs": runs,
+    }
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "table.json", data)
     path = output / "table.md"
@@ -80,6 +86,12 @@ def _cell(cell: Cell, keys: Sequence[str], runs: Sequence[dict[str, Any]]) -> di
     }
 
 
+def _detectable(sweep: Sweep, key: str, runs: Sequence[dict[str, Any]]) -> float | None:
+    """What a comparison of two cells could have seen; None where there is nothing to compare."""
+    by_cell = [[run["values"][key] for run in runs if run["cell"] == cell.name] for cell in sweep.cells]
+    return detectable_difference([[value for value in values if value is not None] for values in by_cell])
+
+
 def _markdown(data: dict[str, Any]) -> str:
     keys = data["tabulate"]
     lines = [
@@ -92,6 +104,15 @@ def _markdown(data: dict[str, Any]) -> str:
     for cell in data["cells"]:
         shown = [_mean(cell["columns"][key], cell["num_seeds"]) for key in keys]
         lines.append(_line([cell["name"], f"{cell['num_finished']} of {cell['num_seeds']}", *shown]))
+    detectable = data["detectable_difference"]
+    if any(value is not None for value in detectable.values()):
+        shown = [_ABSENT if detectable[key] is None else f"{detectable[key]:.3g}" for key in keys]
+        lines += [
+            _line(["smallest detectable difference", "", *shown]),
+            "",
+            "The last row: the smallest true difference between two cells that a t test at 5 % would have found four",
+            "times in five, its spread pooled over all cells. Smaller ones may be there and were not seen.",
+        ]
     lines += ["", "## Runs", "", *_head(["cell", "seed", "state", *keys])]
     for run in data["runs"]:
         shown = [_ABSENT if run["values"][key] is None else f"{run['values'][key]:.4g}" for key in keys]

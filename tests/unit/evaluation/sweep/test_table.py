@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.evaluation.sweep import Sweep, run_sweep, write_table
+from assay.statistics import detectable_difference
 
 SPEC = """
 name = "demo"
@@ -38,6 +39,8 @@ def test_table(tmp_path: Path, trainer: tuple[str, ...]):
     assert "| b | 3 of 3 | 4 [-0.9683, 8.968] | - |" in text
     assert "| a | 2 of 3 | 2 [-10.71, 14.71] (2 of 3 seeds) | - |" in text
     assert "| a | 1 | failed | - | - |" in text
+    detectable = detectable_difference([[1, 3], [2, 4, 6]])
+    assert f"| smallest detectable difference |  | {detectable:.3g} | - |" in text
 
 
 def test_table_of_a_sweep_that_never_ran(tmp_path: Path, trainer: tuple[str, ...]):
