@@ -28,6 +28,7 @@ from assay.run import Run
 from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_freed_memory, memory_estimate
 
 LOCK = "run.lock"
+_LEFT_BY_A_KILL = (LOCK, ".config.json.tmp")
 PROMPT_TOKENS = 256
 """What a prompt is taken for in the estimate of memory."""
 _COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -64,7 +65,7 @@ def build_run(
         model_folder, base_folder = Path(record["model_folder"]), record.get("base_folder")
     else:
         # The lock, and a file half written, are what is left of a start that was killed at once.
-        if folder.exists() and any(path.name != LOCK and not path.name.startswith(".") for path in folder.iterdir()):
+        if folder.exists() and any(path.name not in _LEFT_BY_A_KILL for path in folder.iterdir()):
             raise RunFolderError(
                 f"{folder} exists already; resume it with `assay train --resume {folder}`, "
                 "or choose another --run-folder"
@@ -84,6 +85,7 @@ def build_run(
     base = None if base_folder is None else Path(base_folder)
     estimate = run_memory(config, model_folder, base, resolved)
     available = check_memory(estimate, resolved["device"])
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
     write_json(folder / "config.json", {**record, "settings": dump(config)})
@@ -108,12 +110,23 @@ def build_run(
         lock.close()
         if not resume:
             # Nothing was done yet: a second try must not find a run that is none.
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_contents(folder)
+            if made:
+                folder.rmdir()
         raise
     run.lock = lock
     run.memory = estimate.summary(available)
     write_json(folder / "config.json", {**record, "settings": dump(config), **run.parameter_counts()})
     return run
+
+
+def _remove_contents(folder: Path) -> None:
+    """Of a folder that was empty, or held what a killed start had left."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def given_base(config: RunConfig) -> Path | None:

@@ -416,8 +416,10 @@ class Run:
         name_of_level, level = self._most_trained_level()
         sides: list[dict[str, Evaluation]] = []
         for name, folder in (("before", self.model_folder), ("after", self.model_to_use)):
-            weights = self.policy.read_weights(folder, self._base(folder))
-            await self.engine.load_weights(weights.items(), self.position.step)
+            # Not kept: beside everything else that a run holds, another copy may be one too many.
+            await self.engine.load_weights(
+                self.policy.read_weights(folder, self._base(folder)).items(), self.position.step
+            )
             self.engine.forget()
             side = await self.held_out.test(level, name)
             sides.append(side)

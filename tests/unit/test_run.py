@@ -192,6 +192,24 @@ def test_a_run_folder_that_exists_is_not_touched(tiny_model: Path, tmp_path: Pat
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
+def test_a_start_that_fails_removes_nothing_that_was_there(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / ".git").mkdir(parents=True)
+    with pytest.raises(RunFolderError, match="exists already"):
+        run_to_end(config_of(tiny_model), folder)
+    assert (folder / ".git").is_dir()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    other = write_tiny_model(tmp_path / "other", vocab_size=300)
+    teacher = {"algorithm": {"name": "distillation", "teacher": str(other)}}
+    tokenizer = json.loads((other / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] = {piece + "x": index for piece, index in tokenizer["model"]["vocab"].items()}
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ModelError):
+        run_to_end(config_of(tiny_model, **teacher), empty)
+    assert list(empty.iterdir()) == []
+
+
 def test_a_resume_with_other_settings_says_which(tiny_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_to_end(config_of(tiny_model, num_steps=1), folder)

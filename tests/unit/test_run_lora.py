@@ -69,6 +69,26 @@ def first_kl(folder: Path) -> float | None:
     return RunStore.open_readonly(folder).metrics()[REFERENCE_KL][0][1]
 
 
+def test_all_linear_on_mamba_leaves_out_what_peft_refuses(tmp_path: Path) -> None:
+    model = write_tiny_causal_lm(tmp_path / "mamba", "mamba", state_size=4)
+    policy = load_policy(model, lora=LoraSettings(rank=2))
+    adapted = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
+    assert any("in_proj" in name for name in adapted)
+    assert not any("out_proj" in name for name in adapted)
+
+
+def test_scale_decides_which_adapter_an_evaluation_is_of(tiny_model: Path, tmp_path: Path) -> None:
+    load_policy(tiny_model, lora=LoraSettings(rank=2)).save(tmp_path / "adapter")
+    arguments = ["eval", tmp_path / "adapter", "--num-tasks", 1, "--complexity", 1, "--max-new-tokens", 2]
+    first = command(*arguments, "--output", tmp_path / "eval")
+    assert "1 of 1 samples were there before" in command(*arguments, "--output", tmp_path / "eval")
+    path = tmp_path / "adapter" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": 64}))
+    with pytest.raises(AssayError, match="other settings"):
+        command(*arguments, "--output", tmp_path / "eval")
+    assert first
+
+
 @pytest.fixture(scope="module")
 def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lora") / "run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from assay.verifiers import Verifier
 
 REPLIES = "replies.sqlite"
+ADAPTER_SCALE = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
+"""What an adapter's settings say of what it computes, beside its tensors."""
 
 
 @dataclass
@@ -194,7 +197,13 @@ def _weights_hash(folder: Path, base: Path | None) -> str:
     Args:
         base: of an adapter.
     """
+    from assay.policies.lora.document import read_adapter_config
+
     digest = hashlib.sha256()
+    if base is not None:
+        # Not the whole file: where the base lies may change.
+        document = read_adapter_config(folder)
+        digest.update(json.dumps([document.get(key) for key in ADAPTER_SCALE], sort_keys=True).encode())
     folders = [folder] if base is None else [folder, base]
     for path in (path for each in folders for path in sorted(each.glob("*.safetensors"))):
         with path.open("rb") as file:

@@ -20,6 +20,8 @@ DEFAULT_FOLDER = f"smollm2-135m-instruct-{smollm2.GGUF_SHA256[:8]}"
 """Named by its hash: another file would be another folder."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_MAX_NAME = 1000
+"""Characters of a base's name: the file that gives it may come from anybody."""
 _NAME_IT = "name its base: --base FOLDER, or model.base in a recipe"
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
@@ -109,12 +111,16 @@ def tokenizer_folder(folder: Path, base: Path | None = None) -> Path:
 def _named_base(adapter: Path, name: str | None, revision: str | None) -> Path:
     if name is None:
         raise ModelError(f"{adapter} is an adapter that does not say of which model; {_NAME_IT}")
+    if len(name) > _MAX_NAME:
+        raise ModelError(
+            f"{adapter} names a base of {len(name):,} characters, which is no folder or hub id; {_NAME_IT}"
+        )
     if not Path(name).is_dir() and Path(name).name == DEFAULT_FOLDER:
         # Trained on another machine, where the cache lies elsewhere.
         name = DEFAULT
     try:
         return resolve_model(name, revision)
-    except ModelError as error:
+    except (ModelError, ConfigError) as error:
         raise ModelError(f"the base of the adapter {adapter} is not here: {error}; or {_NAME_IT}") from None
 
 

@@ -43,8 +43,16 @@ _PATTERN = re.compile(r"\^?([\w.]+)")
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter, and no whole model."""
-    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
+    """Whether a folder holds an adapter. Some tools write the base's config.json beside it; weights tell them apart.
+
+    Raises:
+        ModelError: it holds a whole model too: which of the two is meant?
+    """
+    if not (folder / CONFIG).is_file():
+        return False
+    if (folder / "model.safetensors").is_file() or (folder / "model.safetensors.index.json").is_file():
+        raise ModelError(f"{folder} holds an adapter ({CONFIG}) and a whole model; move one of them to another folder")
+    return True
 
 
 def read_adapter_config(folder: Path) -> dict[str, Any]:

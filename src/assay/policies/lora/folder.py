@@ -23,6 +23,7 @@ from assay.policies.lora.settings import scale_of
 
 WEIGHTS = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
+_NOT_PRODUCTS = ("lm_head", "embed_tokens", "lora_embedding_", "modules_to_save")
 FINGERPRINT = "base_fingerprint"
 """Where the file's metadata has the fingerprint of the base. PEFT and others ignore it."""
 
@@ -129,6 +130,11 @@ def _read_tensors(
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read ({error}); fetch the adapter again") from None
     problems["missing"] = _missing(tensors, document) if not any(problems.values()) else []
+    if beside := [name for name in problems["unexpected"] if any(part in name for part in _NOT_PRODUCTS)]:
+        raise ModelError(
+            f"the adapter in {folder} adapts embeddings, the output matrix or whole modules ({_some(beside)}), which "
+            "is not supported; merge it with PEFT, and name the merged model"
+        )
     if any(problems.values()):
         said = "; ".join(f"{label}: {_some(names)}" for label, names in problems.items() if names)
         raise ModelError(

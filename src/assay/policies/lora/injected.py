@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NAME = "default"
 """What PEFT calls the adapter inside the module; stored names lack it."""
+_MAMBA_TYPES = ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
 BASE_LAYER = ".base_layer"
 """What PEFT puts into the name of a weight that has an adapter."""
 
@@ -25,8 +26,10 @@ def linear_shapes_of(module: PreTrainedModel) -> dict[str, LinearShape]:
 
     shapes: dict[str, LinearShape] = {}
     head = module.get_output_embeddings()
+    # PEFT refuses these there: their kernels take the weights past the layer that an adapter would wrap.
+    closed = ("out_proj", "conv1d") if module.config.model_type in _MAMBA_TYPES else ()
     for name, layer in module.named_modules():
-        if layer is head:
+        if layer is head or name.rpartition(".")[2] in closed:
             continue
         if isinstance(layer, nn.Linear):
             shapes[f"{name}.weight"] = LinearShape(layer.out_features, layer.in_features)
@@ -40,7 +43,7 @@ def inject(module: PreTrainedModel, adapter: Adapter) -> None:
     """Puts an adapter into a module, which from then on computes with its factors; only they are trained.
 
     Raises:
-        ConfigError: PEFT is not installed.
+        ConfigError: PEFT is not installed, or refuses this model.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -59,7 +62,10 @@ def inject(module: PreTrainedModel, adapter: Adapter) -> None:
         alpha_pattern={re.escape(name): pair.scale * len(pair.a) for name, pair in modules.items()},
         fan_in_fan_out=any(pair.transposed for pair in modules.values()),
     )
-    inject_adapter_in_model(config, module, adapter_name=_NAME)
+    try:
+        inject_adapter_in_model(config, module, adapter_name=_NAME)
+    except ValueError as error:
+        raise ConfigError(f"PEFT cannot put this adapter on {type(module).__name__}: {error}") from None
     for name, pair in modules.items():
         layer: Any = module.get_submodule(name)
         layer.lora_A[_NAME].weight = pair.a

@@ -141,7 +141,6 @@ def test_a_settings_file_that_is_enormous(adapter: Path) -> None:
         ({"first": torch.full((2, 32), torch.inf)}, "not finite numbers: .*q_proj.lora_A.weight"),
         ({"first": torch.zeros(2, 32, dtype=torch.int64)}, "not finite numbers: .*q_proj.lora_A.weight"),
         ({"first": None}, "missing: .*layers.0.self_attn.q_proj.lora_A.weight"),
-        ({"base_model.model.lm_head.weight": torch.zeros(2)}, "unexpected: 'base_model.model.lm_head.weight'"),
         ({"\x1b[31m" * 100: torch.zeros(2)}, r"unexpected: '\\x1b"),
         ({FIRST.replace("layers.0", "layers.7"): torch.zeros(2, 32)}, "unexpected: .*layers.7"),
     ],
@@ -152,6 +151,30 @@ def test_tensors_that_are_refused(adapter: Path, tiny_model: Path, tensors: dict
         load_policy(adapter)
     assert "does not fit this llama model of 14 products" in str(raised.value)
     assert str(tiny_model) in str(raised.value)
+
+
+def test_adapters_of_more_than_products_are_refused_as_what_they_are(adapter: Path) -> None:
+    change_tensors(adapter, **{"base_model.model.lm_head.lora_A.weight": torch.zeros(2, 32)})
+    with pytest.raises(ModelError, match=r"adapts embeddings, the output matrix .*lm_head.*merge it with PEFT"):
+        load_policy(adapter)
+
+
+def test_the_bases_settings_beside_an_adapter_make_it_no_whole_model(tiny_model: Path, adapter: Path) -> None:
+    shutil.copy(tiny_model / "config.json", adapter)
+    assert is_adapter(adapter)
+    assert load_policy(adapter).adapter is not None
+    shutil.copy(tiny_model / "model.safetensors", adapter)
+    with pytest.raises(ModelError, match=r"holds an adapter .* and a whole model; move one of them"):
+        load_policy(adapter)
+
+
+def test_a_base_of_a_name_that_is_no_name(adapter: Path) -> None:
+    change(adapter, base_model_name_or_path="x" * 5000)
+    with pytest.raises(ModelError, match=r"names a base of 5,000 characters.*--base"):
+        load_policy(adapter)
+    change(adapter, base_model_name_or_path="openai:gpt")
+    with pytest.raises(ModelError, match=r"the base of the adapter .* is not here.*--base"):
+        load_policy(adapter)
 
 
 def test_weights_that_are_no_weights(adapter: Path) -> None:
