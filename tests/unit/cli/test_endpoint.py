@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -143,9 +144,11 @@ def command(*arguments: object) -> list[str]:
 def test_a_killed_evaluation_pays_for_no_reply_twice(chat_server: ChatServer, tmp_path: Path, number: signal.Signals):
     def answer(body: dict[str, Any], index: int) -> Answer:
         good = answer_right(body, index)
-        good.seconds = 0.05
+        # Slow once it is time to stop: a busy machine must not be done before the signal is there.
+        good.seconds = 0.05 if index < 10 or sent.is_set() else 1.0
         return good
 
+    sent = threading.Event()
     chat_server.answer = answer
     arguments = ("eval", "openai:m", "--base-url", chat_server.url, *QUICK, "--num-tasks", 20, "--in-flight", 3)
     arguments = (*arguments, "--output", tmp_path / "out")
@@ -157,7 +160,8 @@ def test_a_killed_evaluation_pays_for_no_reply_twice(chat_server: ChatServer, tm
         time.sleep(0.005)
     process.send_signal(number)
     process.wait(60)
-    time.sleep(0.2)
+    time.sleep(1.2)
+    sent.set()
     before = dict(chat_server.num_answered)
     assert 8 <= sum(before.values()) < 26
     run(*arguments)
