@@ -44,6 +44,13 @@ class LayerWeights:
     down_bias: Tensor | None
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b. The weight may be packed (see `engines.local.packing`): the same bits, sooner."""
+    if weight.is_mkldnn:
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return F.linear(x, weight, bias)
+
+
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """x / rms(x) * weight over the last dimension, in fp32 inside. Zhang and Sennrich 2019, arXiv 1910.07467.
 
@@ -77,7 +84,7 @@ def decoder_layer(
     """One transformer layer: [T, H] -> [T, H]. `rotary` is None in layers without positional embedding (SmolLM3)."""
     num_tokens = x.shape[0]
     normed = rms_norm(x, weights.attention_norm, epsilon)
-    qkv = F.linear(normed, weights.qkv, weights.qkv_bias).view(num_tokens, -1, head_size)
+    qkv = linear(normed, weights.qkv, weights.qkv_bias).view(num_tokens, -1, head_size)
     num_query_heads = weights.output.shape[1] // head_size
     num_kv_heads = (qkv.shape[1] - num_query_heads) // 2
     q, k, v = qkv.split((num_query_heads, num_kv_heads, num_kv_heads), dim=1)
@@ -86,7 +93,7 @@ def decoder_layer(
     if rotary is not None:
         q, k = rotate(q, *rotary), rotate(k, *rotary)
     attended = attend(layer, q, k, v).reshape(num_tokens, -1)
-    x = x + F.linear(attended, weights.output, weights.output_bias)
+    x = x + linear(attended, weights.output, weights.output_bias)
     normed = rms_norm(x, weights.mlp_norm, epsilon)
-    gate, up = F.linear(normed, weights.gate_up, weights.gate_up_bias).chunk(2, dim=-1)
-    return x + F.linear(F.silu(gate) * up, weights.down, weights.down_bias)
+    gate, up = linear(normed, weights.gate_up, weights.gate_up_bias).chunk(2, dim=-1)
+    return x + linear(F.silu(gate) * up, weights.down, weights.down_bias)

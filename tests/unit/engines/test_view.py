@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
+from assay.engines.local.packing import packs
 from assay.engines.local.view import ServingView
 from assay.errors import ModelError
 from assay.policies import DecoderConfig
+from assay.policies.decoder import linear
 from assay.policies.layers import layer_weights
 from assay.policies.tiny import random_weights
 
@@ -60,12 +63,24 @@ def test_refilled_in_place(shape: dict[str, Any]) -> None:
     assert places == [t.data_ptr() for layer in view.layers for t in vars(layer).values() if t is not None]
 
 
-def test_bfloat16_rounds_once() -> None:
+@pytest.mark.parametrize("packing", [True, False])
+def test_bfloat16_rounds_once(packing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not packing:
+        monkeypatch.setattr("assay.engines.local.view.packs", lambda dtype, device: False)
+    elif not packs(torch.bfloat16, "cpu"):
+        pytest.skip("this processor has no kernels for packed bf16 weights")
     config = make_config()
-    weights = random_weights(config, 0)
     view = ServingView(config, torch.bfloat16)
-    view.load(weights.items(), 0)
-    assert torch.equal(view.layers[1].down, weights["model.layers.1.mlp.down_proj.weight"].bfloat16())
+    x = torch.randn(5, 12).bfloat16()
+    for seed in (0, 1):
+        weights = random_weights(config, seed)
+        view.load(reversed(weights.items()), seed)
+        assert view.layers[1].down.is_mkldnn == view.head.is_mkldnn == packing
+        expected = weights["model.layers.1.mlp.down_proj.weight"].bfloat16()
+        assert torch.equal(linear(x, view.layers[1].down), F.linear(x, expected))
+        head = weights["model.embed_tokens.weight" if config.tie_embeddings else "lm_head.weight"].bfloat16()
+        assert torch.equal(linear(x[:, :8], view.head), F.linear(x[:, :8], head))
+        assert torch.equal(view.embedding, weights["model.embed_tokens.weight"].bfloat16())
 
 
 def test_weights_that_do_not_fit() -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from assay.engines.local.cache import KeyValueCache
 from assay.engines.local.view import ServingView
 from assay.policies.config import DecoderConfig
-from assay.policies.decoder import Attend, decoder_layer, rms_norm
+from assay.policies.decoder import Attend, decoder_layer, linear, rms_norm
 from assay.policies.rope import Rotary
 
 MIN_ROWS = 16
@@ -102,7 +102,7 @@ class ModelRunner:
 
     def _logits(self, hidden: Tensor) -> Tensor:
         normed = rms_norm(hidden, self.view.final_norm, self.config.norm_epsilon)
-        return F.linear(_pad_rows(normed), self.view.head)[: len(hidden)]
+        return linear(_pad_rows(normed), self.view.head)[: len(hidden)]
 
     def _attend_sequences(self, extensions: Sequence[Extension], lengths: list[int]) -> Attend:
         """Each sequence's new tokens attend its own row of the cache, themselves included."""

@@ -1,40 +1,48 @@
-"""The serving view: a policy's weights in the dtype to sample in, fused, allocated once and refilled in place."""
+"""The serving view: a policy's weights in the dtype to sample in, fused, and packed where that is faster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from assay.engines.local.packing import packed, packed_layer, packs
 from assay.errors import ModelError
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import LayerWeights
 from assay.policies.layers import EMBEDDING, FINAL_NORM, HEAD, layer_weights, weight_shapes
 
+_LAYER = re.compile(r"model\.layers\.(\d+)\.")
+_OUTSIDE = -1
+"""Stands for the tensors that belong to no layer."""
+
 
 class ServingView:
-    """Every weight of a decoder, ready for `decoder_layer`. Its tensors stay; new weights are copied into them."""
+    """Every weight of a decoder, ready for `decoder_layer`.
+
+    Plain tensors are allocated once, and new weights are copied into them. Packed ones are made anew at each load, a
+    layer at a time, from a plain copy that is then dropped.
+    """
 
     def __init__(self, config: DecoderConfig, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
         self.config = config
         self.dtype = dtype
         self.version: int | None = None
         """Which weights it holds; None while it holds none that are whole."""
-        shapes = weight_shapes(config)
-
-        def allocate(name: str) -> Tensor:
-            return torch.empty(shapes[name], dtype=dtype, device=device)
-
-        # Fusing empty tensors gives the fused storage; one layer at a time, so that what is fused is soon freed.
-        self.layers: list[LayerWeights] = [layer_weights(config, allocate, layer) for layer in range(config.num_layers)]
-        self.embedding = allocate(EMBEDDING)
+        self._device = device
+        self._packs = packs(dtype, device)
+        self._shapes = weight_shapes(config)
+        self.embedding = self._allocate(EMBEDDING)
         """[V, H]"""
-        self.final_norm = allocate(FINAL_NORM)
+        self.final_norm = self._allocate(FINAL_NORM)
         """[H]"""
-        self.head = self.embedding if config.tie_embeddings else allocate(HEAD)
-        """[V, H]"""
-        self._destinations = dict(self._name_slices())
+        self._plain_head = self.embedding if config.tie_embeddings else self._allocate(HEAD)
+        self.head = self._plain_head
+        """[V, H], for `linear`."""
+        # Fusing empty tensors gives the fused storage; one layer at a time, so that what is fused is soon freed.
+        self.layers: list[LayerWeights] = [self._plain_layer(layer) for layer in range(config.num_layers)]
 
     def load(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Copies weights under Hugging Face names, in any order, each as it comes.
@@ -44,49 +52,79 @@ class ServingView:
                 loaded again before it can sample.
         """
         self.version = None
-        missing = set(self._destinations)
+        missing: dict[int, set[str]] = {}
+        for name in self._shapes:
+            missing.setdefault(_layer_of(name), set()).add(name)
+        places: dict[int, dict[str, Tensor]] = {}
+        plain: dict[int, LayerWeights] = {}
         for name, tensor in weights:
             if name == HEAD and self.config.tie_embeddings:
                 continue
-            destination = self._destinations.get(name)
-            if destination is None:
+            if name not in self._shapes:
                 raise ModelError(f"weights: {name!r} is no tensor of a {self.config.model_type} model of this shape")
-            if destination.shape != tensor.shape:
+            if tensor.shape != torch.Size(self._shapes[name]):
                 raise ModelError(
-                    f"weights: {name} has shape {tuple(tensor.shape)}, this model needs {tuple(destination.shape)}"
+                    f"weights: {name} has shape {tuple(tensor.shape)}, this model needs {self._shapes[name]}"
                 )
-            destination.copy_(tensor.detach())
-            missing.discard(name)
-        if missing:
-            raise ModelError(f"weights: {len(missing)} tensors are missing, among them {min(missing)}")
+            layer = _layer_of(name)
+            if layer not in places:
+                if layer == _OUTSIDE:
+                    places[layer] = self._outside()
+                else:
+                    plain[layer] = self._plain_layer(layer) if self._packs else self.layers[layer]
+                    places[layer] = _parts(self.config, layer, plain[layer])
+            places[layer][name].copy_(tensor.detach())
+            missing[layer].discard(name)
+            if self._packs and not missing[layer]:
+                self._pack(layer, plain.pop(layer, None))
+        absent = [name for names in missing.values() for name in names]
+        if absent:
+            raise ModelError(f"weights: {len(absent)} tensors are missing, among them {min(absent)}")
         self.version = version
 
-    def _name_slices(self) -> Iterator[tuple[str, Tensor]]:
-        """(Hugging Face name, the part of the view that holds it)."""
-        config = self.config
-        queries, keys = config.num_query_heads * config.head_size, config.num_kv_heads * config.head_size
-        yield EMBEDDING, self.embedding
-        yield FINAL_NORM, self.final_norm
-        if not config.tie_embeddings:
-            yield HEAD, self.head
-        for layer, weights in enumerate(self.layers):
-            prefix = f"model.layers.{layer}"
-            yield f"{prefix}.input_layernorm.weight", weights.attention_norm
-            yield f"{prefix}.post_attention_layernorm.weight", weights.mlp_norm
-            for kind, qkv in (("weight", weights.qkv), ("bias", weights.qkv_bias)):
-                if qkv is not None:
-                    for name, part in zip("qkv", qkv.split((queries, keys, keys)), strict=True):
-                        yield f"{prefix}.self_attn.{name}_proj.{kind}", part
-            for kind, gate_up in (("weight", weights.gate_up), ("bias", weights.gate_up_bias)):
-                if gate_up is not None:
-                    for name, part in zip(("gate", "up"), gate_up.chunk(2), strict=True):
-                        yield f"{prefix}.mlp.{name}_proj.{kind}", part
-            single = {
-                "self_attn.q_norm.weight": weights.q_norm,
-                "self_attn.k_norm.weight": weights.k_norm,
-                "self_attn.o_proj.weight": weights.output,
-                "self_attn.o_proj.bias": weights.output_bias,
-                "mlp.down_proj.weight": weights.down,
-                "mlp.down_proj.bias": weights.down_bias,
-            }
-            yield from ((f"{prefix}.{name}", tensor) for name, tensor in single.items() if tensor is not None)
+    def _pack(self, layer: int, weights: LayerWeights | None) -> None:
+        if weights is None:
+            self.head = packed(self._plain_head)
+        else:
+            self.layers[layer] = packed_layer(weights)
+
+    def _allocate(self, name: str) -> Tensor:
+        return torch.empty(self._shapes[name], dtype=self.dtype, device=self._device)
+
+    def _plain_layer(self, layer: int) -> LayerWeights:
+        return layer_weights(self.config, self._allocate, layer)
+
+    def _outside(self) -> dict[str, Tensor]:
+        """Name to storage of what belongs to no layer."""
+        places = {EMBEDDING: self.embedding, FINAL_NORM: self.final_norm}
+        return places if self.config.tie_embeddings else {**places, HEAD: self._plain_head}
+
+
+def _layer_of(name: str) -> int:
+    found = _LAYER.match(name)
+    return int(found[1]) if found else _OUTSIDE
+
+
+def _parts(config: DecoderConfig, layer: int, weights: LayerWeights) -> dict[str, Tensor]:
+    """Hugging Face name to the part of a layer's fused storage that holds it."""
+    queries, keys = config.num_query_heads * config.head_size, config.num_kv_heads * config.head_size
+    parts: dict[str, Tensor | None] = {
+        "input_layernorm.weight": weights.attention_norm,
+        "post_attention_layernorm.weight": weights.mlp_norm,
+        "self_attn.q_norm.weight": weights.q_norm,
+        "self_attn.k_norm.weight": weights.k_norm,
+        "self_attn.o_proj.weight": weights.output,
+        "self_attn.o_proj.bias": weights.output_bias,
+        "mlp.down_proj.weight": weights.down,
+        "mlp.down_proj.bias": weights.down_bias,
+    }
+    for kind, qkv in (("weight", weights.qkv), ("bias", weights.qkv_bias)):
+        if qkv is not None:
+            split = zip("qkv", qkv.split((queries, keys, keys)), strict=True)
+            parts |= {f"self_attn.{name}_proj.{kind}": part for name, part in split}
+    for kind, gate_up in (("weight", weights.gate_up), ("bias", weights.gate_up_bias)):
+        if gate_up is not None:
+            halves = zip(("gate", "up"), gate_up.chunk(2), strict=True)
+            parts |= {f"mlp.{name}_proj.{kind}": part for name, part in halves}
+    prefix = f"model.layers.{layer}"
+    return {f"{prefix}.{name}": part for name, part in parts.items() if part is not None}

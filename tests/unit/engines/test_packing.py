@@ -1,0 +1,64 @@
+"""Packed weights: the same bits as plain ones, whatever the number of rows, in products and in what is sampled."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from assay.engines import LocalEngine, Sampling
+from assay.engines.local.packing import packed, packs
+from assay.policies import load_policy
+from assay.policies.decoder import linear
+from assay.policies.tiny import write_tiny_model
+from assay.types import Completion
+
+pytestmark = pytest.mark.skipif(
+    not packs(torch.bfloat16, "cpu"), reason="this processor has no kernels for packed bf16 weights"
+)
+
+
+def test_only_bf16_on_a_cpu_is_packed() -> None:
+    assert not packs(torch.float32, "cpu")
+    assert not packs(torch.bfloat16, "cuda")
+
+
+@pytest.mark.parametrize(("outputs", "inputs"), [(960, 576), (576, 1536), (1000, 24)])
+def test_a_row_has_the_bits_of_the_plain_product_however_many_there_are(outputs: int, inputs: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(200, inputs, generator=generator).bfloat16()
+    weight, bias = torch.randn(outputs, inputs, generator=generator).bfloat16(), torch.randn(outputs).bfloat16()
+    expected = F.linear(x, weight, bias)
+    for rows in (16, 17, 64, 100, 200):
+        assert torch.equal(linear(x[:rows], packed(weight), bias), expected[:rows]), rows
+
+
+def test_what_is_sampled_is_the_same_with_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Large enough for the kernels of real models.
+    model = write_tiny_model(tmp_path, hidden_size=64, intermediate_size=160)
+    policy = load_policy(model)
+
+    def sampled() -> list[Completion]:
+        engine = LocalEngine(
+            policy.config,
+            policy.weights(),
+            stop_token_ids=(),
+            decode=lambda tokens: "",
+            dtype=torch.bfloat16,
+            num_slots=8,
+        )
+
+        async def all_of_them() -> list[Completion]:
+            sampling = Sampling(max_new_tokens=12)
+            prompts = [[1 + i, 2, 3 + i, *range(i)] for i in range(10)]
+            requests = (engine.generate(p, sampling, request_id=str(i), seed=i) for i, p in enumerate(prompts))
+            return list(await asyncio.gather(*requests))
+
+        return asyncio.run(all_of_them())
+
+    fast = sampled()
+    monkeypatch.setattr("assay.engines.local.view.packs", lambda dtype, device: False)
+    assert sampled() == fast
