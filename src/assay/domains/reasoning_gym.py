@@ -48,8 +48,8 @@ class ReasoningGym(Settings):
     instruction: str = "Give only the answer."
     """Ends the prompt, on a line of its own; empty for none."""
     examples: int = pydantic.Field(default=0, ge=0, le=8)
-    """Exchanges before the question that show the form of an answer: other tasks of the family at this level. They are
-    the same for every task, and asked about nowhere at this level."""
+    """Exchanges before the question that show the form of an answer: other tasks of the family's train split at
+    this level. They are the same for every task, and asked about nowhere at this level."""
     give_up_after: int = pydantic.Field(default=1000, ge=1)
 
     @property
@@ -113,9 +113,13 @@ class ReasoningGym(Settings):
                 count = min(2 * count, _LARGEST_BATCH)
 
     def _examples(self, level: int | None) -> list[dict[str, Any]]:
-        """Entries with an answer, the same ones whatever the seed."""
+        """Entries of the train split with an answer, the same ones whatever the seed."""
         entries = self._entries(level, derive_seed(self.name, "examples", self.family, str(level)))
-        first = (entry for _, entry in itertools.islice(entries, _MAX_UNUSABLE) if entry.get("answer"))
+        first = (
+            entry
+            for _, entry in itertools.islice(entries, _MAX_UNUSABLE)
+            if entry.get("answer") and hashed_split(self.name, self._key(entry["question"])) == "train"
+        )
         shown = list(itertools.islice(first, self.examples))
         if len(shown) < self.examples:
             raise DataError(f"{self._at(level)} has no {self.examples} tasks with an answer to show; set examples=0")

@@ -118,6 +118,23 @@ def test_examples_stand_before_the_question_and_are_asked_about_nowhere() -> Non
         next(ReasoningGym(family="boxnet", examples=1).tasks("train"))
 
 
+def test_examples_are_questions_of_the_train_split() -> None:
+    # Eight examples of a fifth of them each: with examples of all splits, some of these would be held out.
+    held_out = {task.prompt[0].content for split in ("validation", "test") for task in small_sums(0).tasks(split)}
+    train = {task.prompt[0].content for task in small_sums(0).tasks("train")}
+    (task, *_) = small_sums(8).tasks("train")
+    shown = {message.content for message in task.prompt[:-1:2]}
+    assert len(shown) == 8
+    assert not shown & held_out
+    assert shown <= train
+
+
+def small_sums(examples: int) -> ReasoningGym:
+    """Sums of two digits: few enough to see all."""
+    options = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
+    return ReasoningGym(family="chain_sum", options=options, examples=examples, give_up_after=300)
+
+
 def test_a_small_family_ends_instead_of_repeating() -> None:
     domain = ReasoningGym(family="coin_flip", options={"min_trials": 3, "max_trials": 3}, give_up_after=300)
     questions = [task.prompt[0].content for split in SPLITS for task in domain.tasks(split)]
