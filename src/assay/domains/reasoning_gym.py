@@ -6,6 +6,7 @@ import difflib
 import functools
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any, Literal
 
 import pydantic
@@ -99,18 +100,27 @@ class ReasoningGym(Settings):
                 seen.add(key)
 
     def _entries(self, level: int | None, seed: int) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
-        """({"seed", "index"}, entry) without end: datasets of `CHUNK` entries, each with a seed of its own."""
-        for chunk in itertools.count():
-            # numpy takes 32 bits, and generators add the index.
-            chunk_seed, index, count = derive_seed(seed, chunk) % (1 << 31), 0, _FIRST_BATCH
-            while index < CHUNK:
-                batch = self._ask(
-                    "entries", options=self.options, level=level, seed=chunk_seed, start=index, count=count
-                )
-                for entry in batch:
-                    yield {"seed": chunk_seed, "index": index}, entry
-                    index += 1
-                count = min(2 * count, _LARGEST_BATCH)
+        """({"seed", "index"}, entry) without end: datasets of `CHUNK` entries, each with a seed of its own.
+
+        The next batch is made while the second half of this one is handed out: whoever takes them seldom waits.
+        """
+        chunk, start, count = 0, 0, _FIRST_BATCH
+        # numpy takes 32 bits, and generators add the index.
+        place = {"seed": derive_seed(seed, chunk) % (1 << 31), "start": start}
+        ahead = self._ask(level, place, count)
+        try:
+            while True:
+                batch, made = self._reply(ahead, level, place), place
+                start, count = start + len(batch), min(2 * count, _LARGEST_BATCH)
+                if start >= CHUNK:
+                    chunk, start, count = chunk + 1, 0, _FIRST_BATCH
+                place = {"seed": derive_seed(seed, chunk) % (1 << 31), "start": start}
+                for number, entry in enumerate(batch):
+                    if number == len(batch) // 2:
+                        ahead = self._ask(level, place, count)
+                    yield {"seed": made["seed"], "index": made["start"] + number}, entry
+        finally:
+            ahead.cancel()
 
     def _examples(self, level: int | None) -> list[dict[str, Any]]:
         """Entries of the train split with an answer, the same ones whatever the seed."""
@@ -191,16 +201,24 @@ class ReasoningGym(Settings):
     def _at(self, level: int | None) -> str:
         return self.family if level is None else f"{self.family} at complexity {level + 1}"
 
-    def _ask(self, call: str, **arguments: Any) -> Any:
+    def _ask(self, level: int | None, place: dict[str, int], count: int) -> Future[Any]:
+        asked = {"call": "entries", "family": self.family, "options": self.options, "level": level}
+        return _workers().submit({**asked, **place, "count": count})
+
+    def _reply(self, asked: Future[Any], level: int | None, place: dict[str, int]) -> list[dict[str, Any]]:
         try:
-            return _workers().call({"call": call, "family": self.family, **arguments})
+            try:
+                return asked.result()
+            except LimitExceededError:
+                # One that takes too long takes the others of its batch with it.
+                return self._ask(level, place, 1).result()
         except LimitExceededError:
             raise DataError(
-                f"{self._at(arguments['level'])} did not make a task within {GENERATION_SECONDS:g} s; "
+                f"{self._at(level)} did not make a task within {GENERATION_SECONDS:g} s; "
                 "choose another complexity or other options"
             ) from None
         except VerifierError as error:
-            raise DataError(f"{self._at(arguments['level'])}: {error}") from None
+            raise DataError(f"{self._at(level)}: {error}") from None
 
 
 @functools.cache
