@@ -97,7 +97,11 @@ async def survey(
     engine: LocalEngine,
     renderer: ChatRenderer,
 ) -> None:
+    kept = path.read_bytes() if path.exists() else b""
     with path.open("a", encoding="utf-8") as file:
+        if kept and not kept.endswith(b"\n"):
+            # The next row must not join a line that was cut short.
+            file.write("\n")
         for number, cell in enumerate(wanted, 1):
             if cell in done:
                 continue

@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 
 async def train(run: Run) -> TrainResult:
     """collect -> annotate -> credit -> batch -> update -> publish, until the run says it is done."""
-    await run.begin()
-    async with run.collector as collector:
-        for step in run.steps():
-            groups = await collector.next_groups(run.config.groups_per_step)
-            samples = run.trainer.annotate(to_samples(groups), run.algorithm.needs)
-            credited = run.algorithm.credit(groups, samples)
-            report = run.trainer.update(run.trainer.pack(credited), run.algorithm)
-            await run.publish(step + 1)
-            await run.after_step(step, groups, report)
-    return await run.result()
+    with run.kept_on_failure():
+        await run.begin()
+        async with run.collector as collector:
+            for step in run.steps():
+                groups = await collector.next_groups(run.config.groups_per_step)
+                samples = run.trainer.annotate(to_samples(groups), run.algorithm.needs)
+                credited = run.algorithm.credit(groups, samples)
+                report = run.trainer.update(run.trainer.pack(credited), run.algorithm)
+                await run.publish(step + 1)
+                await run.after_step(step, groups, report)
+        return await run.result()

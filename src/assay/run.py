@@ -12,6 +12,7 @@ run folder/
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import Counter
@@ -27,7 +28,7 @@ from assay.curriculum import Curriculum, LevelSettings
 from assay.domains import Domain
 from assay.engines import HFEngine
 from assay.envs.env import EnvFactory, SingleTurn
-from assay.errors import RunFolderError
+from assay.errors import AssayError, CheckpointError, RunFolderError
 from assay.evaluation import Evaluation
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.held_out import HeldOut
@@ -350,7 +351,22 @@ class Run:
         """After a failure: a checkpoint of the steps made, unless the one under way has touched the weights."""
         untouched = self.trainer.num_updates == self._num_updates
         if untouched and self.position.step and self._checkpointed_at != self.position.step:
+            # The checkpoint holds that the step is made: nothing sends its point later.
+            self._send_to_trackers()
             self.checkpoint()
+
+    @contextlib.contextmanager
+    def kept_on_failure(self) -> Iterator[None]:
+        """Where its body raises, keeps what can be resumed from and ends the run's trackers as failed."""
+        try:
+            yield
+        except BaseException as error:
+            try:
+                if isinstance(error, AssayError) and not isinstance(error, CheckpointError):
+                    self.keep_whole_steps()
+            finally:
+                self.trackers.finish({}, "failed")
+            raise
 
     def checkpoint(self) -> Path:
         """Writes a checkpoint of the steps made so far, and removes those that are not kept."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.errors import AssayError, CheckpointError, ConfigError, RunFolderError
+from assay.errors import AssayError, ConfigError, RunFolderError
 
 if TYPE_CHECKING:
     from assay.recipe import RunConfig
@@ -100,8 +100,6 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
                 run.console.message(f"going on after step {run.position.step}")
             result = asyncio.run(train_loop(run))
     except AssayError as error:
-        if not isinstance(error, CheckpointError):
-            run.keep_whole_steps()
         kept = run.newest_step()
         hint = f"what was done until step {kept} is kept; go on with: assay train --resume {folder}" if kept else ""
         raise type(error)(f"{error}\n{hint}".rstrip()) from error

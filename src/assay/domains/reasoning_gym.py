@@ -6,6 +6,7 @@ import difflib
 import functools
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any, Literal
 
 import pydantic
@@ -48,8 +49,8 @@ class ReasoningGym(Settings):
     instruction: str = "Give only the answer."
     """Ends the prompt, on a line of its own; empty for none."""
     examples: int = pydantic.Field(default=0, ge=0, le=8)
-    """Exchanges before the question that show the form of an answer: other tasks of the family at this level. They are
-    the same for every task, and asked about nowhere at this level."""
+    """Exchanges before the question that show the form of an answer: other tasks of the family's train split at
+    this level. They are the same for every task, and asked about nowhere at this level."""
     give_up_after: int = pydantic.Field(default=1000, ge=1)
 
     @property
@@ -99,23 +100,36 @@ class ReasoningGym(Settings):
                 seen.add(key)
 
     def _entries(self, level: int | None, seed: int) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
-        """({"seed", "index"}, entry) without end: datasets of `CHUNK` entries, each with a seed of its own."""
-        for chunk in itertools.count():
-            # numpy takes 32 bits, and generators add the index.
-            chunk_seed, index, count = derive_seed(seed, chunk) % (1 << 31), 0, _FIRST_BATCH
-            while index < CHUNK:
-                batch = self._ask(
-                    "entries", options=self.options, level=level, seed=chunk_seed, start=index, count=count
-                )
-                for entry in batch:
-                    yield {"seed": chunk_seed, "index": index}, entry
-                    index += 1
-                count = min(2 * count, _LARGEST_BATCH)
+        """({"seed", "index"}, entry) without end: datasets of `CHUNK` entries, each with a seed of its own.
+
+        The next batch is made while the second half of this one is handed out: whoever takes them seldom waits.
+        """
+        chunk, start, count = 0, 0, _FIRST_BATCH
+        # numpy takes 32 bits, and generators add the index.
+        place = {"seed": derive_seed(seed, chunk) % (1 << 31), "start": start}
+        ahead = self._ask(level, place, count)
+        try:
+            while True:
+                batch, made = self._reply(ahead, level, place), place
+                start, count = start + len(batch), min(2 * count, _LARGEST_BATCH)
+                if start >= CHUNK:
+                    chunk, start, count = chunk + 1, 0, _FIRST_BATCH
+                place = {"seed": derive_seed(seed, chunk) % (1 << 31), "start": start}
+                for number, entry in enumerate(batch):
+                    if number == len(batch) // 2:
+                        ahead = self._ask(level, place, count)
+                    yield {"seed": made["seed"], "index": made["start"] + number}, entry
+        finally:
+            ahead.cancel()
 
     def _examples(self, level: int | None) -> list[dict[str, Any]]:
-        """Entries with an answer, the same ones whatever the seed."""
+        """Entries of the train split with an answer, the same ones whatever the seed."""
         entries = self._entries(level, derive_seed(self.name, "examples", self.family, str(level)))
-        first = (entry for _, entry in itertools.islice(entries, _MAX_UNUSABLE) if entry.get("answer"))
+        first = (
+            entry
+            for _, entry in itertools.islice(entries, _MAX_UNUSABLE)
+            if entry.get("answer") and hashed_split(self.name, self._key(entry["question"])) == "train"
+        )
         shown = list(itertools.islice(first, self.examples))
         if len(shown) < self.examples:
             raise DataError(f"{self._at(level)} has no {self.examples} tasks with an answer to show; set examples=0")
@@ -187,16 +201,24 @@ class ReasoningGym(Settings):
     def _at(self, level: int | None) -> str:
         return self.family if level is None else f"{self.family} at complexity {level + 1}"
 
-    def _ask(self, call: str, **arguments: Any) -> Any:
+    def _ask(self, level: int | None, place: dict[str, int], count: int) -> Future[Any]:
+        asked = {"call": "entries", "family": self.family, "options": self.options, "level": level}
+        return _workers().submit({**asked, **place, "count": count})
+
+    def _reply(self, asked: Future[Any], level: int | None, place: dict[str, int]) -> list[dict[str, Any]]:
         try:
-            return _workers().call({"call": call, "family": self.family, **arguments})
+            try:
+                return asked.result()
+            except LimitExceededError:
+                # One that takes too long takes the others of its batch with it.
+                return self._ask(level, place, 1).result()
         except LimitExceededError:
             raise DataError(
-                f"{self._at(arguments['level'])} did not make a task within {GENERATION_SECONDS:g} s; "
+                f"{self._at(level)} did not make a task within {GENERATION_SECONDS:g} s; "
                 "choose another complexity or other options"
             ) from None
         except VerifierError as error:
-            raise DataError(f"{self._at(arguments['level'])}: {error}") from None
+            raise DataError(f"{self._at(level)}: {error}") from None
 
 
 @functools.cache

@@ -7,19 +7,22 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from typing import Any, Self
+from pathlib import Path
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from assay.config import Settings
 from assay.errors import ConfigError
 from assay.home import assay_home
-from assay.observe.tracker import RunStart, flat, load_library
+from assay.observe.tracker import RunStart, flat, load_library, shown, without_users
 
 _MAX_VALUE = 500
 """Characters of a setting; older servers take no more."""
 _BATCH = 100
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+_SQLITE_FILE = re.compile(r"sqlite:///([^:/?][^:?]*)")
+"""With a relative path: an absolute one has a fourth slash."""
 _NOT_IN_A_NAME = re.compile(r"[^\w\-./ ]")
 
 
@@ -31,14 +34,15 @@ class MlflowSettings(Settings):
     runs share, ~/.assay/mlflow.db."""
     experiment: str = Field(default="assay", min_length=1)
 
-    @model_validator(mode="after")
-    def _no_password(self) -> Self:
-        if self.tracking_uri and re.search(r"://[^/@\s]+@", self.tracking_uri):
+    @field_validator("tracking_uri")
+    @classmethod
+    def _without_password_and_absolute(cls, uri: str | None) -> str | None:
+        if uri and without_users(uri) != uri:
             raise ValueError(
                 "tracking_uri holds a user or password, and a run folder records it; put them in "
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
-        return self
+        return uri and _absolute(uri)
 
 
 class MlflowTracker:
@@ -52,6 +56,14 @@ class MlflowTracker:
         self._client: Any = None
         self._run_id = ""
 
+    @property
+    def place(self) -> str:
+        return f"{without_users(self._uri)} {self.settings.experiment}"
+
+    @property
+    def _uri(self) -> str:
+        return _absolute(self.settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _default_uri())
+
     def start(self, run: RunStart) -> Mapping[str, str]:
         # A server that is gone must be given up soon: its own defaults retry for minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -59,19 +71,18 @@ class MlflowTracker:
         self._library = load_library("mlflow")
         for library in ("mlflow", "alembic"):
             logging.getLogger(library).setLevel(logging.WARNING)
-        place = self.settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _default_place()
+        uri = self._uri
         try:
-            self._client = self._library.MlflowClient(tracking_uri=place)
+            self._client = self._library.MlflowClient(tracking_uri=uri)
             if "run_id" in run.memory:
                 self._run_id = run.memory["run_id"]
                 self._client.update_run(self._run_id, status="RUNNING")
             else:
                 self._run_id = self._begin(run)
         except Exception as error:
-            shown = re.sub(r"(?<=://)[^/@\s]+@", "", place)
             raise ConfigError(
-                f"tracking.mlflow: {shown} cannot be used ({type(error).__name__}: {str(error)[:200]}); start that "
-                "server, or keep the run in a file with tracking.mlflow.tracking_uri=sqlite:///mlflow.db"
+                f"tracking.mlflow: {without_users(uri)} cannot be used ({shown(error)}); start that server, or "
+                "keep the run in a file with tracking.mlflow.tracking_uri=sqlite:///mlflow.db"
             ) from error
         return {"run_id": self._run_id}
 
@@ -98,7 +109,13 @@ class MlflowTracker:
         return run_id
 
 
-def _default_place() -> str:
+def _default_uri() -> str:
     home = assay_home()
     home.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{home / 'mlflow.db'}"
+
+
+def _absolute(uri: str) -> str:
+    """An SQLite file wherever the run is resumed from; other addresses as they are."""
+    found = _SQLITE_FILE.fullmatch(uri)
+    return f"sqlite:///{Path(found[1]).absolute()}" if found else uri

@@ -28,7 +28,7 @@ _MAX_WAITING = 10_000
 _SECRET = re.compile(
     r"(?:^|_)(?:api_?key|secret|password|passphrase|credentials?|(?:access|auth|hf|bearer)?_?token)$", re.I
 )
-_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_USER_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Tracker(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def place(self) -> str:
+        """Names where the runs are kept, without secrets: elsewhere nobody knows a run by what `start` returned."""
+        ...
 
     def start(self, run: RunStart) -> Mapping[str, str]:
         """Begins or goes on with a run; returns what it must be given to go on with it later.
@@ -74,7 +79,8 @@ class TrackerQueue:
     """Hands points to a tracker in a thread of its own. What fails there is counted and never stops training.
 
     Args:
-        memory: the file that keeps, between the legs of a resumed run, what the tracker returned and its last step.
+        memory: the file that keeps, between the legs of a resumed run, what the tracker returned, its place and its
+            last step. What was kept of another place counts for nothing: the run begins there anew.
     """
 
     def __init__(self, tracker: Tracker, memory: Path) -> None:
@@ -86,15 +92,18 @@ class TrackerQueue:
         self._told = False
         self._kept: dict[str, str] = {}
         self._last_step = -1
+        self._place = ""
         self._closed = False
         self._queue: queue.Queue[tuple[int, Mapping[str, float], str | None]] = queue.Queue(_MAX_WAITING)
         self._thread = threading.Thread(target=self._work, name=f"tracker-{tracker.name}", daemon=True)
 
     def start(self, folder: Path, name: str, settings: Mapping[str, Any]) -> None:
         """Raises ConfigError as `Tracker.start`."""
-        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        self._place = self.tracker.place
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
             kept = json.loads(self._memory.read_text(encoding="utf-8"))
-            self._kept, self._last_step = dict(kept["memory"]), int(kept["last_step"])
+            if kept["place"] == self._place:
+                self._kept, self._last_step = dict(kept["memory"]), int(kept["last_step"])
         self._kept = dict(self.tracker.start(RunStart(folder, name, without_secrets(settings), self._kept)))
         self._remember()
         self._thread.start()
@@ -145,7 +154,7 @@ class TrackerQueue:
                 else:
                     self.tracker.finish(step, metrics, status)
             except Exception as error:
-                self._fail(f"{type(error).__name__}: {error}"[:300])
+                self._fail(shown(error))
 
     def _fail(self, problem: str) -> None:
         self.num_failures += 1
@@ -156,7 +165,9 @@ class TrackerQueue:
         self._memory.parent.mkdir(parents=True, exist_ok=True)
         aside = self._memory.with_suffix(".tmp")
         last_step = self._last_step if step is None else step
-        aside.write_text(json.dumps({"memory": self._kept, "last_step": last_step}), encoding="utf-8")
+        aside.write_text(
+            json.dumps({"place": self._place, "memory": self._kept, "last_step": last_step}), encoding="utf-8"
+        )
         aside.replace(self._memory)
 
 
@@ -174,6 +185,17 @@ def load_library(name: str) -> Any:
         ) from None
 
 
+def without_users(text: str) -> str:
+    """The same text, less user and password in addresses."""
+    return _USER_IN_URL.sub("", text)
+
+
+def shown(error: BaseException) -> str:
+    """An error of a library in one line, for people and records: bounded, and less user and password in addresses."""
+    # In this order: a cut could part a password from the @ that it is known by.
+    return without_users(f"{type(error).__name__}: {error}")[:300]
+
+
 def without_secrets(data: Any) -> Any:
     """The same settings, less what is named like a secret, and less user and password in addresses."""
     if isinstance(data, Mapping):
@@ -183,7 +205,7 @@ def without_secrets(data: Any) -> Any:
         }
     if isinstance(data, list | tuple):
         return [without_secrets(value) for value in data]
-    return _USER_IN_URL.sub("", data) if isinstance(data, str) else data
+    return without_users(data) if isinstance(data, str) else data
 
 
 def numbers_in(data: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

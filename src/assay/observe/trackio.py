@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from assay.config import Settings
 from assay.errors import ConfigError
-from assay.observe.tracker import RunStart, flat, load_library
+from assay.observe.tracker import RunStart, flat, load_library, shown
 
 
 class TrackioSettings(Settings):
@@ -30,6 +31,10 @@ class TrackioTracker:
         self.settings = settings
         self._run: Any = None
 
+    @property
+    def place(self) -> str:
+        return f"{os.environ.get('TRACKIO_DIR', '')} {self.settings.project}".strip()
+
     def start(self, run: RunStart) -> Mapping[str, str]:
         trackio = load_library("trackio")
         name = run.memory.get("name", run.folder.name)
@@ -46,8 +51,7 @@ class TrackioTracker:
                 )
         except Exception as error:
             raise ConfigError(
-                f"tracking.trackio: it could not be started ({type(error).__name__}: {str(error)[:200]}); check that "
-                "$TRACKIO_DIR can be written to"
+                f"tracking.trackio: it could not be started ({shown(error)}); check that $TRACKIO_DIR can be written to"
             ) from error
         return {"name": self._run.name}
 

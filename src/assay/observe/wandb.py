@@ -11,7 +11,7 @@ from pydantic import Field
 
 from assay.config import Settings
 from assay.errors import ConfigError
-from assay.observe.tracker import RunStart, load_library
+from assay.observe.tracker import RunStart, load_library, shown, without_users
 
 _INIT_SECONDS = 60
 _FINISH_SECONDS = 45
@@ -36,6 +36,11 @@ class WandbTracker:
         self.settings = settings
         self._run: Any = None
 
+    @property
+    def place(self) -> str:
+        server = without_users(os.environ.get("WANDB_BASE_URL", ""))
+        return f"{server} {self.settings.entity or ''}/{self.settings.project}".strip()
+
     def start(self, run: RunStart) -> Mapping[str, str]:
         wandb = load_library("wandb")
         mode = self.settings.mode
@@ -53,6 +58,8 @@ class WandbTracker:
                 id=run_id,
                 name=run.folder.name,
                 resume="allow",
+                # Without it, a run that is still open in this process is returned instead.
+                reinit="create_new",
                 dir=str(run.folder),
                 config=dict(run.settings),
                 allow_val_change=True,
@@ -69,10 +76,10 @@ class WandbTracker:
             )
         except Exception as error:
             raise ConfigError(
-                f"tracking.wandb: W&B could not be reached ({type(error).__name__}: {str(error)[:200]}); check the "
+                f"tracking.wandb: W&B could not be reached ({shown(error)}); check the "
                 'connection, or keep the run local with tracking.wandb.mode="offline"'
             ) from error
-        return {"id": run_id}
+        return {"id": self._run.id}
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         self._run.log(dict(metrics), step=step, commit=True)

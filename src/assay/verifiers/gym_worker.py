@@ -16,6 +16,7 @@ import io
 import json
 import logging
 import math
+import operator
 import random
 import re
 import sys
@@ -24,6 +25,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 CHUNK = 500
@@ -60,6 +62,13 @@ _FUNCTIONS = re.compile(r"a?(?:sin|cos|tan)h?|sec|csc|cot|exp|log|ln|sqrt|pi|Abs
 _FORMULA = re.compile(r"[0-9A-Za-z.+\-*/^(),=\s]*")
 _ATTRIBUTE = re.compile(r"\.(?!\d)")
 _WORD = re.compile(r"[A-Za-z]+")
+_ARITHMETIC = re.compile(r"[0-9+\-*/()\s]*")
+_OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 MAX_FORMULA = 10_000
 """Characters."""
 
@@ -91,6 +100,31 @@ def is_formula(text: str) -> bool:
         and _ATTRIBUTE.search(text) is None
         and all(len(word) == 1 or _FUNCTIONS.fullmatch(word) for word in _WORD.findall(text))
     )
+
+
+def exact_value(text: str) -> Fraction | None:
+    """The value of whole numbers under + - * / and brackets; None of anything else."""
+    if len(text) > MAX_FORMULA or not _ARITHMETIC.fullmatch(text):
+        return None
+    try:
+        return _value_of(ast.parse(text.strip(), mode="eval").body)
+    except (ValueError, SyntaxError, ArithmeticError, MemoryError, RecursionError):
+        # A response may nest deeper than the parser goes.
+        return None
+
+
+def _value_of(node: ast.expr) -> Fraction:
+    match node:
+        case ast.Constant(value=int(number)):
+            return Fraction(number)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value_of(operand)
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _value_of(operand)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATIONS:
+            return _OPERATIONS[type(op)](_value_of(left), _value_of(right))
+        case _:
+            raise ValueError(f"{type(node).__name__} is no arithmetic")
 
 
 def serve(call: str, **arguments: Any) -> Any:
@@ -134,7 +168,7 @@ def entries(
 
     Returns:
         {"question", "answer"} of each that can be used; {"problem"} of each that cannot: there is none, its own scorer
-        rejects its gold answer, or it has no gold answer and its scorer accepts anything.
+        rejects its gold answer, its answer is empty, or it has no gold answer and its scorer accepts anything.
     """
     found: list[dict[str, Any]] = []
     began, size = time.monotonic(), 0
@@ -213,13 +247,13 @@ class _Entry:
         if self.gold:
             rejected = self.gold_score is None or self.gold_score < 1.0
             return f"its own scorer gives its gold answer {self.gold_score}" if rejected else ""
+        if (self.score(str(self.data["answer"] or ""))[0] or 0.0) >= 1.0:
+            return "its answer is empty, which is no response"
         return "no gold answer, and a scorer that accepts anything" if self.junk_score >= 1.0 else ""
 
     def score(self, response: str) -> tuple[float | None, str]:
         """The scorer's number, or None and what it raised."""
         try:
-            if not _uses_the_numbers(self, response):
-                return 0.0, ""
             with contextlib.redirect_stdout(io.StringIO()):
                 # A copy: a scorer that changes its entry must not change the next verdict.
                 value = float(self.dataset.score_answer(answer=response, entry=_copy(self.data)))
@@ -227,6 +261,8 @@ class _Entry:
             raise
         except Exception as error:
             return None, _shown(error)
+        if value >= 1.0 and not _solves_with_its_numbers(self, response):
+            return 0.0, ""
         return (value, "") if math.isfinite(value) else (None, f"gave {value}")
 
     def _candidates(self) -> Iterator[str]:
@@ -239,11 +275,16 @@ class _Entry:
                 yield example if isinstance(example, str) else json.dumps(example)
 
 
-def _uses_the_numbers(entry: _Entry, response: str) -> bool:
-    """puzzle24's scorer takes any four numbers that make 24; the question asks for its own four."""
-    if entry.family != "puzzle24":
+def _solves_with_its_numbers(entry: _Entry, response: str) -> bool:
+    """Whether a response is arithmetic, where the question asks for it, with its own numbers and exactly its result.
+
+    The scorers of both families give a free symbol full marks where it cancels, and take what sympy can parse, powers
+    included; puzzle24's cuts off what follows the point, and takes any four numbers.
+    """
+    if entry.family not in ("puzzle24", "countdown"):
         return True
-    return sorted(map(int, re.findall(r"\d+", response))) == sorted(entry.data["metadata"]["numbers"])
+    numbers, target = entry.data["metadata"]["numbers"], entry.data["metadata"].get("target", 24)
+    return sorted(map(int, re.findall(r"[0-9]+", response))) == sorted(numbers) and exact_value(response) == target
 
 
 @functools.lru_cache(maxsize=1024)

@@ -4,19 +4,22 @@ import asyncio
 import importlib.util
 import itertools
 import json
+import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 
 from assay.domains import ReasoningGym, check_domain
 from assay.domains.gym_check import check_family, markdown_table
-from assay.domains.reasoning_gym import families, family_levels
+from assay.domains.reasoning_gym import GENERATION_SECONDS, families, family_levels
 from assay.domains.splits import SPLITS
 from assay.errors import ConfigError, DataError
 from assay.types import Split, Task
 from assay.verifiers import ReasoningGymScorer
+from assay.verifiers.reasoning_gym import worker_pool
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("reasoning_gym") is None, reason="reasoning-gym is not installed"
@@ -116,6 +119,42 @@ def test_examples_stand_before_the_question_and_are_asked_about_nowhere() -> Non
     assert not shown & asked
     with pytest.raises(DataError, match="boxnet has no 1 tasks with an answer to show"):
         next(ReasoningGym(family="boxnet", examples=1).tasks("train"))
+
+
+def test_examples_are_questions_of_the_train_split() -> None:
+    # Eight examples of a fifth of them each: with examples of all splits, some of these would be held out.
+    held_out = {task.prompt[0].content for split in ("validation", "test") for task in small_sums(0).tasks(split)}
+    train = {task.prompt[0].content for task in small_sums(0).tasks("train")}
+    (task, *_) = small_sums(8).tasks("train")
+    shown = {message.content for message in task.prompt[:-1:2]}
+    assert len(shown) == 8
+    assert not shown & held_out
+    assert shown <= train
+
+
+def small_sums(examples: int) -> ReasoningGym:
+    """Sums of two digits: few enough to see all."""
+    options = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
+    return ReasoningGym(family="chain_sum", options=options, examples=examples, give_up_after=300)
+
+
+def test_the_next_batch_is_made_while_this_one_is_handed_out() -> None:
+    entries = vars(ReasoningGym)["_entries"](ReasoningGym(family="chain_sum"), None, 0)
+    places = [place for place, _ in itertools.islice(entries, 4)]  # the first batch
+    time.sleep(1.0)
+    (worker,) = vars(worker_pool(GENERATION_SECONDS, 1))["_workers"]
+    process = vars(worker)["_process"]
+    process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        places += [place for place, _ in itertools.islice(entries, 8)]
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert time.monotonic() - began < 5
+    # A worker that was stopped for a moment has not passed its limit.
+    places += [place for place, _ in itertools.islice(entries, 600)]
+    assert [place["index"] for place in places] == [*range(500), *range(112)]
+    assert len({place["seed"] for place in places}) == 2
 
 
 def test_a_small_family_ends_instead_of_repeating() -> None:

@@ -9,6 +9,7 @@ import json
 import math
 import sqlite3
 import struct
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,18 @@ from typing import Any
 import pytest
 
 from assay.config import load, validate
-from assay.errors import ConfigError
+from assay.errors import ConfigError, DataError
 from assay.launch import build_run
 from assay.loop import train
 from assay.observe.console import Console
-from assay.observe.mlflow import MlflowSettings
+from assay.observe.mlflow import MlflowSettings, MlflowTracker
 from assay.observe.tracker import RunStart, TrackerQueue, flat, load_library, numbers_in, without_secrets
 from assay.observe.tracking import Trackers, TrackingSettings
+from assay.observe.trackio import TrackioSettings, TrackioTracker
+from assay.observe.wandb import WandbSettings, WandbTracker
 from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
+from assay.run import Run
 
 
 class Recorder:
@@ -32,8 +36,10 @@ class Recorder:
 
     name = "recorder"
 
-    def __init__(self, fails_at: tuple[int, ...] = ()) -> None:
+    def __init__(self, fails_at: tuple[int, ...] = (), place: str = "here", problem: str = "gone") -> None:
         self.fails_at = fails_at
+        self.place = place
+        self.problem = problem
         self.points: list[tuple[int, dict[str, float]]] = []
         self.began_with: Mapping[str, str] = {}
         self.settings: Mapping[str, Any] = {}
@@ -45,7 +51,7 @@ class Recorder:
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         if step in self.fails_at:
-            raise ConnectionError("gone")
+            raise ConnectionError(self.problem)
         self.points.append((step, dict(metrics)))
 
     def finish(self, step: int, summary: Mapping[str, float], status: str) -> None:
@@ -71,6 +77,57 @@ def test_a_point_holds_what_is_finite_and_no_step_is_sent_twice_after_a_resume(t
         queue.write(step, {"reward/mean": 1.0})
     queue.finish({}, "finished")
     assert [step for step, _ in second.points] == [4, 5]
+
+
+def test_at_another_place_a_run_begins_anew(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        recorder = Recorder(place=place)
+        queue = TrackerQueue(recorder, tmp_path / "recorder.json")
+        queue.start(tmp_path, "run", {})
+        assert recorder.began_with == {}
+        for step in range(3):
+            queue.write(step, {"reward/mean": 1.0})
+        queue.finish({}, "finished")
+        assert [step for step, _ in recorder.points] == [0, 1, 2]
+
+
+def test_places_have_no_password_and_files_are_the_same_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = validate(MlflowSettings, {"tracking_uri": "sqlite:///m.db"})
+    assert settings.tracking_uri == f"sqlite:///{tmp_path / 'm.db'}"
+    assert validate(MlflowSettings, {"tracking_uri": "sqlite:////a/m.db"}).tracking_uri == "sqlite:////a/m.db"
+    assert validate(MlflowSettings, {"tracking_uri": "http://host:5000"}).tracking_uri == "http://host:5000"
+    assert MlflowTracker(settings).place == f"sqlite:///{tmp_path / 'm.db'} assay"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+    assert MlflowTracker(MlflowSettings()).place == "http://host:5000 assay"
+    assert MlflowTracker(MlflowSettings(experiment="e")).place == "http://host:5000 e"
+    places = [WandbTracker(WandbSettings(project=name)).place for name in "pq"]
+    places += [WandbTracker(WandbSettings(project="p", entity="e")).place]
+    places += [TrackioTracker(TrackioSettings(project=name)).place for name in "pq"]
+    assert len(set(places[:3])) == 3
+    assert places[3] != places[4]
+
+
+def test_no_error_text_has_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Beyond the first @ too, and where the text is cut.
+    url = "http://me:se@cret@127.0.0.1:9/api"
+    recorder = Recorder(fails_at=(0,), problem=f"{'x' * 260} {url}")
+    queue = TrackerQueue(recorder, tmp_path / "recorder.json")
+    queue.start(tmp_path, "run", {})
+    queue.write(0, {"reward/mean": 0.0})
+    queue.finish({}, "finished")
+    problem = queue.take_problem() or ""
+    assert "http://127" in problem
+    assert "me:" not in problem
+    assert "cret" not in problem
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9 cannot be used") as raised:
+        Trackers(validate(TrackingSettings, {"mlflow": {}}), tmp_path).start("run", {})
+    assert "secret" not in str(raised.value)
 
 
 def test_failures_are_counted_told_once_and_end_nothing(tmp_path: Path) -> None:
@@ -126,6 +183,49 @@ def test_wandb_offline_keeps_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert steps == [0, 1, 2, 3, 4]
     names = {name for leg in legs for _, row in _wandb_rows(leg) for name in row}
     assert {"reward/mean", "validation/greedy_strict"} <= names
+
+
+def test_wandb_runs_of_one_process_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    trackers = [WandbTracker(WandbSettings(mode="offline")) for _ in range(2)]
+    ids = []
+    for number, tracker in enumerate(trackers):
+        folder = tmp_path / f"run{number}"
+        folder.mkdir()
+        ids.append(tracker.start(RunStart(folder, folder.name, {}, {}))["id"])
+    assert ids[0] != ids[1]
+    for number, tracker in enumerate(trackers):
+        tracker.write(0, {"number": number})
+        tracker.finish(0, {}, "failed")
+        (leg,) = (tmp_path / f"run{number}" / "wandb").glob(f"offline-run-*-{ids[number]}")
+        deadline = time.monotonic() + 30
+        # The library's other process may write a moment after the run has ended here.
+        while not (rows := _wandb_rows(leg)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert [row["number"] for _, row in rows] == [str(number)]
+
+
+def test_a_failed_run_ends_as_failed_with_the_steps_it_made(tmp_path: Path) -> None:
+    class Fails(Run):
+        async def _validate(self, step: int) -> bool:
+            if step == 1:
+                raise DataError("a task that cannot be used")
+            return await super()._validate(step)
+
+    folder, recorder = tmp_path / "run", Recorder()
+    silent = Console(stream=io.StringIO(), live=False)
+    run = build_run(_config(tmp_path, {}), folder, console=silent, run_class=Fails)
+    queue = TrackerQueue(recorder, tmp_path / "recorder.json")
+    queue.start(folder, "run", {})
+    vars(run.trackers)["_queues"].append(queue)
+    with pytest.raises(DataError):
+        asyncio.run(train(run))
+    assert run.newest_step() == 2
+    # Step 2 was made; its point waited for the validation that failed.
+    assert [step for step, _ in recorder.points] == [0, 1, 2]
+    assert recorder.end is not None
+    assert recorder.end[2] == "failed"
 
 
 def test_mlflow_in_a_file_keeps_one_run(tmp_path: Path) -> None:
@@ -187,21 +287,7 @@ def test_events_can_be_left_out(tmp_path: Path) -> None:
 
 def _resumed_run(tmp_path: Path, tracking: Mapping[str, Any]) -> Path:
     """Four steps; stopped as by a kill after the third, of which the newest checkpoint knows nothing; resumed."""
-    model, folder = write_tiny_model(tmp_path / "model"), tmp_path / "run"
-    config = load(
-        RunConfig,
-        {
-            "num_steps": 4,
-            "num_threads": 1,
-            "groups_per_step": 2,
-            "group_size": 2,
-            "model": {"source": str(model), "compute_dtype": "fp32"},
-            "sampling": {"max_new_tokens": 4},
-            "evaluation": {"every_steps": 2, "validation_tasks": 2, "test_tasks": 2, "test_max_new_tokens": 4},
-            "checkpoint": {"every_steps": 2},
-            "tracking": dict(tracking),
-        },
-    )
+    folder, config = tmp_path / "run", _config(tmp_path, tracking)
 
     class Killed(BaseException):
         pass
@@ -223,6 +309,24 @@ def _resumed_run(tmp_path: Path, tracking: Mapping[str, Any]) -> Path:
     assert run.position.step == 2
     assert asyncio.run(train(run)).status == "finished"
     return folder
+
+
+def _config(tmp_path: Path, tracking: Mapping[str, Any]) -> RunConfig:
+    model = write_tiny_model(tmp_path / "model")
+    return load(
+        RunConfig,
+        {
+            "num_steps": 4,
+            "num_threads": 1,
+            "groups_per_step": 2,
+            "group_size": 2,
+            "model": {"source": str(model), "compute_dtype": "fp32"},
+            "sampling": {"max_new_tokens": 4},
+            "evaluation": {"every_steps": 2, "validation_tasks": 2, "test_tasks": 2, "test_max_new_tokens": 4},
+            "checkpoint": {"every_steps": 2},
+            "tracking": dict(tracking),
+        },
+    )
 
 
 def _wandb_rows(leg: Path) -> list[tuple[int, dict[str, str]]]:

@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import itertools
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,34 @@ def test_another_puzzles_24_is_not_this_ones() -> None:
     first, second = (task for task in tasks_of("puzzle24", 2))
     assert judge(first.answer, first).verdict is Verdict.SOLVED
     assert judge(second.answer, first).verdict is Verdict.FAILED
+
+
+def test_24_is_exact_and_no_symbol_cancels() -> None:
+    # 2 * 12 + 1 / 2 is cut off to 24 by the family's scorer, and any numbers beside (x - x) do.
+    options = {"min_value": 1, "max_value": 6}
+    judged = 0
+    for task in tasks_of("puzzle24", 40, **options):
+        numbers = [int(number) for number in re.findall(r"\d+", task.answer)]
+        first, second, third, fourth = numbers
+        cancelled = f"({'+'.join('x' * 4)})*({'+'.join('x' * 6)})/(x*x)+({first}+{second}+{third}+{fourth})*(x-x)"
+        assert judge(cancelled, task).verdict is Verdict.FAILED
+        for a, b, c, d in itertools.permutations(numbers):
+            if a * b == 24 and 0 < c < d:
+                assert judge(f"{a}*{b}+{c}/{d}", task).verdict is Verdict.FAILED
+                judged += 1
+                break
+    assert judged
+    (task, *_) = tasks_of("countdown", 1)
+    assert judge(task.answer, task).verdict is Verdict.SOLVED
+    numbers = re.findall(r"\d+", task.answer)
+    target = re.findall(r"\d+", task.prompt[0].content)
+    for number in set(target) - set(numbers):
+        cancelled = f"({'+'.join('x' * int(number))})/x+({'+'.join(numbers)})*(x-x)"
+        assert judge(cancelled, task).verdict is Verdict.FAILED
+
+
+def test_a_task_whose_answer_is_empty_is_not_handed_out() -> None:
+    assert all(task.answer for task in tasks_of("ab", 40, length=2))
 
 
 @pytest.mark.parametrize("family", ["string_insertion", "spiral_matrix", "puzzle24", "simple_integration"])
