@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assay.batching import to_samples
+from assay.verifiers import close_judges
 
 if TYPE_CHECKING:
     from assay.run import Run, TrainResult
@@ -32,13 +33,16 @@ if TYPE_CHECKING:
 
 async def train(run: Run) -> TrainResult:
     """collect -> annotate -> credit -> batch -> update -> publish, until the run says it is done."""
-    await run.begin()
-    async with run.collector as collector:
-        for step in run.steps():
-            groups = await collector.next_groups(run.config.groups_per_step)
-            samples = run.trainer.annotate(to_samples(groups), run.algorithm.needs)
-            credited = run.algorithm.credit(groups, samples)
-            report = run.trainer.update(run.trainer.pack(credited), run.algorithm)
-            await run.publish(step + 1)
-            await run.after_step(step, groups, report)
-    return await run.result()
+    try:
+        await run.begin()
+        async with run.collector as collector:
+            for step in run.steps():
+                groups = await collector.next_groups(run.config.groups_per_step)
+                samples = run.trainer.annotate(to_samples(groups), run.algorithm.needs)
+                credited = run.algorithm.credit(groups, samples)
+                report = run.trainer.update(run.trainer.pack(credited), run.algorithm)
+                await run.publish(step + 1)
+                await run.after_step(step, groups, report)
+        return await run.result()
+    finally:
+        await close_judges([run.config.verifier])

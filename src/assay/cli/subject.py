@@ -119,6 +119,7 @@ class Subject:
         import asyncio
 
         from assay.evaluation import evaluate
+        from assay.verifiers import close_judges, judges_in
 
         total = len(tasks) * samples
         num_done = sum(row.measured for row in kept.rows)
@@ -148,9 +149,10 @@ class Subject:
                         settings=settings,
                     )
             finally:
-                if under_way := getattr(engine, "num_under_way", 0):
+                judges = [judge for verifier in verifiers.values() for judge in judges_in(verifier)]
+                if under_way := getattr(engine, "num_under_way", 0) + sum(judge.num_under_way for judge in judges):
                     console.print(f"taking in {under_way} replies under way; Ctrl-C leaves them")
-                await engine.close()
+                await asyncio.gather(engine.close(), close_judges(judges))
 
         began = time.monotonic()
         try:
@@ -175,7 +177,8 @@ class Subject:
         from assay.endpoints.client import EndpointClient
 
         replies = Replies(self.replies or folder / REPLIES)
-        self.tally = Tally(self.endpoint, before=replies.tokens())
+        asked = (self.endpoint.url, self.endpoint.model)
+        self.tally = Tally(self.endpoint, replies.tokens(*asked), replies.unknown_tokens(*asked))
         return EndpointClient(self.endpoint, replies, tally=self.tally), None, self.tally.line
 
 

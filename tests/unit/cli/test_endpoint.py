@@ -135,6 +135,20 @@ def test_the_cost_stays_below_its_limit_over_all_legs(chat_server: ChatServer, t
     assert len(chat_server.bodies) == 12, "nothing was paid for twice"
 
 
+def test_replies_without_usage_and_failed_tries_count_in_later_legs(chat_server: ChatServer, tmp_path: Path):
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        return completion("half", finish_reason="abort") if number == 1 else completion("7", usage=None)
+
+    chat_server.answer = answer
+    prices = ("--input-price", 1e6, "--output-price", 1e6, "--max-new-tokens", 5, "--in-flight", 1)
+    for _ in range(2):
+        with pytest.raises(EndpointError, match=r"over max_cost, 400\."):
+            evaluate(chat_server, tmp_path / "out", *prices, "--max-cost", 400)
+        most = [sum(len(m["content"]) + 16 for m in body["messages"]) + 5 for body in chat_server.bodies]
+        assert len(most) >= 2
+        assert sum(most) <= 400
+
+
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-c", "from assay.cli.main import main; main()", *map(str, arguments)]
 
@@ -280,3 +294,46 @@ def test_a_judge_is_checked_and_scores_files(chat_server: ChatServer, tmp_path: 
     run("verify", "judge", "--input", rows_file, "--output", tmp_path / "scored.jsonl", *judge)
     assert json.loads((tmp_path / "scored.jsonl").read_text())["outcome"] == "failed"
     assert "3 + 4?" in chat_server.bodies[-1]["messages"][1]["content"]
+
+
+def verify(server: ChatServer, folder: Path, responses: list[str], *options: object) -> tuple[Any, ...]:
+    """Arguments of a judge's work over responses, one at a time."""
+    rows_file = folder / "rows.jsonl"
+    rows_file.write_text("".join(json.dumps({"id": r, "response": r, "answer": "7"}) + "\n" for r in responses))
+    settings = ("model=m", f"base_url={server.url}", f"replies={folder / 'judge'}", "max_retries=0", *options)
+    chosen = [argument for setting in settings for argument in ("--set", setting)]
+    return ("verify", "judge", "--input", rows_file, "--output", folder / "scored.jsonl", *chosen)
+
+
+def test_rows_that_were_not_measured_are_scored_again_in_their_places(chat_server: ChatServer, tmp_path: Path):
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        return (
+            failure(500) if "two" in body["messages"][1]["content"] and number < 3 else completion("VERDICT: correct")
+        )
+
+    chat_server.answer = answer
+    arguments = verify(chat_server, tmp_path, ["one", "two", "three"], "max_concurrent=1")
+    outcomes = []
+    for _ in range(2):
+        run(*arguments)
+        lines = (tmp_path / "scored.jsonl").read_text().splitlines()
+        outcomes.append([(json.loads(line)["id"], json.loads(line)["outcome"]) for line in lines])
+    assert outcomes[0] == [("one", "solved"), ("two", "not_measured"), ("three", "solved")]
+    assert outcomes[1] == [("one", "solved"), ("two", "solved"), ("three", "solved")]
+    assert len(chat_server.bodies) == 4
+
+
+def test_an_interrupted_judge_pays_for_no_verdict_twice(chat_server: ChatServer, tmp_path: Path):
+    chat_server.answer = lambda body, number: completion("VERDICT: correct", seconds=0.3)
+    arguments = verify(chat_server, tmp_path, [f"response {i}" for i in range(12)], "max_concurrent=3")
+    process = subprocess.Popen(
+        command(*arguments), env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while len(chat_server.bodies) < 5 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert 5 <= len(chat_server.bodies) < 12
+    run(*arguments)
+    assert len(chat_server.bodies) == 12, "what was under way was taken in"
