@@ -114,15 +114,22 @@ class Subject:
         seed: int,
         settings: Mapping[str, Any],
         console: Console,
+        positions: Sequence[int] | None = None,
     ) -> Evaluation:
-        """Samples and scores what is not yet in the folder, with progress, and says what it cost."""
+        """Samples and scores what is not yet in the folder, with progress, and says what it cost.
+
+        Args:
+            positions: of the tasks in the list that the folder is about, where they are a part of it.
+        """
         import asyncio
 
         from assay.evaluation import evaluate
         from assay.verifiers import close_judges, judges_in
 
         total = len(tasks) * samples
-        num_done = sum(row.measured for row in kept.rows)
+        wanted = {task.task_id for task in tasks}
+        done = kept.rows if positions is None else [row for row in kept.rows if row.task_id in wanted]
+        num_done = sum(row.measured for row in done)
         if num_done:
             console.print(f"{num_done} of {total} samples were there before")
 
@@ -143,9 +150,10 @@ class Subject:
                         sampling=sampling,
                         seed=seed,
                         samples_per_task=samples,
+                        positions=positions,
                         max_concurrent=128 if self.endpoint is None else 2 * self.endpoint.max_concurrent,
                         on_row=keep,
-                        done=kept.rows,
+                        done=done,
                         settings=settings,
                     )
             finally:

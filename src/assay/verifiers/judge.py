@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
-from assay.config import dump
+from assay.config import Settings, dump
 from assay.endpoints import Endpoint, Replies, Reply, Tally
 from assay.errors import ContextLengthError
 from assay.home import assay_home
@@ -212,6 +212,18 @@ def judges_in(verifier: Verifier) -> Iterator[Judge]:
         yield verifier
     for part in getattr(verifier, "parts", {}).values():
         yield from judges_in(part.verifier)
+
+
+def verifier_identity(verifier: Verifier) -> dict[str, Any]:
+    """What of a verifier decides its scores, as plain data: not how fast its judges are asked, nor what they cost."""
+    if isinstance(verifier, Judge):
+        return verifier.identity
+    if not isinstance(verifier, Settings):
+        return {"name": verifier.name}
+    plain = dump(verifier)
+    for name, part in getattr(verifier, "parts", {}).items():
+        plain["parts"][name]["verifier"] = verifier_identity(part.verifier)
+    return plain
 
 
 async def close_judges(verifiers: Iterable[Verifier]) -> None:

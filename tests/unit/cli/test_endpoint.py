@@ -251,6 +251,32 @@ def test_keeps_what_the_verifier_accepts(chat_server: ChatServer, tmp_path: Path
     assert [json.loads(line) for line in out.read_text().splitlines()] == lines
 
 
+def test_tries_go_on_after_an_answer_that_could_not_be_had(chat_server: ChatServer, tmp_path: Path):
+    asked: list[str] = []
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        if not number:
+            return failure(500)
+        warm = body["temperature"] > 0
+        asked.append(body["messages"][-1]["content"])
+        # Three tasks are solved at the second try only, two never.
+        if asked.index(asked[-1]) in (3, 5, 7) and warm:
+            return answer_right(body, number)
+        return completion("no idea") if asked.index(asked[-1]) in (3, 5, 7, 8, 9) else answer_right(body, number)
+
+    chat_server.answer = answer
+    out = tmp_path / "demos.jsonl"
+    options = ("--tries", 2, "--in-flight", 1, "--max-retries", 0)
+    demonstrate(chat_server, out, *options)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert (len(lines), len(chat_server.bodies)) == (10, 12 + 6)
+    demonstrate(chat_server, out, *options)
+    assert len(chat_server.bodies) == 12 + 6 + 1, "the one that could not be had, and nothing else"
+    again = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["task_id"] for line in again] == [line["task_id"] for line in lines]
+    assert sum(line["try"] == 2 for line in again) == 3
+
+
 def test_what_is_cut_off_is_not_kept(chat_server: ChatServer, tmp_path: Path):
     def answer(body: dict[str, Any], number: int) -> Answer:
         text = json.loads(answer_right(body, number).content)["choices"][0]["message"]["content"]
@@ -321,6 +347,16 @@ def test_rows_that_were_not_measured_are_scored_again_in_their_places(chat_serve
     assert outcomes[0] == [("one", "solved"), ("two", "not_measured"), ("three", "solved")]
     assert outcomes[1] == [("one", "solved"), ("two", "solved"), ("three", "solved")]
     assert len(chat_server.bodies) == 4
+
+
+def test_a_file_goes_on_at_a_higher_limit(chat_server: ChatServer, tmp_path: Path):
+    chat_server.answer = lambda body, number: completion("VERDICT: correct")
+    prices = ("input_price=1.0", "output_price=1.0", "max_concurrent=1")
+    responses = ["one", "two", "three"]
+    with pytest.raises(EndpointError, match="with a higher limit goes on"):
+        run(*verify(chat_server, tmp_path, responses, *prices, "max_cost=0.000001"))
+    run(*verify(chat_server, tmp_path, responses, *prices, "max_cost=1.0"))
+    assert len((tmp_path / "scored.jsonl").read_text().splitlines()) == 3
 
 
 def test_an_interrupted_judge_pays_for_no_verdict_twice(chat_server: ChatServer, tmp_path: Path):

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from assay.config import validate
-from assay.errors import EndpointError
+from assay.errors import ConfigError, EndpointError
+from assay.launch import check_unchanged
+from assay.recipe import RunConfig
 from assay.types import Message, Score, Task, Verdict
 from assay.verifiers import (
     Judge,
@@ -24,6 +26,7 @@ from assay.verifiers import (
     judge_metrics,
     make_verifier,
     score_rollout,
+    verifier_identity,
 )
 from assay.verifiers.weighted import Part
 from chat_server import Answer, ChatServer, completion, failure
@@ -223,6 +226,21 @@ def test_a_verdict_is_paid_for_once(chat_server: ChatServer, tmp_path: Path):
     assert len(chat_server.bodies) == 1
     metrics = judge_metrics(judge)
     assert (metrics["judge/calls"], metrics["judge/paid_calls"], metrics["judge/cost"]) == (2, 1, 10)
+
+
+def test_what_it_may_cost_is_no_part_of_what_it_is(chat_server: ChatServer, tmp_path: Path):
+    def weighted(judge: Judge) -> Weighted:
+        return Weighted(parts={"right": Part(verifier=Numeric()), "liked": Part(verifier=judge)}, solved_by="right")
+
+    first = make(chat_server, tmp_path)
+    dearer = make(chat_server, tmp_path, input_price=1.0, output_price=1.0, max_cost=9.0, timeout_seconds=7.0)
+    other = make(chat_server, tmp_path, instructions="Judge its manners.")
+    for of in (lambda judge: judge, weighted):
+        assert verifier_identity(of(first)) == verifier_identity(of(dearer)) != verifier_identity(of(other))
+        began, now, changed = (RunConfig(verifier=of(judge)) for judge in (first, dearer, other))
+        check_unchanged(began, now)
+        with pytest.raises(ConfigError, match=r"instructions: began with '', now 'Judge its manners\.'"):
+            check_unchanged(began, changed)
 
 
 def test_a_judge_can_be_a_part(chat_server: ChatServer, tmp_path: Path):
