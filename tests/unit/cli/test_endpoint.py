@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 
 from assay.cli.main import app
 from assay.config import load
+from assay.endpoints import Replies
 from assay.errors import AssayError, ConfigError, ContractError, DataError, EndpointError
 from assay.launch import build_run
 from assay.loop import train
@@ -308,6 +311,38 @@ def test_the_demonstrations_can_be_imitated_by_the_recipe_that_is_printed(
     recipe.write_text(quick + printed.partition("assay train:")[2])
     result = asyncio.run(train(build_run(load(RunConfig, recipe), tmp_path / "run")))
     assert result.status == "finished"
+
+
+def test_a_run_that_ends_takes_in_the_verdicts_under_way(chat_server: ChatServer, tmp_path: Path, tiny_model: Path):
+    refused = threading.Event()
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        material = re.compile(r"\[(?:reference answer|response) \w+\]\n(.*?)\n\[end", re.DOTALL)
+        gold, response = material.findall(body["messages"][1]["content"])
+        if gold == response:
+            return completion("VERDICT: correct")
+        if not refused.is_set():
+            refused.set()
+            return Answer(failure(401, "revoked").content, 401, seconds=0.2)
+        return completion("VERDICT: incorrect", seconds=0.6)
+
+    chat_server.answer = answer
+    replies = tmp_path / "judge.sqlite"
+    judge = {"name": "judge", "model": "m", "base_url": chat_server.url, "replies": str(replies)}
+    settings: dict[str, Any] = {
+        "num_steps": 1,
+        "num_threads": 1,
+        "groups_per_step": 2,
+        "group_size": 4,
+        "sampling": {"max_new_tokens": 8},
+        "verifier": judge,
+        "model": {"source": str(tiny_model), "compute_dtype": "fp32"},
+        "evaluation": {"validation_tasks": 2, "test_tasks": 2, "test_max_new_tokens": 4},
+    }
+    with pytest.raises(EndpointError, match="revoked"):
+        asyncio.run(train(build_run(load(RunConfig, settings), tmp_path / "run")))
+    assert refused.is_set()
+    assert len(Replies(replies)) == len(chat_server.bodies) - 1, "all but the one that was refused"
 
 
 def test_a_judge_is_checked_and_scores_files(chat_server: ChatServer, tmp_path: Path):
