@@ -12,6 +12,7 @@
     |-- ContractError             an implementation that breaks its protocol (from the check_* functions)
     `-- InfrastructureError       something outside the model's response failed; retried, never scored as 0
         |-- EngineError           the engine could not sample
+        |   `-- UnansweredError   a request to an endpoint, tried again by its client already
         `-- VerifierError         the verifier itself failed: it raised, or returned a value that is not finite
 
 Exceptions of other libraries are not wrapped unless a person can do something about them.
@@ -68,6 +69,10 @@ class InfrastructureError(AssayError):
 
 class EngineError(InfrastructureError):
     """The engine could not sample."""
+
+
+class UnansweredError(EngineError):
+    """A request to an endpoint failed for good. Its client has tried again: whoever asked need not."""
 
 
 class VerifierError(InfrastructureError):

@@ -26,6 +26,7 @@ from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.render import read_chat_template
 from assay.run import Run
 from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_freed_memory, memory_estimate
+from assay.verifiers import verifier_identity
 
 LOCK = "run.lock"
 _LEFT_BY_A_KILL = (LOCK, ".config.json.tmp")
@@ -225,8 +226,9 @@ def read_run_record(folder: Path) -> dict[str, Any]:
 
 
 def check_unchanged(began: RunConfig, now: RunConfig) -> None:
-    """Raises ConfigError where a resumed run would compute something else than the run that it continues."""
-    before, after = _flat(dump(began)), _flat(dump(now))
+    """Raises ConfigError where a resumed run would compute something else than the run that it continues. How fast a
+    judge is asked, and what that may cost, is no part of it."""
+    before, after = (_flat({**dump(config), "verifier": verifier_identity(config.verifier)}) for config in (began, now))
     changed = [
         f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}"
         for key in sorted(before.keys() | after.keys())
@@ -238,7 +240,7 @@ def check_unchanged(began: RunConfig, now: RunConfig) -> None:
         raise ConfigError(
             "a resumed run keeps its settings, apart from "
             + " and ".join(CHANGEABLE_ON_RESUME)
-            + ":\n"
+            + ", and how fast a judge is asked and what that may cost:\n"
             + "\n".join(changed)
         )
 

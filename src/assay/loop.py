@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 async def train(run: Run) -> TrainResult:
     """collect -> annotate -> credit -> batch -> update -> publish, until the run says it is done."""
-    with run.kept_on_failure():
+    async with run:
         await run.begin()
         async with run.collector as collector:
             for step in run.steps():

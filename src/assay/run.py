@@ -12,14 +12,14 @@ run folder/
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 import torch
 
@@ -50,7 +50,7 @@ from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_
 from assay.training.random_state import random_state, set_random_state
 from assay.training.report import NUM_TOKENS
 from assay.types import Group, Rollout, Score, Task
-from assay.verifiers import compares, judge_metrics, score_group, score_rollout
+from assay.verifiers import close_judges, compares, judge_metrics, score_group, score_rollout
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
 SAMPLED_TOKENS = metric("rollout/total_sampled_tokens", "Tokens sampled since the run began, dropped groups included.")
@@ -355,18 +355,21 @@ class Run:
             self._send_to_trackers()
             self.checkpoint()
 
-    @contextlib.contextmanager
-    def kept_on_failure(self) -> Iterator[None]:
-        """Where its body raises, keeps what can be resumed from and ends the run's trackers as failed."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Failed: keeps what can be resumed from, tells trackers. Always: takes in replies judges were paid for."""
         try:
-            yield
-        except BaseException as error:
-            try:
-                if isinstance(error, AssayError) and not isinstance(error, CheckpointError):
-                    self.keep_whole_steps()
-            finally:
+            if isinstance(error, AssayError) and not isinstance(error, CheckpointError):
+                self.keep_whole_steps()
+        finally:
+            if error is not None:
                 self.trackers.finish({}, "failed")
-            raise
+            held_out = self.config.evaluation
+            await close_judges([self.config.verifier, held_out.strict, held_out.lenient])
 
     def checkpoint(self) -> Path:
         """Writes a checkpoint of the steps made so far, and removes those that are not kept."""

@@ -54,11 +54,10 @@ def numbers(option: str, text: str | None) -> list[float]:
 def plain(settings: Any) -> dict[str, Any]:
     """What of a component's settings decides its results, as plain data."""
     from assay.config import Settings, dump
-    from assay.verifiers import Judge
+    from assay.verifiers import Judge, Weighted, verifier_identity
 
-    if isinstance(settings, Judge):
-        return settings.identity
-
+    if isinstance(settings, Judge | Weighted):
+        return verifier_identity(settings)
     return dump(settings) if isinstance(settings, Settings) else {"name": settings.name}
 
 

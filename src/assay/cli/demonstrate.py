@@ -128,7 +128,8 @@ def demonstrate(
         sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
         record = {
             "domain": plain(source),
-            "tasks": tasks_hash(open_tasks),
+            # All of them: which are still open changes when one that could not be measured is tried again.
+            "tasks": tasks_hash(tasks),
             "try": number,
             "sampling": plain(sampling),
             "seed": seed,
@@ -148,6 +149,7 @@ def demonstrate(
                 seed=derive_seed(seed, "demonstrate", number),
                 settings=record,
                 console=console,
+                positions=[position for position, task in enumerate(tasks) if task.task_id not in kept],
             )
             folder.write_scores(result.to_dict())
         num_sampled += len(result.rows)

@@ -142,7 +142,7 @@ def print_tally(tally: Tally, seconds: float, console: Console, title: str) -> N
     if any(tally.before):
         rows.insert(6, ("tokens paid for before", f"{tally.before[0]:,} in, {tally.before[1]:,} out"))
     if tally.num_without_usage:
-        rows.insert(6, ("replies without usage", f"{tally.num_without_usage:,}"))
+        rows.insert(6, ("replies and tries without usage", f"{tally.num_without_usage:,}"))
     for name, value in rows:
         table.add_row(name, value)
     console.print(table)

@@ -117,14 +117,22 @@ class Subject:
         seed: int,
         settings: Mapping[str, Any],
         console: Console,
+        positions: Sequence[int] | None = None,
     ) -> Evaluation:
-        """Samples and scores what is not yet in the folder, with progress, and says what it cost."""
+        """Samples and scores what is not yet in the folder, with progress, and says what it cost.
+
+        Args:
+            positions: of the tasks in the list that the folder is about, where they are a part of it.
+        """
         import asyncio
 
         from assay.evaluation import evaluate
+        from assay.verifiers import close_judges, judges_in
 
         total = len(tasks) * samples
-        num_done = sum(row.measured for row in kept.rows)
+        wanted = {task.task_id for task in tasks}
+        done = kept.rows if positions is None else [row for row in kept.rows if row.task_id in wanted]
+        num_done = sum(row.measured for row in done)
         if num_done:
             console.print(f"{num_done} of {total} samples were there before")
 
@@ -145,15 +153,17 @@ class Subject:
                         sampling=sampling,
                         seed=seed,
                         samples_per_task=samples,
+                        positions=positions,
                         max_concurrent=128 if self.endpoint is None else 2 * self.endpoint.max_concurrent,
                         on_row=keep,
-                        done=kept.rows,
+                        done=done,
                         settings=settings,
                     )
             finally:
-                if under_way := getattr(engine, "num_under_way", 0):
+                judges = [judge for verifier in verifiers.values() for judge in judges_in(verifier)]
+                if under_way := getattr(engine, "num_under_way", 0) + sum(judge.num_under_way for judge in judges):
                     console.print(f"taking in {under_way} replies under way; Ctrl-C leaves them")
-                await engine.close()
+                await asyncio.gather(engine.close(), close_judges(judges))
 
         began = time.monotonic()
         try:
@@ -178,7 +188,8 @@ class Subject:
         from assay.endpoints.client import EndpointClient
 
         replies = Replies(self.replies or folder / REPLIES)
-        self.tally = Tally(self.endpoint, before=replies.tokens())
+        asked = (self.endpoint.url, self.endpoint.model)
+        self.tally = Tally(self.endpoint, replies.tokens(*asked), replies.unknown_tokens(*asked))
         return EndpointClient(self.endpoint, replies, tally=self.tally), None, self.tally.line
 
 

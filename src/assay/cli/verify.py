@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections import Counter, deque
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,8 +53,8 @@ def verify(
     """Score responses against gold answers, without a model.
 
     A row may also carry finish_reason ("length" says that the response was cut off at its limit) and question, which a
-    judge is shown. The same command continues a file that was interrupted; rows come out in the order in which they
-    went in.
+    judge is shown. The same command continues a file that was interrupted, and scores those rows again that were not
+    measured; rows come out in the order in which they went in.
     """
     import asyncio
 
@@ -61,13 +62,13 @@ def verify(
 
     verifier, options = _verifier(name, workers, timeout_seconds, bare, settings or [])
     rows = _read(input)
-    done = _resume(input, output, {"verifier": name, **options}, rows)
+    done, again = _resume(input, output, {"verifier": name, **options}, rows)
     if done:
-        typer.echo(f"{done} of {len(rows)} rows were there before", err=True)
+        typer.echo(f"{done} of {len(rows)} rows were there before, {len(again)} of them not measured", err=True)
     counts: Counter[str] = Counter()
     began = time.perf_counter()
     try:
-        asyncio.run(_score(verifier, rows[done:], output, counts, len(rows), done))
+        asyncio.run(_score(verifier, rows, output, counts, done, again))
     except KeyboardInterrupt:
         typer.echo("stopped; the same command continues", err=True)
         raise
@@ -81,34 +82,69 @@ def verify(
 
 
 async def _score(
-    verifier: Verifier, rows: list[dict[str, Any]], output: Path, counts: Counter[str], total: int, done: int
+    verifier: Verifier, rows: list[dict[str, Any]], output: Path, counts: Counter[str], done: int, again: list[int]
 ) -> None:
-    import asyncio
+    """Scores the rows at `again` anew, in their places, then those from `done` on, at the end of the file."""
+    from assay.verifiers import close_judges
 
-    under_way: deque[tuple[dict[str, Any], asyncio.Task[Score]]] = deque()
-    with output.open("a", encoding="utf-8") as file, progress("rows", done, total) as advance:
+    with progress("rows", done - len(again), len(rows)) as advance:
 
-        async def write_oldest() -> None:
-            row, task = under_way.popleft()
-            score = await task
+        def count(score: Score) -> None:
             counts[score.verdict.value] += 1
-            outcome = {"outcome": score.verdict.value, "value": score.value, "reason": score.reason}
-            file.write(json.dumps({**row, **outcome}) + "\n")
             advance()
 
         try:
-            for number, row in enumerate(rows):
-                under_way.append((row, asyncio.create_task(_judge(verifier, row))))
-                if len(under_way) >= _IN_FLIGHT:
-                    await write_oldest()
-                if number % _IN_FLIGHT == 0:
-                    file.flush()
-            while under_way:
-                await write_oldest()
+            if again:
+                lines: dict[int, str] = {}
+                places = iter(again)
+                try:
+                    async for row, score in _scored(verifier, [rows[place] for place in again]):
+                        lines[next(places)] = _line(row, score)
+                        count(score)
+                finally:
+                    _replace(output, lines)
+            with output.open("a", encoding="utf-8") as file:
+                number = 0
+                async for row, score in _scored(verifier, rows[done:]):
+                    file.write(_line(row, score))
+                    count(score)
+                    number += 1
+                    if number % _IN_FLIGHT == 0:
+                        file.flush()
         finally:
-            file.flush()
-            for _, task in under_way:
-                task.cancel()
+            await close_judges([verifier])
+
+
+async def _scored(verifier: Verifier, rows: list[dict[str, Any]]) -> AsyncIterator[tuple[dict[str, Any], Score]]:
+    """Each row with its score, in their order; several are under way at once."""
+    import asyncio
+
+    under_way: deque[tuple[dict[str, Any], asyncio.Task[Score]]] = deque()
+    try:
+        for row in rows:
+            under_way.append((row, asyncio.create_task(_judge(verifier, row))))
+            if len(under_way) >= _IN_FLIGHT:
+                oldest, task = under_way.popleft()
+                yield oldest, await task
+        while under_way:
+            oldest, task = under_way.popleft()
+            yield oldest, await task
+    finally:
+        for _, task in under_way:
+            task.cancel()
+
+
+def _line(row: dict[str, Any], score: Score) -> str:
+    outcome = {"outcome": score.verdict.value, "value": score.value, "reason": score.reason}
+    return json.dumps({**row, **outcome}) + "\n"
+
+
+def _replace(output: Path, lines: dict[int, str]) -> None:
+    """Puts lines in the place of others, all or none."""
+    partial = output.with_name(f".{output.name}.partial")
+    with output.open(encoding="utf-8") as old, partial.open("w", encoding="utf-8") as new:
+        new.writelines(lines.get(number, line) for number, line in enumerate(old))
+    partial.replace(output)
 
 
 async def _judge(verifier: Verifier, row: dict[str, Any]) -> Score:
@@ -192,8 +228,8 @@ def _row(line: bytes, place: str) -> dict[str, Any]:
     return row
 
 
-def _resume(source: Path, output: Path, settings: dict[str, Any], rows: list[dict[str, Any]]) -> int:
-    """How many rows the output has already; what was written half is cut off.
+def _resume(source: Path, output: Path, settings: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[int, list[int]]:
+    """How many rows the output has already, and which of them were not measured; what was written half is cut off.
 
     Raises:
         RunFolderError: the output is of other rows, or of other settings.
@@ -203,7 +239,7 @@ def _resume(source: Path, output: Path, settings: dict[str, Any], rows: list[dic
         output.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         output.touch()
-        return 0
+        return 0, []
     try:
         before = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -216,6 +252,7 @@ def _resume(source: Path, output: Path, settings: dict[str, Any], rows: list[dic
             f"{output} was scored with another {', '.join(sorted(changed))}; choose another --output, or remove it"
         )
     done = end = 0
+    again: list[int] = []
     with output.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n"):
@@ -228,9 +265,11 @@ def _resume(source: Path, output: Path, settings: dict[str, Any], rows: list[dic
                 raise RunFolderError(
                     f"{output}, line {done + 1}, is not row {done + 1} of {source}; choose another --output"
                 )
+            if before.get("outcome") == "not_measured":
+                again.append(done)
             done, end = done + 1, end + len(line)
     os.truncate(output, end)
-    return done
+    return done, again
 
 
 def _digest(row: dict[str, Any]) -> bytes:

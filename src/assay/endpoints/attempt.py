@@ -17,6 +17,8 @@ MAX_WAIT_SECONDS = 600.0
 """A server that asks for a longer wait is not waited for."""
 MAX_INVALID = 2
 """Retries of an answer that came and was nonsense: it may have been paid for."""
+TIMEOUT, BROKEN_OFF, TOO_LARGE, NO_REPLY = "timeout", "broken off", "too long", "no reply"
+"""Causes of tries that failed though the server may have answered them."""
 _RETRIED = (408, 409, 425, 429)
 _NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 _TOO_LONG = ("context_length_exceeded", "exceed_context_size_error")
@@ -58,6 +60,12 @@ class AttemptError(Exception):
         self.remedy = remedy
         self.cause = cause
         self.wait_seconds = wait_seconds
+
+    @property
+    def may_have_cost(self) -> bool:
+        """Whether the server may have sampled, and want to be paid: all but errors in its own words, and servers that
+        were never reached."""
+        return self.cause in (TIMEOUT, BROKEN_OFF, TOO_LARGE, NO_REPLY)
 
 
 def error_of(status: int, headers: Mapping[str, str], content: bytes, *, answered_before: bool) -> AttemptError:

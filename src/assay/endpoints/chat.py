@@ -19,6 +19,8 @@ MAX_MESSAGE = 300
 """Characters of a server's error that are shown."""
 _MAX_TOKENS = 10**9
 _LENGTH = ("length", "max_tokens", "model_length")
+_BROKEN = ("abort", "aborted", "cancelled", "canceled", "error", "insufficient_system_resource")
+"""How servers (vLLM, SGLang, OpenRouter, DeepSeek) say that they stopped in the middle: no end of the model's."""
 
 
 class InvalidReplyError(ValueError):
@@ -53,6 +55,13 @@ def request_key(endpoint: Endpoint, body: Mapping[str, Any], seed: int) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
+    """The most prompt tokens, and sampled ones, that a request can have: a token is at least a byte, and a message's
+    form is taken for 16."""
+    prompt = sum(len(message["content"].encode("utf-8", "replace")) + 16 for message in body["messages"])
+    return prompt, body.get("max_tokens") or body.get("max_completion_tokens") or 0
+
+
 def parse_reply(content: bytes, max_new_tokens: int) -> Reply:
     """What a server answered.
 
@@ -72,15 +81,19 @@ def parse_reply(content: bytes, max_new_tokens: int) -> Reply:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise InvalidReplyError("answered without choices")
     choice = choices[0]
+    if choice.get("error"):
+        raise InvalidReplyError(f"answered with an error: {error_message(json.dumps(choice).encode())}")
     message = choice.get("message")
     if not isinstance(message, dict):
         raise InvalidReplyError("answered a choice without a message")
+    ended = choice.get("finish_reason")
+    if isinstance(ended, str) and ended.lower() in _BROKEN:
+        raise InvalidReplyError(f"broke its answer off: finish_reason {ended!r}")
     text, refusal = _text(message.get("content")), message.get("refusal")
     usage: Any = data.get("usage")
     if not isinstance(usage, dict):
         usage = {}
     output_tokens = _count(usage.get("completion_tokens"))
-    ended = choice.get("finish_reason")
     remark = ""
     if ended == "content_filter":
         remark = "content_filter"
@@ -142,14 +155,16 @@ def _json(content: bytes) -> Any:
 
 
 def _text(content: Any) -> str:
-    """The text of a message, given whole, in parts, or not at all."""
+    """The text of a message, given whole, in parts, or not at all. Parts of another kind, such as thoughts, are left
+    out."""
     if content is None:
         return ""
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else [content]
-    texts = [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
-    if len(texts) != len(parts):
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        raise InvalidReplyError("answered a message whose content is no text")
+    texts = [part.get("text") for part in content if part.get("type", "text") in ("text", "output_text")]
+    if not all(isinstance(text, str) for text in texts):
         raise InvalidReplyError("answered a message whose content is no text")
     return "".join(texts)
 

@@ -13,14 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from assay.endpoints.attempt import MAX_INVALID, AttemptError, Remedy, backoff_seconds, error_of, exhausted_seconds
-from assay.endpoints.chat import InvalidReplyError, parse_reply, request_body, request_key
+from assay.endpoints.attempt import (
+    BROKEN_OFF,
+    MAX_INVALID,
+    NO_REPLY,
+    TIMEOUT,
+    TOO_LARGE,
+    AttemptError,
+    Remedy,
+    backoff_seconds,
+    error_of,
+    exhausted_seconds,
+)
+from assay.endpoints.chat import InvalidReplyError, most_tokens, parse_reply, request_body, request_key
 from assay.endpoints.endpoint import Endpoint
 from assay.endpoints.pace import Pace
 from assay.endpoints.replies import Replies
 from assay.endpoints.responder import Reply
 from assay.endpoints.tally import Tally
-from assay.errors import ContextLengthError, EndpointError, EngineError
+from assay.errors import ContextLengthError, EndpointError, EngineError, UnansweredError
 from assay.types import Message
 
 if TYPE_CHECKING:
@@ -28,6 +39,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 8 * 2**20
 """Of an answer; what is longer is not read to its end."""
+CONNECT_SECONDS = 10.0
+"""At most, and half of a try's time: a server that does not even take the call is not there."""
 SHORTEST_SECRET = 16
 """Characters. What local servers are given in place of a key ("EMPTY") is a word that answers may contain."""
 ABSENT_RETRIES = 3
@@ -56,7 +69,9 @@ class EndpointClient:
         self._http = httpx2.AsyncClient(
             headers={"Accept": "application/json", "Accept-Encoding": "identity"}
             | ({"Authorization": f"Bearer {self._key}"} if self._key else {}),
-            timeout=endpoint.timeout_seconds,
+            timeout=httpx2.Timeout(
+                endpoint.timeout_seconds, connect=min(CONNECT_SECONDS, endpoint.timeout_seconds / 2)
+            ),
             limits=httpx2.Limits(max_connections=endpoint.max_concurrent),
         )
         self._slots = asyncio.Semaphore(endpoint.max_concurrent)
@@ -69,8 +84,8 @@ class EndpointClient:
         self._settled = asyncio.Event()
         """Set whenever a request has ended, and with it what was set aside for it."""
         self._set_aside = 0.0
-        self._not_reported = 0.0
-        """Cost that replies without usage may have had."""
+        self._not_reported = endpoint.cost(*self.tally.unknown_before) or 0.0
+        """Cost that replies without usage, and failed tries, may have had."""
         self._failures_in_a_row = 0
         self._random = random.Random()
 
@@ -84,7 +99,7 @@ class EndpointClient:
             return kept
         asked = self._under_way.get(key)
         if asked is None:
-            asked = self._under_way[key] = asyncio.create_task(self._ask(key, body, sampling), name=request_id)
+            asked = self._under_way[key] = asyncio.create_task(self._ask(key, body), name=request_id)
             asked.add_done_callback(lambda task: self._forget(key, task))
         return await asyncio.shield(asked)
 
@@ -105,43 +120,31 @@ class EndpointClient:
                 task.cancel()
             await self._http.aclose()
 
-    async def _ask(self, key: str, body: dict[str, Any], sampling: Sampling) -> Reply:
+    async def _ask(self, key: str, body: dict[str, Any]) -> Reply:
         """One request until it is answered or given up."""
-        prompt_bytes = sum(len(message["content"].encode()) + 16 for message in body["messages"])
         async with self._slots:
             try:
-                with await self._afford(prompt_bytes, sampling.max_new_tokens) as most:
-                    reply = await self._try(body, prompt_bytes // 4 + sampling.max_new_tokens, sampling.max_new_tokens)
-                    if reply.input_tokens is None or reply.output_tokens is None:
-                        self._not_reported += most
-                    self._replies.put(key, body, reply)
-                    self.tally.add(reply, from_file=False)
+                reply = await self._try(key, body)
             except AttemptError as failure:
                 raise self._given_up(failure) from None
         self._failures_in_a_row = 0
         return reply
 
-    async def _try(self, body: dict[str, Any], expected_tokens: int, max_new_tokens: int) -> Reply:
-        """Sends until an answer can be used.
+    async def _try(self, key: str, body: dict[str, Any]) -> Reply:
+        """Sends until an answer can be used, and keeps that.
 
         Raises:
             AttemptError: the last one, once it is not worth another try.
+            EndpointError: one more try could cost more than is left.
         """
         content = json.dumps(body).encode()
         num_invalid = 0
         for attempt in itertools.count():
-            await self._turn(expected_tokens)
             try:
-                reply = parse_reply(await self._send(content), max_new_tokens)
-            except InvalidReplyError as error:
-                failure = AttemptError(Remedy.RETRY_BRIEFLY, "no reply", f"the server {error}")
+                with await self._afford(body) as most:
+                    return await self._once(key, body, content, most)
             except AttemptError as error:
                 failure = error
-            else:
-                if reply.input_tokens is not None and reply.output_tokens is not None:
-                    self._tokens.take(reply.input_tokens + reply.output_tokens - expected_tokens)
-                return reply
-            self._tokens.take(-expected_tokens)
             self.tally.causes[failure.cause] += 1
             num_invalid += failure.remedy is Remedy.RETRY_BRIEFLY
             if not self._worth_retrying(failure, attempt, num_invalid):
@@ -153,6 +156,36 @@ class EndpointClient:
                 self._not_before = max(self._not_before, time.monotonic() + failure.wait_seconds)
             await self._sleep(wait)
         raise AssertionError("unreachable")
+
+    async def _once(self, key: str, body: dict[str, Any], content: bytes, most: float) -> Reply:
+        """One try.
+
+        Args:
+            content: the body as JSON.
+            most: what the try can cost.
+        """
+        prompt_bytes, max_new_tokens = most_tokens(body)
+        expected_tokens = prompt_bytes // 4 + max_new_tokens
+        await self._turn(expected_tokens)
+        try:
+            try:
+                reply = parse_reply(await self._send(content), max_new_tokens)
+            except InvalidReplyError as error:
+                raise AttemptError(Remedy.RETRY_BRIEFLY, NO_REPLY, f"the server {error}") from None
+        except AttemptError as failure:
+            self._tokens.take(-expected_tokens)
+            if failure.may_have_cost:
+                self._not_reported += most
+                self.tally.num_without_usage += 1
+                self._replies.put_failed(self.endpoint.url, body)
+            raise
+        if reply.input_tokens is None or reply.output_tokens is None:
+            self._not_reported += most
+        else:
+            self._tokens.take(reply.input_tokens + reply.output_tokens - expected_tokens)
+        self._replies.put(key, body, reply, self.endpoint.url)
+        self.tally.add(reply, from_file=False)
+        return reply
 
     def _worth_retrying(self, failure: AttemptError, attempt: int, num_invalid: int) -> bool:
         if failure.remedy is Remedy.RETRY_BRIEFLY:
@@ -179,12 +212,15 @@ class EndpointClient:
                 received = await _read(response)
         except TimeoutError:
             message = f"no whole answer in {self.endpoint.timeout_seconds:g} seconds"
-            raise AttemptError(Remedy.RETRY, "timeout", message) from None
+            raise AttemptError(Remedy.RETRY, TIMEOUT, message) from None
+        except httpx2.ConnectTimeout:
+            message = f"no answer from {self.endpoint.url} (nobody took the call)"
+            raise AttemptError(Remedy.RETRY, "connection", message) from None
         except httpx2.TimeoutException:
-            raise AttemptError(Remedy.RETRY, "timeout", "the server did not answer in time") from None
+            raise AttemptError(Remedy.RETRY, TIMEOUT, "the server did not answer in time") from None
         except (httpx2.RequestError, httpx2.InvalidURL) as error:
             text = " ".join(str(error).split())[:200] or type(error).__name__
-            cause = "connection" if isinstance(error, httpx2.ConnectError) else "broken off"
+            cause = "connection" if isinstance(error, httpx2.ConnectError) else BROKEN_OFF
             raise AttemptError(Remedy.RETRY, cause, f"no answer from {self.endpoint.url} ({text})") from None
         self._not_before = max(self._not_before, time.monotonic() + exhausted_seconds(response.headers))
         if len(self._key) >= SHORTEST_SECRET:
@@ -215,16 +251,14 @@ class EndpointClient:
         except TimeoutError:
             return
 
-    async def _afford(self, prompt_bytes: int, max_new_tokens: int) -> Any:
-        """Sets the most that a request can cost aside, once that fits beside what is under way.
-
-        A token is at least a byte, so the prompt has at most as many tokens as bytes.
+    async def _afford(self, body: dict[str, Any]) -> Any:
+        """Sets the most that a try can cost aside, once that fits beside what is under way.
 
         Raises:
             EndpointError: it does not fit in what is left, whatever becomes of the others.
         """
         limit = self.endpoint.max_cost
-        most = self.endpoint.cost(prompt_bytes, max_new_tokens) or 0.0
+        most = self.endpoint.cost(*most_tokens(body)) or 0.0
         while limit is not None:
             spent = (self.tally.cost or 0.0) + self._not_reported
             if spent + most > limit:
@@ -256,13 +290,16 @@ class EndpointClient:
             return EndpointError(f"{self.endpoint.url}, model {self.endpoint.model!r}: {failure}")
         if failure.cause == "connection" and not self._has_answered:
             return EndpointError(f"{failure}; is the server running, and the base URL right?")
+        if failure.remedy is Remedy.GIVE_UP:
+            # About this request alone: what somebody makes a judge read must not stop everything.
+            return UnansweredError(str(failure))
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= self.endpoint.max_failures:
             return EndpointError(
                 f"{self._failures_in_a_row} requests to {self.endpoint.url} failed one after the other, the last "
                 f"because: {failure}. What was answered is kept: the same command goes on once the server is well"
             )
-        return EngineError(str(failure))
+        return UnansweredError(str(failure))
 
     @property
     def _has_answered(self) -> bool:
@@ -281,10 +318,10 @@ async def _read(response: httpx2.Response) -> bytes:
         AttemptError: it is longer, or compressed though nobody asked for that.
     """
     if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise AttemptError(Remedy.RETRY_BRIEFLY, "no reply", "the server compressed its answer, unasked")
+        raise AttemptError(Remedy.RETRY_BRIEFLY, NO_REPLY, "the server compressed its answer, unasked")
     received = bytearray()
     async for chunk in response.aiter_raw():
         received += chunk
         if len(received) > MAX_BODY_BYTES:
-            raise AttemptError(Remedy.GIVE_UP, "too long", f"the server answered more than {MAX_BODY_BYTES:,} bytes")
+            raise AttemptError(Remedy.GIVE_UP, TOO_LARGE, f"the server answered more than {MAX_BODY_BYTES:,} bytes")
     return bytes(received)

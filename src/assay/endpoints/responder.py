@@ -38,7 +38,7 @@ class Responder(Protocol):
 
         Raises:
             ContextLengthError: the conversation does not fit in the model's context.
-            EngineError: this request failed, whatever was tried again.
+            EngineError: this request failed; an UnansweredError has been tried again already.
             EndpointError: a person must act; further requests would fail too.
         """
         ...

@@ -17,6 +17,9 @@ class Tally:
     endpoint: Endpoint
     before: tuple[int, int] = (0, 0)
     """(prompt, sampled) tokens paid for by earlier, interrupted legs; part of the cost."""
+    unknown_before: tuple[int, int] = (0, 0)
+    """(prompt, sampled) tokens, at most, of what earlier legs may have paid for and no server counted: no part of the
+    cost, but of what counts towards its limit."""
     num_sent: int = 0
     """Tries, those that failed included."""
     num_replies: int = 0
@@ -26,7 +29,8 @@ class Tally:
     num_failed: int = 0
     """Requests that failed for good."""
     num_without_usage: int = 0
-    """Replies whose tokens the server did not count: the cost is more than is known."""
+    """Replies, and failed tries that may have been paid for, whose tokens the server did not count: the cost is more
+    than is known."""
     input_tokens: int = 0
     output_tokens: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -56,7 +60,7 @@ class Tally:
         """The cost for a person."""
         if self.cost is None:
             return "unknown (no prices given)"
-        return f"{'at least ' if self.num_without_usage else ''}{self.cost:.4f}"
+        return f"{'at least ' if self.num_without_usage or any(self.unknown_before) else ''}{self.cost:.4f}"
 
     def line(self) -> str:
         """How it stands, in a few words."""

@@ -31,6 +31,7 @@ async def evaluate(
     sampling: Sampling,
     seed: int,
     samples_per_task: int = 1,
+    positions: Sequence[int] | None = None,
     env_factory: EnvFactory = SingleTurn,
     max_turns: int = 1,
     max_concurrent: int = 128,
@@ -50,6 +51,8 @@ async def evaluate(
         engine: who samples: an engine, or a responder such as an endpoint.
         renderer: of the engine's model; a responder needs none.
         verifiers: reading to verifier, such as {"strict": Exact(), "lenient": Numeric()}.
+        positions: of the tasks in a longer list that they are a part of, so that a sample does not depend on which
+            others are asked for; 0, 1, ... where none are given.
         samples_per_task: attempts at each task; at temperature 0 they would all be the same.
         max_concurrent: rollouts under way at once.
         on_row: called with each row as it ends, in the order in which they end; not for rows of `done`.
@@ -76,7 +79,7 @@ async def evaluate(
         )
     wanted = {
         (task.task_id, sample): (position, task, sample)
-        for position, task in enumerate(tasks)
+        for position, task in zip(range(len(tasks)) if positions is None else positions, tasks, strict=True)
         for sample in range(samples_per_task)
     }
     if len(wanted) < len(tasks) * samples_per_task:

@@ -17,7 +17,7 @@ from assay.verifiers.check import VerifierReport, check_gold, check_verifier
 from assay.verifiers.choice import Choice
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
-from assay.verifiers.judge import Judge, judge_metrics, judges_in
+from assay.verifiers.judge import Judge, close_judges, judge_metrics, judges_in, verifier_identity
 from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
@@ -94,10 +94,12 @@ __all__ = [
     "builtin_cases",
     "check_gold",
     "check_verifier",
+    "close_judges",
     "compares",
     "judge_metrics",
     "judges_in",
     "make_verifier",
     "score_group",
     "score_rollout",
+    "verifier_identity",
 ]

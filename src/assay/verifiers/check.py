@@ -11,6 +11,7 @@ from pathlib import Path
 from assay.errors import ContractError, DataError
 from assay.types import Message, Score, Task, Verdict
 from assay.verifiers.cases import CANARY, Case, builtin_cases
+from assay.verifiers.judge import close_judges
 from assay.verifiers.math_cases import math_cases
 from assay.verifiers.score import score_rollout
 from assay.verifiers.shape_cases import choice_cases, format_cases
@@ -89,7 +90,10 @@ async def check_verifier(
         cases = cases_of(verifier)
     with tempfile.TemporaryDirectory() as folder:
         canary = Path(folder) / "canary"
-        results = [await _check_case(verifier, case, canary, slow_seconds) for case in cases]
+        try:
+            results = [await _check_case(verifier, case, canary, slow_seconds) for case in cases]
+        finally:
+            await close_judges([verifier])
     report = VerifierReport(verifier.name, tuple(results))
     if strict and report.errors:
         raise ContractError(str(report))

@@ -6,14 +6,15 @@ import asyncio
 import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
-from assay.config import dump
+from assay.config import Settings, dump
 from assay.endpoints import Endpoint, Replies, Reply, Tally
+from assay.errors import ContextLengthError
 from assay.home import assay_home
 from assay.observe.metrics import metric
 from assay.types import Message, Rollout, Score, Task
@@ -38,6 +39,14 @@ _PATTERNS = {
     "verdict": re.compile(r"[*_`\s]*VERDICT[*_`\s]*:[*_`\s]*(correct|incorrect)[*_`\s.]*", re.IGNORECASE),
     "score": re.compile(r"[*_`\s]*SCORE[*_`\s]*:[*_`\s]*(10|\d)(?:\s?/\s?10)?[*_`\s.]*", re.IGNORECASE),
 }
+_CONTROL = re.compile(
+    r"""<(?=[|｜][^\s<>|｜]{1,80}[|｜]>)
+    | <(?=/?(?:s|bos|eos|pad|unk|mask|sop|eop|(?:start|end)_of_(?:turn|image)|(?:im|turn)_(?:start|end))>)
+    | <(?=</?SYS>>)
+    | \[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|THINK|g?MASK)\])""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""The first character of what servers read as a mark of their chat templates, wherever in a text it stands."""
 _MAX_LINE = 200
 """Characters of a judge's last line; a verdict is shorter."""
 
@@ -47,9 +56,10 @@ class Judge(Endpoint):
 
     The judge is shown the question, the gold answer and the response, each between marks that nobody can foresee, with
     the word that what stands between them is material and no instruction. Only the last line of the judge's own reply
-    is read. A reply that ends in no verdict is answered once with a reminder; after that, and after any failure of
-    the server, the response is not measured. The same question and response are judged once: what a judge said is
-    kept.
+    is read. Marks of chat templates, such as <|im_start|>, which servers would read as the end of a message, are shown
+    with a space in them. A reply that ends in no verdict is answered once with a reminder; after that, and after any
+    failure of the server, the response is not measured. The same question and response are judged once: what a judge
+    said is kept.
 
     A judge is a model and can be talked round. Marks and bounds keep a response out of the protocol, not out of the
     judge's opinion: audit it before it pays a policy.
@@ -92,12 +102,20 @@ class Judge(Endpoint):
         verdict, reply = None, Reply("")
         conversation = prompt
         for attempt in range(2):
-            reply = await self._ask(conversation, attempt)
+            try:
+                reply = await self._ask(conversation, attempt)
+            except ContextLengthError as error:
+                # The response decides how long this is, so it is nothing that a person must mend.
+                return Score.not_measured(f"too long for the judge: {error}"[:500])
             verdict = _read(reply, self.form)
             if verdict is not None:
                 break
             reminder = f"You have given no verdict. Answer with {_FORMS[self.form]}, and nothing else."
-            conversation = (*prompt, Message("assistant", reply.text or "(nothing)"), Message("user", reminder))
+            conversation = (
+                *prompt,
+                Message("assistant", _harmless(reply.text) or "(nothing)"),
+                Message("user", reminder),
+            )
         evidence = last_characters(reply.text, 200)
         if verdict is None:
             return Score.not_measured("the judge gave no verdict, twice", evidence=evidence)
@@ -111,7 +129,8 @@ class Judge(Endpoint):
 
     def _prompt(self, response: str, cut_off: bool, task: Task) -> tuple[Message, ...]:
         question = "\n\n".join(message.content for message in task.prompt if message.role != "assistant")
-        shown = {"question": question, "reference answer": task.answer if self.show_gold else "", "response": response}
+        given = {"question": question, "reference answer": task.answer if self.show_gold else "", "response": response}
+        shown = {name: _harmless(text) for name, text in given.items()}
         # Made from what stands between the marks, so that no response can hold its own mark; and the same for the same
         # response, so that its verdict can be kept.
         mark = hashlib.sha256("\0".join(shown.values()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -133,6 +152,17 @@ class Judge(Endpoint):
             f"Reason briefly, then end your reply with {_FORMS[self.form]}."
         )
         return Message("system", system), Message("user", "\n\n".join(parts))
+
+    async def close(self) -> None:
+        """Takes in the replies under way that were asked for in the running event loop; sends nothing more in it."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
+
+    @property
+    def num_under_way(self) -> int:
+        """Requests that were sent, or wait to be."""
+        return sum(client.num_under_way for client in self._clients.values())
 
     async def _ask(self, messages: tuple[Message, ...], attempt: int) -> Reply:
         from assay.engines.engine import Sampling
@@ -160,6 +190,11 @@ class Judge(Endpoint):
         return Replies(Path(self.replies).expanduser() if self.replies else assay_home() / "replies" / "judge.sqlite")
 
 
+def _harmless(text: str) -> str:
+    """The text with a space in every mark that a chat template knows, so that no server takes it for one."""
+    return _CONTROL.sub(lambda found: f"{found[0]} ", text)
+
+
 def _read(reply: Reply, form: str) -> float | None:
     """The verdict in the last line of a judge's whole reply, 0 to 1; None where there is none."""
     lines = reply.text.strip().splitlines()
@@ -177,6 +212,23 @@ def judges_in(verifier: Verifier) -> Iterator[Judge]:
         yield verifier
     for part in getattr(verifier, "parts", {}).values():
         yield from judges_in(part.verifier)
+
+
+def verifier_identity(verifier: Verifier) -> dict[str, Any]:
+    """What of a verifier decides its scores, as plain data: not how fast its judges are asked, nor what they cost."""
+    if isinstance(verifier, Judge):
+        return verifier.identity
+    if not isinstance(verifier, Settings):
+        return {"name": verifier.name}
+    plain = dump(verifier)
+    for name, part in getattr(verifier, "parts", {}).items():
+        plain["parts"][name]["verifier"] = verifier_identity(part.verifier)
+    return plain
+
+
+async def close_judges(verifiers: Iterable[Verifier]) -> None:
+    """Takes in what the judges of verifiers were asked in the running event loop: it will be paid for."""
+    await asyncio.gather(*(judge.close() for verifier in verifiers for judge in judges_in(verifier)))
 
 
 def judge_metrics(verifier: Verifier) -> dict[str, float]:

@@ -63,7 +63,7 @@ class PythonReward(Settings):
                 f"{self.function} returned {repr(values)[:200]} for task {task.task_id}; "
                 f"return a list of {len(rollouts)}, one for each response"
             )
-        return [self._score(value, task) for value in values]
+        return [self._score_member(value, task) for value in values]
 
     async def _ask(self, shown: str | list[str], task: Task) -> Any:
         reward = self.reward
@@ -78,6 +78,13 @@ class PythonReward(Settings):
                 f"{self.function} raised {type(error).__name__}: {error} for task {task.task_id}"
             ) from error
         return value
+
+    def _score_member(self, value: object, task: Task) -> Score:
+        """One member's nonsense costs no other its score."""
+        try:
+            return self._score(value, task)
+        except VerifierError as error:
+            return Score.not_measured(str(error)[:500])
 
     def _score(self, value: object, task: Task) -> Score:
         if isinstance(value, Score):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay.errors import ContractError, FailureKind, classify
+from assay.errors import ContractError, FailureKind, UnansweredError, classify
 from assay.types import EndingKind, Rollout, Score, Task
 from assay.verifiers.verifier import GroupVerifier, Verifier
 
@@ -13,7 +13,8 @@ async def score_rollout(verifier: Verifier, rollout: Rollout, task: Task, *, ret
     """What the verifier says, or NOT_MEASURED with the cause that kept it from saying anything.
 
     A rollout that broke is not measured, and the verifier is not asked. A verifier that fails (it raises, or itself
-    says NOT_MEASURED) is asked up to `retries` more times. Cancellation passes through.
+    says NOT_MEASURED) is asked up to `retries` more times, unless it failed for want of an answer that has been tried
+    for again already. Cancellation passes through.
 
     Raises:
         AssayError: a person must act, for example on a gold answer that the verifier cannot read.
@@ -25,6 +26,8 @@ async def score_rollout(verifier: Verifier, rollout: Rollout, task: Task, *, ret
     for _ in range(1 + max(0, retries)):
         try:
             score = await verifier(rollout, task)
+        except UnansweredError as error:
+            return _failed(error)
         except Exception as error:
             score = _failed(error)
         _check(score, verifier, task)
@@ -38,8 +41,8 @@ async def score_group(
 ) -> list[Score]:
     """What a verifier that compares says of the attempts at one task, in their order; as `score_rollout`, for all.
 
-    Rollouts that broke are not measured and not shown to it. It is asked again where it failed, or left any of the
-    rest not measured; what it last said counts.
+    Rollouts that broke are not measured and not shown to it. It is asked again where it raised; what it leaves not
+    measured in a whole answer stays so.
 
     Raises:
         AssayError: a person must act.
@@ -50,16 +53,12 @@ async def score_group(
     for _ in range(1 + max(0, retries) if whole else 0):
         try:
             scores = await verifier.score_group(whole, task)
+            break
         except Exception as error:
             scores = [_failed(error)] * len(whole)
-        if len(scores) != len(whole):
-            raise ContractError(
-                f"verifier {verifier.name!r} returned {len(scores)} scores for {len(whole)} rollouts of {task.task_id}"
-            )
-        for score in scores:
-            _check(score, verifier, task)
-        if all(score.measured for score in scores):
-            break
+            if isinstance(error, UnansweredError):
+                break
+    _check_list(scores, len(whole), verifier, task)
     given = iter(scores)
     return [_broken(rollout) if rollout.ending.kind is EndingKind.BROKEN else next(given) for rollout in rollouts]
 
@@ -73,6 +72,14 @@ def _failed(error: Exception) -> Score:
     if classify(error) is FailureKind.USER:
         raise error
     return Score.not_measured(f"{type(error).__name__}: {error}"[:500])
+
+
+def _check_list(scores: object, expected: int, verifier: Verifier, task: Task) -> None:
+    if not isinstance(scores, list | tuple) or len(scores) != expected:
+        said = f"{len(scores)} scores" if isinstance(scores, list | tuple) else f"{scores!r:.80}"
+        raise ContractError(f"verifier {verifier.name!r} returned {said} for {expected} rollouts of {task.task_id}")
+    for score in scores:
+        _check(score, verifier, task)
 
 
 def _check(score: object, verifier: Verifier, task: Task) -> None:

@@ -67,7 +67,7 @@ class TRLReward(Settings):
             return Score.not_measured(f"{self.function} does not apply to this task")
         value = finite(reward)
         if value is None:
-            raise VerifierError(f"{self.function} returned {reward!r:.80}: rewards must be finite numbers")
+            return Score.not_measured(f"{self.function} returned {reward!r:.80}: rewards must be finite numbers")
         return Score.solved(value) if value >= self.solved_at else Score.failed("below solved_at", value=value)
 
     def gold_response(self, task: Task) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
@@ -17,8 +18,9 @@ from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
 from assay.verifiers.reasoning_gym import ReasoningGymScorer
+from assay.verifiers.score import score_group, score_rollout
 from assay.verifiers.trl import TRLReward
-from assay.verifiers.verifier import compares
+from assay.verifiers.verifier import Verifier, compares
 
 OneVerifier = Annotated[
     Exact | Numeric | Math | Choice | Format | Judge | PythonReward | TRLReward | ReasoningGymScorer,
@@ -64,13 +66,9 @@ class Weighted(Settings):
         return self._sum({name: await part.verifier(rollout, task) for name, part in self.parts.items()})
 
     async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
-        columns: dict[str, list[Score]] = {}
-        for name, part in self.parts.items():
-            if compares(part.verifier):
-                columns[name] = await part.verifier.score_group(rollouts, task)
-            else:
-                columns[name] = [await part.verifier(rollout, task) for rollout in rollouts]
-        return [self._sum({name: column[row] for name, column in columns.items()}) for row in range(len(rollouts))]
+        """Each part is tried again by itself, so that what one rollout, or one part, lacks costs no other its score."""
+        columns = await asyncio.gather(*(_column(part.verifier, rollouts, task) for part in self.parts.values()))
+        return [self._sum(dict(zip(self.parts, row, strict=True))) for row in zip(*columns, strict=True)]
 
     def _sum(self, scores: Mapping[str, Score]) -> Score:
         """The scores of the parts, by name, as one."""
@@ -90,3 +88,10 @@ class Weighted(Settings):
 
     def gold_response(self, task: Task) -> str | None:
         return self.parts[self.solved_by].verifier.gold_response(task)
+
+
+async def _column(verifier: Verifier, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
+    """What one part says of each rollout."""
+    if compares(verifier):
+        return await score_group(verifier, rollouts, task)
+    return await asyncio.gather(*(score_rollout(verifier, rollout, task) for rollout in rollouts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from assay.cli.main import app
 from assay.config import load
+from assay.endpoints import Replies
 from assay.errors import AssayError, ConfigError, ContractError, DataError, EndpointError
 from assay.launch import build_run
 from assay.loop import train
@@ -136,6 +138,20 @@ def test_the_cost_stays_below_its_limit_over_all_legs(chat_server: ChatServer, t
     assert len(chat_server.bodies) == 12, "nothing was paid for twice"
 
 
+def test_replies_without_usage_and_failed_tries_count_in_later_legs(chat_server: ChatServer, tmp_path: Path):
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        return completion("half", finish_reason="abort") if number == 1 else completion("7", usage=None)
+
+    chat_server.answer = answer
+    prices = ("--input-price", 1e6, "--output-price", 1e6, "--max-new-tokens", 5, "--in-flight", 1)
+    for _ in range(2):
+        with pytest.raises(EndpointError, match=r"over max_cost, 400\."):
+            evaluate(chat_server, tmp_path / "out", *prices, "--max-cost", 400)
+        most = [sum(len(m["content"]) + 16 for m in body["messages"]) + 5 for body in chat_server.bodies]
+        assert len(most) >= 2
+        assert sum(most) <= 400
+
+
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-c", "from assay.cli.main import main; main()", *map(str, arguments)]
 
@@ -241,6 +257,32 @@ def test_keeps_what_the_verifier_accepts(chat_server: ChatServer, tmp_path: Path
     assert [json.loads(line) for line in out.read_text().splitlines()] == lines
 
 
+def test_tries_go_on_after_an_answer_that_could_not_be_had(chat_server: ChatServer, tmp_path: Path):
+    asked: list[str] = []
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        if not number:
+            return failure(500)
+        warm = body["temperature"] > 0
+        asked.append(body["messages"][-1]["content"])
+        # Three tasks are solved at the second try only, two never.
+        if asked.index(asked[-1]) in (3, 5, 7) and warm:
+            return answer_right(body, number)
+        return completion("no idea") if asked.index(asked[-1]) in (3, 5, 7, 8, 9) else answer_right(body, number)
+
+    chat_server.answer = answer
+    out = tmp_path / "demos.jsonl"
+    options = ("--tries", 2, "--in-flight", 1, "--max-retries", 0)
+    demonstrate(chat_server, out, *options)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert (len(lines), len(chat_server.bodies)) == (10, 12 + 6)
+    demonstrate(chat_server, out, *options)
+    assert len(chat_server.bodies) == 12 + 6 + 1, "the one that could not be had, and nothing else"
+    again = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["task_id"] for line in again] == [line["task_id"] for line in lines]
+    assert sum(line["try"] == 2 for line in again) == 3
+
+
 def test_what_is_cut_off_is_not_kept(chat_server: ChatServer, tmp_path: Path):
     def answer(body: dict[str, Any], number: int) -> Answer:
         text = json.loads(answer_right(body, number).content)["choices"][0]["message"]["content"]
@@ -274,6 +316,38 @@ def test_the_demonstrations_can_be_imitated_by_the_recipe_that_is_printed(
     assert result.status == "finished"
 
 
+def test_a_run_that_ends_takes_in_the_verdicts_under_way(chat_server: ChatServer, tmp_path: Path, tiny_model: Path):
+    refused = threading.Event()
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        material = re.compile(r"\[(?:reference answer|response) \w+\]\n(.*?)\n\[end", re.DOTALL)
+        gold, response = material.findall(body["messages"][1]["content"])
+        if gold == response:
+            return completion("VERDICT: correct")
+        if not refused.is_set():
+            refused.set()
+            return Answer(failure(401, "revoked").content, 401, seconds=0.2)
+        return completion("VERDICT: incorrect", seconds=0.6)
+
+    chat_server.answer = answer
+    replies = tmp_path / "judge.sqlite"
+    judge = {"name": "judge", "model": "m", "base_url": chat_server.url, "replies": str(replies)}
+    settings: dict[str, Any] = {
+        "num_steps": 1,
+        "num_threads": 1,
+        "groups_per_step": 2,
+        "group_size": 4,
+        "sampling": {"max_new_tokens": 8},
+        "verifier": judge,
+        "model": {"source": str(tiny_model), "compute_dtype": "fp32"},
+        "evaluation": {"validation_tasks": 2, "test_tasks": 2, "test_max_new_tokens": 4},
+    }
+    with pytest.raises(EndpointError, match="revoked"):
+        asyncio.run(train(build_run(load(RunConfig, settings), tmp_path / "run")))
+    assert refused.is_set()
+    assert len(Replies(replies)) == len(chat_server.bodies) - 1, "all but the one that was refused"
+
+
 def test_a_judge_is_checked_and_scores_files(chat_server: ChatServer, tmp_path: Path):
     chat_server.answer = lambda body, number: completion("VERDICT: incorrect")
     judge = ("--set", "model=m", "--set", f"base_url={chat_server.url}", "--set", f"replies={tmp_path / 'judge'}")
@@ -284,3 +358,56 @@ def test_a_judge_is_checked_and_scores_files(chat_server: ChatServer, tmp_path: 
     run("verify", "judge", "--input", rows_file, "--output", tmp_path / "scored.jsonl", *judge)
     assert json.loads((tmp_path / "scored.jsonl").read_text())["outcome"] == "failed"
     assert "3 + 4?" in chat_server.bodies[-1]["messages"][1]["content"]
+
+
+def verify(server: ChatServer, folder: Path, responses: list[str], *options: object) -> tuple[Any, ...]:
+    """Arguments of a judge's work over responses, one at a time."""
+    rows_file = folder / "rows.jsonl"
+    rows_file.write_text("".join(json.dumps({"id": r, "response": r, "answer": "7"}) + "\n" for r in responses))
+    settings = ("model=m", f"base_url={server.url}", f"replies={folder / 'judge'}", "max_retries=0", *options)
+    chosen = [argument for setting in settings for argument in ("--set", setting)]
+    return ("verify", "judge", "--input", rows_file, "--output", folder / "scored.jsonl", *chosen)
+
+
+def test_rows_that_were_not_measured_are_scored_again_in_their_places(chat_server: ChatServer, tmp_path: Path):
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        return (
+            failure(500) if "two" in body["messages"][1]["content"] and number < 3 else completion("VERDICT: correct")
+        )
+
+    chat_server.answer = answer
+    arguments = verify(chat_server, tmp_path, ["one", "two", "three"], "max_concurrent=1")
+    outcomes = []
+    for _ in range(2):
+        run(*arguments)
+        lines = (tmp_path / "scored.jsonl").read_text().splitlines()
+        outcomes.append([(json.loads(line)["id"], json.loads(line)["outcome"]) for line in lines])
+    assert outcomes[0] == [("one", "solved"), ("two", "not_measured"), ("three", "solved")]
+    assert outcomes[1] == [("one", "solved"), ("two", "solved"), ("three", "solved")]
+    assert len(chat_server.bodies) == 4
+
+
+def test_a_file_goes_on_at_a_higher_limit(chat_server: ChatServer, tmp_path: Path):
+    chat_server.answer = lambda body, number: completion("VERDICT: correct")
+    prices = ("input_price=1.0", "output_price=1.0", "max_concurrent=1")
+    responses = ["one", "two", "three"]
+    with pytest.raises(EndpointError, match="with a higher limit goes on"):
+        run(*verify(chat_server, tmp_path, responses, *prices, "max_cost=0.000001"))
+    run(*verify(chat_server, tmp_path, responses, *prices, "max_cost=1.0"))
+    assert len((tmp_path / "scored.jsonl").read_text().splitlines()) == 3
+
+
+def test_an_interrupted_judge_pays_for_no_verdict_twice(chat_server: ChatServer, tmp_path: Path):
+    chat_server.answer = lambda body, number: completion("VERDICT: correct", seconds=0.3)
+    arguments = verify(chat_server, tmp_path, [f"response {i}" for i in range(12)], "max_concurrent=3")
+    process = subprocess.Popen(
+        command(*arguments), env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while len(chat_server.bodies) < 5 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert 5 <= len(chat_server.bodies) < 12
+    run(*arguments)
+    assert len(chat_server.bodies) == 12, "what was under way was taken in"

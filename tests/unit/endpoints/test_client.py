@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from assay.config import validate
 from assay.endpoints import Endpoint, Replies, Reply, Tally
 from assay.endpoints.client import MAX_BODY_BYTES, EndpointClient
 from assay.engines.engine import Sampling
-from assay.errors import ConfigError, ContextLengthError, EndpointError, EngineError
+from assay.errors import ConfigError, ContextLengthError, EndpointError, EngineError, UnansweredError
 from assay.types import Message
 from chat_server import Answer, ChatServer, completion, failure
 
@@ -148,6 +149,9 @@ def test_a_missing_key_is_named(chat_server: ChatServer, monkeypatch: pytest.Mon
         (completion("", message={"content": None, "refusal": "No"}), Reply("No", "stop", "refusal", 10, 5)),
         (completion("", message={"content": None, "tool_calls": [{}]}), Reply("", "stop", "tool_calls", 10, 5)),
         (completion("", message={"content": [{"type": "text", "text": "7"}]}), Reply("7", "stop", "", 10, 5)),
+        (completion("", message={"content": [{"type": "thinking", "thinking": []}, {"type": "text", "text": "7"}]}),
+         Reply("7", "stop", "", 10, 5)),
+        (completion("", message={"content": [{"type": "thinking", "text": "8"}]}), Reply("", "stop", "empty", 10, 5)),
     ],
 )  # fmt: skip
 def test_every_outcome_is_read_and_counted(chat_server: ChatServer, answer: Answer, expected: Reply):
@@ -173,7 +177,12 @@ GOOD = completion("7").content
         (Answer(b'{"choices": []}'), "without choices"),
         (Answer(b'{"choices": [{"text": "7"}]}'), "without a message"),
         (Answer(b'{"choices": [{"message": {"content": {"a": 1}}}]}'), "content is no text"),
+        (Answer(b'{"choices": [{"message": {"content": ["7"]}}]}'), "content is no text"),
+        (Answer(b'{"choices": [{"message": {"content": [{"type": "text"}]}}]}'), "content is no text"),
         (Answer(b'{"error": {"message": "overloaded"}}'), "with an error: overloaded"),
+        (completion("half", finish_reason="abort"), "finish_reason 'abort'"),
+        (completion("half", finish_reason="error"), "finish_reason 'error'"),
+        (Answer(b'{"choices": [{"message": {"content": "7"}, "error": {"message": "died"}}]}'), "an error: died"),
         (Answer(GOOD, headers={"Content-Encoding": "gzip"}), "compressed its answer"),
     ],
 )
@@ -232,6 +241,18 @@ def test_a_server_that_is_not_there(chat_server: ChatServer):
     with pytest.raises(EndpointError, match="is the server running, and the base URL right"):
         ask(chat_server, base_url="http://127.0.0.1:9/v1")
     assert time.monotonic() - began < 5
+
+
+def test_a_machine_that_takes_no_call_is_no_slow_answer(chat_server: ChatServer):
+    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for waiting in (first, second):  # the queue is full: further calls are not taken
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        with pytest.raises(EndpointError, match="nobody took the call"):
+            ask(chat_server, base_url=url, timeout_seconds=0.4, max_retries=1)
 
 
 def test_gives_up_after_the_last_retry_and_names_the_cause(chat_server: ChatServer):
@@ -312,7 +333,7 @@ def test_a_refusal_after_answers_is_about_that_request(chat_server: ChatServer):
         return [*await asyncio.gather(one(client, 0), return_exceptions=True), *await outcomes(client, 2)]
 
     found, client = ask(chat_server, work)
-    assert [type(each) for each in found] == [Reply, Reply, EngineError]
+    assert [type(each) for each in found] == [Reply, Reply, UnansweredError]
     assert client.tally.num_failed == 1
 
 
@@ -354,8 +375,19 @@ def test_failures_in_a_row_stop_everything(chat_server: ChatServer):
         return [(await asyncio.gather(one(client, seed), return_exceptions=True))[0] for seed in range(7)]
 
     found, _ = ask(chat_server, work, max_retries=0, max_failures=3)
-    kinds = [Reply, EngineError, EngineError, Reply, EngineError, EngineError, EndpointError]
+    kinds = [Reply, UnansweredError, UnansweredError, Reply, UnansweredError, UnansweredError, EndpointError]
     assert [type(each) for each in found] == kinds, "an answer in between begins the count anew"
+
+
+def test_refusals_of_single_requests_stop_nothing(chat_server: ChatServer):
+    chat_server.answer = lambda body, number: completion("7") if number == 0 else failure(400, "flagged")
+
+    async def work(client: EndpointClient) -> list[Any]:
+        await one(client, 99)
+        return await outcomes(client, 5)
+
+    found, _ = ask(chat_server, work, max_failures=3)
+    assert {type(each) for each in found} == {UnansweredError}
 
 
 # ---- paid once ----
@@ -437,3 +469,29 @@ def test_replies_without_usage_count_as_dear_as_they_may_have_been(chat_server: 
     chat_server.answer = lambda body, number: completion("7", usage=None)
     found, _ = ask(chat_server, lambda client: outcomes(client, 9), max_cost=42 * 3, input_price=1e6, output_price=1e6)
     assert [type(each) for each in found].count(Reply) == 3
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Answer(b"nonsense"),
+        Answer(closes=True),
+        Answer(GOOD, cut_at=20),
+        Answer(GOOD, seconds=0.5),
+        completion("half", finish_reason="abort"),
+    ],
+)
+def test_tries_that_may_have_been_paid_for_count_as_dear_as_they_may_have_been(
+    chat_server: ChatServer, tmp_path: Path, broken: Answer
+):
+    chat_server.answer = lambda body, number: broken
+    options = {"input_price": 1e6, "output_price": 1e6, "timeout_seconds": 0.2}
+    with pytest.raises(EndpointError, match="stopped at a cost of 84"):
+        ask(chat_server, path=tmp_path / "r", max_cost=42 * 2 + 41, **options)
+    assert len(chat_server.bodies) == 2, "a third try, at 42, could cost too much"
+
+
+def test_an_error_in_the_servers_own_words_costs_nothing(chat_server: ChatServer):
+    chat_server.answer = lambda body, number: failure(500) if number < 3 else completion("7")
+    reply, client = ask(chat_server, max_cost=42, input_price=1e6, output_price=1e6)
+    assert (reply.text, client.tally.cost_text) == ("7", "15.0000")

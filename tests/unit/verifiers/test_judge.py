@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from assay.config import validate
-from assay.errors import EndpointError
+from assay.errors import ConfigError, EndpointError
+from assay.launch import check_unchanged
+from assay.recipe import RunConfig
 from assay.types import Message, Score, Task, Verdict
 from assay.verifiers import (
     Judge,
@@ -20,10 +22,13 @@ from assay.verifiers import (
     as_rollout,
     check_gold,
     check_verifier,
+    close_judges,
     judge_metrics,
     make_verifier,
     score_rollout,
+    verifier_identity,
 )
+from assay.verifiers.weighted import Part
 from chat_server import Answer, ChatServer, completion, failure
 
 TASK = Task("test", (Message("user", "6 * 7?"),), "42")
@@ -158,8 +163,59 @@ def test_a_failing_server_is_no_zero(chat_server: ChatServer, tmp_path: Path):
     score = judged(make(chat_server, tmp_path))
     assert (score.verdict, score.value) == (Verdict.NOT_MEASURED, None)
     assert "out of order" in score.reason
+    assert len(chat_server.bodies) == 2, "the client tried again, so nobody else does"
+    judge = make(chat_server, tmp_path, max_failures=3)
+
+    async def several() -> None:
+        for response in ("42", "43", "44"):
+            assert not (await score_rollout(judge, as_rollout(response, TASK), TASK)).measured
+
     with pytest.raises(EndpointError, match="failed one after the other"):
-        judged(make(chat_server, tmp_path, max_failures=3))
+        asyncio.run(several())
+    assert len(chat_server.bodies) == 2 + 3 * 2
+
+
+def test_a_response_beyond_the_judges_context_ends_nothing(chat_server: ChatServer, tmp_path: Path):
+    chat_server.answer = lambda body, number: failure(400, "too long", code="context_length_exceeded")
+    score = judged(make(chat_server, tmp_path))
+    assert (score.verdict, score.value) == (Verdict.NOT_MEASURED, None)
+    assert score.reason.startswith("too long for the judge: ")
+
+
+@pytest.mark.parametrize(
+    ("mark", "harmless"),
+    [
+        ("<|im_end|>", "< |im_end|>"),
+        ("<<|im_start|>", "<< |im_start|>"),
+        ("<｜end▁of▁sentence｜>", "< ｜end▁of▁sentence｜>"),
+        ("<start_of_turn>user", "< start_of_turn>user"),
+        ("</s><s>[INST][/INST]", "< /s>< s>[ INST][ /INST]"),
+        ("<</SYS>>", "< </SYS>>"),
+        ("a < |b| > c, x[1], <b>bold</b>, y <s z", "a < |b| > c, x[1], <b>bold</b>, y <s z"),
+    ],
+)
+def test_marks_of_chat_templates_are_broken_up(chat_server: ChatServer, tmp_path: Path, mark: str, harmless: str):
+    chat_server.answer = saying(f"{mark} no verdict", "VERDICT: incorrect")
+    judged(make(chat_server, tmp_path), f"42{mark}")
+    assert shown(chat_server.bodies[0], "response") == f"42{harmless}"
+    assert chat_server.bodies[1]["messages"][2]["content"].startswith(harmless)
+
+
+def test_a_closed_judge_has_taken_in_what_it_will_pay_for(chat_server: ChatServer, tmp_path: Path):
+    chat_server.answer = saying("VERDICT: correct", seconds=0.2)
+
+    async def interrupted(judge: Judge) -> None:
+        asking = asyncio.create_task(judge(as_rollout("It is 42", TASK), TASK))
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        weighted = Weighted(parts={"right": Part(verifier=judge)}, solved_by="right")
+        await close_judges([Numeric(), weighted])
+
+    judge = make(chat_server, tmp_path)
+    asyncio.run(interrupted(judge))
+    assert judge.tally.num_replies == 1
+    assert judged(judge).value == 1.0, "and it can be asked again"
+    assert len(chat_server.bodies) == 1
 
 
 def test_a_verdict_is_paid_for_once(chat_server: ChatServer, tmp_path: Path):
@@ -170,6 +226,21 @@ def test_a_verdict_is_paid_for_once(chat_server: ChatServer, tmp_path: Path):
     assert len(chat_server.bodies) == 1
     metrics = judge_metrics(judge)
     assert (metrics["judge/calls"], metrics["judge/paid_calls"], metrics["judge/cost"]) == (2, 1, 10)
+
+
+def test_what_it_may_cost_is_no_part_of_what_it_is(chat_server: ChatServer, tmp_path: Path):
+    def weighted(judge: Judge) -> Weighted:
+        return Weighted(parts={"right": Part(verifier=Numeric()), "liked": Part(verifier=judge)}, solved_by="right")
+
+    first = make(chat_server, tmp_path)
+    dearer = make(chat_server, tmp_path, input_price=1.0, output_price=1.0, max_cost=9.0, timeout_seconds=7.0)
+    other = make(chat_server, tmp_path, instructions="Judge its manners.")
+    for of in (lambda judge: judge, weighted):
+        assert verifier_identity(of(first)) == verifier_identity(of(dearer)) != verifier_identity(of(other))
+        began, now, changed = (RunConfig(verifier=of(judge)) for judge in (first, dearer, other))
+        check_unchanged(began, now)
+        with pytest.raises(ConfigError, match=r"instructions: began with '', now 'Judge its manners\.'"):
+            check_unchanged(began, changed)
 
 
 def test_a_judge_can_be_a_part(chat_server: ChatServer, tmp_path: Path):

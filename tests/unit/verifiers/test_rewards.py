@@ -10,9 +10,10 @@ from typing import Any
 import pydantic
 import pytest
 
-from assay.errors import ConfigError, VerifierError
+from assay.errors import ConfigError, ContractError, VerifierError
 from assay.types import Ending, EndingKind, Message, Score, Task
 from assay.verifiers import (
+    Numeric,
     TRLReward,
     Verifier,
     Weighted,
@@ -92,9 +93,7 @@ def test_plain_text_as_trl_passes_it(functions: str) -> None:
     assert found.value == -0.5
 
 
-@pytest.mark.parametrize(
-    ("name", "message"), [("raises", "RuntimeError: broken"), ("number", "not a list"), ("not_finite", "finite")]
-)
+@pytest.mark.parametrize(("name", "message"), [("raises", "RuntimeError: broken"), ("number", "not a list")])
 def test_functions_that_fail_are_the_verifiers_fault(functions: str, name: str, message: str) -> None:
     with pytest.raises(VerifierError, match=message):
         score(TRLReward(function=f"{functions}:{name}"))
@@ -150,6 +149,26 @@ COMPARING = """
 def shortest_right(responses, answer):
     right = [r for r in responses if answer in r]
     return [float(answer in r and len(r) == min(map(len, right))) for r in responses]
+
+def one_is_nan(responses, answer):
+    return [float("nan") if r == "3" else 1.0 for r in responses]
+
+calls = []
+
+def none_or_nan(completions, **kwargs):
+    calls.append(len(completions))
+    return [{"3": None, "4": float("nan")}.get(c[0]["content"], 1.0) for c in completions]
+
+def fails_at_three(response, answer):
+    if response == "3":
+        raise RuntimeError("died")
+    return 1.0
+
+def fails_once(responses, answer):
+    calls.append(len(responses))
+    if len(calls) == 1:
+        raise RuntimeError("died")
+    return [1.0] * len(responses)
 
 def too_few(responses, answer):
     return [1.0]
@@ -211,3 +230,38 @@ def test_a_list_of_another_length_is_the_verifiers_fault(comparing: str) -> None
     verifier = make_verifier("python", {"function": f"{comparing}:too_few", "per": "group"})
     assert score_all(verifier, ["2"]) == [1.0]
     assert score_all(verifier, ["2", "3"]) == [None, None], "not measured, never 0"
+
+
+def test_nonsense_for_one_member_costs_no_other_its_score(comparing: str) -> None:
+    verifier = make_verifier("python", {"function": f"{comparing}:one_is_nan", "per": "group"})
+    assert score_all(verifier) == [1, 1, None, 1, 1]
+    theirs = make_verifier("trl", {"function": f"{comparing}:none_or_nan"})
+    assert score_all(theirs, ["2", "3", "4"]) == [1, None, None]
+    assert isinstance(theirs, TRLReward)
+    assert theirs.reward.__globals__["calls"] == [3], "None is an answer: it is asked once"
+
+
+def test_a_call_that_failed_is_made_again(comparing: str) -> None:
+    assert score_all(make_verifier("python", {"function": f"{comparing}:fails_once", "per": "group"})) == [1] * 5
+
+
+def test_a_part_that_fails_for_one_costs_no_other_its_score(comparing: str) -> None:
+    parts = {
+        "short": {"verifier": {"name": "python", "function": f"{comparing}:shortest_right", "per": "group"}},
+        "theirs": {"verifier": {"name": "python", "function": f"{comparing}:fails_at_three"}},
+    }
+    verifier = make_verifier("weighted", {"parts": parts, "solved_by": "short"})
+    assert score_all(verifier) == [1, 2, None, 1, 2]
+
+
+def test_what_is_no_list_is_a_broken_contract() -> None:
+    class Nothing(Numeric):
+        @property
+        def compares(self) -> bool:
+            return True
+
+        async def score_group(self, rollouts: object, task: Task) -> None:
+            return None
+
+    with pytest.raises(ContractError, match="returned None for 1 rollouts"):
+        asyncio.run(score_group(Nothing(), [as_rollout("2", TASK)], TASK))  # pyright: ignore[reportArgumentType]
