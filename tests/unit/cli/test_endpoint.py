@@ -156,6 +156,17 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-c", "from assay.cli.main import main; main()", *map(str, arguments)]
 
 
+def start(*arguments: object) -> subprocess.Popen[bytes]:
+    """The command, heeding interrupts: a shell's background jobs, and what they start, ignore them."""
+    return subprocess.Popen(
+        command(*arguments),
+        env=os.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_evaluation_pays_for_no_reply_twice(chat_server: ChatServer, tmp_path: Path, number: signal.Signals):
     def answer(body: dict[str, Any], index: int) -> Answer:
@@ -168,9 +179,7 @@ def test_a_killed_evaluation_pays_for_no_reply_twice(chat_server: ChatServer, tm
     chat_server.answer = answer
     arguments = ("eval", "openai:m", "--base-url", chat_server.url, *QUICK, "--num-tasks", 20, "--in-flight", 3)
     arguments = (*arguments, "--output", tmp_path / "out")
-    process = subprocess.Popen(
-        command(*arguments), env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start(*arguments)
     deadline = time.monotonic() + 120
     while sum(chat_server.num_answered.values()) < 8 and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -400,9 +409,7 @@ def test_a_file_goes_on_at_a_higher_limit(chat_server: ChatServer, tmp_path: Pat
 def test_an_interrupted_judge_pays_for_no_verdict_twice(chat_server: ChatServer, tmp_path: Path):
     chat_server.answer = lambda body, number: completion("VERDICT: correct", seconds=0.3)
     arguments = verify(chat_server, tmp_path, [f"response {i}" for i in range(12)], "max_concurrent=3")
-    process = subprocess.Popen(
-        command(*arguments), env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start(*arguments)
     deadline = time.monotonic() + 120
     while len(chat_server.bodies) < 5 and time.monotonic() < deadline:
         time.sleep(0.005)
