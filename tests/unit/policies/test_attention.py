@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from assay.policies.attention import PackedAttention
+from assay.policies.attention import PackedAttention, _blocks
 
 # Two prompts: the first with two continuations, the second alone.
 LENGTHS = (3, 2, 4, 5)
@@ -90,6 +90,17 @@ def test_families_that_go_on_from_an_opening() -> None:
                 torch.autograd.grad(attended.square().sum(), (queries, keys, values)), wanted, strict=True
             ):
                 torch.testing.assert_close(actual, right)
+
+
+def test_an_opening_is_a_block_of_its_own() -> None:
+    """It is not attended again with each family: blocks would cost the square of all of them together."""
+    blocks = _blocks([3, 2, 2, 1, 1, 3, 2], [0, 0, 1, 1, 0, 4, 0], 1024)
+    assert [(block.start, block.end, block.prefixes) for block in blocks] == [
+        (0, 3, ()),
+        (3, 8, (0,)),
+        (8, 12, (0,)),
+        (12, 14, (0,)),
+    ]
 
 
 def test_families_as_one_block_and_segment_by_segment_are_the_same() -> None:
