@@ -8,9 +8,11 @@ the time that the operations and bytes of a job take at the rates measured on th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,25 +102,27 @@ def main() -> None:
     repeats = arguments.repeats or (2 if arguments.quick else 5)
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
-    for name in arguments.works or works.WORKS:
-        work = works.WORKS[name]
-        try:
-            results[name] = _measure(bench, work, repeats)
-        except works.SideError as error:
-            failures[name] = str(error)
-            print(f"{name}: {error}", file=sys.stderr)
-            continue
-        results[name].floor_seconds = work.floor(rates, floor) if work.floor else None
-        _print(results[name])
-        if arguments.json:
-            _write(arguments.json, results, failures, described)
+    chosen = [works.WORKS[name] for name in arguments.works or works.WORKS]
+    with contextlib.closing(bench):
+        for index, work in enumerate(chosen):
+            try:
+                result = _measure(bench, work, chosen[index + 1 :], repeats)
+            except works.SideError as error:
+                failures[work.name] = str(error)
+                print(f"{work.name}: {error}", file=sys.stderr)
+                continue
+            result.floor_seconds = work.floor(rates, floor) if work.floor else None
+            results[work.name] = result
+            _print(result)
+            if arguments.json:
+                _write(arguments.json, results, failures, described)
     if failures:
         raise SystemExit(1)
 
 
-def _measure(bench: works.Bench, work: Work, repeats: int) -> Result:
+def _measure(bench: works.Bench, work: Work, later: Sequence[Work], repeats: int) -> Result:
     result = Result(work)
-    with bench.sides(work) as sides:
+    with bench.sides(work, later) as sides:
         for side in sides:
             result.settings[side.name] = bench.best_settings(work, side)
         for repeat in range(repeats):

@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +23,8 @@ from side import Side, SideError
 
 HERE = Path(__file__).parent
 OURS = "assay"
+SLOW_STARTERS = ("vllm",)
+"""Started once for all their works; the others afresh for each, so that its peak of memory is its own."""
 NEW_TOKENS = 64
 NUM_PARAMETERS = 134_515_008
 
@@ -53,20 +55,33 @@ class Bench:
 
     def __init__(self, model: Path, folder: Path, *, quick: bool, without: tuple[str, ...]) -> None:
         self.model, self.folder, self.quick, self.without = model, folder, quick, without
+        self._kept: dict[str, Side] = {}
+        """Sides that wait for a later work, by name."""
 
     @contextmanager
-    def sides(self, work: Work) -> Iterator[list[Side]]:
-        """Starts the sides of a work, stopped until they are measured, and ends them."""
+    def sides(self, work: Work, later: Sequence[Work] = ()) -> Iterator[list[Side]]:
+        """Starts the sides of a work, stopped until they are measured, and ends them; those that take long to start
+        stay while a later work has them too."""
         sides: list[Side] = []
         try:
             for name in work.sides:
                 if name not in self.without:
-                    command = self._command(name, work)
-                    sides.append(Side(name, command, self.folder / "logs" / f"{work.name}-{name}.log"))
+                    side = self._kept.pop(name, None)
+                    log = self.folder / "logs" / f"{work.name}-{name}.log"
+                    sides.append(side or Side(name, self._command(name, work), log))
             yield sides
+            for side in sides:
+                if side.name in SLOW_STARTERS and any(side.name in other.sides for other in later):
+                    self._kept[side.name] = side
         finally:
             for side in sides:
-                side.close()
+                if self._kept.get(side.name) is not side:
+                    side.close()
+
+    def close(self) -> None:
+        """Ends the sides that were kept."""
+        while self._kept:
+            self._kept.popitem()[1].close()
 
     def best_settings(self, work: Work, side: Side) -> Job:
         """The fastest of those that a side may choose from; each is tried once after a warm-up."""

@@ -87,11 +87,13 @@ def decoder_layer(
     qkv = linear(normed, weights.qkv, weights.qkv_bias).view(num_tokens, -1, head_size)
     num_query_heads = weights.output.shape[1] // head_size
     num_kv_heads = (qkv.shape[1] - num_query_heads) // 2
-    q, k, v = qkv.split((num_query_heads, num_kv_heads, num_kv_heads), dim=1)
+    turned, v = qkv.split((num_query_heads + num_kv_heads, num_kv_heads), dim=1)
     if weights.q_norm is not None and weights.k_norm is not None:
-        q, k = rms_norm(q, weights.q_norm, epsilon), rms_norm(k, weights.k_norm, epsilon)
+        q, k = turned.split((num_query_heads, num_kv_heads), dim=1)
+        turned = torch.cat((rms_norm(q, weights.q_norm, epsilon), rms_norm(k, weights.k_norm, epsilon)), dim=1)
     if rotary is not None:
-        q, k = rotate(q, *rotary), rotate(k, *rotary)
+        turned = rotate(turned, *rotary)
+    q, k = turned.split((num_query_heads, num_kv_heads), dim=1)
     attended = attend(layer, q, k, v).reshape(num_tokens, -1)
     x = x + linear(attended, weights.output, weights.output_bias)
     normed = rms_norm(x, weights.mlp_norm, epsilon)

@@ -12,12 +12,17 @@ from assay.engines.local.cache import KeyValueCache
 from assay.engines.local.prefixes import BLOCK, PrefixCache, shared_length
 from assay.engines.local.request import Request
 from assay.engines.local.runner import Extension, ModelRunner
+from assay.engines.local.shared import SharedPrompts, Sharing
 from assay.engines.local.view import ServingView
 from assay.errors import ConfigError
 from assay.policies.config import DecoderConfig
 
 MAX_PACKED_TOKENS = 8192
 """New prompts are computed together, in passes of about this many tokens."""
+
+MIN_SHARED_TOKENS = 64
+"""Prompts of at least this many tokens that several requests continue are stored once. For shorter ones, attending
+prompt and row apart costs more than it saves."""
 
 
 class LocalEngine(BatchingEngine):
@@ -64,6 +69,7 @@ class LocalEngine(BatchingEngine):
         self.config = config
         self._view = ServingView(config, dtype, device)
         self._cache = KeyValueCache(config, num_slots, dtype, device)
+        self._shared = SharedPrompts(KeyValueCache(config, num_slots, dtype, device))
         self._prefixes = PrefixCache(prefix_cache_bytes)
         self._runner = ModelRunner(self._view, self._cache, device)
         self._load(weights, version)
@@ -81,31 +87,45 @@ class LocalEngine(BatchingEngine):
 
     def _clear(self) -> None:
         self._cache.clear()
+        self._shared.clear()
 
     def _read_prompts(self, admitted: Sequence[Request]) -> Tensor:
-        """[n, V] logits after each prompt. A prompt that several requests share is computed once."""
-        self._reserve()
+        """[n, V] logits after each prompt. A prompt that several requests share is computed once, and a long one is
+        stored once."""
         members: dict[tuple[int, ...], list[Request]] = {}
         for request in admitted:
             request.generation = self._generation
             members.setdefault(request.prompt_ids, []).append(request)
+        for prompt_ids, requests in members.items():
+            self._share(prompt_ids, requests)
+        self._reserve()
         computed = self._scheduler.running[: -len(admitted)]
         logits: dict[tuple[int, ...], Tensor] = {}
         for wave in _waves([group[0] for group in members.values()]):
-            for pack in _packs([self._reuse(request, computed) for request in wave]):
-                rows = self._runner.extend(pack)
-                logits.update(
-                    (self._scheduler.running[e.slot].prompt_ids, row) for e, row in zip(pack, rows, strict=True)
-                )
+            for pack in _packs([(request, self._reuse(request, computed)) for request in wave]):
+                rows = self._runner.extend([extension for _, extension in pack])
+                logits.update((request.prompt_ids, row) for (request, _), row in zip(pack, rows, strict=True))
             computed = [*computed, *wave]
         for first, *others in members.values():
-            if others:
+            if others and first.shared is None:
                 self._cache.copy(_slot(first), [_slot(other) for other in others], len(first.prompt_ids))
         return torch.stack([logits[request.prompt_ids] for request in admitted])
 
+    def _share(self, prompt_ids: tuple[int, ...], requests: Sequence[Request]) -> None:
+        """Has requests continue one stored prompt, where that is worth it."""
+        if len(prompt_ids) < MIN_SHARED_TOKENS:
+            return
+        shared = self._shared.find(prompt_ids, self._generation)
+        if shared is None and len(requests) > 1:
+            shared = self._shared.add(prompt_ids, self._generation)
+        if shared is not None:
+            shared.num_requests += len(requests)
+            for request in requests:
+                request.shared = shared
+
     def _reuse(self, request: Request, computed: Sequence[Request]) -> Extension:
-        """Copies the longest computed prefix of a prompt into its row; what is left has to be computed."""
-        slot, prompt_ids = _slot(request), request.prompt_ids
+        """Copies the longest computed prefix of a prompt to where it belongs; what is left has to be computed."""
+        prompt_ids = request.prompt_ids
         prefix, length = self._prefixes.longest(prompt_ids)
         sibling = None
         for other in computed:
@@ -115,32 +135,49 @@ class LocalEngine(BatchingEngine):
                     sibling, length = other, shared
         # The last token is computed in any case: its logits are what is wanted.
         length = min(length, len(prompt_ids) - 1)
+        cache, slot = self._cache, _slot(request)
+        if request.shared is not None:
+            cache, slot = self._shared.cache, request.shared.slot
         if sibling is not None:
-            self._cache.copy(_slot(sibling), [slot], length)
+            cache.restore(slot, self._saved(sibling, length), length)
         elif prefix is not None:
-            self._cache.restore(slot, prefix.saved, length)
-        return Extension(slot, length, prompt_ids[length:])
+            cache.restore(slot, prefix.saved, length)
+        return Extension(cache, slot, length, prompt_ids[length:])
 
     def _read_sampled(self, running: Sequence[Request]) -> Tensor:
         """[n, V] logits after the last sampled token of each."""
         self._reserve()
         return self._runner.decode(
-            [request.token_ids[-1] for request in running], [request.num_computed for request in running]
+            [request.token_ids[-1] for request in running],
+            [request.num_computed for request in running],
+            Sharing.of(self._shared, [request.shared for request in running]),
         )
 
     def _reserve(self) -> None:
         running = self._scheduler.running
-        self._cache.reserve(len(running), max(len(r.prompt_ids) + len(r.token_ids) for r in running))
+        self._cache.reserve(len(running), max(len(r.prompt_ids) + len(r.token_ids) - r.num_apart for r in running))
+
+    def _saved(self, request: Request, length: int) -> Tensor:
+        """A copy of the keys and values of a request's first tokens: [layers, 2, K, length, D]."""
+        if request.shared is None:
+            return self._cache.save(_slot(request), length)
+        apart = min(length, request.num_apart)
+        prompt = self._shared.cache.save(request.shared.slot, apart)
+        return torch.cat((prompt, self._cache.save(_slot(request), length - apart)), dim=3)
 
     def _release(self, request: Request) -> None:
         """Keeps a request's keys and values for others, and gives its slot away."""
         if request.slot is not None and request.generation == self._generation and self._prefixes.max_bytes:
             computed = request.num_computed
-            self._prefixes.put(request.sequence[:computed], self._cache.save(request.slot, computed))
+            self._prefixes.put(request.sequence[:computed], self._saved(request, computed))
         move = self._scheduler.release(request)
         if move is not None:
             source, target = move
-            self._cache.copy(source, [target], self._scheduler.running[target].num_computed)
+            moved = self._scheduler.running[target]
+            self._cache.copy(source, [target], moved.num_computed - moved.num_apart)
+        if request.shared is not None:
+            self._shared.leave(request.shared)
+            request.shared = None
 
 
 def _slot(request: Request) -> int:
@@ -158,16 +195,16 @@ def _waves(requests: Sequence[Request]) -> list[list[Request]]:
     return [first, second] if second else [first]
 
 
-def _packs(extensions: Sequence[Extension]) -> list[list[Extension]]:
+def _packs(extensions: Sequence[tuple[Request, Extension]]) -> list[list[tuple[Request, Extension]]]:
     """Extensions in order, in passes of at most MAX_PACKED_TOKENS tokens or one extension."""
-    packs: list[list[Extension]] = []
+    packs: list[list[tuple[Request, Extension]]] = []
     size = 0
-    for extension in extensions:
+    for request, extension in extensions:
         length = len(extension.token_ids)
         if not packs or size + length > MAX_PACKED_TOKENS:
             packs.append([])
             size = 0
-        packs[-1].append(extension)
+        packs[-1].append((request, extension))
         size += length
     return packs
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from assay.engines.engine import Sampling
 from assay.engines.local.sampler import Draw
+from assay.engines.local.shared import SharedPrompt
 from assay.types import Completion, FinishReason
 
 
@@ -24,6 +25,8 @@ class Request:
     version_spans: list[tuple[int, int]] = field(default_factory=list)
     slot: int | None = None
     """Its row of the cache; None while it waits."""
+    shared: SharedPrompt | None = None
+    """Where its prompt is stored; None: in its own row, before what it has sampled."""
     generation: int = -1
     """Which load of weights its first keys and values were computed with."""
 
@@ -34,8 +37,13 @@ class Request:
 
     @property
     def num_computed(self) -> int:
-        """Tokens whose keys and values are in its row: all but the one sampled last, which nobody has read yet."""
+        """Tokens whose keys and values are there: all but the one sampled last, which nobody has read yet."""
         return len(self.prompt_ids) + max(len(self.token_ids) - 1, 0)
+
+    @property
+    def num_apart(self) -> int:
+        """Tokens that are not in its own row: those of a shared prompt."""
+        return 0 if self.shared is None else len(self.prompt_ids)
 
     @property
     def draw(self) -> Draw:

@@ -18,6 +18,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from assay.engines.local.cache import KeyValueCache
+from assay.engines.local.shared import Sharing
+from assay.engines.local.shared_attention import SharedAttention
 from assay.engines.local.view import ServingView
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import Attend, decoder_layer, linear, rms_norm
@@ -33,8 +35,9 @@ MAX_QUERIES = 512
 
 @dataclass(frozen=True)
 class Extension:
-    """Tokens to compute at the end of one cache row."""
+    """Tokens to compute at the end of one row of a cache."""
 
+    cache: KeyValueCache
     slot: int
     start: int
     """How many tokens the row holds already."""
@@ -42,7 +45,7 @@ class Extension:
 
 
 class ModelRunner:
-    """One forward pass over a serving view and a cache."""
+    """One forward pass over a serving view and caches."""
 
     def __init__(self, view: ServingView, cache: KeyValueCache, device: torch.device | str) -> None:
         self.view, self.cache, self.device = view, cache, device
@@ -64,16 +67,17 @@ class ModelRunner:
         hidden = self._forward(token_ids, positions, self._attend_sequences(extensions, lengths))
         return self._logits(hidden[last.to(self.device)])
 
-    def decode(self, token_ids: Sequence[int], positions: Sequence[int]) -> Tensor:
+    def decode(self, token_ids: Sequence[int], positions: Sequence[int], sharing: Sharing | None = None) -> Tensor:
         """Computes one token of each sequence; sequence i has row i of the cache.
 
         Args:
             token_ids, positions: [n]
+            sharing: the prompts that are stored apart; the rows of those who continue them begin after the prompt.
 
         Returns:
             [n, V] logits.
         """
-        return self._logits(self._forward(token_ids, positions, self._attend_rows(positions)))
+        return self._logits(self._forward(token_ids, positions, self._attend_rows(positions, sharing)))
 
     def _forward(self, token_ids: Sequence[int], positions: Sequence[int], attend: Attend) -> Tensor:
         """[T, H] hidden states, before the final norm."""
@@ -107,23 +111,22 @@ class ModelRunner:
     def _attend_sequences(self, extensions: Sequence[Extension], lengths: list[int]) -> Attend:
         """Each sequence's new tokens attend its own row of the cache, themselves included."""
         masks = {
-            (extension.start, length, window): self._mask(
-                torch.arange(extension.start, extension.start + length), window
+            (extension.start, length, extension.cache.capacity, window): self._mask(
+                torch.arange(extension.start, extension.start + length), extension.cache.capacity, window
             )
             for extension, length in zip(extensions, lengths, strict=True)
             for window in set(self.config.windows)
         }
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            cached_keys, cached_values = self.cache.layers[layer]
             parts = zip(extensions, queries.split(lengths), keys.split(lengths), values.split(lengths), strict=True)
             attended = []
             for extension, q, k, v in parts:
                 end = extension.start + len(q)
-                row_keys, row_values = cached_keys[extension.slot], cached_values[extension.slot]
+                row_keys, row_values = extension.cache.layers[layer][:, extension.slot]
                 row_keys[:, extension.start : end] = k.transpose(0, 1)
                 row_values[:, extension.start : end] = v.transpose(0, 1)
-                mask = masks[extension.start, len(q), self.config.windows[layer]]
+                mask = masks[extension.start, len(q), extension.cache.capacity, self.config.windows[layer]]
                 for some, their_mask in zip(q.split(MAX_QUERIES), mask.split(MAX_QUERIES), strict=True):
                     attended.append(self._attend_row(some, row_keys, row_values, their_mask))
             return torch.cat(attended)
@@ -139,34 +142,49 @@ class ModelRunner:
         attended = torch.bmm(_pad_rows(weights, dim=1), row_values)[:, : grouped.shape[1]]
         return attended.unflatten(1, (self.group_size, num_queries)).permute(2, 0, 1, 3).flatten(1, 2)
 
-    def _attend_rows(self, positions: Sequence[int]) -> Attend:
-        """Each sequence's one new token attends its row of the cache, as two batched products over whole rows."""
+    def _attend_rows(self, positions: Sequence[int], sharing: Sharing | None) -> Attend:
+        """Each sequence's one new token attends its row of the cache, as two batched products over whole rows, and the
+        shared prompt that it continues."""
         num_sequences, num_kv_heads = len(positions), self.config.num_kv_heads
         position_n = torch.tensor(positions, device=self.device)
         row_n = torch.arange(num_sequences, device=self.device)
+        prompts = None
+        if sharing is not None:
+            prompts = SharedAttention(sharing, position_n, self.config.windows, num_kv_heads, self.view.dtype)
+        start_n = torch.zeros_like(position_n) if prompts is None else prompts.start_n
+        column_n = position_n - start_n
         masks = {
-            window: self._mask(position_n, window).repeat_interleave(num_kv_heads, dim=0)[:, None]
+            window: self._mask(position_n, self.cache.capacity, window, start_n).repeat_interleave(num_kv_heads, dim=0)[
+                :, None
+            ]
             for window in set(self.config.windows)
         }
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             cached_keys, cached_values = self.cache.layers[layer]
-            cached_keys[row_n, :, position_n] = keys
-            cached_values[row_n, :, position_n] = values
+            cached_keys[row_n, :, column_n] = keys
+            cached_values[row_n, :, column_n] = values
             row_keys, row_values = self.cache.rows(layer, num_sequences)
             grouped = (queries * self.scale).reshape(num_sequences * num_kv_heads, self.group_size, -1)
             scores = torch.bmm(grouped, row_keys.transpose(1, 2)).add_(masks[self.config.windows[layer]])
-            return torch.bmm(scores.softmax(dim=-1), row_values).view(queries.shape)
+            if prompts is None:
+                return torch.bmm(scores.softmax(dim=-1), row_values).view(queries.shape)
+            prompt_scores = prompts.scores(layer, grouped)
+            weights = torch.cat((prompt_scores, scores), dim=-1).softmax(dim=-1)
+            on_prompt, on_row = weights.split((prompt_scores.shape[-1], scores.shape[-1]), dim=-1)
+            attended = torch.bmm(on_row, row_values) + prompts.attended(layer, on_prompt)
+            return attended.view(queries.shape)
 
         return attend
 
-    def _mask(self, position_T: Tensor, window: int | None) -> Tensor:
-        """[T, C] what to add to scores: -inf where a query at this position does not see this column of its row."""
-        columns_C = torch.arange(self.cache.capacity, device=self.device)
-        position_T1 = position_T.to(self.device)[:, None]
-        unseen_TC = columns_C > position_T1
+    def _mask(self, position_T: Tensor, capacity: int, window: int | None, start_T: Tensor | None = None) -> Tensor:
+        """[T, C] what to add to scores: -inf where a query at this position does not see this column of its row, whose
+        first token is at `start`; 0 where none is given."""
+        columns_C = torch.arange(capacity, device=self.device)
+        offset_T1 = (position_T.to(self.device) if start_T is None else position_T - start_T)[:, None]
+        unseen_TC = columns_C > offset_T1
         if window is not None:
-            unseen_TC |= columns_C <= position_T1 - window
+            unseen_TC |= columns_C <= offset_T1 - window
         mask_TC = torch.zeros(unseen_TC.shape, dtype=self.view.dtype, device=self.device)
         return mask_TC.masked_fill_(unseen_TC, -torch.inf)
 
