@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import statistics
 import sys
 from collections.abc import Sequence
@@ -92,6 +93,8 @@ def main() -> None:
     unknown = [name for name in arguments.works if name not in works.WORKS]
     if unknown:
         parser.error(f"no work {unknown[0]!r}; there are {', '.join(works.WORKS)}")
+    # Ended from outside, it still ends its sides: they stand stopped, with all their memory.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not arguments.busy:
         machine.refuse_if_busy()
     model = resolve_model("default")

@@ -253,7 +253,7 @@ WORKS = {
             update_job(64, 40, 1, 64),
             (OURS, "transformers"),
             search={"transformers": UPDATING},
-            only={OURS: {"tokens_per_microbatch": 8192}},
+            only={OURS: {"tokens_per_microbatch": 4096}},
             floor=lambda m, f: f.update(m, 64 * 103, 64 * 64, NUM_PARAMETERS),
         ),
         Work(
@@ -262,7 +262,7 @@ WORKS = {
             update_job(8, 512, 8, 64),
             (OURS, "transformers"),
             search={"transformers": UPDATING},
-            only={OURS: {"tokens_per_microbatch": 8192}},
+            only={OURS: {"tokens_per_microbatch": 4096}},
             floor=lambda m, f: f.update(m, 8 * 512 + 64 * 63, 64 * 64, NUM_PARAMETERS),
         ),
         Work(
