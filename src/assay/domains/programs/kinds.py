@@ -1,0 +1,329 @@
+"""Kinds of argument: the type hint, what is valid, which values are tried first, how others are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+Hints = Sequence[int | str]
+"""Constants of the program under test: values near them tell its branches apart."""
+
+
+class Kind(Protocol):
+    """The values that an argument may have: None, bool, int, str, and lists, tuples and dicts of them."""
+
+    @property
+    def annotation(self) -> str: ...
+
+    def limits(self) -> list[str]:
+        """What is valid beyond the annotation, as clauses that follow the argument's name: "may be empty"."""
+        ...
+
+    def edges(self) -> list[Any]:
+        """Values at the edge of what is valid."""
+        ...
+
+    def sample(self, rng: Random, hints: Hints) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Integer:
+    """An integer of a range, both ends included."""
+
+    low: int = -100
+    high: int = 100
+
+    annotation = "int"
+
+    def limits(self) -> list[str]:
+        if (self.low, self.high) == (-100, 100):
+            return []
+        return [f"is from {self.low} to {self.high}"]
+
+    def edges(self) -> list[Any]:
+        near = [value for value in (0, 1, -1, 2) if self.low <= value <= self.high]
+        return [*near, self.low, self.high]
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        numbers = [hint for hint in hints if isinstance(hint, int)]
+        if numbers and rng.random() < 0.35:
+            value = rng.choice(numbers) * rng.choice((1, 1, 1, -1)) + rng.choice((-1, 0, 0, 1))
+            if self.low <= value <= self.high:
+                return value
+        if rng.random() < 0.6:
+            return rng.randint(max(self.low, -12), min(self.high, max(self.low, -12) + 24))
+        return rng.randint(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string over an alphabet."""
+
+    alphabet: str = "aabbcdeeiost ABEZ"
+    low: int = 0
+    high: int = 12
+    about: str = ""
+    """What its characters are, where that must be said."""
+
+    annotation = "str"
+
+    def limits(self) -> list[str]:
+        size = ["may be empty"] if self.low == 0 else ["is not empty"]
+        return [*size, self.about] if self.about else size
+
+    def edges(self) -> list[Any]:
+        first = self.alphabet[0]
+        return [text for text in ("", first, first * 2, self.alphabet[-1]) if self.low <= len(text) <= self.high]
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        texts = [hint for hint in hints if isinstance(hint, str) and set(hint) <= set(self.alphabet) and hint]
+        letters = self.alphabet if rng.random() < 0.7 else rng.choice(self.alphabet) + rng.choice(self.alphabet)
+        text = "".join(rng.choice(letters) for _ in range(rng.randint(self.low, self.high)))
+        if texts and rng.random() < 0.5:
+            place = rng.choice((0, len(text), rng.randint(0, len(text))))
+            text = (text[:place] + rng.choice(texts) + text[place:])[: self.high]
+        if rng.random() < 0.1:
+            text = (text[: len(text) // 2] + text[: len(text) // 2][::-1]) or text
+        return text
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of a few values of one type."""
+
+    annotation: str
+    values: tuple[Any, ...]
+
+    def limits(self) -> list[str]:
+        return ["is one of " + ", ".join(map(repr, self.values))]
+
+    def edges(self) -> list[Any]:
+        return list(self.values[:2])
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        return rng.choice(self.values)
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list of values of one kind."""
+
+    item: Kind
+    low: int = 0
+    high: int = 8
+
+    @property
+    def annotation(self) -> str:
+        return f"list[{self.item.annotation}]"
+
+    def limits(self) -> list[str]:
+        size = "may be empty" if self.low == 0 else f"has at least {self.low} item{'s' if self.low > 1 else ''}"
+        return [size, *(f"each of its items {clause}" for clause in self.item.limits())]
+
+    def edges(self) -> list[Any]:
+        items = self.item.edges()
+        lists = [[], [items[0]], [items[-1]], [items[0], items[0]], items[: self.high], items[::-1][: self.high]]
+        return [values for values in lists if self.low <= len(values) <= self.high]
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        size = rng.randint(self.low, self.high)
+        values = [self.item.sample(rng, hints) for _ in range(size)]
+        shape = rng.random()
+        if shape < 0.25 and values:
+            few = values[: max(1, size // 2)]
+            return [rng.choice(few) for _ in range(size)]
+        if shape < 0.35 and all(isinstance(value, int) for value in values):
+            return sorted(values)
+        return values
+
+
+@dataclass(frozen=True)
+class TupleOf:
+    """A tuple with one kind for each place."""
+
+    items: tuple[Kind, ...]
+    ordered: bool = False
+    """Whether its numbers rise strictly."""
+
+    @property
+    def annotation(self) -> str:
+        return f"tuple[{', '.join(item.annotation for item in self.items)}]"
+
+    def limits(self) -> list[str]:
+        clauses = [f"has at place {i} a value that {c}" for i, item in enumerate(self.items) for c in item.limits()]
+        return [*clauses, "has its smaller number first, and two different numbers"] if self.ordered else clauses
+
+    def edges(self) -> list[Any]:
+        if self.ordered:
+            return [(0, 1), (1, 3)]
+        return [tuple(values) for values in zip(*(item.edges() for item in self.items), strict=False)]
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        values = [item.sample(rng, hints) for item in self.items]
+        if self.ordered:
+            values.sort()
+            values[-1] += values[0] == values[-1]
+        return tuple(values)
+
+
+@dataclass(frozen=True)
+class MappingOf:
+    """A dictionary."""
+
+    key: Kind
+    value: Kind
+    high: int = 6
+
+    @property
+    def annotation(self) -> str:
+        return f"dict[{self.key.annotation}, {self.value.annotation}]"
+
+    def limits(self) -> list[str]:
+        return ["may be empty", *(f"has values each of which {clause}" for clause in self.value.limits())]
+
+    def edges(self) -> list[Any]:
+        keys, values = self.key.edges(), self.value.edges()
+        return [{}, {keys[0]: values[0]}, {key: values[0] for key in keys}, {key: values[-1] for key in keys}]
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        size = rng.randint(0, self.high)
+        return {self.key.sample(rng, hints): self.value.sample(rng, hints) for _ in range(size)}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows of equal length, of integers (lists) or of characters (strings)."""
+
+    cells: Kind | str = Integer(-9, 9)
+    """A kind of integer, or the characters to draw from."""
+    max_rows: int = 4
+    max_columns: int = 4
+    low: int = 1
+
+    @property
+    def annotation(self) -> str:
+        return "list[str]" if isinstance(self.cells, str) else "list[list[int]]"
+
+    def limits(self) -> list[str]:
+        size = "has at least one row and one column" if self.low else "may be empty, and its rows are not"
+        if isinstance(self.cells, str):
+            shown = " and ".join(repr(cell) for cell in dict.fromkeys(self.cells))
+            return [f"{size}; its rows are strings of the same length, made of {shown}"]
+        return [f"{size}; its rows have the same length", *(f"holds numbers each of which {c}" for c in self._limits())]
+
+    def _limits(self) -> list[str]:
+        assert not isinstance(self.cells, str)
+        return self.cells.limits()
+
+    def edges(self) -> list[Any]:
+        cells = list(dict.fromkeys(self.cells)) if isinstance(self.cells, str) else self.cells.edges()
+        grids = [
+            [[cells[0]]],
+            [[cells[-1]]],
+            [[cells[0]] * self.max_columns],
+            [[cells[0]]] * self.max_rows,
+            [[cells[0]] * self.max_columns] * self.max_rows,
+        ]
+        return ([] if self.low else [[]]) + [[self._row(row) for row in grid] for grid in grids]
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        rows, columns = rng.randint(self.low, self.max_rows), rng.randint(1, self.max_columns)
+        if isinstance(self.cells, str):
+            few = self.cells if rng.random() < 0.7 else self.cells + self.cells[0] * len(self.cells)
+            return ["".join(rng.choice(few) for _ in range(columns)) for _ in range(rows)]
+        return [[self.cells.sample(rng, hints) for _ in range(columns)] for _ in range(rows)]
+
+    def _row(self, row: list[Any]) -> Any:
+        return "".join(row) if isinstance(self.cells, str) else list(row)
+
+
+@dataclass(frozen=True)
+class NestedList:
+    """A list whose items are integers and such lists."""
+
+    item: Integer = Integer(-9, 9)
+    max_depth: int = 3
+
+    annotation = "list"
+
+    def limits(self) -> list[str]:
+        return ["is a list of integers and of such lists, to any depth; lists may be empty"]
+
+    def edges(self) -> list[Any]:
+        return [[], [0], [[]], [1, [2]], [[[3]]], [-1, [0, [5]], 2]]
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        return self._list(rng, hints, self.max_depth)
+
+    def _list(self, rng: Random, hints: Hints, depth: int) -> list[Any]:
+        return [
+            self._list(rng, hints, depth - 1) if depth > 1 and rng.random() < 0.4 else self.item.sample(rng, hints)
+            for _ in range(rng.randint(0, 4))
+        ]
+
+
+@dataclass(frozen=True)
+class BinaryTree:
+    """None, or a tuple (value, left, right)."""
+
+    value: Integer = Integer(-9, 9)
+    max_depth: int = 4
+
+    annotation = "tuple | None"
+
+    def limits(self) -> list[str]:
+        return ["is a binary tree: None for the empty tree, or a tuple (value, left, right) of an integer and two trees"]
+
+    def edges(self) -> list[Any]:
+        return [None, (0, None, None), (1, (2, None, None), None), (1, None, (-2, None, None))]
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        return self._tree(rng, hints, rng.randint(1, self.max_depth))
+
+    def _tree(self, rng: Random, hints: Hints, depth: int) -> Any:
+        if depth == 0 or rng.random() < 0.15:
+            return None
+        value = self.value.sample(rng, hints)
+        return (value, self._tree(rng, hints, depth - 1), self._tree(rng, hints, depth - 1))
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges between the nodes 0 to `nodes` - 1: pairs, or triples with a weight."""
+
+    nodes: int = 6
+    weighted: bool = False
+    high: int = 9
+
+    @property
+    def annotation(self) -> str:
+        return "list[tuple[int, int, int]]" if self.weighted else "list[tuple[int, int]]"
+
+    def limits(self) -> list[str]:
+        weight = ", weights are from 1 to 9" if self.weighted else ""
+        return [f"may be empty; its nodes are numbers from 0 to {self.nodes - 1}{weight}, an edge may come twice"]
+
+    def edges(self) -> list[Any]:
+        path = [self._edge(node, node + 1, 2) for node in range(self.nodes - 1)]
+        return [[], path[:1], path, [*path[:2], self._edge(2, 0, 1)]]
+
+    def sample(self, rng: Random, hints: Hints) -> Any:
+        found = []
+        for _ in range(rng.randint(0, self.high)):
+            tail, head = rng.sample(range(self.nodes), 2)
+            found.append(self._edge(tail, head, rng.randint(1, 9)))
+        return found
+
+    def _edge(self, tail: int, head: int, weight: int) -> tuple[int, ...]:
+        return (tail, head, weight) if self.weighted else (tail, head)
+
+
+INTEGER = Integer()
+NATURAL = Integer(0, 30)
+TEXT = Text(about="holds letters and spaces")
+WORD = Text("aabbcdeeiost", 1, 6, "holds small letters")
+LETTERS = Text("aabbcdeeiostABEZ", 0, 8, "holds letters")
+NUMBERS = ListOf(Integer(-50, 50))
+WORDS = ListOf(WORD, high=6)

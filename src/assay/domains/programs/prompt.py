@@ -1,0 +1,59 @@
+"""What the model is shown: signatures, specifications, valid arguments, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.domains.programs.function import Function
+from assay.domains.programs.suite import Suite, Test
+
+_OPERATORS = "`//` divides and rounds down, and the sign of `%` is that of its right operand, as in Python."
+
+
+def question(functions: Sequence[Function], suites: Sequence[Suite], instruction: str) -> str:
+    """The whole prompt of a task."""
+    if len(functions) == 1:
+        parts = [_one(functions[0], suites[0])]
+    else:
+        parts = [f"Write these {len(functions)} Python functions. Later ones use earlier ones.", ""]
+        for number, (function, suite) in enumerate(zip(functions, suites, strict=True), start=1):
+            parts.append(f"Function {number}: {_one(function, suite, whole=False)}\n")
+    if instruction:
+        parts.append(f"\n{instruction}" if len(functions) == 1 else instruction)
+    return "\n".join(parts)
+
+
+def _one(function: Function, suite: Suite, *, whole: bool = True) -> str:
+    intro = "Write a Python function" if whole else ""
+    joint = "that " if whole else ""
+    sentence = f"{intro} `{function.signature}` {joint}{function.description}".strip()
+    notes = [f"`{parameter.name}` {clause}." for parameter in function.parameters for clause in _clauses(parameter)]
+    if "//" in function.description or " % " in function.description:
+        notes.append(_OPERATORS)
+    parts = [sentence]
+    if notes:
+        parts += ["", " ".join(notes)]
+    if suite.shown:
+        parts += ["", "For example:", *(f"- {shown_test(test)}" for test in suite.shown)]
+    return "\n".join(parts)
+
+
+def _clauses(parameter: object) -> list[str]:
+    return parameter.kind.limits()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def call_text(test: Test) -> str:
+    return f"{test.function}({', '.join(map(repr, test.arguments))})"
+
+
+def shown_test(test: Test) -> str:
+    return f"`{call_text(test)}` returns `{test.expected!r}`"
+
+
+def assertion(test: Test) -> str:
+    """A hidden test as the `code` verifier reads it."""
+    return f"assert {call_text(test)} == {test.expected!r}"
+
+
+def fenced(source: str) -> str:
+    return f"```python\n{source.rstrip()}\n```"
