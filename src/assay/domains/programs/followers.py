@@ -149,22 +149,24 @@ def _collected(rng: Random, last: Function) -> Function:
     call = f"{last.name}({item})"
     if isinstance(kind, Integer) and rng.random() < 0.5:
         test = number_test(rng, item, compound=0)
-        top = rng.randint(3, 8)
-        where = "" if last.returns == "int" else f" for which `{call}` is True"
-        value = call if last.returns == "int" else item
+        low = max(0, kind.low)
+        high = low + rng.randint(4, 8)
+        value, where, also = call, "", ""
+        if last.returns == "bool":
+            value, where, also = item, f" and `{call}` is True", f" and {call}"
         return _made(
             last,
             "int",
-            f"returns the sum of `{value}` over all integers {item} from {max(0, kind.low)} to limit, both included,{where.strip() and where} "
-            f"{'and ' if where else ''}for which {item} {test.words}; 0 if there are none.".replace("  ", " "),
+            f"returns the sum of `{value}` over all integers {item} from {low} to limit, both included, for which {item} "
+            f"{test.words}{where}; 0 if there are none.",
             lines(
                 "total = 0",
-                f"for {item} in range({max(0, kind.low)}, limit + 1):",
-                f"    if {test.code}{'' if last.returns == 'int' else f' and {call}'}:",
+                f"for {item} in range({low}, limit + 1):",
+                f"    if {test.code}{also}:",
                 f"        total += {value}",
                 "return total",
             ),
-            (Parameter("limit", Integer(max(0, kind.low), top + max(0, kind.low))),),
+            (Parameter("limit", Integer(low, high)),),
         )
     cases = Parameter("cases", ListOf(kind, high=4))
     if last.returns == "bool":

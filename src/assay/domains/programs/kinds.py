@@ -17,8 +17,8 @@ class Kind(Protocol):
     @property
     def annotation(self) -> str: ...
 
-    def limits(self) -> list[str]:
-        """What is valid beyond the annotation, as clauses that follow the argument's name: "may be empty"."""
+    def limits(self, subject: str) -> list[str]:
+        """What is valid beyond the annotation, as sentences about the subject without their full stop."""
         ...
 
     def edges(self) -> list[Any]:
@@ -37,10 +37,9 @@ class Integer:
 
     annotation = "int"
 
-    def limits(self) -> list[str]:
-        if (self.low, self.high) == (-100, 100):
-            return []
-        return [f"is from {self.low} to {self.high}"]
+    def limits(self, subject: str) -> list[str]:
+        # Where negative numbers come too, bounds matter to nobody who writes the function.
+        return [] if self.low < 0 else [f"{subject} is from {self.low} to {self.high}"]
 
     def edges(self) -> list[Any]:
         near = [value for value in (0, 1, -1, 2) if self.low <= value <= self.high]
@@ -69,9 +68,9 @@ class Text:
 
     annotation = "str"
 
-    def limits(self) -> list[str]:
-        size = ["may be empty"] if self.low == 0 else ["is not empty"]
-        return [*size, self.about] if self.about else size
+    def limits(self, subject: str) -> list[str]:
+        size = "may be empty" if self.low == 0 else "is not empty"
+        return [f"{subject} {size}" + (f"; it {self.about}" if self.about else "")]
 
     def edges(self) -> list[Any]:
         first = self.alphabet[0]
@@ -96,8 +95,8 @@ class OneOf:
     annotation: str
     values: tuple[Any, ...]
 
-    def limits(self) -> list[str]:
-        return ["is one of " + ", ".join(map(repr, self.values))]
+    def limits(self, subject: str) -> list[str]:
+        return [f"{subject} is one of " + ", ".join(map(repr, self.values))]
 
     def edges(self) -> list[Any]:
         return list(self.values[:2])
@@ -118,9 +117,9 @@ class ListOf:
     def annotation(self) -> str:
         return f"list[{self.item.annotation}]"
 
-    def limits(self) -> list[str]:
+    def limits(self, subject: str) -> list[str]:
         size = "may be empty" if self.low == 0 else f"has at least {self.low} item{'s' if self.low > 1 else ''}"
-        return [size, *(f"each of its items {clause}" for clause in self.item.limits())]
+        return [f"{subject} {size}", *self.item.limits(f"each item of {subject}")]
 
     def edges(self) -> list[Any]:
         items = self.item.edges()
@@ -151,9 +150,10 @@ class TupleOf:
     def annotation(self) -> str:
         return f"tuple[{', '.join(item.annotation for item in self.items)}]"
 
-    def limits(self) -> list[str]:
-        clauses = [f"has at place {i} a value that {c}" for i, item in enumerate(self.items) for c in item.limits()]
-        return [*clauses, "has its smaller number first, and two different numbers"] if self.ordered else clauses
+    def limits(self, subject: str) -> list[str]:
+        places = ("first", "second", "third")
+        found = [limit for place, item in zip(places, self.items, strict=False) for limit in item.limits(f"the {place} value of {subject}")]
+        return [*found, f"{subject} has its smaller number first, and two different numbers"] if self.ordered else found
 
     def edges(self) -> list[Any]:
         if self.ordered:
@@ -180,8 +180,8 @@ class MappingOf:
     def annotation(self) -> str:
         return f"dict[{self.key.annotation}, {self.value.annotation}]"
 
-    def limits(self) -> list[str]:
-        return ["may be empty", *(f"has values each of which {clause}" for clause in self.value.limits())]
+    def limits(self, subject: str) -> list[str]:
+        return [f"{subject} may be empty", *self.value.limits(f"each value of {subject}")]
 
     def edges(self) -> list[Any]:
         keys, values = self.key.edges(), self.value.edges()
@@ -206,16 +206,12 @@ class Grid:
     def annotation(self) -> str:
         return "list[str]" if isinstance(self.cells, str) else "list[list[int]]"
 
-    def limits(self) -> list[str]:
-        size = "has at least one row and one column" if self.low else "may be empty, and its rows are not"
+    def limits(self, subject: str) -> list[str]:
+        size = f"{subject} has at least one row and one column" if self.low else f"{subject} may be empty, its rows are not"
         if isinstance(self.cells, str):
             shown = " and ".join(repr(cell) for cell in dict.fromkeys(self.cells))
             return [f"{size}; its rows are strings of the same length, made of {shown}"]
-        return [f"{size}; its rows have the same length", *(f"holds numbers each of which {c}" for c in self._limits())]
-
-    def _limits(self) -> list[str]:
-        assert not isinstance(self.cells, str)
-        return self.cells.limits()
+        return [f"{size}; its rows have the same length", *self.cells.limits(f"each number in {subject}")]
 
     def edges(self) -> list[Any]:
         cells = list(dict.fromkeys(self.cells)) if isinstance(self.cells, str) else self.cells.edges()
@@ -248,8 +244,8 @@ class NestedList:
 
     annotation = "list"
 
-    def limits(self) -> list[str]:
-        return ["is a list of integers and of such lists, to any depth; lists may be empty"]
+    def limits(self, subject: str) -> list[str]:
+        return [f"{subject} is a list of integers and of such lists, to any depth; lists may be empty"]
 
     def edges(self) -> list[Any]:
         return [[], [0], [[]], [1, [2]], [[[3]]], [-1, [0, [5]], 2]]
@@ -273,8 +269,9 @@ class BinaryTree:
 
     annotation = "tuple | None"
 
-    def limits(self) -> list[str]:
-        return ["is a binary tree: None for the empty tree, or a tuple (value, left, right) of an integer and two trees"]
+    def limits(self, subject: str) -> list[str]:
+        tree = "None for the empty tree, or a tuple (value, left, right) of an integer and two trees"
+        return [f"{subject} is a binary tree: {tree}"]
 
     def edges(self) -> list[Any]:
         return [None, (0, None, None), (1, (2, None, None), None), (1, None, (-2, None, None))]
@@ -301,9 +298,10 @@ class Edges:
     def annotation(self) -> str:
         return "list[tuple[int, int, int]]" if self.weighted else "list[tuple[int, int]]"
 
-    def limits(self) -> list[str]:
+    def limits(self, subject: str) -> list[str]:
         weight = ", weights are from 1 to 9" if self.weighted else ""
-        return [f"may be empty; its nodes are numbers from 0 to {self.nodes - 1}{weight}, an edge may come twice"]
+        nodes = f"nodes are numbers from 0 to {self.nodes - 1}{weight}, and an edge may come twice"
+        return [f"{subject} may be empty; {nodes}"]
 
     def edges(self) -> list[Any]:
         path = [self._edge(node, node + 1, 2) for node in range(self.nodes - 1)]

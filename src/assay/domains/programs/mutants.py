@@ -44,6 +44,8 @@ _CALLS = {
 }
 _DROPPED = (ast.Assign, ast.AugAssign, ast.Expr, ast.Break, ast.Continue, ast.Return)
 
+STEP_LEFT_OUT = "step left out"
+
 Change = tuple[str, Callable[[], None], Callable[[], None]]
 """The mistake's name, how to make it in the tree, how to take it back."""
 
@@ -185,7 +187,16 @@ def _dropped(owner: ast.AST) -> Iterator[Change]:
         for index, statement in enumerate(body):
             last_of_function = isinstance(owner, ast.FunctionDef) and index == len(body) - 1
             if isinstance(statement, _DROPPED) and not is_tick(statement) and not last_of_function:
-                yield _put("statement left out", body, index, ast.copy_location(ast.Pass(), statement))
+                mistake = STEP_LEFT_OUT if _is_step(statement) else "statement left out"
+                yield _put(mistake, body, index, ast.copy_location(ast.Pass(), statement))
+
+
+def _is_step(statement: ast.stmt) -> bool:
+    """Whether it is a step of a pipeline, `result = ...`."""
+    if not isinstance(statement, ast.Assign):
+        return False
+    target = statement.targets[0]
+    return isinstance(target, ast.Name) and target.id == "result"
 
 
 def _constant(place: Any, value: Any) -> ast.Constant:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from random import Random
 
@@ -15,11 +16,12 @@ def number_test(rng: Random, x: str = "x", *, compound: float = 0.2) -> Phrase:
         compound: how often two are joined.
     """
     if rng.random() < compound:
-        first, second = number_test(rng, x, compound=0), number_test(rng, x, compound=0)
+        first, second = number_test(rng, "x", compound=0), number_test(rng, "x", compound=0)
         joint = rng.choice(("and", "or"))
-        if first != second:
-            return Phrase(f"{first.words} {joint} {second.words}", f"{first.code} {joint} {second.code}")
-        return first
+        code = f"{first.code} {joint} {second.code}"
+        if _says_more(code, first.code, second.code):
+            return Phrase(f"{first.words} {joint} {second.words}", re.sub(r"\bx\b", x, code))
+        return Phrase(first.words, re.sub(r"\bx\b", x, first.code))
     divisor, low, size = rng.randint(2, 9), rng.randint(-10, 12), rng.randint(1, 15)
     remainder, high = rng.randrange(1, divisor), low + rng.randint(2, 20)
     return rng.choice(
@@ -40,6 +42,14 @@ def number_test(rng: Random, x: str = "x", *, compound: float = 0.2) -> Phrase:
             Phrase(f"has an absolute value of at most {size}", f"abs({x}) <= {size}"),
         )
     )
+
+
+def _says_more(joined: str, first: str, second: str) -> bool:
+    """Whether two tests joined are another test than either, and neither always true nor always false."""
+    whole, left, right = (
+        eval(f"[bool({code}) for x in range(-50, 51)]", {}) for code in (joined, first, second)
+    )
+    return whole not in (left, right) and any(whole) and not all(whole)
 
 
 def count_test(rng: Random, x: str, low: int = 1, high: int = 4) -> Phrase:

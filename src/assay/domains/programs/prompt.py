@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from assay.domains.programs.function import Function
 from assay.domains.programs.suite import Suite, Test
 
-_OPERATORS = "`//` divides and rounds down, and the sign of `%` is that of its right operand, as in Python."
+_OPERATORS = {
+    "//": "As in Python, `//` rounds down.",
+    "%": "As in Python, remainders (`%`) are never negative.",
+}
 
 
 def question(functions: Sequence[Function], suites: Sequence[Suite], instruction: str) -> str:
@@ -27,19 +30,18 @@ def _one(function: Function, suite: Suite, *, whole: bool = True) -> str:
     intro = "Write a Python function" if whole else ""
     joint = "that " if whole else ""
     sentence = f"{intro} `{function.signature}` {joint}{function.description}".strip()
-    notes = [f"`{parameter.name}` {clause}." for parameter in function.parameters for clause in _clauses(parameter)]
-    if "//" in function.description or " % " in function.description:
-        notes.append(_OPERATORS)
+    notes = [f"{limit}." for given in function.parameters for limit in given.kind.limits(f"`{given.name}`")]
+    notes = [note[0].upper() + note[1:] for note in notes]
+    if "//" in function.description:
+        notes.append(_OPERATORS["//"])
+    if " % " in function.description or "modulo" in function.description:
+        notes.append(_OPERATORS["%"])
     parts = [sentence]
     if notes:
         parts += ["", " ".join(notes)]
     if suite.shown:
         parts += ["", "For example:", *(f"- {shown_test(test)}" for test in suite.shown)]
     return "\n".join(parts)
-
-
-def _clauses(parameter: object) -> list[str]:
-    return parameter.kind.limits()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def call_text(test: Test) -> str:

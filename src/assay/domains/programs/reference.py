@@ -65,12 +65,23 @@ class Reference:
         return outcome
 
     def fingerprint(self, function: Function) -> str:
-        """The same for functions that take the same kinds of argument and agree on probes of them."""
+        """The same for functions that take the same kinds of argument and agree on probes of them.
+
+        Raises:
+            RejectedError: it cannot be run, or some argument makes no difference.
+        """
         kinds = tuple(parameter.kind for parameter in function.parameters)
-        results = [canonical(self.run(function.name, arguments).value) for arguments in _probes(kinds)]
-        if len(set(results)) < 2:
-            raise RejectedError("constant")
+        probes = _probes(kinds)
+        results = [canonical(self.run(function.name, arguments).value) for arguments in probes]
+        for place in range(len(kinds)):
+            if not any(self._matters(function.name, place, *pair) for pair in zip(probes, results, probes[1:])):
+                raise RejectedError("an argument without effect")
         return hashlib.sha256("\n".join([repr(kinds), *results]).encode()).hexdigest()[:16]
+
+    def _matters(self, name: str, place: int, probe: Arguments, result: str, other: Arguments) -> bool:
+        """Whether the result changes with one argument, to that of another probe."""
+        changed = (*probe[:place], other[place], *probe[place + 1 :])
+        return canonical(self.run(name, changed).value) != result
 
 
 def _constants(tree: ast.AST) -> list[int | str]:

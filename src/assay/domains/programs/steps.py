@@ -139,8 +139,8 @@ def _numbers_map(rng: Random) -> Step:
                 f"[{formula} if {test.code} else {other} for x in {{v}}]",
             ),
             (
-                f"Add to each number {k} times its index (the first has index 0)",
-                f"[x + {k} * index for index, x in enumerate({{v}})]",
+                f"Add to each number {k + 1} times its index (the first has index 0)",
+                f"[x + {k + 1} * index for index, x in enumerate({{v}})]",
             ),
             (
                 "Multiply each number by its index (the first has index 0)",

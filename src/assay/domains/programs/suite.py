@@ -11,7 +11,7 @@ from typing import Any
 
 from assay.domains.programs.fuel import Meter, Outcome, load, run
 from assay.domains.programs.function import Function
-from assay.domains.programs.mutants import mutants
+from assay.domains.programs.mutants import STEP_LEFT_OUT, mutants
 from assay.domains.programs.reference import Arguments, Reference, RejectedError, canonical, valid_arguments
 
 MAX_MUTANTS = 60
@@ -156,7 +156,7 @@ def _kill(
     def keep(count: int) -> list[int]:
         return list(range(count)) if count <= MAX_MUTANTS else sorted(rng.sample(range(count), MAX_MUTANTS))
 
-    for _, code in mutants(reference.tree, function, keep):
+    for mistake, code in mutants(reference.tree, function, keep):
         mutant = load(code, meter)[function]
         killed = False
         for case in hidden[:num_tests]:
@@ -173,6 +173,8 @@ def _kill(
             counts.killed_later += 1
         else:
             case = next((case for case in rest if not _survives(mutant, case, meter)), None)
+            if case is None and mistake == STEP_LEFT_OUT:
+                raise RejectedError("a step without effect")
             if case is None:
                 counts.unknown += 1
             elif case not in hidden:

@@ -104,9 +104,10 @@ def _grouped(rng: Random) -> Function:
     }[kind]
     if kind == "count" and "+ 2" in update:
         words = "twice the number of those in the group"
-    elif kind == "sum" and not value.isidentifier() and " - " in value:
-        update = f"groups[key] = groups.get(key, 0) + ({value})"
-    test = number_test(rng, source.number, compound=0) if rng.random() < 0.4 else None
+    sized = source.name in ("words", "text")
+    test = None
+    if rng.random() < 0.4:
+        test = count_test(rng, source.number, 2, 5) if sized else number_test(rng, source.number, compound=0)
     inner = [f"    key = {key}", f"    {update}"]
     if test is not None:
         inner = [f"    if {test.code}:", *(f"    {line}" for line in inner)]
@@ -229,10 +230,10 @@ def _merged(rng: Random) -> Function:
     operator = rng.choice(("x + y", "x - y", "max(x, y)", "min(x, y)", "x * y", "2 * x + y"))
     default = rng.choice((0, 0, 1, 5))
     if rng.random() < 0.5:
-        words = f"For each key that is in both `first` (with value x) and `second` (with value y), the value of the group is `{operator}`. Other keys make no group."
+        words = f"Each key that is in both `first` (with value x) and `second` (with value y) is a group, with the value `{operator}`. Other keys are left out."
         code = ["for key, x in first.items():", "    if key in second:", "        y = second[key]", f"        groups[key] = {operator}"]
     else:
-        words = f"For each key that is in `first` or `second`, the value of the group is `{operator}`, where x is its value in `first` and y its value in `second`, and {default} stands for a value that is missing."
+        words = f"Each key that is in `first` or `second` is a group, with the value `{operator}`, where x is its value in `first` and y its value in `second`, and {default} stands for a value that is missing."
         code = [
             "for key in [*first, *second]:",
             f"    x = first.get(key, {default})",
@@ -261,7 +262,7 @@ def _changed(rng: Random) -> Function:
         code = [
             "for key, value in stock.items():",
             f"    if {test.code}:",
-            f"        groups[key[0]] = groups.get(key[0], 0) + ({formula})",
+            f"        groups[key[0]] = groups.get(key[0], 0) + {formula}",
         ]
     else:
         words = [

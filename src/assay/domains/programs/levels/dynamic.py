@@ -35,17 +35,15 @@ def _moves(rng: Random, count: int) -> tuple[str, list[tuple[int, int]]]:
 def _paths(rng: Random) -> Function:
     """How many ways lead through a grid with blocked cells."""
     words, moves = _moves(rng, rng.choice((2, 2, 3, 3)))
-    rule = rng.choice(("blocked", "blocked", "double", "either"))
-    cells = {"blocked": "...#", "double": "...#*", "either": "...#*"}[rule]
+    rule = rng.choice(("blocked", "blocked", "double"))
+    cells = {"blocked": "...#", "double": "...#*"}[rule]
     extra = {
         "blocked": "",
         "double": " A way counts twice for each '*' that it enters (not for one that it starts on).",
-        "either": " The number of ways to a '*' is one more than the number of ways that lead into it.",
     }[rule]
     update = {
         "blocked": None,
         "double": "            if grid[i][j] == '*' and (i, j) != (0, 0):\n                ways[i][j] *= 2",
-        "either": "            if grid[i][j] == '*' and (i, j) != (0, 0):\n                ways[i][j] += 1",
     }[rule]
     modulus = rng.choice((0, 0, 7, 10))
     return Function(
@@ -54,7 +52,7 @@ def _paths(rng: Random) -> Function:
         returns="int",
         description=(
             f"returns how many ways lead from the top left cell of `grid` to the bottom right one by moves of {words}. "
-            "Moves may not leave the grid, start at a '#' or end on one; where the first or the last cell is a '#', there are "
+            "Moves may not leave the grid, start at a '#' or end on one (they may pass over one); where the first or the last cell is a '#', there are "
             f"no ways.{extra} In a grid of a single cell that is not a '#' there is one way."
             + (f" The result is given modulo {modulus}." if modulus else "")
         ),
@@ -89,7 +87,8 @@ def _cheapest(rng: Random) -> Function:
     shown = "smallest" if best == "min" else "largest"
     sign = "plus" if rng.random() < 0.5 else "minus"
     change = f" {'+' if sign == 'plus' else '-'} {fee} * (di + dj - 1)"
-    extra = f" A move adds also {sign} {fee} for each step right or down in it beyond the first (so nothing for one cell right or one cell down)."
+    verb = "adds" if sign == "plus" else "subtracts"
+    extra = f" For each cell right and each cell down that a move goes, beyond the first, it {verb} {fee} (so nothing for a move of one cell right or one cell down)."
     return Function(
         name=rng.choice(("best_path", "path_value", "cross_grid")),
         parameters=parameters(grid=Grid(Integer(-9, 9), 4, 4)),
@@ -377,7 +376,7 @@ def _items(rng: Random) -> Function:
             "return best[capacity]",
         )
     else:
-        copies = ["    for _ in range(%d):" % most] if kind == "few" else []
+        copies = [f"    for _ in range({most}):"] if kind == "few" else []
         indent = "    " if kind == "few" else ""
         body = lines(
             "best = [0] * (capacity + 1)",
@@ -402,9 +401,9 @@ def _apart(rng: Random) -> Function:
     kind = rng.choice(("plain", "fee", "bonus"))
     gain = {"plain": "x", "fee": f"x - {bonus}", "bonus": f"x + {bonus} * (x % 2)"}[kind]
     words = {
-        "plain": "Its value is the sum of the numbers chosen.",
-        "fee": f"Its value is the sum of the numbers chosen, less {bonus} for each of them.",
-        "bonus": f"Its value is the sum of the numbers chosen, plus {bonus} for each of them that is odd.",
+        "plain": "The value of a choice is the sum of its numbers.",
+        "fee": f"The value of a choice is the sum of its numbers, less {bonus} for each of them.",
+        "bonus": f"The value of a choice is the sum of its numbers, plus {bonus} for each of them that is odd.",
     }[kind]
     if k:
         return Function(

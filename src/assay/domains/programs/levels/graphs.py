@@ -112,10 +112,10 @@ def _regions(rng: Random) -> Function:
         parameters=parameters(grid=Grid(cells, 4, 5)),
         returns=returns,
         description=(
-            f"looks at the regions of `grid`. Two cells with {which} are in the same region if they are {words}, or joined by a chain of "
-            f"such cells, each in this place to the next and all with {'that' if alike else 'this'} character. "
-            + ("A cell with no such neighbour is a region of its own" if alike else f"Cells with another character than {char!r} are in no region, and a {char!r} with no such neighbour is a region of its own")
-            + f"; the size of a region is its number of cells. It returns {what}."
+            f"looks at the regions of `grid`. Two cells with {which} are joined if they are {words}, and a region is made of all cells that "
+            "chains of joined ones connect; a cell that is joined with no other is a region of its own. "
+            + ("" if alike else f"Cells with another character than {char!r} are in no region. ")
+            + f"The size of a region is its number of cells. It returns {what}."
         ),
         body=lines(
             "rows, columns = len(grid), len(grid[0])",
@@ -177,10 +177,10 @@ def _reach(rng: Random) -> Function:
         (
             ("the list of the nodes that ways from start lead to, start included, in ascending order", "sorted(distance)", "list[int]"),
             ("how many nodes ways from start lead to, start included", "len(distance)", "int"),
-            (f"the list of the nodes whose shortest way from start has exactly {k} edges, in ascending order", f"[node for node in sorted(distance) if distance[node] == {k}]", "list[int]"),
+            (f"the list of the nodes whose shortest way from start has exactly {k} edge{'s' if k > 1 else ''}, in ascending order", f"[node for node in sorted(distance) if distance[node] == {k}]", "list[int]"),
             ("the list of the smallest number of edges of a way from start to each of the nodes 0 to 5, where -1 stands for a node without such a way", "[distance.get(node, -1) for node in range(6)]", "list[int]"),
             ("the dictionary from each node that a way from start leads to, start included (with 0), to the smallest number of edges of such a way", "distance", "dict[int, int]"),
-            (f"the sum of the numbers of the nodes that ways of at most {k} edges from start lead to, start included", f"sum(node for node in distance if distance[node] <= {k})", "int"),
+            (f"the sum of the numbers of the nodes that ways of at most {k} edge{'s' if k > 1 else ''} from start lead to, start included", f"sum(node for node in distance if distance[node] <= {k})", "int"),
         )
     )
     kinds = parameters(edges=Edges(), start=Integer(0, 5))

@@ -26,7 +26,7 @@ def _range_total(rng: Random) -> Function:
     elif kind == "either":
         other = maybe_map(rng, "i")
         words = f"goes through {span}, with a total that begins at 0. It adds `{formula}` to the total if i {test.words}, and subtracts `{other}` from it otherwise. It returns the total."
-        inner = [f"    if {test.code}:", f"        total += {formula}", "    else:", f"        total -= {_tight(other)}"]
+        inner = [f"    if {test.code}:", f"        total += {formula}", "    else:", f"        total -= {other}"]
         first, result = ["total = 0"], "total"
     elif kind == "count_sum":
         k = rng.randint(2, 9)
@@ -47,17 +47,11 @@ def _range_total(rng: Random) -> Function:
     )
 
 
-def _tight(formula: str) -> str:
-    return formula
-
-
 def _digits(rng: Random) -> Function:
     """Over the decimal digits."""
-    test, formula = number_test(rng, "digit", compound=0), maybe_map(rng, "digit")
-    test = rng.choice((test, _digit_test(rng)))
+    formula, (test_words, test_code) = maybe_map(rng, "digit"), _digit_test(rng)
     kind = rng.choice(("sum", "product", "largest", "alternate", "rebuild"))
-    first, result, update = "total = 0", "total", [f"    if {test[1]}:", f"        total += {formula}"] if isinstance(test, tuple) else [f"    if {test.code}:", f"        total += {formula}"]
-    test_words, test_code = test if isinstance(test, tuple) else (test.words, test.code)
+    first, result, update = "total = 0", "total", [f"    if {test_code}:", f"        total += {formula}"]
     k, d = rng.randint(1, 9), rng.randint(1, 3)
     if kind == "sum":
         words = f"returns the sum of `{formula}` over the decimal digits of n for which digit {test_words}; 0 if there are none."
@@ -68,11 +62,11 @@ def _digits(rng: Random) -> Function:
         words = f"returns the largest value of `{formula}` over the decimal digits of n for which digit {test_words}, and -1 if there are none or all these values are less than -1."
         first, update = "total = -1", [f"    if {test_code} and {formula} > total:", f"        total = {formula}"]
     elif kind == "alternate":
-        words = f"goes through the decimal digits of n from the last (the ones) to the first. It adds `{formula}` for the first of these, subtracts `{formula}` for the next, adds for the next, and so on, and returns the total plus {k}."
+        words = f"goes through the decimal digits of n (each called digit) from the last (the ones) to the first. It adds `{formula}` for the first of these, subtracts `{formula}` for the next, adds for the next, and so on, and returns the total plus {k}."
         first, result = "total, sign = 0, 1", f"total + {k}"
         update = [f"    total += sign * ({formula})", "    sign = -sign"]
     else:
-        words = f"goes through the decimal digits of n from the last (the ones) to the first and writes those for which digit {test_words} one after the other, so that they form a new number. It returns that number plus {d}, where no digits form 0."
+        words = f"goes through the decimal digits of n (each called digit) from the last (the ones) to the first and writes those for which digit {test_words} one after the other, so that they form a new number. It returns that number plus {d}, where no digits form 0."
         update, result = [f"    if {test_code}:", "        total = 10 * total + digit"], f"total + {d}"
     words += " The integer 0 has no digits here."
     return Function(

@@ -223,7 +223,7 @@ def _rows(rng: Random) -> Function:
 def _cells(rng: Random) -> Function:
     """Cells of a grid and their neighbours."""
     diagonal = rng.random() < 0.4
-    near = "up to eight cells that touch it, also at a corner" if diagonal else "up to four cells above, below, left and right of it"
+    near = "the cells that touch it (at most eight: side by side or at a corner)" if diagonal else "the cells above, below, left and right of it (at most four)"
     moves = "[(-1, 0), (1, 0), (0, -1), (0, 1)]"
     if diagonal:
         moves = "[(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]"
@@ -255,7 +255,7 @@ def _cells(rng: Random) -> Function:
         parameters=parameters(grid=Grid(Integer(-12, 20))),
         returns=returns,
         description=(
-            f"counts for each cell of `grid`, with the number x, its near neighbours: those of the {near} whose number "
+            f"counts for each cell of `grid`, with the number x, its near neighbours: among {near}, those whose number "
             f"{relation.words}. It looks at the cells whose count of near neighbours {size.words}, and returns {words}."
         ),
         body=lines(

@@ -281,11 +281,9 @@ def _choices(rng: Random) -> Function:
             (f"differs from target by at most {low}", f"abs(total - target) <= {low}"),
         )
     )
-    negated = "target" in goal
     kinds = parameters(numbers=ListOf(Integer(-6, 12), high=6), target=Integer(-6, 25))
-    if not negated:
+    if "target" not in goal:
         kinds = kinds[:1]
-    passed = ", target" if negated else ""
     return Function(
         name=rng.choice(("ways", "count_choices", "selections")),
         parameters=kinds,
@@ -302,7 +300,7 @@ def _choices(rng: Random) -> Function:
             f"    return count(numbers[1:], {take}) + count(numbers[1:], {leave})",
             "",
             "return count(numbers, 0)",
-        ).replace(", passed", passed),
+        ),
     )
 
 
