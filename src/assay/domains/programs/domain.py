@@ -97,7 +97,7 @@ class Programs(Settings):
         for composed in self.programs(split, level, horizon, derive_seed(seed, self.name, split, level, horizon)):
             if composed.canonical not in seen:
                 seen.add(composed.canonical)
-                yield self._task(composed, level, horizon, exchanges)
+                yield self.task(composed, level, horizon, exchanges)
 
     def programs(self, split: Split, level: int, horizon: int, seed: int) -> Iterator[Composed]:
         """Programs without end; the same one may come again."""
@@ -132,7 +132,8 @@ class Programs(Settings):
     def _ask(self, composed: Composed) -> Message:
         return Message("user", question(composed.functions, composed.suites, self.instruction))
 
-    def _task(self, composed: Composed, level: int, horizon: int, exchanges: tuple[Message, ...]) -> Task:
+    def task(self, composed: Composed, level: int, horizon: int, exchanges: tuple[Message, ...] = ()) -> Task:
+        """A program as a task."""
         hidden = [assertion(test) for suite in composed.suites for test in suite.hidden]
         answer = {"tests": hidden, "entry_point": composed.functions[-1].name, "reference": composed.source}
         return Task(

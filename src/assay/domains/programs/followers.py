@@ -79,7 +79,7 @@ def _number(rng: Random, last: Function, level: int) -> Function:
     names = _integers(last)
     leaves = [last.call, *rng.sample(names, rng.randint(0, min(1, len(names))))]
     if level == 1 or rng.random() < 0.3:
-        formula = expression(rng, leaves, rng.choice((1, 1, 2)))
+        formula = expression(rng, leaves, 1)
         return _made(last, "int", f"returns `{formula}`.", f"return {formula}")
     test = number_test(rng, "value", compound=0.2)
     yes, no = expression(rng, ["value", *leaves[1:]], 1), expression(rng, ["value"], 1)

@@ -209,7 +209,8 @@ class Grid:
     def limits(self, subject: str) -> list[str]:
         size = f"{subject} has at least one row and one column" if self.low else f"{subject} may be empty, its rows are not"
         if isinstance(self.cells, str):
-            shown = " and ".join(repr(cell) for cell in dict.fromkeys(self.cells))
+            *others, last = [repr(cell) for cell in dict.fromkeys(self.cells)]
+            shown = f"{', '.join(others)} and {last}"
             return [f"{size}; its rows are strings of the same length, made of {shown}"]
         return [f"{size}; its rows have the same length", *self.cells.limits(f"each number in {subject}")]
 

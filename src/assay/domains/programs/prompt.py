@@ -15,33 +15,30 @@ _OPERATORS = {
 
 def question(functions: Sequence[Function], suites: Sequence[Suite], instruction: str) -> str:
     """The whole prompt of a task."""
+    said: set[str] = set()
     if len(functions) == 1:
-        parts = [_one(functions[0], suites[0])]
+        parts = [f"Write a Python function `{functions[0].signature}` that {functions[0].description}"]
+        parts += _details(functions[0], suites[0], said)
     else:
-        parts = [f"Write these {len(functions)} Python functions. Later ones use earlier ones.", ""]
+        parts = [f"Write these {len(functions)} Python functions. Later ones use earlier ones."]
         for number, (function, suite) in enumerate(zip(functions, suites, strict=True), start=1):
-            parts.append(f"Function {number}: {_one(function, suite, whole=False)}\n")
-    if instruction:
-        parts.append(f"\n{instruction}" if len(functions) == 1 else instruction)
-    return "\n".join(parts)
+            parts.append(f"Function {number}: `{function.signature}` {function.description}")
+            parts += _details(function, suite, said)
+    return "\n\n".join([*parts, instruction] if instruction else parts)
 
 
-def _one(function: Function, suite: Suite, *, whole: bool = True) -> str:
-    intro = "Write a Python function" if whole else ""
-    joint = "that " if whole else ""
-    sentence = f"{intro} `{function.signature}` {joint}{function.description}".strip()
+def _details(function: Function, suite: Suite, said: set[str]) -> list[str]:
+    """Paragraphs: what arguments are valid, but for what was said before, and examples."""
     notes = [f"{limit}." for given in function.parameters for limit in given.kind.limits(f"`{given.name}`")]
     notes = [note[0].upper() + note[1:] for note in notes]
     if "//" in function.description:
         notes.append(_OPERATORS["//"])
     if " % " in function.description or "modulo" in function.description:
         notes.append(_OPERATORS["%"])
-    parts = [sentence]
-    if notes:
-        parts += ["", " ".join(notes)]
-    if suite.shown:
-        parts += ["", "For example:", *(f"- {shown_test(test)}" for test in suite.shown)]
-    return "\n".join(parts)
+    new = [note for note in notes if note not in said]
+    said.update(new)
+    examples = "\n".join(["For example:", *(f"- {shown_test(test)}" for test in suite.shown)])
+    return [" ".join(new)] * bool(new) + [examples] * bool(suite.shown)
 
 
 def call_text(test: Test) -> str:

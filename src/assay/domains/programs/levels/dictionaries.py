@@ -192,8 +192,8 @@ def _reading(rng: Random, key: str, value: str) -> tuple[str, list[str], str]:
             key,
         ),
         (
-            f"Return the first {k} groups by value, largest value first, ties by group, ascending (all where there are fewer).",
-            [f"return sorted(groups, key=lambda key: (-groups[key], key))[:{k}]"],
+            f"Return the first {k + 1} groups by value, largest value first, ties by group, ascending (all where there are fewer).",
+            [f"return sorted(groups, key=lambda key: (-groups[key], key))[:{k + 1}]"],
             f"list[{key}]",
         ),
         (

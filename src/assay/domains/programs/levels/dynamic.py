@@ -249,7 +249,7 @@ def _edits(rng: Random) -> Function:
         "plain": f"{replace} to replace a character by another",
         "none": "",
         "vowel": f"{replace} to replace a character by another ({vowel} where both are vowels, that is, in 'aeiou')",
-        "swap": f"{replace} to replace a character by another, and {swap} to swap two neighbouring characters, neither of which is edited otherwise",
+        "swap": f"{replace} to replace a character by another, and {swap} to swap two neighbouring characters (which are then neighbours in `second` too, and not edited otherwise)",
     }[kind]
     costs = f"it costs {insert} to insert a character, {delete} to delete one" + (f", {words}" if words else "")
     cost = {
@@ -467,7 +467,7 @@ def _stairs(rng: Random) -> Function:
             name=rng.choice(("climb", "varied_steps")),
             parameters=parameters(n=Integer(0, 18)),
             returns="int",
-            description=f"returns in how many ways one can climb from stair 0 to stair n by steps of {shown} stairs such that no step is as large as the one just before it. Steps in another order are another way; for n = 0 there is one way.",
+            description=f"returns in how many ways one can climb from stair 0 to stair n by steps of {shown} stairs such that no step has the size of the one just before it. Steps in another order are another way; for n = 0 there is one way.",
             body=lines(
                 f"steps = {steps}",
                 "ways = [{} for _ in range(n + 1)]",
