@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-Hints = Sequence[int | str]
-"""Constants of the program under test: values near them tell its branches apart."""
+
+@dataclass(frozen=True)
+class Hints:
+    """Constants of the program under test: values near them tell its branches apart."""
+
+    numbers: tuple[int, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+T = TypeVar("T")
+
+
+def pick(rng: Random, values: Sequence[T]) -> T:
+    """One of them; sooner than `rng.choice`, and values are drawn by the thousand."""
+    return values[int(rng.random() * len(values))]
+
+
+def between(rng: Random, low: int, high: int) -> int:
+    """An integer of a range, both ends included; sooner than `rng.randint`."""
+    return low + int(rng.random() * (high - low + 1))
+
 
 
 class Kind(Protocol):
@@ -46,14 +65,20 @@ class Integer:
         return [*near, self.low, self.high]
 
     def sample(self, rng: Random, hints: Hints) -> Any:
-        numbers = [hint for hint in hints if isinstance(hint, int)]
-        if numbers and rng.random() < 0.35:
-            value = rng.choice(numbers) * rng.choice((1, 1, 1, -1)) + rng.choice((-1, 0, 0, 1))
+        if hints.numbers and rng.random() < 0.35:
+            value = pick(rng, hints.numbers) * pick(rng, (1, 1, 1, -1)) + pick(rng, (-1, 0, 0, 1))
             if self.low <= value <= self.high:
                 return value
         if rng.random() < 0.6:
-            return rng.randint(max(self.low, -12), min(self.high, max(self.low, -12) + 24))
-        return rng.randint(self.low, self.high)
+            low = max(self.low, -12)
+            return between(rng, low, min(self.high, low + 24))
+        return between(rng, self.low, self.high)
+
+    def related(self, rng: Random, other: int, hints: Hints) -> int:
+        """Equal to another, or with a sum or difference near a hint: where comparisons of two numbers turn."""
+        hint = pick(rng, (0, *hints.numbers))
+        value = pick(rng, (other, other + hint, other - hint, hint - other)) + pick(rng, (-1, 0, 0, 1))
+        return min(max(value, self.low), self.high)
 
 
 @dataclass(frozen=True)
@@ -77,12 +102,12 @@ class Text:
         return [text for text in ("", first, first * 2, self.alphabet[-1]) if self.low <= len(text) <= self.high]
 
     def sample(self, rng: Random, hints: Hints) -> Any:
-        texts = [hint for hint in hints if isinstance(hint, str) and set(hint) <= set(self.alphabet) and hint]
-        letters = self.alphabet if rng.random() < 0.7 else rng.choice(self.alphabet) + rng.choice(self.alphabet)
-        text = "".join(rng.choice(letters) for _ in range(rng.randint(self.low, self.high)))
+        texts = [text for text in (*hints.texts, *map(str, hints.numbers)) if text and set(text) <= set(self.alphabet)]
+        letters = self.alphabet if rng.random() < 0.7 else pick(rng, self.alphabet) + pick(rng, self.alphabet)
+        text = "".join(pick(rng, letters) for _ in range(between(rng, self.low, self.high)))
         if texts and rng.random() < 0.5:
-            place = rng.choice((0, len(text), rng.randint(0, len(text))))
-            text = (text[:place] + rng.choice(texts) + text[place:])[: self.high]
+            place = pick(rng, (0, len(text), between(rng, 0, len(text))))
+            text = (text[:place] + pick(rng, texts) + text[place:])[: self.high]
         if rng.random() < 0.1:
             text = (text[: len(text) // 2] + text[: len(text) // 2][::-1]) or text
         return text
@@ -102,7 +127,7 @@ class OneOf:
         return list(self.values[:2])
 
     def sample(self, rng: Random, hints: Hints) -> Any:
-        return rng.choice(self.values)
+        return pick(rng, self.values)
 
 
 @dataclass(frozen=True)
@@ -127,14 +152,18 @@ class ListOf:
         return [values for values in lists if self.low <= len(values) <= self.high]
 
     def sample(self, rng: Random, hints: Hints) -> Any:
-        size = rng.randint(self.low, self.high)
+        size = between(rng, self.low, self.high)
         values = [self.item.sample(rng, hints) for _ in range(size)]
         shape = rng.random()
         if shape < 0.25 and values:
             few = values[: max(1, size // 2)]
-            return [rng.choice(few) for _ in range(size)]
+            return [pick(rng, few) for _ in range(size)]
         if shape < 0.35 and all(isinstance(value, int) for value in values):
             return sorted(values)
+        if shape < 0.6 and size > 1 and isinstance(self.item, Integer):
+            first = between(rng, 0, size - 2)
+            second = between(rng, first + 1, size - 1)
+            values[second] = self.item.related(rng, values[first], hints)
         return values
 
 
@@ -188,7 +217,7 @@ class MappingOf:
         return [{}, {keys[0]: values[0]}, {key: values[0] for key in keys}, {key: values[-1] for key in keys}]
 
     def sample(self, rng: Random, hints: Hints) -> Any:
-        size = rng.randint(0, self.high)
+        size = between(rng, 0, self.high)
         return {self.key.sample(rng, hints): self.value.sample(rng, hints) for _ in range(size)}
 
 
@@ -226,10 +255,10 @@ class Grid:
         return ([] if self.low else [[]]) + [[self._row(row) for row in grid] for grid in grids]
 
     def sample(self, rng: Random, hints: Hints) -> Any:
-        rows, columns = rng.randint(self.low, self.max_rows), rng.randint(1, self.max_columns)
+        rows, columns = between(rng, self.low, self.max_rows), between(rng, 1, self.max_columns)
         if isinstance(self.cells, str):
             few = self.cells if rng.random() < 0.7 else self.cells + self.cells[0] * len(self.cells)
-            return ["".join(rng.choice(few) for _ in range(columns)) for _ in range(rows)]
+            return ["".join(pick(rng, few) for _ in range(columns)) for _ in range(rows)]
         return [[self.cells.sample(rng, hints) for _ in range(columns)] for _ in range(rows)]
 
     def _row(self, row: list[Any]) -> Any:
@@ -257,7 +286,7 @@ class NestedList:
     def _list(self, rng: Random, hints: Hints, depth: int) -> list[Any]:
         return [
             self._list(rng, hints, depth - 1) if depth > 1 and rng.random() < 0.4 else self.item.sample(rng, hints)
-            for _ in range(rng.randint(0, 4))
+            for _ in range(between(rng, 0, 4))
         ]
 
 
@@ -278,7 +307,7 @@ class BinaryTree:
         return [None, (0, None, None), (1, (2, None, None), None), (1, None, (-2, None, None))]
 
     def sample(self, rng: Random, hints: Hints) -> Any:
-        return self._tree(rng, hints, rng.randint(1, self.max_depth))
+        return self._tree(rng, hints, between(rng, 1, self.max_depth))
 
     def _tree(self, rng: Random, hints: Hints, depth: int) -> Any:
         if depth == 0 or rng.random() < 0.15:
@@ -310,9 +339,9 @@ class Edges:
 
     def sample(self, rng: Random, hints: Hints) -> Any:
         found = []
-        for _ in range(rng.randint(0, self.high)):
-            tail, head = rng.sample(range(self.nodes), 2)
-            found.append(self._edge(tail, head, rng.randint(1, 9)))
+        for _ in range(between(rng, 0, self.high)):
+            tail, turn = between(rng, 0, self.nodes - 1), between(rng, 1, self.nodes - 1)
+            found.append(self._edge(tail, (tail + turn) % self.nodes, between(rng, 1, 9)))
         return found
 
     def _edge(self, tail: int, head: int, weight: int) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from assay.domains.programs.fuel import Meter, Outcome, instrumented, is_tick, load, run
 from assay.domains.programs.function import Function, module_source
-from assay.domains.programs.kinds import Hints, Kind
+from assay.domains.programs.kinds import Hints, Integer, Kind
 from assay.seeds import derive_seed
 
 Arguments = tuple[Any, ...]
@@ -50,8 +50,9 @@ class Reference:
 
     def hints(self, name: str) -> Hints:
         """Its constants, and those of the functions it calls last: all of the program's, its own twice."""
-        every = _constants(self.tree)
-        return [*every, *_constants(self.definition(name))]
+        found = [*_constants(self.tree), *_constants(self.definition(name))]
+        numbers = tuple(value for value in found if isinstance(value, int))
+        return Hints(numbers, tuple(value for value in found if isinstance(value, str) and value))
 
     def run(self, name: str, arguments: Arguments) -> Outcome:
         """Raises:
@@ -114,12 +115,24 @@ def valid_arguments(kinds: Sequence[Kind], rng: Random, hints: Hints, count: int
     for _ in range(2 * count):
         if len(found) >= count:
             break
-        arguments = tuple(kind.sample(rng, hints) for kind in kinds)
+        arguments = _drawn(kinds, rng, hints)
         found.setdefault(repr(arguments), arguments)
     return [arguments for text, arguments in found.items() if len(text) <= MAX_VALUE_CHARACTERS], num_edges
+
+
+def _drawn(kinds: Sequence[Kind], rng: Random, hints: Hints) -> Arguments:
+    """One argument list; sometimes two of its integers are related."""
+    values = [kind.sample(rng, hints) for kind in kinds]
+    places = [place for place, kind in enumerate(kinds) if isinstance(kind, Integer)]
+    if len(places) > 1 and rng.random() < 0.4:
+        first, second = rng.sample(places, 2)
+        kind = kinds[second]
+        assert isinstance(kind, Integer)
+        values[second] = kind.related(rng, values[first], hints)
+    return tuple(values)
 
 
 @functools.lru_cache(maxsize=512)
 def _probes(kinds: tuple[Kind, ...]) -> list[Arguments]:
     rng = Random(derive_seed("programs", "probes", repr(kinds)))
-    return valid_arguments(kinds, rng, (2, 3, 5, 7, "a", "b"), _NUM_PROBES)[0]
+    return valid_arguments(kinds, rng, Hints((2, 3, 5, 7), ("a", "b")), _NUM_PROBES)[0]

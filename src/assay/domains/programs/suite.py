@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -19,7 +20,10 @@ MAX_MUTANTS = 60
 MAX_ADDED_TESTS = 8
 """Tests that mutants may add to those of one function."""
 POOL = 120
-"""Argument lists among which a difference between a mutant and its reference is sought."""
+"""Argument lists that tests are chosen from."""
+MAX_SEARCHED = 250
+"""Further ones on which a mutant that passes those is tried; fewer for a function that takes long."""
+_SEARCH_TICKS = 20_000
 _MAX_SHARE = 0.6
 _MAX_SHOWN_CHARACTERS = 80
 
@@ -73,8 +77,10 @@ class _Case:
     outcome: Outcome
     reached: frozenset[int]
     edge: bool
+    written: str
+    """The arguments as text, from before any program saw them."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         return canonical(self.outcome.value)
 
@@ -93,20 +99,35 @@ def build_suite(reference: Reference, function: Function, rng: Random, *, num_te
     shown = _choose_shown(pool, num_shown)
     hidden = _choose_hidden([case for case in pool if case not in shown], num_tests, reference.places(function.name))
     rest = [case for case in pool if case not in shown and case not in hidden]
+    rest += _further(reference, function, pool, rng)
     counts = _kill(reference, function.name, hidden, rest, rng)
     _check_variety(hidden)
+    if any(repr(case.arguments) != case.written for case in [*pool, *rest]):
+        raise RejectedError("arguments were changed")
     return Suite(_tests(function, shown), _tests(function, hidden), counts)
 
 
 def _pool(reference: Reference, function: Function, rng: Random) -> list[_Case]:
     kinds = [parameter.kind for parameter in function.parameters]
     arguments, num_edges = valid_arguments(kinds, rng, reference.hints(function.name), POOL)
-    cases = []
-    for index, values in enumerate(arguments):
-        reference.meter.reached = set()
-        outcome = reference.run(function.name, values)
-        cases.append(_Case(values, outcome, frozenset(reference.meter.reached), index < num_edges))
-    return cases
+    return [_case(reference, function, values, index < num_edges) for index, values in enumerate(arguments)]
+
+
+def _further(reference: Reference, function: Function, pool: Sequence[_Case], rng: Random) -> list[_Case]:
+    """More cases than the pool has, as many as the function's speed allows."""
+    burnt = sum(case.outcome.burnt for case in pool) / len(pool)
+    count = len(pool) + min(MAX_SEARCHED, int(_SEARCH_TICKS / (burnt + 1)))
+    known = {repr(case.arguments) for case in pool}
+    kinds = [parameter.kind for parameter in function.parameters]
+    arguments, _ = valid_arguments(kinds, rng, reference.hints(function.name), count)
+    return [_case(reference, function, values, False) for values in arguments if repr(values) not in known]
+
+
+def _case(reference: Reference, function: Function, values: Arguments, edge: bool) -> _Case:
+    written = repr(values)
+    reference.meter.reached = set()
+    outcome = reference.run(function.name, values)
+    return _Case(values, outcome, frozenset(reference.meter.reached), edge, written)
 
 
 def _choose_shown(pool: Sequence[_Case], count: int) -> list[_Case]:
