@@ -150,7 +150,7 @@ def programs(
 
     chosen = levels or list(LEVELS)
     if unknown := [level for level in chosen if level not in LEVELS]:
-        raise ConfigError(f"programs has no complexity {unknown[0]}; complexity is a whole number from 1 to {max(LEVELS)}")
+        raise ConfigError(f"programs has no complexity {unknown[0]}; it is a whole number from 1 to {max(LEVELS)}")
     scorer = None if verifier is None else make_verifier(verifier)
     reports = []
     with progress("levels", 0, len(chosen)) as advance:
@@ -166,9 +166,11 @@ def programs(
         if not markdown:
             counts, told = report.mutants, report.mutants.made - report.mutants.unknown
             typer.echo(
-                f"{'WRONG' if report.wrong else 'ok   '}  complexity {report.complexity}, {LEVELS[report.complexity].name}: "
+                f"{'WRONG' if report.wrong else 'ok   '}  complexity {report.complexity}, "
+                f"{LEVELS[report.complexity].name}: "
                 f"{report.num_tasks} tasks, {1000 * report.seconds_per_task:.1f} ms each; {told} mutants killed of "
-                f"{counts.made} ({counts.unknown} not told apart from the reference), {counts.killed_later} of them by added "
+                f"{counts.made} ({counts.unknown} not told apart from the reference), "
+                f"{counts.killed_later} of them by added "
                 f"tests, {report.num_let_through} let through; cheats pass "
                 + ", ".join(f"{name} {solved:.1%}" for name, (solved, _) in report.cheats.items())
             )

@@ -21,11 +21,19 @@ _CONVERSIONS = {
     ),
     "dict[str, list[int]]": (
         ("the list of its keys in ascending order", f"sorted({VALUE})", "list[str]"),
-        ("the list of the sums of its values, in ascending order", f"sorted(sum(x) for x in {VALUE}.values())", "list[int]"),
+        (
+            "the list of the sums of its values, in ascending order",
+            f"sorted(sum(x) for x in {VALUE}.values())",
+            "list[int]",
+        ),
     ),
     "dict[int, list[int]]": (
         ("the list of its keys in ascending order", f"sorted({VALUE})", "list[int]"),
-        ("the list of the sums of its values, in ascending order", f"sorted(sum(x) for x in {VALUE}.values())", "list[int]"),
+        (
+            "the list of the sums of its values, in ascending order",
+            f"sorted(sum(x) for x in {VALUE}.values())",
+            "list[int]",
+        ),
     ),
     "dict[int, list[str]]": (("the list of its keys in ascending order", f"sorted({VALUE})", "list[int]"),),
     "list[list[int]]": (("the list of the sums of its lists", f"[sum(part) for part in {VALUE}]", "list[int]"),),
@@ -50,7 +58,13 @@ def follower(rng: Random, earlier: Sequence[Function], level: int) -> Function:
     twin = next((f for f in earlier[:-1] if f.parameters == last.parameters and f.returns == "int"), None)
     if last.returns == "int" and twin is not None and rng.random() < 0.35:
         return _combined(rng, last, twin)
-    if level >= 4 and not last.heavy and len(last.parameters) == 1 and last.returns in ("int", "bool") and rng.random() < 0.35:
+    if (
+        level >= 4
+        and not last.heavy
+        and len(last.parameters) == 1
+        and last.returns in ("int", "bool")
+        and rng.random() < 0.35
+    ):
         return _collected(rng, last)
     if last.returns == "int":
         return _number(rng, last, level)
@@ -59,7 +73,9 @@ def follower(rng: Random, earlier: Sequence[Function], level: int) -> Function:
     return _stepped(rng, last, level)
 
 
-def _made(last: Function, returns: str, description: str, body: str, parameters: tuple[Parameter, ...] | None = None) -> Function:
+def _made(
+    last: Function, returns: str, description: str, body: str, parameters: tuple[Parameter, ...] | None = None
+) -> Function:
     return Function(
         name="",
         parameters=last.parameters if parameters is None else parameters,
@@ -157,7 +173,8 @@ def _collected(rng: Random, last: Function) -> Function:
         return _made(
             last,
             "int",
-            f"returns the sum of `{value}` over all integers {item} from {low} to limit, both included, for which {item} "
+            f"returns the sum of `{value}` over all integers {item} from {low} to limit, both "
+            f"included, for which {item} "
             f"{test.words}{where}; 0 if there are none.",
             lines(
                 "total = 0",
@@ -172,10 +189,26 @@ def _collected(rng: Random, last: Function) -> Function:
     if last.returns == "bool":
         code, words, returns = rng.choice(
             (
-                (f"return sum(1 for {item} in cases if {call})", f"returns for how many of `cases` (each called {item}) `{call}` is True.", "int"),
-                (f"return [{call} for {item} in cases]", f"returns the list of `{call}` for each {item} in `cases`, in order.", "list[bool]"),
-                (f"return all({call} for {item} in cases)", f"returns whether `{call}` is True for all {item} in `cases`.", "bool"),
-                (f"return any({call} for {item} in cases)", f"returns whether `{call}` is True for at least one {item} in `cases`.", "bool"),
+                (
+                    f"return sum(1 for {item} in cases if {call})",
+                    f"returns for how many of `cases` (each called {item}) `{call}` is True.",
+                    "int",
+                ),
+                (
+                    f"return [{call} for {item} in cases]",
+                    f"returns the list of `{call}` for each {item} in `cases`, in order.",
+                    "list[bool]",
+                ),
+                (
+                    f"return all({call} for {item} in cases)",
+                    f"returns whether `{call}` is True for all {item} in `cases`.",
+                    "bool",
+                ),
+                (
+                    f"return any({call} for {item} in cases)",
+                    f"returns whether `{call}` is True for at least one {item} in `cases`.",
+                    "bool",
+                ),
             )
         )
         return _made(last, returns, words, code, (cases,))
@@ -183,8 +216,16 @@ def _collected(rng: Random, last: Function) -> Function:
     test = number_test(rng, call, compound=0)
     code, words, returns = rng.choice(
         (
-            (f"return sum({call} for {item} in cases)", f"returns the sum of `{call}` over all {item} in `cases`.", "int"),
-            (f"return [{call} for {item} in cases]", f"returns the list of `{call}` for each {item} in `cases`, in order.", "list[int]"),
+            (
+                f"return sum({call} for {item} in cases)",
+                f"returns the sum of `{call}` over all {item} in `cases`.",
+                "int",
+            ),
+            (
+                f"return [{call} for {item} in cases]",
+                f"returns the list of `{call}` for each {item} in `cases`, in order.",
+                "list[int]",
+            ),
             (
                 f"return max(({call} for {item} in cases), default={default})",
                 f"returns the largest `{call}` over all {item} in `cases`, or {default} if it is empty.",

@@ -50,7 +50,17 @@ class _Instrument(ast.NodeTransformer):
             node.orelse = self._ticked(node.orelse)
         return node
 
-    visit_FunctionDef = visit_For = visit_While = visit_If = _visit_block
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._visit_block(node)
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        return self._visit_block(node)
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        return self._visit_block(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        return self._visit_block(node)
 
 
 def instrumented(source: str) -> tuple[ast.Module, int]:
@@ -98,4 +108,3 @@ def run(function: Callable[..., Any], arguments: Sequence[Any], meter: Meter, fu
     except (Exception, OutOfFuelError) as error:
         return Outcome(ended=type(error).__name__, burnt=fuel - meter.left)
     return Outcome(value, burnt=fuel - meter.left)
-

@@ -29,7 +29,6 @@ def between(rng: Random, low: int, high: int) -> int:
     return low + int(rng.random() * (high - low + 1))
 
 
-
 class Kind(Protocol):
     """The values that an argument may have: None, bool, int, str, and lists, tuples and dicts of them."""
 
@@ -181,7 +180,11 @@ class TupleOf:
 
     def limits(self, subject: str) -> list[str]:
         places = ("first", "second", "third")
-        found = [limit for place, item in zip(places, self.items, strict=False) for limit in item.limits(f"the {place} value of {subject}")]
+        found = [
+            limit
+            for place, item in zip(places, self.items, strict=False)
+            for limit in item.limits(f"the {place} value of {subject}")
+        ]
         return [*found, f"{subject} has its smaller number first, and two different numbers"] if self.ordered else found
 
     def edges(self) -> list[Any]:
@@ -214,7 +217,7 @@ class MappingOf:
 
     def edges(self) -> list[Any]:
         keys, values = self.key.edges(), self.value.edges()
-        return [{}, {keys[0]: values[0]}, {key: values[0] for key in keys}, {key: values[-1] for key in keys}]
+        return [{}, {keys[0]: values[0]}, dict.fromkeys(keys, values[0]), dict.fromkeys(keys, values[-1])]
 
     def sample(self, rng: Random, hints: Hints) -> Any:
         size = between(rng, 0, self.high)
@@ -236,7 +239,11 @@ class Grid:
         return "list[str]" if isinstance(self.cells, str) else "list[list[int]]"
 
     def limits(self, subject: str) -> list[str]:
-        size = f"{subject} has at least one row and one column" if self.low else f"{subject} may be empty, its rows are not"
+        size = (
+            f"{subject} has at least one row and one column"
+            if self.low
+            else f"{subject} may be empty, its rows are not"
+        )
         if isinstance(self.cells, str):
             *others, last = [repr(cell) for cell in dict.fromkeys(self.cells)]
             shown = f"{', '.join(others)} and {last}"

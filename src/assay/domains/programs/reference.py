@@ -75,7 +75,9 @@ class Reference:
         probes = _probes(kinds)
         results = [canonical(self.run(function.name, arguments).value) for arguments in probes]
         for place in range(len(kinds)):
-            if not any(self._matters(function.name, place, *pair) for pair in zip(probes, results, probes[1:])):
+            if not any(
+                self._matters(function.name, place, *pair) for pair in zip(probes, results, probes[1:], strict=False)
+            ):
                 raise RejectedError("an argument without effect")
         return hashlib.sha256("\n".join([repr(kinds), *results]).encode()).hexdigest()[:16]
 

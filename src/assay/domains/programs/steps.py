@@ -80,7 +80,11 @@ def text_result(rng: Random) -> Step:
             (f"Return the index of the last {char!r} in it, or -1 if there is none", f"{{v}}.rfind({char!r})", "int"),
             (f"Return whether it contains {char!r}", f"{char!r} in {{v}}", "bool"),
             (f"Return whether it starts with {char!r}", f"{{v}}.startswith({char!r})", "bool"),
-            (f"Return whether it contains {pair!r} or is shorter than {k}", f"{pair!r} in {{v}} or len({{v}}) < {k}", "bool"),
+            (
+                f"Return whether it contains {pair!r} or is shorter than {k}",
+                f"{pair!r} in {{v}} or len({{v}}) < {k}",
+                "bool",
+            ),
             ("Return how many different characters it has", "len(set({v}))", "int"),
             (
                 "Return how many of its characters are vowels (the letters of 'aeiouAEIOU')",
@@ -205,7 +209,10 @@ def _numbers_window(rng: Random) -> Step:
                 f"[{name}({{v}}[i:]) for i in range(len({{v}}))]",
             ),
             (
-                f"Split the list into blocks of {k} numbers (the last may be shorter) and replace each block by its {shown}",
+                (
+                    f"Split the list into blocks of {k} numbers (the last may be shorter) and replace "
+                    f"each block by its {shown}"
+                ),
                 f"[{name}({{v}}[i : i + {k}]) for i in range(0, len({{v}}), {k})]",
             ),
         )
@@ -224,7 +231,11 @@ def numbers_result(rng: Random) -> Step:
             ("Return how many there are", "len({v})", "int"),
             (f"Return the largest, or {default} if there is none", f"max({{v}}, default={default})", "int"),
             (f"Return the smallest, or {default} if there is none", f"min({{v}}, default={default})", "int"),
-            (f"Return how many of them x there are for which x {test.words}", f"sum(1 for x in {{v}} if {test.code})", "int"),
+            (
+                f"Return how many of them x there are for which x {test.words}",
+                f"sum(1 for x in {{v}} if {test.code})",
+                "int",
+            ),
             (f"Return the sum of those x for which x {test.words}", f"sum(x for x in {{v}} if {test.code})", "int"),
             (
                 f"Return the first x for which x {test.words}, or {default} if there is none",
@@ -236,8 +247,16 @@ def numbers_result(rng: Random) -> Step:
                 f"next((i for i, x in enumerate({{v}}) if {test.code}), -1)",
                 "int",
             ),
-            ("Return the sum of those at even indices minus the sum of the others", "sum({v}[::2]) - sum({v}[1::2])", "int"),
-            ("Return the largest minus the smallest, or 0 if there is none", "max({v}, default=0) - min({v}, default=0)", "int"),
+            (
+                "Return the sum of those at even indices minus the sum of the others",
+                "sum({v}[::2]) - sum({v}[1::2])",
+                "int",
+            ),
+            (
+                "Return the largest minus the smallest, or 0 if there is none",
+                "max({v}, default=0) - min({v}, default=0)",
+                "int",
+            ),
             (f"Return whether there is an x for which x {test.words}", f"any({test.code} for x in {{v}})", "bool"),
             (f"Return whether every x {test.words}", f"all({test.code} for x in {{v}})", "bool"),
             (f"Return whether their sum is greater than {k}", f"sum({{v}}) > {k}", "bool"),
@@ -256,7 +275,10 @@ def words_step(rng: Random) -> Step:
             (f"Keep only the strings whose length {size.words}", f"[word for word in {{v}} if {size.code}]"),
             (f"Keep only the strings that contain {char!r}", f"[word for word in {{v}} if {char!r} in word]"),
             (f"Remove the strings that contain {char!r}", f"[word for word in {{v}} if {char!r} not in word]"),
-            (f"Keep only the strings that start with {char!r}", f"[word for word in {{v}} if word.startswith({char!r})]"),
+            (
+                f"Keep only the strings that start with {char!r}",
+                f"[word for word in {{v}} if word.startswith({char!r})]",
+            ),
             ("Reverse each string", "[word[::-1] for word in {v}]"),
             ("Make each string capital letters", "[word.upper() for word in {v}]"),
             (f"Cut each string to its first {k} characters", f"[word[:{k}] for word in {{v}}]"),
@@ -264,7 +286,10 @@ def words_step(rng: Random) -> Step:
             ("Sort them in ascending order", "sorted({v})"),
             ("Sort them in descending order", "sorted({v}, reverse=True)"),
             ("Sort them by length, ascending; ties keep their order", "sorted({v}, key=len)"),
-            ("Sort them by length, descending, and equal lengths in ascending order", "sorted({v}, key=lambda word: (-len(word), word))"),
+            (
+                "Sort them by length, descending, and equal lengths in ascending order",
+                "sorted({v}, key=lambda word: (-len(word), word))",
+            ),
             ("Sort them by their reversed strings, ascending", "sorted({v}, key=lambda word: word[::-1])"),
             ("Reverse their order", "{v}[::-1]"),
             ("Keep each string once, where it comes first", "list(dict.fromkeys({v}))"),
@@ -281,13 +306,25 @@ def words_result(rng: Random) -> Step:
     size = count_test(rng, "len(word)", 2, 5)
     words, code, returns = rng.choice(
         (
-            (f"Return them joined by {sep!r}" if sep else "Return them joined without anything between", f"{sep!r}.join({{v}})", "str"),
+            (
+                f"Return them joined by {sep!r}" if sep else "Return them joined without anything between",
+                f"{sep!r}.join({{v}})",
+                "str",
+            ),
             ("Return how many there are", "len({v})", "int"),
             ("Return the list of their lengths", "[len(word) for word in {v}]", "list[int]"),
             ("Return the sum of their lengths", "sum(len(word) for word in {v})", "int"),
-            ("Return the longest, the first of them in case of a tie, or '' if there is none", "max({v}, key=len, default='')", "str"),
+            (
+                "Return the longest, the first of them in case of a tie, or '' if there is none",
+                "max({v}, key=len, default='')",
+                "str",
+            ),
             ("Return the one that is first in ascending order, or '' if there is none", "min({v}, default='')", "str"),
-            (f"Return how often {char!r} occurs in them all together", f"sum(word.count({char!r}) for word in {{v}})", "int"),
+            (
+                f"Return how often {char!r} occurs in them all together",
+                f"sum(word.count({char!r}) for word in {{v}})",
+                "int",
+            ),
             (f"Return how many have a length that {size.words}", f"sum(1 for word in {{v}} if {size.code})", "int"),
             ("Return the string of their first characters", "''.join(word[:1] for word in {v})", "str"),
             ("Return the string of their last characters", "''.join(word[-1:] for word in {v})", "str"),

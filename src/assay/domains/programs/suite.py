@@ -167,9 +167,7 @@ def _choose_hidden(pool: Sequence[_Case], count: int, places: set[int]) -> list[
     return chosen
 
 
-def _kill(
-    reference: Reference, function: str, hidden: list[_Case], rest: Sequence[_Case], rng: Random
-) -> MutantCounts:
+def _kill(reference: Reference, function: str, hidden: list[_Case], rest: Sequence[_Case], rng: Random) -> MutantCounts:
     """Adds to `hidden` what mutants need."""
     counts, num_tests = MutantCounts(), len(hidden)
     meter = Meter()

@@ -1,4 +1,4 @@
-"""What the generator is good for, measured: how many mutants the tests kill, what cheats earn, how many tasks there are."""
+"""The generator measured: how many mutants the tests kill, what cheats earn, how many tasks there are."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def survey(complexity: int, horizon: int = 1, *, num_tasks: int = 100, seed: int
             break
         rng = Random(derive_seed(seed, "programs", "survey", complexity, horizon, index))
         try:
-            made.append(
-                compose(rng, complexity, horizon, "train", num_tests=12, num_shown=2, tally=tally)
-            )
+            made.append(compose(rng, complexity, horizon, "train", num_tests=12, num_shown=2, tally=tally))
         except RejectedError:
             continue
     seconds = (time.process_time() - start) / num_tasks
@@ -134,7 +132,7 @@ def _let_through(composed: Composed, seed: int) -> int:
     reference, meter = Reference(composed.functions), Meter()
     kinds = [parameter.kind for parameter in function.parameters]
     arguments, _ = valid_arguments(kinds, Random(seed), reference.hints(function.name), AUDIT)
-    expected: list[tuple[Any, ...]] = [(test.arguments, test.expected) for test in suite.hidden]
+    expected = [(test.arguments, test.expected) for test in suite.hidden]
     fresh = []
     for values in arguments:
         try:
@@ -144,8 +142,8 @@ def _let_through(composed: Composed, seed: int) -> int:
     found = 0
     for _, code in mutants(reference.tree, function.name, lambda count: list(range(count))):
         mutant = load(code, meter)[function.name]
-        if all(_agrees(mutant, *test, meter) for test in expected):
-            found += not all(_agrees(mutant, *test, meter) for test in fresh)
+        if all(_agrees(mutant, values, value, meter) for values, value in expected):
+            found += not all(_agrees(mutant, values, value, meter) for values, value in fresh)
     return found
 
 

@@ -124,7 +124,9 @@ def _grouped(rng: Random) -> Function:
         description="does the following:\n" + steps_list([*steps, last]),
         body=lines(
             "groups = {}",
-            source.loop.replace("index, char in enumerate(text)", "char in text") if "index" not in "".join(inner) else source.loop,
+            source.loop.replace("index, char in enumerate(text)", "char in text")
+            if "index" not in "".join(inner)
+            else source.loop,
             *inner,
             *body,
         ),
@@ -174,12 +176,18 @@ def _reading(rng: Random, key: str, value: str) -> tuple[str, list[str], str]:
             f"list[{key}]",
         ),
         (
-            f"Return the group with the largest value, the smallest of these groups in case of a tie, or {empty} if there is no group.",
+            (
+                "Return the group with the largest value, the smallest of these groups in case of a tie, "
+                f"or {empty} if there is no group."
+            ),
             ["if not groups:", f"    return {empty}", "return min(groups, key=lambda key: (-groups[key], key))"],
             key,
         ),
         (
-            f"Return the group with the smallest value, the largest of these groups in case of a tie, or {empty} if there is no group.",
+            (
+                "Return the group with the smallest value, the largest of these groups in case of a tie, "
+                f"or {empty} if there is no group."
+            ),
             [
                 f"best = {empty}",
                 "for key in sorted(groups, reverse=True):",
@@ -188,11 +196,19 @@ def _reading(rng: Random, key: str, value: str) -> tuple[str, list[str], str]:
                 "return best",
             ]
             if key == "str"
-            else ["if not groups:", "    return -1", "smallest = min(groups.values())", "return max(key for key, value in groups.items() if value == smallest)"],
+            else [
+                "if not groups:",
+                "    return -1",
+                "smallest = min(groups.values())",
+                "return max(key for key, value in groups.items() if value == smallest)",
+            ],
             key,
         ),
         (
-            f"Return the first {k + 1} groups by value, largest value first, ties by group, ascending (all where there are fewer).",
+            (
+                f"Return the first {k + 1} groups by value, largest value first, ties by group, ascending "
+                "(all where there are fewer)."
+            ),
             [f"return sorted(groups, key=lambda key: (-groups[key], key))[:{k + 1}]"],
             f"list[{key}]",
         ),
@@ -213,7 +229,12 @@ def _reading(rng: Random, key: str, value: str) -> tuple[str, list[str], str]:
         ),
         (
             "Return the dictionary from each value to the list of its groups in ascending order.",
-            ["inverse = {}", "for key in sorted(groups):", "    inverse.setdefault(groups[key], []).append(key)", "return inverse"],
+            [
+                "inverse = {}",
+                "for key in sorted(groups):",
+                "    inverse.setdefault(groups[key], []).append(key)",
+                "return inverse",
+            ],
             f"dict[int, list[{key}]]",
         ),
         (
@@ -230,10 +251,22 @@ def _merged(rng: Random) -> Function:
     operator = rng.choice(("x + y", "x - y", "max(x, y)", "min(x, y)", "x * y", "2 * x + y"))
     default = rng.choice((0, 0, 1, 5))
     if rng.random() < 0.5:
-        words = f"Each key that is in both `first` (with value x) and `second` (with value y) is a group, with the value `{operator}`. Other keys are left out."
-        code = ["for key, x in first.items():", "    if key in second:", "        y = second[key]", f"        groups[key] = {operator}"]
+        words = (
+            "Each key that is in both `first` (with value x) and `second` (with value y) is a group, "
+            f"with the value `{operator}`. Other keys are left out."
+        )
+        code = [
+            "for key, x in first.items():",
+            "    if key in second:",
+            "        y = second[key]",
+            f"        groups[key] = {operator}",
+        ]
     else:
-        words = f"Each key that is in `first` or `second` is a group, with the value `{operator}`, where x is its value in `first` and y its value in `second`, and {default} stands for a value that is missing."
+        words = (
+            f"Each key that is in `first` or `second` is a group, with the value `{operator}`, where x is "
+            f"its value in `first` and y its value in `second`, and {default} stands for a value that is "
+            "missing."
+        )
         code = [
             "for key in [*first, *second]:",
             f"    x = first.get(key, {default})",
@@ -257,7 +290,10 @@ def _changed(rng: Random) -> Function:
     if shortened:
         words = [
             f"Keep only the entries of `stock` whose value {test.words}.",
-            f"Group them by the first character of their key. The value of a group is the sum of `{formula}` over its entries, each called value.",
+            (
+                "Group them by the first character of their key. The value of a group is the sum of "
+                f"`{formula}` over its entries, each called value."
+            ),
         ]
         code = [
             "for key, value in stock.items():",
@@ -266,7 +302,10 @@ def _changed(rng: Random) -> Function:
         ]
     else:
         words = [
-            f"Each entry of `stock` is a group of its own, named by its key. Its value becomes `{formula}` if value {test.words}, and stays as it is otherwise.",
+            (
+                "Each entry of `stock` is a group of its own, named by its key. Its value becomes "
+                f"`{formula}` if value {test.words}, and stays as it is otherwise."
+            ),
         ]
         code = [
             "for key, value in stock.items():",

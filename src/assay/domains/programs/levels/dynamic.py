@@ -52,7 +52,8 @@ def _paths(rng: Random) -> Function:
         returns="int",
         description=(
             f"returns how many ways lead from the top left cell of `grid` to the bottom right one by moves of {words}. "
-            "Moves may not leave the grid, start at a '#' or end on one (they may pass over one); where the first or the last cell is a '#', there are "
+            "Moves may not leave the grid, start at a '#' or end on one (they may pass over one); "
+            "where the first or the last cell is a '#', there are "
             f"no ways.{extra} In a grid of a single cell that is not a '#' there is one way."
             + (f" The result is given modulo {modulus}." if modulus else "")
         ),
@@ -88,14 +89,19 @@ def _cheapest(rng: Random) -> Function:
     sign = "plus" if rng.random() < 0.5 else "minus"
     change = f" {'+' if sign == 'plus' else '-'} {fee} * (di + dj - 1)"
     verb = "adds" if sign == "plus" else "subtracts"
-    extra = f" For each cell right and each cell down that a move goes, beyond the first, it {verb} {fee} (so nothing for a move of one cell right or one cell down)."
+    extra = (
+        f" For each cell right and each cell down that a move goes, beyond the first, it {verb} {fee} (so "
+        "nothing for a move of one cell right or one cell down)."
+    )
     return Function(
         name=rng.choice(("best_path", "path_value", "cross_grid")),
         parameters=parameters(grid=Grid(Integer(-9, 9), 4, 4)),
         returns="int",
         description=(
-            f"returns the {shown} sum of a way from the top left cell of `grid` to the bottom right one by moves of {words}, "
-            f"within the grid. The sum of a way is that of the numbers in its cells, the first and the last included.{extra if charged else ''}"
+            f"returns the {shown} sum of a way from the top left cell of `grid` to the bottom right "
+            f"one by moves of {words}, "
+            "within the grid. The sum of a way is that of the numbers in its cells, the first and "
+            f"the last included.{extra if charged else ''}"
         ),
         body=lines(
             "rows, columns = len(grid), len(grid[0])",
@@ -120,13 +126,25 @@ def _coins(rng: Random) -> Function:
     forbidden = rng.choice((0, 0, rng.randint(3, 9)))
     kind = rng.choice(("sets", "orders", "fewest", "most", "cost"))
     n = 45 if kind in ("fewest", "most", "cost") else 25
-    bar = f" While coins are put down one after the other, their sum so far may never be divisible by {forbidden}, other than at the start (where it is 0)." if forbidden else ""
+    bar = (
+        (
+            " While coins are put down one after the other, their sum so far may never be divisible by "
+            f"{forbidden}, other than at the start (where it is 0)."
+        )
+        if forbidden
+        else ""
+    )
     skip = f"if total % {forbidden} == 0:\n        continue" if forbidden else None
     if kind == "sets":
         limit = rng.choice((0, 1, 2, 3))
         most = f"each at most {limit} time{'s' if limit > 1 else ''}" if limit else "each as often as one likes"
         inner = (
-            ["    for total in range(n, -1, -1):", f"        for used in range(1, {limit + 1}):", "            if used * coin <= total:", "                ways[total] += ways[total - used * coin]"]
+            [
+                "    for total in range(n, -1, -1):",
+                f"        for used in range(1, {limit + 1}):",
+                "            if used * coin <= total:",
+                "                ways[total] += ways[total - used * coin]",
+            ]
             if limit
             else ["    for total in range(coin, n + 1):", "        ways[total] += ways[total - coin]"]
         )
@@ -134,7 +152,10 @@ def _coins(rng: Random) -> Function:
             name=rng.choice(("coin_sets", "change_ways", "make_amount")),
             parameters=parameters(n=Integer(0, n)),
             returns="int",
-            description=f"returns in how many ways the amount n can be made of coins of {shown}, {most}. The order of coins does not matter, and there is one way to make 0.",
+            description=(
+                f"returns in how many ways the amount n can be made of coins of {shown}, {most}. The "
+                "order of coins does not matter, and there is one way to make 0."
+            ),
             body=lines("ways = [1] + [0] * n", f"for coin in {coins}:", *inner, "return ways[n]"),
         )
     if kind == "orders":
@@ -142,7 +163,11 @@ def _coins(rng: Random) -> Function:
             name=rng.choice(("coin_orders", "sequences", "make_amount")),
             parameters=parameters(n=Integer(0, n)),
             returns="int",
-            description=f"returns in how many ways the amount n can be made of coins of {shown}, each as often as one likes, where ways that differ in the order of coins are different. There is one way to make 0.{bar}",
+            description=(
+                f"returns in how many ways the amount n can be made of coins of {shown}, each as often as "
+                "one likes, where ways that differ in the order of coins are different. There is one way "
+                f"to make 0.{bar}"
+            ),
             body=lines(
                 "ways = [1] + [0] * n",
                 "for total in range(1, n + 1):",
@@ -156,10 +181,16 @@ def _coins(rng: Random) -> Function:
     prices = {coin: rng.randint(1, 9) for coin in coins}
     name, sign = {"fewest": ("fewest", "<"), "most": ("most", ">"), "cost": ("lowest", "<")}[kind]
     if kind == "cost":
-        words = f"returns the lowest price at which the amount n can be made of coins of {shown}, each as often as one likes. Their prices are given by `{prices}`."
+        words = (
+            f"returns the lowest price at which the amount n can be made of coins of {shown}, each as "
+            f"often as one likes. Their prices are given by `{prices}`."
+        )
         loop, value = f"    for coin, price in {prices}.items():", "best[total - coin] + price"
     else:
-        words = f"returns the {name} coins with which the amount n can be made of coins of {shown}, each as often as one likes."
+        words = (
+            f"returns the {name} coins with which the amount n can be made of coins of {shown}, each as "
+            "often as one likes."
+        )
         loop, value = f"    for coin in {coins}:", "best[total - coin] + 1"
     return Function(
         name=rng.choice((f"{name}_coins", "pay", "make_amount")),
@@ -207,16 +238,17 @@ def _subsequence(rng: Random) -> Function:
     relation, far = _relation(rng), rng.choice((0, 0, 0, 2, 3))
     near = f" and y is at most {far} places after x in `numbers`" if far else ""
     kind = rng.choice(("length", "length", "sum", "count"))
-    own, joined, start = {"length": ("1", "best[i] + 1", "1"), "sum": ("y", "best[i] + y", "y"), "count": ("1", "", "1")}[kind]
+    start, joined = ("y", "best[i] + y") if kind == "sum" else ("1", "best[i] + 1")
     what = {
         "length": "how many numbers one can choose at most",
         "sum": "the largest sum of numbers that one can choose",
         "count": "in how many ways one can choose at least one number",
     }[kind]
-    default = 0
-    update = ["            best[j] += best[i]"] if kind == "count" else [f"            best[j] = max(best[j], {joined})"]
+    update = (
+        ["            best[j] += best[i]"] if kind == "count" else [f"            best[j] = max(best[j], {joined})"]
+    )
     first = f"range(max(0, j - {far}), j)" if far else "range(j)"
-    result = "sum(best)" if kind == "count" else f"max(best, default={default})"
+    result = "sum(best)" if kind == "count" else "max(best, default=0)"
     different = " Ways are different if the numbers are chosen at different places." if kind == "count" else ""
     return Function(
         name=rng.choice(("longest_chain", "best_chain", "chosen", "subsequence")),
@@ -224,7 +256,8 @@ def _subsequence(rng: Random) -> Function:
         returns="int",
         description=(
             f"returns {what} from `numbers`, keeping their order but not necessarily next to each other, such that for "
-            f"any two chosen numbers x and y where y is the next chosen one after x, {relation.words}{near}. At least one number must "
+            "any two chosen numbers x and y where y is the next chosen one after x, "
+            f"{relation.words}{near}. At least one number must "
             f"be chosen; for an empty list it returns 0.{different}"
         ),
         body=lines(
@@ -249,7 +282,10 @@ def _edits(rng: Random) -> Function:
         "plain": f"{replace} to replace a character by another",
         "none": "",
         "vowel": f"{replace} to replace a character by another ({vowel} where both are vowels, that is, in 'aeiou')",
-        "swap": f"{replace} to replace a character by another, and {swap} to swap two neighbouring characters (which are then neighbours in `second` too, and not edited otherwise)",
+        "swap": (
+            f"{replace} to replace a character by another, and {swap} to swap two neighbouring characters "
+            "(which are then neighbours in `second` too, and not edited otherwise)"
+        ),
     }[kind]
     costs = f"it costs {insert} to insert a character, {delete} to delete one" + (f", {words}" if words else "")
     cost = {
@@ -260,9 +296,14 @@ def _edits(rng: Random) -> Function:
     }[kind]
     return Function(
         name=rng.choice(("edit_cost", "distance", "change_cost")),
-        parameters=parameters(first=Text("abei", 0, 6, "holds small letters"), second=Text("abei", 0, 6, "holds small letters")),
+        parameters=parameters(
+            first=Text("abei", 0, 6, "holds small letters"), second=Text("abei", 0, 6, "holds small letters")
+        ),
         returns="int",
-        description=f"returns the lowest cost to turn `first` into `second` by edits, where {costs}, and nothing to keep a character. Each character of `first` is kept, or edited once.",
+        description=(
+            f"returns the lowest cost to turn `first` into `second` by edits, where {costs}, and nothing "
+            "to keep a character. Each character of `first` is kept, or edited once."
+        ),
         body=lines(
             "cost = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]",
             "for i in range(len(first) + 1):",
@@ -299,7 +340,11 @@ def _common(rng: Random) -> Function:
             name=rng.choice(("shared_part", "common_stretch")),
             parameters=parameters(first=texts, second=texts),
             returns="int",
-            description=f"returns the largest value of a string that occurs in both `first` and `second` without gaps. The value of a string is {special} for each of its characters that is in {letters!r} and {weight} for each other one; it is 0 if they share none.",
+            description=(
+                "returns the largest value of a string that occurs in both `first` and `second` without "
+                f"gaps. The value of a string is {special} for each of its characters that is in "
+                f"{letters!r} and {weight} for each other one; it is 0 if they share none."
+            ),
             body=lines(
                 "value = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]",
                 "best = 0",
@@ -312,15 +357,22 @@ def _common(rng: Random) -> Function:
             ),
         )
     skip = f" - {fall}" if bonus else ""
-    penalty = f" From this, {fall} is subtracted for each character of `first` and of `second` that is in no pair." if bonus else ""
+    penalty = (
+        f" From this, {fall} is subtracted for each character of `first` and of `second` that is in no pair."
+        if bonus
+        else ""
+    )
     return Function(
         name=rng.choice(("align", "common_value", "match_score")),
         parameters=parameters(first=texts, second=texts),
         returns="int",
         description=(
-            "pairs characters of `first` with equal characters of `second`, each character in at most one pair, and such that pairs "
-            "do not cross: of two pairs, the one that is earlier in `first` is earlier in `second`. A pair of a character in "
-            f"{letters!r} is worth {special}, another one {weight}.{penalty} It returns the largest value that can be had."
+            "pairs characters of `first` with equal characters of `second`, each character in at "
+            "most one pair, and such that pairs "
+            "do not cross: of two pairs, the one that is earlier in `first` is earlier in `second`. "
+            "A pair of a character in "
+            f"{letters!r} is worth {special}, another one {weight}.{penalty} It returns the largest "
+            "value that can be had."
         ),
         body=lines(
             "value = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]",
@@ -390,7 +442,10 @@ def _items(rng: Random) -> Function:
         name=rng.choice(("pack", "knapsack", "load")),
         parameters=parameters(items=ListOf(TupleOf((Integer(1, 9), Integer(1, 20))), high=5), capacity=Integer(0, 20)),
         returns="int",
-        description=f"chooses from `items`, a list of tuples (weight, value), {limit}, so that the total weight {fits}.{price} {result}",
+        description=(
+            f"chooses from `items`, a list of tuples (weight, value), {limit}, so that the total weight "
+            f"{fits}.{price} {result}"
+        ),
         body=body,
     )
 
@@ -411,8 +466,10 @@ def _apart(rng: Random) -> Function:
             parameters=parameters(numbers=ListOf(Integer(-12, 20), high=9)),
             returns="int",
             description=(
-                f"chooses at most {k} numbers of `numbers`, perhaps none, such that between any two of them there are at least {gap} "
-                f"others in the list. {words} It returns the largest value of a choice, where that of choosing none is 0."
+                f"chooses at most {k} numbers of `numbers`, perhaps none, such that between any two "
+                f"of them there are at least {gap} "
+                f"others in the list. {words} It returns the largest value of a choice, where that of "
+                "choosing none is 0."
             ),
             body=lines(
                 f"best = [[0] * ({k} + 1) for _ in range(len(numbers) + 1)]",
@@ -428,7 +485,8 @@ def _apart(rng: Random) -> Function:
         parameters=parameters(numbers=ListOf(Integer(-12, 20), high=9)),
         returns="int",
         description=(
-            f"chooses some numbers of `numbers`, perhaps none, such that between any two of them there are at least {gap} "
+            "chooses some numbers of `numbers`, perhaps none, such that between any two of them "
+            f"there are at least {gap} "
             f"others in the list. {words} It returns the largest value of a choice, where that of choosing none is 0."
         ),
         body=lines(
@@ -451,7 +509,11 @@ def _stairs(rng: Random) -> Function:
             name=rng.choice(("climb", "stair_ways")),
             parameters=parameters(n=Integer(0, 15), broken=ListOf(Integer(1, 15), high=4)),
             returns="int",
-            description=f"returns in how many ways one can climb from stair 0 to stair n by steps of {shown} stairs, without ever standing on a stair whose number is in `broken`. Steps in another order are another way; for n = 0 there is one way.",
+            description=(
+                f"returns in how many ways one can climb from stair 0 to stair n by steps of {shown} "
+                "stairs, without ever standing on a stair whose number is in `broken`. Steps in another "
+                "order are another way; for n = 0 there is one way."
+            ),
             body=lines(
                 "ways = [1] + [0] * n",
                 "for stair in range(1, n + 1):",
@@ -467,7 +529,11 @@ def _stairs(rng: Random) -> Function:
             name=rng.choice(("climb", "varied_steps")),
             parameters=parameters(n=Integer(0, 18)),
             returns="int",
-            description=f"returns in how many ways one can climb from stair 0 to stair n by steps of {shown} stairs such that no step has the size of the one just before it. Steps in another order are another way; for n = 0 there is one way.",
+            description=(
+                f"returns in how many ways one can climb from stair 0 to stair n by steps of {shown} "
+                "stairs such that no step has the size of the one just before it. Steps in another order "
+                "are another way; for n = 0 there is one way."
+            ),
             body=lines(
                 f"steps = {steps}",
                 "ways = [{} for _ in range(n + 1)]",
@@ -486,8 +552,10 @@ def _stairs(rng: Random) -> Function:
         parameters=parameters(costs=ListOf(Integer(0, 20), low=1, high=9)),
         returns="int",
         description=(
-            f"returns the lowest cost to climb from stair 0 to the last stair of `costs` by steps of {shown} stairs, or -1 if that "
-            f"cannot be done. Standing on stair i costs `costs[i]` (also at the start and at the end), and each step costs {tax} times its size."
+            "returns the lowest cost to climb from stair 0 to the last stair of `costs` by steps of "
+            f"{shown} stairs, or -1 if that "
+            "cannot be done. Standing on stair i costs `costs[i]` (also at the start and at the "
+            f"end), and each step costs {tax} times its size."
         ),
         body=lines(
             "best = [costs[0]] + [None] * (len(costs) - 1)",
@@ -510,7 +578,11 @@ def _cuts(rng: Random) -> Function:
             name=rng.choice(("readings", "split_digits", "decode_ways")),
             parameters=parameters(digits=Text("0123456789", 0, 7, "holds digits")),
             returns="int",
-            description=f"returns in how many ways `digits` can be cut into pieces so that each piece, read as a number, is from {low} to {high} and does not begin with '0'. The empty string can be cut in one way, into no pieces.",
+            description=(
+                "returns in how many ways `digits` can be cut into pieces so that each piece, read as a "
+                f"number, is from {low} to {high} and does not begin with '0'. The empty string can be "
+                "cut in one way, into no pieces."
+            ),
             body=lines(
                 "ways = [1] + [0] * len(digits)",
                 "for end in range(1, len(digits) + 1):",
@@ -522,15 +594,19 @@ def _cuts(rng: Random) -> Function:
             ),
         )
     size, fee = rng.randint(2, 4), rng.randint(1, 9)
-    value = rng.choice(("max(piece)", "max(piece) - min(piece)", "abs(sum(piece))", f"sum(piece) % {m + 3}", "piece[0] * len(piece)"))
+    value = rng.choice(
+        ("max(piece)", "max(piece) - min(piece)", "abs(sum(piece))", f"sum(piece) % {m + 3}", "piece[0] * len(piece)")
+    )
     best = rng.choice(("max", "min"))
     return Function(
         name=rng.choice(("cut_list", "blocks", "partition")),
         parameters=parameters(numbers=ListOf(Integer(-9, 15), high=8)),
         returns="int",
         description=(
-            f"cuts `numbers` into pieces of 1 to {size} consecutive numbers. Each piece, a list piece, is worth `{value} - {fee}`. It returns the "
-            f"{'largest' if best == 'max' else 'smallest'} sum of the worths of all pieces that a way of cutting has, and 0 for the empty list."
+            f"cuts `numbers` into pieces of 1 to {size} consecutive numbers. Each piece, a list "
+            f"piece, is worth `{value} - {fee}`. It returns the "
+            f"{'largest' if best == 'max' else 'smallest'} sum of the worths of all pieces that a way "
+            "of cutting has, and 0 for the empty list."
         ),
         body=lines(
             "best = [0]",

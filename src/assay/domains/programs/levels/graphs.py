@@ -26,29 +26,72 @@ _MOVES = (
 
 
 def make(rng: Random) -> Function:
-    return rng.choice((_maze, _maze, _regions, _reach, _reach, _weighted, _components, _numbers, _numbers, _order, _grid_costs))(rng)
+    return rng.choice(
+        (_maze, _maze, _regions, _reach, _reach, _weighted, _components, _numbers, _numbers, _order, _grid_costs)
+    )(rng)
 
 
 def _maze(rng: Random) -> Function:
     """Breadth-first search in a grid with walls."""
     words, moves = rng.choice(_MOVES)
-    corner_words, corner = rng.choice((("bottom right", "(rows - 1, columns - 1)"), ("top right", "(0, columns - 1)"), ("bottom left", "(rows - 1, 0)")))
+    corner_words, corner = rng.choice(
+        (
+            ("bottom right", "(rows - 1, columns - 1)"),
+            ("top right", "(0, columns - 1)"),
+            ("bottom left", "(rows - 1, 0)"),
+        )
+    )
     k = rng.randint(2, 4)
     what, result, returns = rng.choice(
         (
-            (f"the smallest number of moves to the {corner_words} cell, or -1 if it cannot be reached", f"distance.get({corner}, -1)", "int"),
-            (f"the smallest number of moves to the {corner_words} cell, or -1 if it cannot be reached", f"distance.get({corner}, -1)", "int"),
+            (
+                f"the smallest number of moves to the {corner_words} cell, or -1 if it cannot be reached",
+                f"distance.get({corner}, -1)",
+                "int",
+            ),
+            (
+                f"the smallest number of moves to the {corner_words} cell, or -1 if it cannot be reached",
+                f"distance.get({corner}, -1)",
+                "int",
+            ),
             ("how many cells can be reached, the first one included", "len(distance)", "int"),
-            (f"how many cells can be reached in at most {k} moves, the first one included", f"sum(1 for moves in distance.values() if moves <= {k})", "int"),
-            (f"how many cells can be reached, but not in fewer than {k} moves", f"sum(1 for moves in distance.values() if moves >= {k})", "int"),
-            ("the number of moves to the cell that is furthest (the one that needs most moves), or 0 if no other cell can be reached", "max(distance.values(), default=0)", "int"),
-            ("the sum, over all cells that can be reached, of the smallest number of moves to each", "sum(distance.values())", "int"),
+            (
+                f"how many cells can be reached in at most {k} moves, the first one included",
+                f"sum(1 for moves in distance.values() if moves <= {k})",
+                "int",
+            ),
+            (
+                f"how many cells can be reached, but not in fewer than {k} moves",
+                f"sum(1 for moves in distance.values() if moves >= {k})",
+                "int",
+            ),
+            (
+                (
+                    "the number of moves to the cell that is furthest (the one that needs most moves), "
+                    "or 0 if no other cell can be reached"
+                ),
+                "max(distance.values(), default=0)",
+                "int",
+            ),
+            (
+                "the sum, over all cells that can be reached, of the smallest number of moves to each",
+                "sum(distance.values())",
+                "int",
+            ),
         )
     )
     wrap = rng.random() < 0.25
-    wrapped = " A move that leaves the grid at one side enters it at the opposite side." if wrap else " Moves may not leave the grid."
+    wrapped = (
+        " A move that leaves the grid at one side enters it at the opposite side."
+        if wrap
+        else " Moves may not leave the grid."
+    )
     fence = [] if wrap else ["        if not (0 <= row < rows and 0 <= column < columns):", "            continue"]
-    step = ["        row, column = (i + di) % rows, (j + dj) % columns"] if wrap else ["        row, column = i + di, j + dj"]
+    step = (
+        ["        row, column = (i + di) % rows, (j + dj) % columns"]
+        if wrap
+        else ["        row, column = i + di, j + dj"]
+    )
     none = {"-1": "-1", "0": "0"}["-1" if "get(" in result else "0"]
     return Function(
         name=rng.choice(("maze", "explore", "walk_grid", "search_grid")),
@@ -56,7 +99,8 @@ def _maze(rng: Random) -> Function:
         returns=returns,
         imports=(_DEQUE,),
         description=(
-            f"begins at the top left cell of `grid` and moves like this: {words}.{wrapped} A move may not end on a '#' (it may pass over "
+            f"begins at the top left cell of `grid` and moves like this: {words}.{wrapped} A move may "
+            "not end on a '#' (it may pass over "
             f"one). It returns {what}. If the top left cell is a '#', it returns {none}."
         ),
         body=lines(
@@ -100,8 +144,16 @@ def _regions(rng: Random) -> Function:
             (f"how many regions have a size that {test.words}", f"sum(1 for size in sizes if {test.code})", "int"),
             ("the sizes of all regions as a list in ascending order", "sorted(sizes)", "list[int]"),
             ("the sum of the squares of the sizes of all regions", "sum(size * size for size in sizes)", "int"),
-            ("the size of the largest region minus that of the smallest, or 0 if there is none", "max(sizes, default=0) - min(sizes, default=0)", "int"),
-            (f"the sizes of those regions whose size {test.words}, as a list in descending order", f"sorted((size for size in sizes if {test.code}), reverse=True)", "list[int]"),
+            (
+                "the size of the largest region minus that of the smallest, or 0 if there is none",
+                "max(sizes, default=0) - min(sizes, default=0)",
+                "int",
+            ),
+            (
+                f"the sizes of those regions whose size {test.words}, as a list in descending order",
+                f"sorted((size for size in sizes if {test.code}), reverse=True)",
+                "list[int]",
+            ),
         )
     )
     which = "the same character" if alike else f"the character {char!r}"
@@ -112,7 +164,8 @@ def _regions(rng: Random) -> Function:
         parameters=parameters(grid=Grid(cells, 4, 5)),
         returns=returns,
         description=(
-            f"looks at the regions of `grid`. Two cells with {which} are joined if they are {words}, and a region is made of all cells that "
+            f"looks at the regions of `grid`. Two cells with {which} are joined if they are {words}, "
+            "and a region is made of all cells that "
             "chains of joined ones connect; a cell that is joined with no other is a region of its own. "
             + ("" if alike else f"Cells with another character than {char!r} are in no region. ")
             + f"The size of a region is its number of cells. It returns {what}."
@@ -167,25 +220,65 @@ def _reach(rng: Random) -> Function:
     barred = rng.choice((None, None, "node % 2 == 0", "node % 3 == 1", "node > 3", "node < 2"))
     bar_words = {
         None: "",
-        "node % 2 == 0": " A way may not pass through an even node: it may begin or end there, but not go on from there.",
-        "node % 3 == 1": " A way may not pass through node 1 or 4: it may begin or end there, but not go on from there.",
+        "node % 2 == 0": (
+            " A way may not pass through an even node: it may begin or end there, but not go on from there."
+        ),
+        "node % 3 == 1": (
+            " A way may not pass through node 1 or 4: it may begin or end there, but not go on from there."
+        ),
         "node > 3": " A way may not pass through node 4 or 5: it may begin or end there, but not go on from there.",
         "node < 2": " A way may not pass through node 0 or 1: it may begin or end there, but not go on from there.",
     }[barred]
     goal = rng.random() < 0.4
     what, result, returns = rng.choice(
         (
-            ("the list of the nodes that ways from start lead to, start included, in ascending order", "sorted(distance)", "list[int]"),
+            (
+                "the list of the nodes that ways from start lead to, start included, in ascending order",
+                "sorted(distance)",
+                "list[int]",
+            ),
             ("how many nodes ways from start lead to, start included", "len(distance)", "int"),
-            (f"the list of the nodes whose shortest way from start has exactly {k} edge{'s' if k > 1 else ''}, in ascending order", f"[node for node in sorted(distance) if distance[node] == {k}]", "list[int]"),
-            ("the list of the smallest number of edges of a way from start to each of the nodes 0 to 5, where -1 stands for a node without such a way", "[distance.get(node, -1) for node in range(6)]", "list[int]"),
-            ("the dictionary from each node that a way from start leads to, start included (with 0), to the smallest number of edges of such a way", "distance", "dict[int, int]"),
-            (f"the sum of the numbers of the nodes that ways of at most {k} edge{'s' if k > 1 else ''} from start lead to, start included", f"sum(node for node in distance if distance[node] <= {k})", "int"),
+            (
+                (
+                    f"the list of the nodes whose shortest way from start has exactly {k} "
+                    f"edge{'s' if k > 1 else ''}, in ascending order"
+                ),
+                f"[node for node in sorted(distance) if distance[node] == {k}]",
+                "list[int]",
+            ),
+            (
+                (
+                    "the list of the smallest number of edges of a way from start to each of the nodes 0 "
+                    "to 5, where -1 stands for a node without such a way"
+                ),
+                "[distance.get(node, -1) for node in range(6)]",
+                "list[int]",
+            ),
+            (
+                (
+                    "the dictionary from each node that a way from start leads to, start included (with "
+                    "0), to the smallest number of edges of such a way"
+                ),
+                "distance",
+                "dict[int, int]",
+            ),
+            (
+                (
+                    f"the sum of the numbers of the nodes that ways of at most {k} "
+                    f"edge{'s' if k > 1 else ''} from start lead to, start included"
+                ),
+                f"sum(node for node in distance if distance[node] <= {k})",
+                "int",
+            ),
         )
     )
     kinds = parameters(edges=Edges(), start=Integer(0, 5))
     if goal:
-        what, result, returns = "the smallest number of edges of a way from start to goal, or -1 if there is none (0 if they are the same)", "distance.get(goal, -1)", "int"
+        what, result, returns = (
+            "the smallest number of edges of a way from start to goal, or -1 if there is none (0 if they are the same)",
+            "distance.get(goal, -1)",
+            "int",
+        )
         kinds = parameters(edges=Edges(), start=Integer(0, 5), goal=Integer(0, 5))
     return Function(
         name=rng.choice(("reach", "reachable", "hops", "search")),
@@ -199,7 +292,9 @@ def _reach(rng: Random) -> Function:
             "queue = deque([start])",
             "while queue:",
             "    node = queue.popleft()",
-            f"    if node != start and {barred if ' or ' not in (barred or '') else f'({barred})'}:" if barred else None,
+            f"    if node != start and {barred if ' or ' not in (barred or '') else f'({barred})'}:"
+            if barred
+            else None,
             "        continue" if barred else None,
             "    for other in neighbours[node]:",
             "        if other not in distance:",
@@ -220,8 +315,14 @@ def _weighted(rng: Random) -> Function:
             (f"An edge costs its weight plus {fee}.", f"cost + weight + {fee}"),
             ("An edge costs its weight, and twice its weight where that is odd.", "cost + weight * (1 + weight % 2)"),
             (f"An edge costs its weight, but at most {fee + 2}.", f"cost + min(weight, {fee + 2})"),
-            (f"An edge costs its weight, and the node at its end costs {fee} times its number.", f"cost + weight + {fee} * other"),
-            ("A way costs as much as the edge with the largest weight on it, and 0 where it has no edge.", "max(cost, weight)"),
+            (
+                f"An edge costs its weight, and the node at its end costs {fee} times its number.",
+                f"cost + weight + {fee} * other",
+            ),
+            (
+                "A way costs as much as the edge with the largest weight on it, and 0 where it has no edge.",
+                "max(cost, weight)",
+            ),
             ("An edge costs the square of its weight.", "cost + weight * weight"),
         )
     )
@@ -229,11 +330,42 @@ def _weighted(rng: Random) -> Function:
     total = " A way costs the sum of what is on it." if added else ""
     what, result, returns, goal = rng.choice(
         (
-            ("the lowest cost of a way from start to goal, or -1 if there is none (0 if they are the same)", "best.get(goal, -1)", "int", True),
-            ("the lowest cost of a way from start to goal, or -1 if there is none (0 if they are the same)", "best.get(goal, -1)", "int", True),
-            (f"how many nodes ways from start lead to at a cost of at most {k}, start included", f"sum(1 for cost in best.values() if cost <= {k})", "int", False),
-            ("the list of the lowest costs of ways from start to each of the nodes 0 to 5, with 0 for start and -1 for nodes that no way leads to", "[best.get(node, -1) for node in range(6)]", "list[int]", False),
-            ("the highest, over all nodes that ways from start lead to, of the lowest cost of a way to the node (0 for start itself)", "max(best.values())", "int", False),
+            (
+                "the lowest cost of a way from start to goal, or -1 if there is none (0 if they are the same)",
+                "best.get(goal, -1)",
+                "int",
+                True,
+            ),
+            (
+                "the lowest cost of a way from start to goal, or -1 if there is none (0 if they are the same)",
+                "best.get(goal, -1)",
+                "int",
+                True,
+            ),
+            (
+                f"how many nodes ways from start lead to at a cost of at most {k}, start included",
+                f"sum(1 for cost in best.values() if cost <= {k})",
+                "int",
+                False,
+            ),
+            (
+                (
+                    "the list of the lowest costs of ways from start to each of the nodes 0 to 5, with 0 "
+                    "for start and -1 for nodes that no way leads to"
+                ),
+                "[best.get(node, -1) for node in range(6)]",
+                "list[int]",
+                False,
+            ),
+            (
+                (
+                    "the highest, over all nodes that ways from start lead to, of the lowest cost of a "
+                    "way to the node (0 for start itself)"
+                ),
+                "max(best.values())",
+                "int",
+                False,
+            ),
         )
     )
     kinds = parameters(edges=Edges(weighted=True), start=Integer(0, 5))
@@ -281,25 +413,51 @@ def _components(rng: Random) -> Function:
     what, result, returns = rng.choice(
         (
             ("how many groups there are", "len(parts)", "int"),
-            ("the sizes of all groups as a list in ascending order", "sorted(len(part) for part in parts)", "list[int]"),
-            ("the size of the largest group, or 0 if there is none", "max((len(part) for part in parts), default=0)", "int"),
-            ("the list of the smallest number of each group, in ascending order", "sorted(min(part) for part in parts)", "list[int]"),
-            ("the largest sum of the numbers of a group, or -1 if there is none", "max((sum(part) for part in parts), default=-1)", "int"),
+            (
+                "the sizes of all groups as a list in ascending order",
+                "sorted(len(part) for part in parts)",
+                "list[int]",
+            ),
+            (
+                "the size of the largest group, or 0 if there is none",
+                "max((len(part) for part in parts), default=0)",
+                "int",
+            ),
+            (
+                "the list of the smallest number of each group, in ascending order",
+                "sorted(min(part) for part in parts)",
+                "list[int]",
+            ),
+            (
+                "the largest sum of the numbers of a group, or -1 if there is none",
+                "max((sum(part) for part in parts), default=-1)",
+                "int",
+            ),
             (f"how many groups have a size that {test.words}", f"sum(1 for part in parts if {test.code})", "int"),
-            ("the list of the groups, each a list in ascending order, ordered by their smallest numbers", "sorted(sorted(part) for part in parts)", "list[list[int]]"),
+            (
+                "the list of the groups, each a list in ascending order, ordered by their smallest numbers",
+                "sorted(sorted(part) for part in parts)",
+                "list[list[int]]",
+            ),
         )
     )
     intro = (
         f"divides the different numbers of `numbers` into groups. Two numbers x and y are joined if {relation.words}"
         if by_rule
-        else "divides the nodes 0 to 5 into groups. Two nodes are joined if there is an edge between them, in either direction"
+        else (
+            "divides the nodes 0 to 5 into groups. Two nodes are joined if there is an edge between "
+            "them, in either direction"
+        )
     )
     joined = relation.code if by_rule else "(x, y) in edges or (y, x) in edges"
     return Function(
         name=rng.choice(("groups", "components", "clusters")),
         parameters=parameters(numbers=ListOf(Integer(0, 20), high=8)) if by_rule else parameters(edges=Edges(high=6)),
         returns=returns,
-        description=f"{intro}; joined ones are in the same group, and so are those that a chain of joined ones connects. It returns {what}.",
+        description=(
+            f"{intro}; joined ones are in the same group, and so are those that a chain of joined ones "
+            f"connects. It returns {what}."
+        ),
         body=lines(
             f"left = {'set(numbers)' if by_rule else 'set(range(6))'}",
             "parts = []",
@@ -330,9 +488,24 @@ def _numbers(rng: Random) -> Function:
     barred = rng.choice((None, None, rng.randint(3, 9)))
     what, result = rng.choice(
         (
-            ("the smallest number of operations that lead from start to goal, or -1 if none do (0 if they are the same)", "steps.get(goal, -1)"),
-            ("the smallest number of operations that lead from start to goal, or -1 if none do (0 if they are the same)", "steps.get(goal, -1)"),
-            (f"how many different numbers at most {k} operations lead to from start, start included", f"sum(1 for count in steps.values() if count <= {k})"),
+            (
+                (
+                    "the smallest number of operations that lead from start to goal, or -1 if none do (0 "
+                    "if they are the same)"
+                ),
+                "steps.get(goal, -1)",
+            ),
+            (
+                (
+                    "the smallest number of operations that lead from start to goal, or -1 if none do (0 "
+                    "if they are the same)"
+                ),
+                "steps.get(goal, -1)",
+            ),
+            (
+                f"how many different numbers at most {k} operations lead to from start, start included",
+                f"sum(1 for count in steps.values() if count <= {k})",
+            ),
             ("the largest number that operations lead to from start, start included", "max(steps)"),
         )
     )
@@ -345,7 +518,8 @@ def _numbers(rng: Random) -> Function:
         returns="int",
         imports=(_DEQUE,),
         description=(
-            f"begins with the number start. One operation replaces the number x by one of {', '.join(f'`{o}`' for o in operations)}, as one "
+            "begins with the number start. One operation replaces the number x by one of "
+            f"{', '.join(f'`{o}`' for o in operations)}, as one "
             f"chooses, but never by a number that is less than 0 or greater than {high}{allowed}. It returns {what}."
         ),
         body=lines(
@@ -371,30 +545,52 @@ def _order(rng: Random) -> Function:
     pick = "max" if largest else "min"
     words = f"Each edge (a, b) of `edges` says that the task {first} must be done before the task {second}."
     if kind == "order":
-        what = f"the list of the tasks in the order in which they are done, if one always does the {'largest' if largest else 'smallest'} task all of whose earlier ones are done; tasks that can never be done are left out"
+        what = (
+            "the list of the tasks in the order in which they are done, if one always does the "
+            f"{'largest' if largest else 'smallest'} task all of whose earlier ones are done; tasks that "
+            "can never be done are left out"
+        )
         result, returns = "done", "list[int]"
     elif kind == "stuck":
-        what, result, returns = "the list of the tasks that can never be done, because they wait for each other or for such tasks, in ascending order", "sorted(left)", "list[int]"
+        what, result, returns = (
+            (
+                "the list of the tasks that can never be done, because they wait for each other or for "
+                "such tasks, in ascending order"
+            ),
+            "sorted(left)",
+            "list[int]",
+        )
     elif kind == "rounds":
-        what = "the number of rounds until no further task can be done, if in each round one does all tasks whose earlier ones were all done in rounds before it; a round in which nothing is done does not count"
+        what = (
+            "the number of rounds until no further task can be done, if in each round one does all tasks "
+            "whose earlier ones were all done in rounds before it; a round in which nothing is done does "
+            "not count"
+        )
         result, returns = "rounds", "int"
     else:
-        what = "the list of how many tasks are done in each round, if in each round one does all tasks whose earlier ones were all done in rounds before it, until no further task can be done"
+        what = (
+            "the list of how many tasks are done in each round, if in each round one does all tasks "
+            "whose earlier ones were all done in rounds before it, until no further task can be done"
+        )
         result, returns = "sizes", "list[int]"
     ready = f"[x for x in left if all({first} not in left for a, b in edges if {second} == x)]"
     if kind in ("order", "stuck"):
-        body = lines(
-            "left = set(range(6))",
-            "done = []",
-            "while True:",
-            f"    ready = {ready}",
-            "    if not ready:",
-            "        break",
-            f"    chosen = {pick}(ready)",
-            "    left.remove(chosen)",
-            "    done.append(chosen)",
-            f"return {result}",
-        ).replace("    done.append(chosen)\n" if kind == "stuck" else "\0", "").replace("done = []\n" if kind == "stuck" else "\0", "")
+        body = (
+            lines(
+                "left = set(range(6))",
+                "done = []",
+                "while True:",
+                f"    ready = {ready}",
+                "    if not ready:",
+                "        break",
+                f"    chosen = {pick}(ready)",
+                "    left.remove(chosen)",
+                "    done.append(chosen)",
+                f"return {result}",
+            )
+            .replace("    done.append(chosen)\n" if kind == "stuck" else "\0", "")
+            .replace("done = []\n" if kind == "stuck" else "\0", "")
+        )
     else:
         body = lines(
             "left = set(range(6))",
@@ -424,18 +620,39 @@ def _grid_costs(rng: Random) -> Function:
         (
             ("A move costs the number in the cell that it enters.", "cost + grid[row][column]"),
             (f"A move costs {fee} plus the number in the cell that it enters.", f"cost + {fee} + grid[row][column]"),
-            (f"A move costs 1 plus {fee} times the amount by which the numbers of the two cells differ.", f"cost + 1 + {fee} * abs(grid[row][column] - grid[i][j])"),
-            (f"A move costs 1, and {fee} more for each 1 by which it climbs, that is, by which the number of the cell that it enters is larger than that of the one it leaves.", f"cost + 1 + {fee} * max(0, grid[row][column] - grid[i][j])"),
+            (
+                f"A move costs 1 plus {fee} times the amount by which the numbers of the two cells differ.",
+                f"cost + 1 + {fee} * abs(grid[row][column] - grid[i][j])",
+            ),
+            (
+                (
+                    f"A move costs 1, and {fee} more for each 1 by which it climbs, that is, by which the "
+                    "number of the cell that it enters is larger than that of the one it leaves."
+                ),
+                f"cost + 1 + {fee} * max(0, grid[row][column] - grid[i][j])",
+            ),
             ("A way costs as much as the largest number of a cell that it enters.", "max(cost, grid[row][column])"),
         )
     )
     total = "" if price_words.startswith("A way") else " A way costs the sum of its moves."
     what, result = rng.choice(
         (
-            ("the lowest cost of a way to the bottom right cell (0 if that is the first one too)", "best[(rows - 1, columns - 1)]"),
-            ("the lowest cost of a way to the bottom right cell (0 if that is the first one too)", "best[(rows - 1, columns - 1)]"),
-            (f"how many cells ways lead to at a cost of at most {k}, the first one included", f"sum(1 for cost in best.values() if cost <= {k})"),
-            ("the highest, over all cells, of the lowest cost of a way to the cell (0 for the first one)", "max(best.values())"),
+            (
+                "the lowest cost of a way to the bottom right cell (0 if that is the first one too)",
+                "best[(rows - 1, columns - 1)]",
+            ),
+            (
+                "the lowest cost of a way to the bottom right cell (0 if that is the first one too)",
+                "best[(rows - 1, columns - 1)]",
+            ),
+            (
+                f"how many cells ways lead to at a cost of at most {k}, the first one included",
+                f"sum(1 for cost in best.values() if cost <= {k})",
+            ),
+            (
+                "the highest, over all cells, of the lowest cost of a way to the cell (0 for the first one)",
+                "max(best.values())",
+            ),
         )
     )
     return Function(
@@ -443,7 +660,10 @@ def _grid_costs(rng: Random) -> Function:
         parameters=parameters(grid=Grid(Integer(0, 9), 4, 4)),
         returns="int",
         imports=(_HEAP,),
-        description=f"begins at the top left cell of `grid` and moves like this, within the grid: {words}. {price_words}{total} It returns {what}.",
+        description=(
+            f"begins at the top left cell of `grid` and moves like this, within the grid: {words}. "
+            f"{price_words}{total} It returns {what}."
+        ),
         body=lines(
             "rows, columns = len(grid), len(grid[0])",
             "best = {}",

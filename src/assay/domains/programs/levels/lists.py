@@ -45,7 +45,10 @@ def _limited(rng: Random) -> Function:
             ("Replace each number x by `x * k`", "[x * k for x in {v}]"),
             ("Replace each number x by `x - k`", "[x - k for x in {v}]"),
             ("Replace each number that is greater than k by k", "[min(x, k) for x in {v}]"),
-            ("Sort them by their distance to k, ascending; ties keep their order", "sorted({v}, key=lambda x: abs(x - k))"),
+            (
+                "Sort them by their distance to k, ascending; ties keep their order",
+                "sorted({v}, key=lambda x: abs(x - k))",
+            ),
             (
                 "Put the numbers that are divisible by `k + 1` before the others; otherwise keep the order",
                 "[x for x in {v} if x % (k + 1) == 0] + [x for x in {v} if x % (k + 1) != 0]",
@@ -78,16 +81,28 @@ def _two_lists(rng: Random) -> Function:
     words, code = rng.choice(
         (
             (
-                f"Make a list of `{operator}` for each x of `first` and the y at the same index of `second`, as long as both have one",
+                (
+                    f"Make a list of `{operator}` for each x of `first` and the y at the same index of "
+                    "`second`, as long as both have one"
+                ),
                 f"[{operator} for x, y in zip(first, second)]",
             ),
             (
-                f"Make a list of `{operator}` for each x of `first` and the y at the same index of `second`, as long as both have one",
+                (
+                    f"Make a list of `{operator}` for each x of `first` and the y at the same index of "
+                    "`second`, as long as both have one"
+                ),
                 f"[{operator} for x, y in zip(first, second)]",
             ),
-            ("Make a list of the numbers of `first` that do not occur in `second`", "[x for x in first if x not in second]"),
+            (
+                "Make a list of the numbers of `first` that do not occur in `second`",
+                "[x for x in first if x not in second]",
+            ),
             ("Make a list of the numbers of `first` that occur in `second`", "[x for x in first if x in second]"),
-            ("Make a list of the numbers of `first` followed by those of `second` in reverse order", "first + second[::-1]"),
+            (
+                "Make a list of the numbers of `first` followed by those of `second` in reverse order",
+                "first + second[::-1]",
+            ),
             (
                 f"Make a list of the numbers x of `second` for which x {test.words}, followed by all of `first`",
                 f"[x for x in second if {test.code}] + first",

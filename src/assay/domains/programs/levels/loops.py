@@ -10,14 +10,23 @@ from assay.domains.programs.phrases import maybe_map, number_map, number_test
 
 
 def make(rng: Random) -> Function:
-    return rng.choice((_range_total, _range_total, _digits, _rounds, _until, _list_total, _list_stop, _characters, _run))(rng)
+    return rng.choice(
+        (_range_total, _range_total, _digits, _rounds, _until, _list_total, _list_stop, _characters, _run)
+    )(rng)
 
 
 def _range_total(rng: Random) -> Function:
     """Over the integers from a start to n."""
     start, step = rng.randint(0, 3), rng.choice((1, 1, 1, 2, 3))
     test, formula = number_test(rng, "i"), maybe_map(rng, "i")
-    span = f"the integers i from {start} to n (both included)" if step == 1 else f"the integers {start}, {start + step}, {start + 2 * step} and so on, up to and including n where it is hit, each called i"
+    span = (
+        f"the integers i from {start} to n (both included)"
+        if step == 1
+        else (
+            f"the integers {start}, {start + step}, {start + 2 * step} and so on, up to and including n "
+            "where it is hit, each called i"
+        )
+    )
     loop = f"for i in range({start}, n + 1):" if step == 1 else f"for i in range({start}, n + 1, {step}):"
     kind = rng.choice(("sum", "sum", "either", "count_sum", "last"))
     if kind == "sum":
@@ -25,18 +34,33 @@ def _range_total(rng: Random) -> Function:
         inner, first, result = [f"    if {test.code}:", f"        total += {formula}"], ["total = 0"], "total"
     elif kind == "either":
         other = maybe_map(rng, "i")
-        words = f"goes through {span}, with a total that begins at 0. It adds `{formula}` to the total if i {test.words}, and subtracts `{other}` from it otherwise. It returns the total."
+        words = (
+            f"goes through {span}, with a total that begins at 0. It adds `{formula}` to the total if i "
+            f"{test.words}, and subtracts `{other}` from it otherwise. It returns the total."
+        )
         inner = [f"    if {test.code}:", f"        total += {formula}", "    else:", f"        total -= {other}"]
         first, result = ["total = 0"], "total"
     elif kind == "count_sum":
         k = rng.randint(2, 9)
-        words = f"goes through {span}. It counts those for which i {test.words}, and sums `{formula}` over all. It returns the sum plus {k} times the count."
+        words = (
+            f"goes through {span}. It counts those for which i {test.words}, and sums `{formula}` over "
+            f"all. It returns the sum plus {k} times the count."
+        )
         inner = [f"    if {test.code}:", "        count += 1", f"    total += {formula}"]
         first, result = ["count = 0", "total = 0"], f"total + {k} * count"
     else:
         k, m = rng.randint(2, 5), rng.randint(7, 40)
-        words = f"begins with the value {k} and goes through {span}. Each time, the value becomes `(value * {k} + {formula}) % {m}` if i {test.words}, and `value + 1` otherwise. It returns the last value."
-        inner = [f"    if {test.code}:", f"        value = (value * {k} + {formula}) % {m}", "    else:", "        value += 1"]
+        words = (
+            f"begins with the value {k} and goes through {span}. Each time, the value becomes `(value * "
+            f"{k} + {formula}) % {m}` if i {test.words}, and `value + 1` otherwise. It returns the last "
+            "value."
+        )
+        inner = [
+            f"    if {test.code}:",
+            f"        value = (value * {k} + {formula}) % {m}",
+            "    else:",
+            "        value += 1",
+        ]
         first, result = [f"value = {k}"], "value"
     return Function(
         name=rng.choice(("total_up_to", "accumulate", "count_up", "sum_range")),
@@ -54,19 +78,36 @@ def _digits(rng: Random) -> Function:
     first, result, update = "total = 0", "total", [f"    if {test_code}:", f"        total += {formula}"]
     k, d = rng.randint(1, 9), rng.randint(1, 3)
     if kind == "sum":
-        words = f"returns the sum of `{formula}` over the decimal digits of n for which digit {test_words}; 0 if there are none."
+        words = (
+            f"returns the sum of `{formula}` over the decimal digits of n for which digit {test_words}; 0 "
+            "if there are none."
+        )
     elif kind == "product":
-        words = f"returns the product of `digit + {k}` over the decimal digits of n for which digit {test_words}; 1 if there are none."
+        words = (
+            f"returns the product of `digit + {k}` over the decimal digits of n for which digit "
+            f"{test_words}; 1 if there are none."
+        )
         first, update = "total = 1", [f"    if {test_code}:", f"        total *= digit + {k}"]
     elif kind == "largest":
-        words = f"returns the largest value of `{formula}` over the decimal digits of n for which digit {test_words}, and -1 if there are none or all these values are less than -1."
+        words = (
+            f"returns the largest value of `{formula}` over the decimal digits of n for which digit "
+            f"{test_words}, and -1 if there are none or all these values are less than -1."
+        )
         first, update = "total = -1", [f"    if {test_code} and {formula} > total:", f"        total = {formula}"]
     elif kind == "alternate":
-        words = f"goes through the decimal digits of n (each called digit) from the last (the ones) to the first. It adds `{formula}` for the first of these, subtracts `{formula}` for the next, adds for the next, and so on, and returns the total plus {k}."
+        words = (
+            "goes through the decimal digits of n (each called digit) from the last (the ones) to the "
+            f"first. It adds `{formula}` for the first of these, subtracts `{formula}` for the next, adds "
+            f"for the next, and so on, and returns the total plus {k}."
+        )
         first, result = "total, sign = 0, 1", f"total + {k}"
         update = [f"    total += sign * ({formula})", "    sign = -sign"]
     else:
-        words = f"goes through the decimal digits of n (each called digit) from the last (the ones) to the first and writes those for which digit {test_words} one after the other, so that they form a new number. It returns that number plus {d}, where no digits form 0."
+        words = (
+            "goes through the decimal digits of n (each called digit) from the last (the ones) to the "
+            f"first and writes those for which digit {test_words} one after the other, so that they form "
+            f"a new number. It returns that number plus {d}, where no digits form 0."
+        )
         update, result = [f"    if {test_code}:", "        total = 10 * total + digit"], f"total + {d}"
     words += " The integer 0 has no digits here."
     return Function(
@@ -128,7 +169,12 @@ def _until(rng: Random) -> Function:
     weight, modulus = rng.randint(2, 6), rng.randint(2, 4)
     remainder = rng.randrange(modulus)
     formula = rng.choice(("1", str(weight), "n", f"n % {weight + 3}"))
-    words = f"repeats the following while n is greater than {limit + divisor}, with a total that begins at 0: if n has remainder {remainder} modulo {modulus}, it adds {weight} to the total and n becomes `n // {divisor}`; otherwise it adds `{formula}` to the total and n becomes `n - {less}`. It returns {{result}}."
+    words = (
+        f"repeats the following while n is greater than {limit + divisor}, with a total that begins at 0: "
+        f"if n has remainder {remainder} modulo {modulus}, it adds {weight} to the total and n becomes `n "
+        f"// {divisor}`; otherwise it adds `{formula}` to the total and n becomes `n - {less}`. It "
+        "returns {result}."
+    )
     result = rng.choice(("total", "total + n", "total - n"))
     return Function(
         name=rng.choice(("shrink", "countdown", "reduce_number", "steps_down")),
@@ -161,8 +207,10 @@ def _list_total(rng: Random) -> Function:
         parameters=parameters(numbers=NUMBERS),
         returns="int",
         description=(
-            f"goes through `numbers`, with a total that begins at {start}. If a number x {first.words}, it adds `{add}` to "
-            f"the total; otherwise, if x {second.words}, it {verb} `{other}` {'to' if sign == '+' else 'from'} the total. "
+            f"goes through `numbers`, with a total that begins at {start}. If a number x "
+            f"{first.words}, it adds `{add}` to "
+            f"the total; otherwise, if x {second.words}, it {verb} `{other}` "
+            f"{'to' if sign == '+' else 'from'} the total. "
             "It returns the total."
         ),
         body=lines(
@@ -216,10 +264,15 @@ def _characters(rng: Random) -> Function:
     while char in letters:
         char = rng.choice("abcdeiost")
     repeated = rng.random() < 0.5
-    words = f"goes through the characters of `text`, with a score that begins at {c}. A character of {letters!r} adds {a} to the score, a {char!r} subtracts {b} from it, others leave it as it is."
+    words = (
+        f"goes through the characters of `text`, with a score that begins at {c}. A character of "
+        f"{letters!r} adds {a} to the score, a {char!r} subtracts {b} from it, others leave it as it is."
+    )
     if repeated:
         words += " A character that is the same as the one just before it also doubles the score, after that."
-    words += rng.choice((" It returns the score.", " It returns the largest score that there was, the one at the beginning included."))
+    words += rng.choice(
+        (" It returns the score.", " It returns the largest score that there was, the one at the beginning included.")
+    )
     largest = "largest" in words
     return Function(
         name=rng.choice(("text_score", "points", "rate")),
@@ -258,9 +311,16 @@ def _run(rng: Random) -> Function:
         returns="int",
         description=(
             (
-                f"returns {what} of the longest stretch of consecutive numbers x of `numbers` that are all such that x {test.words}"
+                (
+                    f"returns {what} of the longest stretch of consecutive numbers x of `numbers` that "
+                    f"are all such that x {test.words}"
+                )
                 if counted
-                else f"goes through `numbers` with a current sum that begins at 0. A number x adds `{formula}` to the current sum if x {test.words}, and otherwise sets it back to 0. It returns the largest current sum that there was, the 0 at the beginning included"
+                else (
+                    "goes through `numbers` with a current sum that begins at 0. A number x adds "
+                    f"`{formula}` to the current sum if x {test.words}, and otherwise sets it back to 0. "
+                    "It returns the largest current sum that there was, the 0 at the beginning included"
+                )
             )
             + (f", plus {k}" if scaled else "")
             + ("; the length is 0 if there is none." if counted else ".")

@@ -41,7 +41,9 @@ def _relation(rng: Random) -> Phrase:
 def _measure(rng: Random) -> str:
     """A number of x and y."""
     k = rng.randint(2, 5)
-    return rng.choice(("x + y", "x * y", "abs(x - y)", "max(x, y)", "min(x, y)", f"{k} * x + y", f"x - {k} * y", "x - y"))
+    return rng.choice(
+        ("x + y", "x * y", "abs(x - y)", "max(x, y)", "min(x, y)", f"{k} * x + y", f"x - {k} * y", "x - y")
+    )
 
 
 def _gathered(rng: Random, indent: str) -> tuple[str, str, list[str], str, str]:
@@ -153,8 +155,16 @@ def _cross(rng: Random) -> Function:
         (
             ("Return the list of these values", "values", "list[int]"),
             ("Return the largest of these values, or 0 if there is none", "max(values, default=0)", "int"),
-            (f"Return the number of values for which value {test.words}", f"sum(1 for value in values if {test.code})", "int"),
-            ("Return the sum of these values, each multiplied by its index (from 0)", "sum(i * value for i, value in enumerate(values))", "int"),
+            (
+                f"Return the number of values for which value {test.words}",
+                f"sum(1 for value in values if {test.code})",
+                "int",
+            ),
+            (
+                "Return the sum of these values, each multiplied by its index (from 0)",
+                "sum(i * value for i, value in enumerate(values))",
+                "int",
+            ),
         )
     )
     return Function(
@@ -181,7 +191,13 @@ def _rows(rng: Random) -> Function:
         (
             (f"the sum of `{formula}` over the numbers x for which x {test.words}", f"total += {formula}"),
             (f"the number of numbers x for which x {test.words}", "total += 1"),
-            (f"the sum of the numbers x for which x {test.words}, each multiplied by its index in the {'column' if by_column else 'row'} (from 0)", f"total += {'i' if by_column else 'j'} * x"),
+            (
+                (
+                    f"the sum of the numbers x for which x {test.words}, each multiplied by its index in "
+                    f"the {'column' if by_column else 'row'} (from 0)"
+                ),
+                f"total += {'i' if by_column else 'j'} * x",
+            ),
         )
     )
     line = "column" if by_column else "row"
@@ -189,11 +205,23 @@ def _rows(rng: Random) -> Function:
     last, result, returns = rng.choice(
         (
             (f"Return the list of the values of all {line}s, in order", "values", "list[int]"),
-            (f"Return the index of the {line} with the largest value, the first in case of a tie", "values.index(max(values))", "int"),
-            (f"Return the index of the {line} with the smallest value, the first in case of a tie", "values.index(min(values))", "int"),
+            (
+                f"Return the index of the {line} with the largest value, the first in case of a tie",
+                "values.index(max(values))",
+                "int",
+            ),
+            (
+                f"Return the index of the {line} with the smallest value, the first in case of a tie",
+                "values.index(min(values))",
+                "int",
+            ),
             (f"Return how many {line}s have a value that {k.words}", f"sum(1 for value in values if {k.code})", "int"),
             (f"Return the largest value of a {line} minus the smallest", "max(values) - min(values)", "int"),
-            (f"Return the sum of the values of all {line}s, each multiplied by the index of its {line} (from 0)", "sum(i * value for i, value in enumerate(values))", "int"),
+            (
+                f"Return the sum of the values of all {line}s, each multiplied by the index of its {line} (from 0)",
+                "sum(i * value for i, value in enumerate(values))",
+                "int",
+            ),
         )
     )
     loops = (
@@ -223,7 +251,11 @@ def _rows(rng: Random) -> Function:
 def _cells(rng: Random) -> Function:
     """Cells of a grid and their neighbours."""
     diagonal = rng.random() < 0.4
-    near = "the cells that touch it (at most eight: side by side or at a corner)" if diagonal else "the cells above, below, left and right of it (at most four)"
+    near = (
+        "the cells that touch it (at most eight: side by side or at a corner)"
+        if diagonal
+        else "the cells above, below, left and right of it (at most four)"
+    )
     moves = "[(-1, 0), (1, 0), (0, -1), (0, 1)]"
     if diagonal:
         moves = "[(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]"
@@ -245,9 +277,27 @@ def _cells(rng: Random) -> Function:
         (
             ("how many such cells there are", "count = 0", "count += 1", "count", "int"),
             (f"the sum of `{formula}` over such cells", "total = 0", f"total += {formula}", "total", "int"),
-            ("the list of the places (row, column) of such cells as tuples, row by row", "places = []", "places.append((i, j))", "places", "list[tuple[int, int]]"),
-            ("the list of the numbers of such cells in ascending order", "values = []", "values.append(x)", "sorted(values)", "list[int]"),
-            ("the largest number of such cells, or -99 if there is none", "best = -99", "best = max(best, x)", "best", "int"),
+            (
+                "the list of the places (row, column) of such cells as tuples, row by row",
+                "places = []",
+                "places.append((i, j))",
+                "places",
+                "list[tuple[int, int]]",
+            ),
+            (
+                "the list of the numbers of such cells in ascending order",
+                "values = []",
+                "values.append(x)",
+                "sorted(values)",
+                "list[int]",
+            ),
+            (
+                "the largest number of such cells, or -99 if there is none",
+                "best = -99",
+                "best = max(best, x)",
+                "best",
+                "int",
+            ),
         )
     )
     return Function(
@@ -293,20 +343,49 @@ def _orders(rng: Random) -> Function:
     words, start, update, result, returns = rng.choice(
         (
             ("the sum of all costs", "total = 0", ["total += cost"], "total", "int"),
-            ("the dictionary from each name that was counted to the sum of its costs", "totals = {}", ["totals[name] = totals.get(name, 0) + cost"], "totals", "dict[str, int]"),
-            ("the list of the costs in the order of the orders", "costs = []", ["costs.append(cost)"], "costs", "list[int]"),
-            ("the highest cost of an order, or 0 if there is none or all are lower", "best = 0", ["best = max(best, cost)"], "best", "int"),
-            (f"the list of the names of the orders whose cost {test.words}, in order", "names = []", [f"if {test.code}:", "    names.append(name)"], "names", "list[str]"),
+            (
+                "the dictionary from each name that was counted to the sum of its costs",
+                "totals = {}",
+                ["totals[name] = totals.get(name, 0) + cost"],
+                "totals",
+                "dict[str, int]",
+            ),
+            (
+                "the list of the costs in the order of the orders",
+                "costs = []",
+                ["costs.append(cost)"],
+                "costs",
+                "list[int]",
+            ),
+            (
+                "the highest cost of an order, or 0 if there is none or all are lower",
+                "best = 0",
+                ["best = max(best, cost)"],
+                "best",
+                "int",
+            ),
+            (
+                f"the list of the names of the orders whose cost {test.words}, in order",
+                "names = []",
+                [f"if {test.code}:", "    names.append(name)"],
+                "names",
+                "list[str]",
+            ),
         )
     )
-    lookup = ["    if name not in prices:", "        continue", "    price = prices[name]"] if known else [f"    price = prices.get(name, {default})"]
+    lookup = (
+        ["    if name not in prices:", "        continue", "    price = prices[name]"]
+        if known
+        else [f"    price = prices.get(name, {default})"]
+    )
     prices: Kind = MappingOf(_NAMES, Integer(1, 15), high=4)
     return Function(
         name=rng.choice(("bill", "order_costs", "invoice", "checkout")),
         parameters=parameters(orders=ListOf(TupleOf((_NAMES, Integer(1, 9))), high=6), prices=prices),
         returns=returns,
         description=(
-            "works out what orders cost. Each order is a tuple (name, number of pieces), and `prices` gives the price of "
+            "works out what orders cost. Each order is a tuple (name, number of pieces), and "
+            "`prices` gives the price of "
             f"a piece by name. An order whose name is not in `prices` {missing}. {discount_words} It returns {words}."
         ),
         body=lines(
@@ -327,15 +406,38 @@ def _intervals(rng: Random) -> Function:
     kind = ListOf(TupleOf((Integer(0, 24), Integer(0, 24)), ordered=True), high=6)
     gap, k = rng.choice((0, 0, 1, 2, 3)), rng.randint(2, 4)
     if rng.random() < 0.6:
-        touching = f"the next begins at most {gap} after the other ends" if gap else "they overlap or touch (one ends where the other begins)"
+        touching = (
+            f"the next begins at most {gap} after the other ends"
+            if gap
+            else "they overlap or touch (one ends where the other begins)"
+        )
         words, result, returns = rng.choice(
             (
                 ("the list of the joined intervals as tuples, in ascending order", "joined", "list[tuple[int, int]]"),
-                ("the sum of the lengths (end minus start) of the joined intervals", "sum(end - start for start, end in joined)", "int"),
+                (
+                    "the sum of the lengths (end minus start) of the joined intervals",
+                    "sum(end - start for start, end in joined)",
+                    "int",
+                ),
                 ("how many joined intervals there are", "len(joined)", "int"),
-                ("the length (end minus start) of the longest joined interval, or 0 if there is none", "max((end - start for start, end in joined), default=0)", "int"),
-                (f"the list of those joined intervals, as tuples in ascending order, whose length (end minus start) is at least {k}", f"[(start, end) for start, end in joined if end - start >= {k}]", "list[tuple[int, int]]"),
-                ("the list of the gaps between each joined interval and the next, in order", "[b[0] - a[1] for a, b in zip(joined, joined[1:])]", "list[int]"),
+                (
+                    "the length (end minus start) of the longest joined interval, or 0 if there is none",
+                    "max((end - start for start, end in joined), default=0)",
+                    "int",
+                ),
+                (
+                    (
+                        "the list of those joined intervals, as tuples in ascending order, whose length "
+                        f"(end minus start) is at least {k}"
+                    ),
+                    f"[(start, end) for start, end in joined if end - start >= {k}]",
+                    "list[tuple[int, int]]",
+                ),
+                (
+                    "the list of the gaps between each joined interval and the next, in order",
+                    "[b[0] - a[1] for a, b in zip(joined, joined[1:])]",
+                    "list[int]",
+                ),
             )
         )
         return Function(
@@ -343,7 +445,8 @@ def _intervals(rng: Random) -> Function:
             parameters=parameters(intervals=kind),
             returns=returns,
             description=(
-                "joins intervals, each a tuple (start, end). Two are joined into one, from the smaller start to the larger "
+                "joins intervals, each a tuple (start, end). Two are joined into one, from the "
+                "smaller start to the larger "
                 f"end, where {touching}; this goes on until no two can be joined. It returns {words}."
             ),
             body=lines(
@@ -360,7 +463,11 @@ def _intervals(rng: Random) -> Function:
         (
             ("the largest such number over all points, 0 if there are no intervals", "max(counts)", "int"),
             (f"how many points have a number of at least {k}", f"sum(1 for count in counts if count >= {k})", "int"),
-            (f"the list of the points with a number of exactly {k - 1}, in ascending order", f"[point for point, count in enumerate(counts) if count == {k - 1}]", "list[int]"),
+            (
+                f"the list of the points with a number of exactly {k - 1}, in ascending order",
+                f"[point for point, count in enumerate(counts) if count == {k - 1}]",
+                "list[int]",
+            ),
             ("the smallest point with the largest number", "counts.index(max(counts))", "int"),
         )
     )
@@ -370,7 +477,8 @@ def _intervals(rng: Random) -> Function:
         parameters=parameters(intervals=kind),
         returns=returns,
         description=(
-            "finds for each integer point from 0 to 25 the number of intervals (start, end) that cover it: start is at most "
+            "finds for each integer point from 0 to 25 the number of intervals (start, end) that "
+            "cover it: start is at most "
             f"the point and the point is {'at most' if closed else 'less than'} end. It returns {words}."
         ),
         body=lines(

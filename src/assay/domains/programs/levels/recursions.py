@@ -43,10 +43,26 @@ def _sequence(rng: Random) -> Function:
 def _halving(rng: Random) -> Function:
     """A function of n by smaller ones, in two ways."""
     base, divisor, less = rng.randint(1, 3), rng.randint(2, 3), rng.randint(1, 3)
-    test = rng.choice(("n % 2 == 0", "n % 3 == 0", "n % 3 == 1", "n % 5 == 0", "n % 4 == 0", f"n > {rng.randint(12, 30)}"))
+    test = rng.choice(
+        ("n % 2 == 0", "n % 3 == 0", "n % 3 == 1", "n % 5 == 0", "n % 4 == 0", f"n > {rng.randint(12, 30)}")
+    )
     start, c, m = rng.choice((str(rng.randint(0, 5)), "n", "2 * n")), rng.randint(1, 9), rng.randint(2, 3)
-    first = rng.choice((f"SELF(n // {divisor}) + {c}", f"{m} * SELF(n // {divisor})", f"{m} * SELF(n // {divisor}) - {c}", f"SELF(n // {divisor}) + n"))
-    second = rng.choice((f"SELF(n - {less}) + {c}", f"SELF(n - {less}) - {c}", f"SELF(n - {less}) + n % {c + 1}", f"{c} - SELF(n - {less})"))
+    first = rng.choice(
+        (
+            f"SELF(n // {divisor}) + {c}",
+            f"{m} * SELF(n // {divisor})",
+            f"{m} * SELF(n // {divisor}) - {c}",
+            f"SELF(n // {divisor}) + n",
+        )
+    )
+    second = rng.choice(
+        (
+            f"SELF(n - {less}) + {c}",
+            f"SELF(n - {less}) - {c}",
+            f"SELF(n - {less}) + n % {c + 1}",
+            f"{c} - SELF(n - {less})",
+        )
+    )
     small = max(base, less - 1)
     return Function(
         name=rng.choice(("descend", "unfold", "reduce_number")),
@@ -56,7 +72,9 @@ def _halving(rng: Random) -> Function:
             f"returns r(n), where `r(n) = {start}` for n up to {small}; for larger n, "
             f"`r(n) = {first.replace('SELF', 'r')}` if `{test}`, and `r(n) = {second.replace('SELF', 'r')}` otherwise."
         ),
-        body=lines(f"if n <= {small}:", f"    return {start}", f"if {test}:", f"    return {first}", f"return {second}"),
+        body=lines(
+            f"if n <= {small}:", f"    return {start}", f"if {test}:", f"    return {first}", f"return {second}"
+        ),
     )
 
 
@@ -89,14 +107,20 @@ def _nested(rng: Random) -> Function:
     depth = rng.random() < 0.5
     if rng.random() < 0.35:
         return _flattened(rng)
-    value = rng.choice(("depth * item", f"{formula} + depth", "item - depth", "item * (depth + 1)")) if depth else formula
+    value = (
+        rng.choice(("depth * item", f"{formula} + depth", "item - depth", "item * (depth + 1)")) if depth else formula
+    )
     kind = rng.choice(("sum", "count", "sum_else"))
     update = {"sum": value, "count": "depth" if depth else "1", "sum_else": value}[kind]
     what = f"the sum of `{update}` over" if update != "1" else "the number of"
     inner = "SELF(item, depth + 1)" if depth else "SELF(item)"
     penalty = rng.randint(1, 5)
     empty = kind == "sum_else"
-    begin = " depth is 1 for the integers that are directly in the list, 2 for those in a list in it, and so on." if depth else ""
+    begin = (
+        " depth is 1 for the integers that are directly in the list, 2 for those in a list in it, and so on."
+        if depth
+        else ""
+    )
     body = lines(
         f"if not items:\n    return -{penalty}" if empty else None,
         "total = 0",
@@ -120,7 +144,11 @@ def _nested(rng: Random) -> Function:
         returns="int",
         description=(
             f"returns {what} all integers item in `items`, at any depth, for which item {test.words}.{begin}"
-            + (f" Each empty list, `items` itself included, adds -{penalty} to it." if empty else " It is 0 if there are none.")
+            + (
+                f" Each empty list, `items` itself included, adds -{penalty} to it."
+                if empty
+                else " It is 0 if there are none."
+            )
         ),
         body=body,
     )
@@ -138,9 +166,19 @@ def _flattened(rng: Random) -> Function:
             parameters=parameters(items=NestedList()),
             returns="list[int]",
             description=(
-                f"returns the list of `{formula}` for all integers item in `items`, at any depth, for which item {test.words}, "
+                (
+                    f"returns the list of `{formula}` for all integers item in `items`, at any depth, for "
+                    f"which item {test.words}, "
+                )
                 + ("from the last to the first." if turned else "in the order in which they are written.")
-                + (f" Lists with more than {k + 1} items are left out with all that is in them, `items` itself included." if limit else "")
+                + (
+                    (
+                        f" Lists with more than {k + 1} items are left out with all that is in them, "
+                        "`items` itself included."
+                    )
+                    if limit
+                    else ""
+                )
             ),
             body=lines(
                 "result = []",
@@ -159,8 +197,10 @@ def _flattened(rng: Random) -> Function:
         parameters=parameters(items=NestedList()),
         returns="int",
         description=(
-            f"returns the depth of `items`, where the depth of an empty list is {k}, and that of another list is one more than "
-            f"the largest depth of its items; an integer item has depth 0 if item {test.words}, and depth {k + 1} otherwise."
+            f"returns the depth of `items`, where the depth of an empty list is {k}, and that of "
+            "another list is one more than "
+            f"the largest depth of its items; an integer item has depth 0 if item {test.words}, and "
+            f"depth {k + 1} otherwise."
         ),
         body=lines(
             "if not items:",
@@ -180,7 +220,14 @@ def _tree(rng: Random) -> Function:
     """A number of a tree made of the numbers of its two subtrees."""
     test, formula, empty = number_test(rng, "value"), maybe_map(rng, "value", square=False), rng.choice((0, 0, 1, -1))
     joined = rng.choice(
-        ("max(left, right)", "min(left, right)", "left + right", "left - right", "2 * left + right", "abs(left - right)")
+        (
+            "max(left, right)",
+            "min(left, right)",
+            "left + right",
+            "left - right",
+            "2 * left + right",
+            "abs(left - right)",
+        )
     )
     other = rng.choice(("0", "1", "value", str(rng.randint(2, 9))))
     return Function(
@@ -188,8 +235,10 @@ def _tree(rng: Random) -> Function:
         parameters=parameters(tree=BinaryTree()),
         returns="int",
         description=(
-            f"returns the number of a tree, which is {empty} for the empty tree. Otherwise let left and right be the numbers "
-            f"of its two subtrees, and value the integer at its root: its number is `{joined} + {formula}` if value {test.words}, "
+            f"returns the number of a tree, which is {empty} for the empty tree. Otherwise let left "
+            "and right be the numbers "
+            f"of its two subtrees, and value the integer at its root: its number is `{joined} + "
+            f"{formula}` if value {test.words}, "
             f"and `{joined} + {other}` otherwise."
         ),
         body=lines(
@@ -214,9 +263,17 @@ def _walk_tree(rng: Random) -> Function:
     parts = [f"SELF({left})", f"SELF({right})"]
     parts.insert({"before": 0, "between": 1, "after": 2}[order], "own")
     place = {
-        "before": f"each integer comes before those of its {sides[0]} subtree, and these before those of its {sides[1]} subtree",
-        "between": f"each integer comes after those of its {sides[0]} subtree and before those of its {sides[1]} subtree",
-        "after": f"those of the {sides[0]} subtree come first, then those of the {sides[1]} subtree, then the integer at the root",
+        "before": (
+            f"each integer comes before those of its {sides[0]} subtree, and these before those of its "
+            f"{sides[1]} subtree"
+        ),
+        "between": (
+            f"each integer comes after those of its {sides[0]} subtree and before those of its {sides[1]} subtree"
+        ),
+        "after": (
+            f"those of the {sides[0]} subtree come first, then those of the {sides[1]} subtree, then the "
+            "integer at the root"
+        ),
     }[order]
     if rng.random() < 0.6:
         return Function(
@@ -224,7 +281,8 @@ def _walk_tree(rng: Random) -> Function:
             parameters=parameters(tree=BinaryTree()),
             returns="list[int]",
             description=(
-                f"returns the list of `{formula}` for all integers value in `tree` for which value {test.words}. In the order "
+                f"returns the list of `{formula}` for all integers value in `tree` for which value "
+                f"{test.words}. In the order "
                 f"of the list, {place}."
             ),
             body=lines(
@@ -240,8 +298,10 @@ def _walk_tree(rng: Random) -> Function:
         parameters=parameters(tree=BinaryTree(), k=Integer(0, 4)),
         returns="int",
         description=(
-            f"returns the sum of `{formula}` over all integers value in `tree` at depth k for which value {test.words}, where "
-            f"the root has depth {first} and each subtree's root has one more than the root above it; 0 if there are none."
+            f"returns the sum of `{formula}` over all integers value in `tree` at depth k for which "
+            f"value {test.words}, where "
+            f"the root has depth {first} and each subtree's root has one more than the root above it; "
+            "0 if there are none."
         ),
         body=lines(
             "if tree is None:",
@@ -289,8 +349,10 @@ def _choices(rng: Random) -> Function:
         parameters=kinds,
         returns="int",
         description=(
-            f"goes through `numbers` with a sum that begins at 0. For each number there is a choice of two: it {take_words}, or it "
-            f"{leave_words}. The function returns in how many ways one can choose such that the sum in the end {goal_words}. Ways "
+            "goes through `numbers` with a sum that begins at 0. For each number there is a choice "
+            f"of two: it {take_words}, or it "
+            f"{leave_words}. The function returns in how many ways one can choose such that the sum "
+            f"in the end {goal_words}. Ways "
             "are different if they choose differently for at least one number."
         ),
         body=lines(
@@ -310,12 +372,21 @@ def _texts(rng: Random) -> Function:
     rule_words, rule = rng.choice(
         (
             ("no two neighbouring characters are the same", "not text or char != text[-1]"),
-            (f"no {letters[0]!r} comes just after another {letters[0]!r}", f"char != {letters[0]!r} or not text.endswith({letters[0]!r})"),
-            (f"no {letters[1]!r} comes just after a {letters[0]!r}", f"char != {letters[1]!r} or not text.endswith({letters[0]!r})"),
+            (
+                f"no {letters[0]!r} comes just after another {letters[0]!r}",
+                f"char != {letters[0]!r} or not text.endswith({letters[0]!r})",
+            ),
+            (
+                f"no {letters[1]!r} comes just after a {letters[0]!r}",
+                f"char != {letters[1]!r} or not text.endswith({letters[0]!r})",
+            ),
             (f"there are at most two {letters[0]!r}", f"char != {letters[0]!r} or text.count({letters[0]!r}) < 2"),
             ("no character comes three times in a row", "not text.endswith(char * 2)"),
             (f"the first character is not {letters[-1]!r}", f"text or char != {letters[-1]!r}"),
-            ("the characters never fall (each is at least the one before it, in the order of characters)", "not text or char >= text[-1]"),
+            (
+                "the characters never fall (each is at least the one before it, in the order of characters)",
+                "not text or char >= text[-1]",
+            ),
         )
     )
     must = rng.choice(letters)
@@ -334,7 +405,10 @@ def _texts(rng: Random) -> Function:
         parameters=parameters(n=Integer(0, 4 if as_list else (7 if len(letters) == 2 else 5))),
         returns="list[str]" if as_list else "int",
         description=(
-            f"looks at all strings of length n made of the characters {', '.join(map(repr, letters))} in which {rule_words}{odd_words}. "
+            (
+                f"looks at all strings of length n made of the characters {', '.join(map(repr, letters))} "
+                f"in which {rule_words}{odd_words}. "
+            )
             + ("It returns the list of them in ascending order." if as_list else "It returns how many there are.")
             + " The empty string counts as a string of length 0."
         ),

@@ -38,7 +38,10 @@ def _counted(rng: Random) -> Function:
             ("Repeat it n times", "{v} * n"),
             ("Move the first n characters to its end", "{v}[n:] + {v}[:n]"),
             ("Put n times '*' before it", "'*' * n + {v}"),
-            ("Keep only the characters at indices that are at least n, each followed by a '.'", "'.'.join({v}[n:]) + '.'"),
+            (
+                "Keep only the characters at indices that are at least n, each followed by a '.'",
+                "'.'.join({v}[n:]) + '.'",
+            ),
             ("Fill it with '-' on the left to a length of at least n", "{v}.rjust(n, '-')"),
             ("Fill it with '-' on the right to a length of at least n", "{v}.ljust(n, '-')"),
         )
@@ -64,16 +67,32 @@ def _two_texts(rng: Random) -> Function:
         (
             (f"Return the first result, {sep!r} and the second result joined", f"left + {sep!r} + right", "str"),
             (f"Return the second result, {sep!r} and the first result joined", f"right + {sep!r} + left", "str"),
-            ("Return the longer of the two results, the first in case of a tie", "left if len(left) >= len(right) else right", "str"),
-            ("Return the shorter of the two results, the second in case of a tie", "left if len(left) < len(right) else right", "str"),
+            (
+                "Return the longer of the two results, the first in case of a tie",
+                "left if len(left) >= len(right) else right",
+                "str",
+            ),
+            (
+                "Return the shorter of the two results, the second in case of a tie",
+                "left if len(left) < len(right) else right",
+                "str",
+            ),
             ("Return whether the second result occurs in the first", "right in left", "bool"),
             ("Return the length of the first result minus the length of the second", "len(left) - len(right)", "int"),
-            ("Return how many characters of the first result occur in the second", "sum(char in right for char in left)", "int"),
+            (
+                "Return how many characters of the first result occur in the second",
+                "sum(char in right for char in left)",
+                "int",
+            ),
             ("Return the result that is first in ascending order", "min(left, right)", "str"),
         )
     )
     if sep == "" and "joined" in words:
-        words = "Return the first result followed by the second" if "left +" in code else "Return the second result followed by the first"
+        words = (
+            "Return the first result followed by the second"
+            if "left +" in code
+            else "Return the second result followed by the first"
+        )
         code = "left + right" if "left +" in code else "right + left"
     return Function(
         name=rng.choice(("combine", "merge_texts", "pair_up")),
