@@ -137,7 +137,7 @@ def programs(
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables of the documentation.")] = False,
 ) -> None:
-    """Check generated programs: references pass, mutants of them and cheats fail; how many tasks there are, how fast."""
+    """Check generated programs: references pass, mutants and cheats fail; how many tasks there are, how fast."""
     import asyncio
     import itertools
 

@@ -79,6 +79,7 @@ def compose(
                 if split_of(fingerprint) != split or fingerprint in fingerprints:
                     continue
                 tally.proposed += 1
+                reference.require_effects(function)
                 suite = build_suite(reference, function, rng, num_tests=num_tests, num_shown=num_shown)
             except RejectedError as reason:
                 tally.rejected[str(reason)] += 1

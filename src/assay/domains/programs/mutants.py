@@ -187,8 +187,10 @@ def _dropped(owner: ast.AST) -> Iterator[Change]:
         for index, statement in enumerate(body):
             last_of_function = isinstance(owner, ast.FunctionDef) and index == len(body) - 1
             if isinstance(statement, _DROPPED) and not is_tick(statement) and not last_of_function:
-                mistake = STEP_LEFT_OUT if _is_step(statement) else "statement left out"
-                yield _put(mistake, body, index, ast.copy_location(ast.Pass(), statement))
+                if _is_step(statement):
+                    yield _without_step(statement, body, index, owner)
+                else:
+                    yield _put("statement left out", body, index, ast.copy_location(ast.Pass(), statement))
 
 
 def _is_step(statement: ast.stmt) -> bool:
@@ -197,6 +199,18 @@ def _is_step(statement: ast.stmt) -> bool:
         return False
     target = statement.targets[0]
     return isinstance(target, ast.Name) and target.id == "result"
+
+
+def _without_step(statement: Any, body: list[Any], index: int, owner: ast.AST) -> Change:
+    """The first step is left out by handing on the argument that it takes."""
+    names = {node.id for node in ast.walk(statement.value) if isinstance(node, ast.Name)}
+    if "result" not in names and isinstance(owner, ast.FunctionDef):
+        given = next((argument.arg for argument in owner.args.args if argument.arg in names), None)
+        if given is not None:
+            return _set(
+                STEP_LEFT_OUT, statement, "value", ast.copy_location(ast.Name(given, ast.Load()), statement.value)
+            )
+    return _put(STEP_LEFT_OUT, body, index, ast.copy_location(ast.Pass(), statement))
 
 
 def _constant(place: Any, value: Any) -> ast.Constant:

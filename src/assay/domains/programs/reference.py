@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -40,6 +40,9 @@ class Reference:
         (node,) = (n for n in self.tree.body if isinstance(n, ast.FunctionDef) and n.name == name)
         return node
 
+    def function(self, name: str) -> Callable[..., Any]:
+        return self._names[name]
+
     def places(self, name: str) -> set[int]:
         """Its starts of loops and branches."""
         found = set()
@@ -66,20 +69,24 @@ class Reference:
         return outcome
 
     def fingerprint(self, function: Function) -> str:
-        """The same for functions that take the same kinds of argument and agree on probes of them.
-
-        Raises:
-            RejectedError: it cannot be run, or some argument makes no difference.
-        """
+        """The same for functions that take the same kinds of argument and agree on probes of them."""
         kinds = tuple(parameter.kind for parameter in function.parameters)
-        probes = _probes(kinds)
-        results = [canonical(self.run(function.name, arguments).value) for arguments in probes]
-        for place in range(len(kinds)):
-            if not any(
-                self._matters(function.name, place, *pair) for pair in zip(probes, results, probes[1:], strict=False)
-            ):
-                raise RejectedError("an argument without effect")
+        results = self._probed(function, _probes(kinds))
         return hashlib.sha256("\n".join([repr(kinds), *results]).encode()).hexdigest()[:16]
+
+    def require_effects(self, function: Function) -> None:
+        """Raises:
+        RejectedError: some argument makes no difference to any probe.
+        """
+        probes = _probes(tuple(parameter.kind for parameter in function.parameters))
+        results = self._probed(function, probes)
+        for place in range(len(function.parameters)):
+            pairs = zip(probes, results, probes[1:], strict=False)
+            if not any(self._matters(function.name, place, *pair) for pair in pairs):
+                raise RejectedError("an argument without effect")
+
+    def _probed(self, function: Function, probes: Sequence[Arguments]) -> list[str]:
+        return [canonical(self.run(function.name, arguments).value) for arguments in probes]
 
     def _matters(self, name: str, place: int, probe: Arguments, result: str, other: Arguments) -> bool:
         """Whether the result changes with one argument, to that of another probe."""

@@ -100,7 +100,9 @@ def build_suite(reference: Reference, function: Function, rng: Random, *, num_te
     hidden = _choose_hidden([case for case in pool if case not in shown], num_tests, reference.places(function.name))
     rest = [case for case in pool if case not in shown and case not in hidden]
     rest += _further(reference, function, pool, rng)
-    counts = _kill(reference, function.name, hidden, rest, rng)
+    counts = _kill(reference, function.name, hidden, rest, shown, rng)
+    if len(shown) < num_shown:
+        shown += _choose_shown([case for case in pool if case not in hidden], num_shown - len(shown), shown)
     _check_variety(hidden)
     if any(repr(case.arguments) != case.written for case in [*pool, *rest]):
         raise RejectedError("arguments were changed")
@@ -130,13 +132,13 @@ def _case(reference: Reference, function: Function, values: Arguments, edge: boo
     return _Case(values, outcome, frozenset(reference.meter.reached), edge, written)
 
 
-def _choose_shown(pool: Sequence[_Case], count: int) -> list[_Case]:
-    """Short ones with different results; results that say something come first."""
+def _choose_shown(pool: Sequence[_Case], count: int, beside: Sequence[_Case] = ()) -> list[_Case]:
+    """Short ones with results that differ, also from those beside them; results that say something come first."""
     short = [case for case in pool if not case.edge and len(repr(case.arguments)) <= _MAX_SHOWN_CHARACTERS]
     short.sort(key=lambda case: not case.outcome.value)
     shown: list[_Case] = []
     for case in short:
-        if len(shown) < count and case.key not in {other.key for other in shown}:
+        if len(shown) < count and case.key not in {other.key for other in (*shown, *beside)}:
             shown.append(case)
     if len(shown) < count:
         raise RejectedError("too few examples")
@@ -167,8 +169,15 @@ def _choose_hidden(pool: Sequence[_Case], count: int, places: set[int]) -> list[
     return chosen
 
 
-def _kill(reference: Reference, function: str, hidden: list[_Case], rest: Sequence[_Case], rng: Random) -> MutantCounts:
-    """Adds to `hidden` what mutants need."""
+def _kill(
+    reference: Reference,
+    function: str,
+    hidden: list[_Case],
+    rest: Sequence[_Case],
+    shown: list[_Case],
+    rng: Random,
+) -> MutantCounts:
+    """Adds to `hidden` what mutants need, from `rest`, or where nothing else will do from `shown`, which loses it."""
     counts, num_tests = MutantCounts(), len(hidden)
     meter = Meter()
 
@@ -191,14 +200,16 @@ def _kill(reference: Reference, function: str, hidden: list[_Case], rest: Sequen
         elif any(not _survives(mutant, case, meter) for case in hidden[num_tests:]):
             counts.killed_later += 1
         else:
-            case = next((case for case in rest if not _survives(mutant, case, meter)), None)
+            case = next((case for case in (*rest, *shown) if not _survives(mutant, case, meter)), None)
             if case is None and mistake == STEP_LEFT_OUT:
                 raise RejectedError("a step without effect")
             if case is None:
                 counts.unknown += 1
-            elif case not in hidden:
+            else:
                 hidden.append(case)
                 counts.killed_later += 1
+                if case in shown:
+                    shown.remove(case)
     if len(hidden) > num_tests + MAX_ADDED_TESTS:
         raise RejectedError("too many tests needed")
     return counts
