@@ -93,10 +93,10 @@ def maybe_map(rng: Random, x: str = "x", chance: float = 0.6, *, square: bool = 
     return number_map(rng, x, square=square) if rng.random() < chance else x
 
 
-def expression(rng: Random, leaves: Sequence[str], constants: int = 1) -> str:
+def expression(rng: Random, leaves: Sequence[str], constants: int = 1, largest: int = 12) -> str:
     """An arithmetic expression with each leaf once and some constants, parentheses only where needed."""
     terms: list[tuple[str, int]] = [(leaf, 3) for leaf in leaves]
-    terms += [(str(rng.randint(2, 12)), 4) for _ in range(constants)]
+    terms += [(str(rng.randint(2, largest)), 4) for _ in range(constants)]
     rng.shuffle(terms)
     while len(terms) > 1:
         index = rng.randrange(len(terms) - 1)

@@ -155,9 +155,8 @@ def _agrees(mutant: Callable[..., Any], arguments: tuple[Any, ...], expected: An
 def distinct_functions(complexity: int, draws: int, seed: int = 0) -> float:
     """How many functions a level's grammar gives, told apart by what they compute: an estimate from below.
 
-    n draws of N equally frequent functions have n (n - 1) / 2N pairs that are the same; unequal ones have more, so that
-    the estimate is low. Where no pair is the same, the bound is that of three pairs: with fewer than n (n - 1) / 6
-    functions, there would have been one with 95 % probability.
+    Chao 1984, "Nonparametric estimation of the number of classes in a population", in its bias-corrected form: with D
+    distinct among the draws, of which f1 came once and f2 twice, D + f1 (f1 - 1) / (2 (f2 + 1)).
     """
     rng = Random(derive_seed(seed, "programs", "distinct", complexity))
     counts: Counter[str] = Counter()
@@ -167,9 +166,8 @@ def distinct_functions(complexity: int, draws: int, seed: int = 0) -> float:
             counts[Reference([function]).fingerprint(function)] += 1
         except RejectedError:
             continue
-    total = counts.total()
-    pairs = sum(count * (count - 1) // 2 for count in counts.values())
-    return total * (total - 1) / 2 / max(pairs, 3)
+    once, twice = (sum(count == times for count in counts.values()) for times in (1, 2))
+    return len(counts) + once * (once - 1) / (2 * (twice + 1))
 
 
 def markdown_table(reports: Iterable[LevelReport]) -> str:

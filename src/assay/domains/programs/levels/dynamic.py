@@ -453,6 +453,7 @@ def _items(rng: Random) -> Function:
 def _apart(rng: Random) -> Function:
     """The best choice of numbers that keep a distance."""
     gap, bonus, k = rng.randint(1, 3), rng.randint(1, 9), rng.choice((0, 0, 2, 3))
+    others = "is at least one other" if gap == 1 else f"are at least {gap} others"
     kind = rng.choice(("plain", "fee", "bonus"))
     gain = {"plain": "x", "fee": f"x - {bonus}", "bonus": f"x + {bonus} * (x % 2)"}[kind]
     words = {
@@ -467,8 +468,7 @@ def _apart(rng: Random) -> Function:
             returns="int",
             description=(
                 f"chooses at most {k} numbers of `numbers`, perhaps none, such that between any two "
-                f"of them there are at least {gap} "
-                f"others in the list. {words} It returns the largest value of a choice, where that of "
+                f"of them there {others} in the list. {words} It returns the largest value of a choice, where that of "
                 "choosing none is 0."
             ),
             body=lines(
@@ -486,8 +486,8 @@ def _apart(rng: Random) -> Function:
         returns="int",
         description=(
             "chooses some numbers of `numbers`, perhaps none, such that between any two of them "
-            f"there are at least {gap} "
-            f"others in the list. {words} It returns the largest value of a choice, where that of choosing none is 0."
+            f"there {others} in the list. {words} It returns the largest value of a choice, where "
+            "that of choosing none is 0."
         ),
         body=lines(
             "best = [0]",

@@ -13,12 +13,12 @@ _RESULTS = ("result", "value", "compute", "evaluate", "calculate", "formula", "c
 
 
 def make(rng: Random) -> Function:
-    names = rng.choice(_NAMES)[: rng.choice((1, 2, 2, 2, 3))]
+    names = rng.choice(_NAMES)[: rng.choice((1, 2, 2, 2, 3, 3))]
     leaves = list(names)
     if rng.random() < 0.25:
         leaves.append(rng.choice(names))
-    constants = rng.choice((1, 1, 2)) if len(names) == 1 else rng.choice((0, 1, 1, 2))
-    formula = expression(rng, leaves, constants)
+    constants = rng.choice((1, 1, 2)) if len(names) == 1 else rng.choice((0, 1, 1, 1, 2, 2))
+    formula = expression(rng, leaves, constants, largest=30)
     words = in_words(rng, formula)
     return Function(
         name=rng.choice(_RESULTS),

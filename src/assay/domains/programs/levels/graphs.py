@@ -13,16 +13,38 @@ _HEAP = "import heapq"
 _STRAIGHT = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 _DIAGONAL = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
 _KNIGHT = [(-2, -1), (-2, 1), (-1, -2), (-1, 2), (1, -2), (1, 2), (2, -1), (2, 1)]
-_MOVES = (
-    ("one cell up, down, left or right", _STRAIGHT),
+_SETS = (
     ("one cell up, down, left or right", _STRAIGHT),
     ("one cell up, down, left, right or diagonally", _STRAIGHT + _DIAGONAL),
     ("one cell diagonally", _DIAGONAL),
-    ("a knight of chess", _KNIGHT),
-    ("one cell right, down or left", [(0, 1), (1, 0), (0, -1)]),
-    ("one cell right or down or two cells up", [(0, 1), (1, 0), (-2, 0)]),
-    ("one or two cells right or down, or one cell left", [(0, 1), (0, 2), (1, 0), (2, 0), (0, -1)]),
+    ("as a knight of chess", _KNIGHT),
 )
+_SINGLE = {
+    "one cell up": (-1, 0),
+    "one cell down": (1, 0),
+    "one cell left": (0, -1),
+    "one cell right": (0, 1),
+    "two cells up": (-2, 0),
+    "two cells down": (2, 0),
+    "two cells left": (0, -2),
+    "two cells right": (0, 2),
+    "one cell up and one right": (-1, 1),
+    "one cell up and one left": (-1, -1),
+    "one cell down and one right": (1, 1),
+    "one cell down and one left": (1, -1),
+    "two cells down and one right": (2, 1),
+    "one cell down and two right": (1, 2),
+}
+
+
+def _moves(rng: Random, *, basic: bool) -> tuple[str, list[tuple[int, int]]]:
+    """(words, steps) of moves in a grid; basic ones lead from its top left cell to all others."""
+    if rng.random() < 0.4:
+        return rng.choice(_SETS[:2] if basic else _SETS)
+    chosen = set(rng.sample(list(_SINGLE), rng.randint(2, 4)))
+    chosen |= {"one cell down", "one cell right"} if basic or rng.random() < 0.5 else set()
+    names = [name for name in _SINGLE if name in chosen]
+    return f"{', '.join(names[:-1])}, or {names[-1]}", [_SINGLE[name] for name in names]
 
 
 def make(rng: Random) -> Function:
@@ -33,7 +55,7 @@ def make(rng: Random) -> Function:
 
 def _maze(rng: Random) -> Function:
     """Breadth-first search in a grid with walls."""
-    words, moves = rng.choice(_MOVES)
+    words, moves = _moves(rng, basic=False)
     corner_words, corner = rng.choice(
         (
             ("bottom right", "(rows - 1, columns - 1)"),
@@ -217,18 +239,11 @@ def _reach(rng: Random) -> Function:
     """Breadth-first search along edges."""
     words, code = _joining(rng)
     k = rng.randint(1, 3)
-    barred = rng.choice((None, None, "node % 2 == 0", "node % 3 == 1", "node > 3", "node < 2"))
-    bar_words = {
-        None: "",
-        "node % 2 == 0": (
-            " A way may not pass through an even node: it may begin or end there, but not go on from there."
-        ),
-        "node % 3 == 1": (
-            " A way may not pass through node 1 or 4: it may begin or end there, but not go on from there."
-        ),
-        "node > 3": " A way may not pass through node 4 or 5: it may begin or end there, but not go on from there.",
-        "node < 2": " A way may not pass through node 0 or 1: it may begin or end there, but not go on from there.",
-    }[barred]
+    barred = sorted(rng.sample(range(6), rng.randint(1, 3))) if rng.random() < 0.5 else []
+    bar_words = ""
+    if barred:
+        shown = " or ".join(map(str, barred))
+        bar_words = f" A way may not pass through node {shown}: it may begin or end there, but not go on from there."
     goal = rng.random() < 0.4
     what, result, returns = rng.choice(
         (
@@ -292,9 +307,7 @@ def _reach(rng: Random) -> Function:
             "queue = deque([start])",
             "while queue:",
             "    node = queue.popleft()",
-            f"    if node != start and {barred if ' or ' not in (barred or '') else f'({barred})'}:"
-            if barred
-            else None,
+            f"    if node != start and node in {barred}:" if barred else None,
             "        continue" if barred else None,
             "    for other in neighbours[node]:",
             "        if other not in distance:",
@@ -614,7 +627,7 @@ def _order(rng: Random) -> Function:
 
 def _grid_costs(rng: Random) -> Function:
     """Dijkstra's search in a grid of numbers."""
-    words, moves = rng.choice((_MOVES[0], _MOVES[2], _MOVES[5]))
+    words, moves = _moves(rng, basic=True)
     fee, k = rng.randint(1, 4), rng.randint(5, 12)
     price_words, price = rng.choice(
         (
