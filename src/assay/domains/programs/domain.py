@@ -33,7 +33,7 @@ class Programs(Settings):
     Horizon, the second dial, is the number of functions, 1 to 8, of which each further one is specified in terms of the
     ones before it. Each has tests of its own, so that a share of them may earn a share of the reward.
 
-    Functions are drawn from grammars without end. Which split a function is in depends on what it computes alone, by a
+    Functions are drawn from grammars. Which split a function is in depends on what it computes alone, by a
     hash (80, 10 and 10 of 100): neither other names, other words nor another level carry it over, and all functions of
     a task are of its split. A task has a reference solution and hidden tests that kill every mutant of it that is known
     to differ; where a few tests do not, the task is not given.
@@ -53,6 +53,8 @@ class Programs(Settings):
     the same for every task, and asked nowhere at that setting."""
     function_names: Literal["words", "letters"] = "words"
     """words: such as count_pairs. letters: f, or f1, f2 and so on."""
+    give_up_after: int = pydantic.Field(default=300, ge=1)
+    """A stream ends when so many programs in a row came before: single functions of a level are many, not endless."""
     instruction: str = "Answer with the code in one block that starts with ```python."
     """Ends the prompt; empty for none."""
 
@@ -78,7 +80,7 @@ class Programs(Settings):
     def tasks(
         self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
     ) -> Iterator[Task]:
-        """Distinct tasks of the split without end, in an order fixed by the seed.
+        """Distinct tasks of the split in an order fixed by the seed, until they repeat themselves.
 
         Raises:
             DataError: a dial that is not a whole number in its range, or an unknown split.
@@ -94,8 +96,12 @@ class Programs(Settings):
         # What is shown with its solution is not asked.
         seen = {composed.canonical for composed in shown}
         exchanges = tuple(message for composed in shown for message in self._exchange(composed))
+        num_known = 0
         for composed in self.programs(split, level, horizon, derive_seed(seed, self.name, split, level, horizon)):
-            if composed.canonical not in seen:
+            num_known = num_known + 1 if composed.canonical in seen else 0
+            if num_known >= self.give_up_after:
+                return
+            if not num_known:
                 seen.add(composed.canonical)
                 yield self.task(composed, level, horizon, exchanges)
 

@@ -175,6 +175,13 @@ def test_examples_come_before_the_question_and_are_not_asked() -> None:
     assert len(tasks[0].prompt) == 5
 
 
+def test_a_stream_ends_when_it_repeats_itself() -> None:
+    tasks = take(3000, "test", Programs(give_up_after=1), complexity=1)
+    assert 10 < len(tasks) < 3000
+    assert len({task.metadata["canonical"] for task in tasks}) == len(tasks)
+    assert take(len(tasks) + 1, "test", complexity=1)[: len(tasks)] == tasks
+
+
 def test_what_cannot_be_meant() -> None:
     with pytest.raises(DataError, match="complexity 11; complexity is a whole number from 1 to 10"):
         DOMAIN.tasks("train", complexity=11)
