@@ -1,4 +1,4 @@
-"""`assay check`: holds algorithms and verifiers to what they promise, on this machine."""
+"""`assay check`: holds algorithms, verifiers and generated tasks to what they promise, on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from assay.cli.options import parse_options
 if TYPE_CHECKING:
     from assay.verifiers import Verifier
 
-app = typer.Typer(no_args_is_help=True, help="Hold algorithms and verifiers to what they promise.")
+app = typer.Typer(no_args_is_help=True, help="Hold algorithms, verifiers and generated tasks to what they promise.")
 
 
 @app.command("algorithms")
@@ -119,6 +119,62 @@ def gym(
             )
             for dial, problem in sorted(report.problems.items()):
                 typer.echo(f"       {f'complexity {dial:g}' if dial else 'defaults'}: {problem}")
+    for problem in wrong:
+        typer.echo(f"WRONG  {problem}", err=True)
+    if wrong:
+        raise ContractError(f"{len(wrong)} promises do not hold")
+
+
+@app.command("programs")
+def programs(
+    levels: Annotated[
+        list[int] | None, typer.Argument(metavar="[COMPLEXITY]...", help="Only these, such as 1 2 3. Default: 1 to 10.")
+    ] = None,
+    horizon: Annotated[int, typer.Option(help="Functions that build on each other in a task.", min=1, max=8)] = 1,
+    num_tasks: Annotated[int, typer.Option(help="Tasks of each level.", min=1)] = 100,
+    verifier: Annotated[
+        str | None, typer.Option(help='Has this verifier score each reference too, such as "code".', show_default=False)
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables of the documentation.")] = False,
+) -> None:
+    """Check generated programs: references pass, mutants and cheats fail; how many tasks there are, how fast."""
+    import asyncio
+    import itertools
+
+    from assay.cli.progress import progress
+    from assay.domains import Programs
+    from assay.domains.programs.levels import LEVELS
+    from assay.domains.programs.survey import markdown_table, survey
+    from assay.errors import ConfigError, ContractError
+    from assay.verifiers import check_gold, make_verifier
+
+    chosen = levels or list(LEVELS)
+    if unknown := [level for level in chosen if level not in LEVELS]:
+        raise ConfigError(f"programs has no complexity {unknown[0]}; it is a whole number from 1 to {max(LEVELS)}")
+    scorer = None if verifier is None else make_verifier(verifier)
+    reports = []
+    with progress("levels", 0, len(chosen)) as advance:
+        for level in chosen:
+            reports.append(survey(level, horizon, num_tasks=num_tasks))
+            if scorer is not None:
+                tasks = Programs().tasks("validation", complexity=level, horizon=horizon)
+                asyncio.run(check_gold(scorer, list(itertools.islice(tasks, num_tasks))))
+            advance()
+    if markdown:
+        typer.echo(markdown_table(reports))
+    for report in reports:
+        if not markdown:
+            counts, told = report.mutants, report.mutants.made - report.mutants.unknown
+            typer.echo(
+                f"{'WRONG' if report.wrong else 'ok   '}  complexity {report.complexity}, "
+                f"{LEVELS[report.complexity].name}: "
+                f"{report.num_tasks} tasks, {1000 * report.seconds_per_task:.1f} ms each; {told} mutants killed of "
+                f"{counts.made} ({counts.unknown} not told apart from the reference), "
+                f"{counts.killed_later} of them by added "
+                f"tests, {report.num_let_through} let through; cheats pass "
+                + ", ".join(f"{name} {solved:.1%}" for name, (solved, _) in report.cheats.items())
+            )
+    wrong = [problem for report in reports for problem in report.wrong]
     for problem in wrong:
         typer.echo(f"WRONG  {problem}", err=True)
     if wrong:

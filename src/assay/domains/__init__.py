@@ -14,6 +14,7 @@ from assay.config import validate
 from assay.domains.arithmetic import Arithmetic
 from assay.domains.check import check_domain
 from assay.domains.domain import Domain, require_tasks
+from assay.domains.programs import Programs
 from assay.domains.python import PythonTasks
 from assay.domains.reasoning_gym import ReasoningGym
 from assay.domains.rows import GSM8K, MATH, Rows
@@ -24,13 +25,14 @@ DOMAINS = {
     "rows": Rows,
     "gsm8k": GSM8K,
     "math": MATH,
+    "programs": Programs,
     "python": PythonTasks,
     "reasoning_gym": ReasoningGym,
 }
 """Every domain by name."""
 
 AnyDomain = Annotated[
-    Arithmetic | Rows | GSM8K | MATH | PythonTasks | ReasoningGym, pydantic.Field(discriminator="name")
+    Arithmetic | Rows | GSM8K | MATH | Programs | PythonTasks | ReasoningGym, pydantic.Field(discriminator="name")
 ]
 """The type of a recipe's `[domain]` table."""
 
@@ -53,6 +55,7 @@ __all__ = [
     "AnyDomain",
     "Arithmetic",
     "Domain",
+    "Programs",
     "PythonTasks",
     "ReasoningGym",
     "Rows",
