@@ -8,6 +8,7 @@
     |-- RunFolderError            a run folder that exists, is missing, or does not match
     |   `-- CheckpointError       a checkpoint that could not be written or read
     |-- TrainingStoppedError      too many skipped updates in a row
+    |-- SandboxUnavailableError   this host cannot isolate programs, or lacks a tool that they need
     |-- EndpointError             a server that refuses, that keeps failing, or that would cost more than was allowed
     |-- ContractError             an implementation that breaks its protocol (from the check_* functions)
     `-- InfrastructureError       something outside the model's response failed; retried, never scored as 0
@@ -57,6 +58,10 @@ class TrainingStoppedError(AssayError):
 
 class EndpointError(AssayError):
     """A server that refuses, that keeps failing, or that would cost more than was allowed. What it answered is kept."""
+
+
+class SandboxUnavailableError(AssayError):
+    """This host cannot run untrusted programs as asked: no isolation, or a tool that is not installed."""
 
 
 class ContractError(AssayError):

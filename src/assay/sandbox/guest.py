@@ -1,0 +1,250 @@
+"""Inside a space: does one job, then is gone. Runs on Python 3.9 and newer, with the standard library only.
+
+This is the program's own process, so nothing here is trusted from outside: whatever it sends can have been forged, and
+is worth no more than what the program could have returned.
+
+    frame   <I length> then that many bytes
+    in      the job, one frame; then, to be served, calls: (number, function, arguments, keywords)
+    out     ("syntax",) where the source is refused; ("ready",) once it has loaded; then one (number, ...) a call
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import contextlib
+import os
+import resource
+import struct
+import sys
+import threading
+import types
+
+from assay.sandbox import values
+
+CHANNEL = 3
+MAIN = "main.py"
+SOURCE = "program"
+"""The file in which a command finds the source."""
+STACK_BYTES = 64 << 20
+MAX_OPEN_FILES = 256
+MAX_MESSAGE = 2000
+_LENGTH = struct.Struct("<I")
+
+
+def read_frame(descriptor) -> bytes | None:
+    """The next frame; None at the end of the channel."""
+    header = _read_exactly(descriptor, _LENGTH.size)
+    return None if header is None else _read_exactly(descriptor, _LENGTH.unpack(header)[0])
+
+
+def write_frame(descriptor, value, max_bytes=values.MAX_BYTES):
+    """Sends one value. Raises NotPlainError with nothing sent where it may not cross."""
+    payload = values.encode(value, max_bytes)
+    data = memoryview(_LENGTH.pack(len(payload)) + payload)
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def furnish(job):
+    """Puts the job's files in the working folder."""
+    files = dict(job["files"])
+    if job["mode"] != "execute":
+        files[MAIN] = job["source"].encode("utf-8", "surrogatepass")
+    elif job["source"]:
+        files[SOURCE] = job["source"].encode("utf-8", "surrogatepass")
+    for name, content in files.items():
+        if os.path.dirname(name):
+            os.makedirs(os.path.dirname(name), exist_ok=True)
+        # Executable: one of them may be what a compiler wrote.
+        with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o700), "wb") as file:
+            file.write(content)
+
+
+def restrict(job):
+    """Sets the limits that the kernel holds for each process: a second line, those of the tree are held outside."""
+    file_bytes, cpu_seconds = job["file_bytes"], job["cpu_seconds"]
+    # One second of grace: whoever holds the tree sees the limit first, and can tell it from a crash.
+    seconds = int(cpu_seconds) + 1
+    _limit(resource.RLIMIT_CPU, seconds, seconds + 1)
+    _limit(resource.RLIMIT_FSIZE, file_bytes)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
+    _limit(resource.RLIMIT_STACK, STACK_BYTES)
+    if job["address_bytes"]:
+        _limit(resource.RLIMIT_AS, job["address_bytes"])
+    if job["tasks"]:
+        _limit(resource.RLIMIT_NPROC, job["tasks"])
+
+
+def perform(job):
+    """Does the job; never returns. Descriptors 0 to 2 are the program's, CHANNEL the parent's, the rest closed."""
+    if job["mode"] == "execute":
+        _execute(job["command"])
+    sys.argv = [MAIN]
+    sys.orig_argv = [sys.executable, MAIN]
+    sys.path.insert(0, os.getcwd())
+    try:
+        code = compile(job["source"], MAIN, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
+        _refuse()
+    if job["mode"] == "check":
+        _leave(0)
+    if job["mode"] == "run":
+        os.close(CHANNEL)
+        module = _module("__main__")
+        _run(code, module)
+        _end(module)
+    # Not "__main__": a block under `if __name__ == "__main__"` reads input that a session does not have.
+    module = _module("program")
+    _run(code, module)
+    _serve(module.__dict__, job["output_bytes"])
+
+
+def _refuse():
+    import traceback
+
+    kind, error, _ = sys.exc_info()
+    traceback.print_exception(kind, error, None)
+    write_frame(CHANNEL, ("syntax",))
+    _leave(1)
+
+
+def _module(name):
+    module = types.ModuleType(name)
+    module.__dict__.update(__file__=MAIN, __builtins__=builtins)
+    sys.modules[name] = module
+    return module
+
+
+def _run(code, module):
+    """Executes the source; leaves as Python would where it raises."""
+    try:
+        exec(code, module.__dict__)
+    except BaseException as error:
+        _fail(error, module)
+
+
+def _fail(error, module):
+    if isinstance(error, SystemExit):
+        code = error.code
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+        _end(module, (code or 0) & 0xFF)
+    # The first frame is that of this file.
+    trace = error.__traceback__.tb_next if error.__traceback__ else None
+    with contextlib.suppress(BaseException):
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+    _end(module, 1)
+
+
+def _end(module, code=0):
+    """What an interpreter does at its end, as far as a program can tell."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        module.__dict__.clear()
+    except BaseException:
+        pass
+    _leave(code)
+
+
+def _leave(code):
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            code = code or 120
+    os._exit(code)
+
+
+def _serve(program, max_bytes):
+    """Answers calls until the channel ends."""
+    flush = sys.stdout.flush
+    write_frame(CHANNEL, ("ready",))
+    while True:
+        frame = read_frame(CHANNEL)
+        if frame is None:
+            os._exit(0)
+        number, function, arguments, keywords = values.decode(frame)
+        try:
+            result = ("value", _look_up(program, function)(*arguments, **keywords))
+        except Exception as error:
+            result = _raised(error)
+        except BaseException as error:
+            # SystemExit, KeyboardInterrupt: the program wants to end.
+            _fail(error, types.ModuleType("program"))
+        with contextlib.suppress(Exception):
+            flush()
+        try:
+            write_frame(CHANNEL, (number, *result), max_bytes)
+        except values.NotPlainError as error:
+            write_frame(CHANNEL, (number, "not_plain", error.type_name, str(error)))
+        # Not kept until the next call.
+        del result, frame, arguments, keywords
+
+
+def _look_up(program, name):
+    """A dotted name in the program's globals. A part that ends in () is called: "Solution().add"."""
+    first, *rest = name.split(".")
+    found = _called(first, lambda part: _global(program, part))
+    for part in rest:
+        found = _called(part, lambda part, owner=found: getattr(owner, part))
+    return found
+
+
+def _called(part, get):
+    return get(part[:-2])() if part.endswith("()") else get(part)
+
+
+def _global(program, name):
+    if name not in program:
+        raise NameError(f"name {name!r} is not defined")
+    return program[name]
+
+
+def _raised(error):
+    kind = type(error)
+    try:
+        message = str(error)[:MAX_MESSAGE]
+    except Exception:
+        message = ""
+    return (
+        "raised",
+        kind.__name__,
+        message if type(message) is str else "",
+        getattr(builtins, kind.__name__, None) is kind,
+    )
+
+
+def _execute(command):
+    import signal
+
+    os.close(CHANNEL)
+    # Python ignores these two; a program expects to find them as they come.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        print(f"{command[0]}: {error.strerror}", file=sys.stderr)
+    _leave(127)
+
+
+def _limit(which, soft, hard=None):
+    _, most = resource.getrlimit(which)
+    hard = soft if hard is None else hard
+    if most != resource.RLIM_INFINITY:
+        soft, hard = min(soft, most), min(hard, most)
+    resource.setrlimit(which, (soft, hard))
+
+
+def _read_exactly(descriptor, count):
+    data = bytearray()
+    while len(data) < count:
+        part = os.read(descriptor, min(count - len(data), 1 << 20))
+        if not part:
+            return None
+        data += part
+    return bytes(data)

@@ -1,0 +1,120 @@
+"""A program that stays, so that its functions can be called one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from assay.sandbox.inside import frame
+from assay.sandbox.reply import Reply
+from assay.sandbox.run import Run, RunStatus
+from assay.sandbox.values import NotPlainError, encode
+from assay.sandbox.watch import Watch, drive
+
+ENDED = Reply("ended")
+
+
+class Session:
+    """One program, loaded in a space of its own. Made by `Sandbox.open`; used by one caller at a time.
+
+    What a call gives is the program's word. Arguments cross one call at a time, so a program never has those of a later
+    call, and what is expected of it never crosses.
+    """
+
+    def __init__(self, watch: Watch, threads: ThreadPoolExecutor, release: Callable[[Run], None]) -> None:
+        self._watch, self._threads, self._release = watch, threads, release
+        self._calls = 0
+        self._lock = threading.Lock()
+        self._run: Run | None = None
+
+    async def call(
+        self,
+        function: str,
+        arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> Reply:
+        """Calls one of the program's functions.
+
+        Args:
+            function: a dotted name in the program's globals; a part that ends in "()" is called first:
+                "Solution().add".
+            arguments: plain values (`assay.sandbox.values`), as `keywords`.
+            seconds: on the clock for this call; past it the program is over with TIME_LIMIT. None for what the session
+                has left.
+
+        Returns:
+            The reply; "ended" where the program is over, and on every call after that.
+
+        Raises:
+            NotPlainError: an argument that may not cross.
+        """
+        if self._run is not None or self._watch.has_ended:
+            return ENDED
+        self._calls += 1
+        call = (self._calls, function, list(arguments), dict(keywords or {}))
+        return await self._threaded(self._call, frame(encode(call)), seconds)
+
+    async def finish(self) -> Run:
+        """Ends the program, and says how it ended: FINISHED where it would still have answered. Safe to call again."""
+        return self._run or await self._threaded(self._finish)
+
+    async def _threaded(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        future = self._threads.submit(function, *arguments)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(future))
+        except asyncio.CancelledError:
+            self._watch.space.kill()
+            raise
+
+    def _call(self, call: bytes, seconds: float | None) -> Reply:
+        watch = self._watch
+        if watch.has_reply:
+            # Nothing was asked.
+            watch.kill(RunStatus.RUNTIME_ERROR, "wrote on the channel of its replies")
+        watch.tell(call)
+        watch.allow(seconds)
+        drive([watch], lambda: watch.has_reply or watch.has_ended)
+        watch.allow(None)
+        reply = watch.next_reply()
+        if reply is None or watch.has_ended:
+            return ENDED
+        try:
+            return _parsed(reply, self._calls)
+        except NotPlainError as error:
+            watch.kill(RunStatus.RUNTIME_ERROR, str(error))
+            return ENDED
+
+    def abandon(self) -> None:
+        """Ends the program where nobody asks how."""
+        self._finish()
+
+    def _finish(self) -> Run:
+        with self._lock:
+            if self._run is None:
+                self._watch.kill(RunStatus.FINISHED, "")
+                left = self._watch.has_ended
+                run = self._watch.run()
+                if left and run.status is RunStatus.FINISHED:
+                    # Whatever it exited with, it owed an answer.
+                    run = dataclasses.replace(run, status=RunStatus.RUNTIME_ERROR, reason="exited before it was done")
+                self._run = run
+                self._release(run)
+            return self._run
+
+
+def _parsed(reply: tuple[Any, ...], number: int) -> Reply:
+    """The reply to a call, checked: it was written by the program's own process."""
+    match reply:
+        case (int() as answered, "value", value) if answered == number:
+            return Reply("value", value=value)
+        case (int() as answered, "raised", str() as name, str() as message, bool() as builtin) if answered == number:
+            return Reply("raised", type_name=name, message=message, is_builtin=builtin)
+        case (int() as answered, "not_plain", str() as name, str() as message) if answered == number:
+            return Reply("not_plain", type_name=name, message=message)
+    raise NotPlainError("wrote on the channel of its replies")

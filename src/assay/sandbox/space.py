@@ -1,0 +1,123 @@
+"""Where a run happens, seen from outside: its pipes, its end, what it used. Each backend has one.
+
+A backend makes workers; a worker holds one run at a time in a `Space` of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from assay.sandbox.limits import Limits
+
+Mode = Literal["run", "check", "serve", "execute"]
+Kind = Literal["python", "tools"]
+"""What a space shows: "python" the interpreter, "tools" the programs installed under /usr as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the first process of a run is told to do. It holds nothing that the program may not see."""
+
+    mode: Mode
+    """"run" the source as a Python program, "check" its syntax, "serve" calls of its functions, "execute" `command`."""
+    source: str
+    files: Mapping[str, bytes]
+    command: tuple[str, ...] = ()
+    kind: Kind = "python"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the tree of a run ended, as those who held it saw it."""
+
+    exit_code: int | None
+    signal: int | None
+    cpu_seconds: float
+    peak_memory_bytes: int | None
+    out_of_memory: bool = False
+    """Whether something in the tree was refused memory beyond the limit and killed."""
+    failure: str = ""
+    """Not empty: the space broke, and says nothing about the program."""
+
+
+class Space(Protocol):
+    """One run under way. Its descriptors belong to it and are closed by `close`."""
+
+    stdin: int
+    """Write end."""
+    stdout: int
+    """Read end, as `stderr`."""
+    stderr: int
+    channel: int
+    """Both ways: takes the job, then calls; gives replies. What is read from it is hostile."""
+    ended: int
+    """Readable once no process of the run is left."""
+
+    opening: bytes
+    """What goes first on the channel: the job."""
+
+    def cpu_seconds(self) -> float | None:
+        """Used so far by the whole tree; None where it cannot be told before the end."""
+        ...
+
+    def exceeded(self) -> str:
+        """Which limit the tree has passed that only the parent holds ("memory", "processes"), or ""."""
+        ...
+
+    def close_stdin(self) -> None:
+        """The program reads its end of input."""
+        ...
+
+    def kill(self) -> None:
+        """Ends the whole tree at once. May be called from any thread, and again."""
+        ...
+
+    def finish(self) -> Ended:
+        """How it ended; called once `ended` is readable, or is not in spite of `kill`."""
+        ...
+
+    def close(self) -> None:
+        """Gives back the descriptors."""
+        ...
+
+
+class Worker(Protocol):
+    """Holds one run at a time."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another run may be started here."""
+        ...
+
+    def start(self, job: Job, limits: Limits) -> Space:
+        """Begins a run.
+
+        Raises:
+            OSError: the worker is gone or the machine is short of something; another worker may do.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends the worker and whatever it holds."""
+        ...
+
+
+class Backend(Protocol):
+    """Makes workers."""
+
+    name: str
+
+    def worker(self, kind: Kind) -> Worker:
+        """A worker that is ready.
+
+        Raises:
+            SandboxUnavailableError: this host cannot isolate; the message says what to do.
+            OSError: it could not be started this time.
+        """
+        ...
+
+    def close(self) -> None:
+        """Ends what its workers share."""
+        ...
