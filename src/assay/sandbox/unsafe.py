@@ -106,7 +106,12 @@ class UnsafeSpace:
 
     def close(self) -> None:
         self.close_stdin()
-        for descriptor in (self.stdout, self.stderr, self.channel, self.ended):
+        # The pipes' own objects close them: a descriptor closed behind their backs would be closed twice, the second time
+        # as somebody else's.
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+        for descriptor in (self.channel, self.ended):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -247,7 +247,9 @@ def _check(node: ast.expr, names: frozenset[str], inside: frozenset[str]) -> Non
                 children = arguments[:1]
             elif name is None or (name not in names and name != "candidate" and name not in _FUNCTIONS):
                 raise NotUnderstoodError(f"a call of {name}")
-            elif any(isinstance(argument, ast.Starred) for argument in arguments) or any(k.arg is None for k in keywords):
+            elif any(isinstance(argument, ast.Starred) for argument in arguments) or any(
+                k.arg is None for k in keywords
+            ):
                 raise NotUnderstoodError("arguments from a sequence")
             else:
                 children = [*arguments, *(keyword.value for keyword in keywords)]
