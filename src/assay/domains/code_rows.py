@@ -17,6 +17,7 @@ from assay.domains.file_domain import FileDomain
 from assay.errors import DataError
 from assay.types import Message, Split, Task
 from assay.verifiers.code import Suite, make_plan, read_suite
+from assay.verifiers.code.program import completed, defines
 
 MBPP_SPLITS: tuple[tuple[range, Split], ...] = (
     (range(11, 511), "test"),
@@ -141,10 +142,11 @@ def _human_eval(row: Mapping[str, Any], place: str) -> tuple[str, Suite]:
             f"{place} has no test; of EvalPlus's two forms, the one whose column `test` holds inputs and results "
             "is read"
         )
-    data = {"prompt": prompt, "test": test, "entry_point": _column(row, "entry_point", str, place)}
+    data = {"prompt": prompt, "test": test, "entry_point": _column(row, "entry_point", str, place).strip()}
     solution = row.get("canonical_solution")
     if isinstance(solution, str) and solution.strip():
-        data["reference"] = prompt + solution
+        defined = defines(solution, data["entry_point"])
+        data["reference"] = solution if defined else completed(prompt, solution.replace("\r\n", "\n"))[0]
     suite = read_suite(data, place)
     return f"Complete this function:\n```python\n{prompt.rstrip()}\n```", suite
 

@@ -106,8 +106,8 @@ class UnsafeSpace:
 
     def close(self) -> None:
         self.close_stdin()
-        # The pipes' own objects close them: a descriptor closed behind their backs would be closed twice, the second time
-        # as somebody else's.
+        # The pipes' own objects close them: a descriptor closed behind their backs would be closed twice, the second
+        # time as somebody else's.
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()

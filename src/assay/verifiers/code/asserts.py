@@ -50,7 +50,7 @@ class Assert:
     names: frozenset[str]
     """The program's functions, which it may call."""
     inside: frozenset[str] = frozenset()
-    """Names that exist only beside the program: its setup made them of what the program defines."""
+    """Names that exist only beside the program: what its setup makes."""
 
     async def holds(self, ask: Ask) -> bool:
         """Whether it does. Raises what Python would raise, and what `ask` does."""
@@ -260,16 +260,25 @@ def _check(node: ast.expr, names: frozenset[str], inside: frozenset[str]) -> Non
 
 
 def _is_inside(call: ast.Call, names: frozenset[str], inside: frozenset[str]) -> bool:
-    """Whether this is a call of the program with something that only its own space has."""
-    return (
-        isinstance(call.func, ast.Name)
-        and call.func.id in names
-        and any(
-            isinstance(node, ast.Name) and node.id in inside
-            for argument in (*call.args, *(keyword.value for keyword in call.keywords))
-            for node in ast.walk(argument)
-        )
-    )
+    """Whether this is a call of the program with something that only its own space has: an object of its classes, what
+    its setup made, a type.
+
+    Raises:
+        NotUnderstoodError: it is, and needs more than that space has.
+    """
+    if not (isinstance(call.func, ast.Name) and call.func.id in names):
+        return False
+    nodes = [node for part in (*call.args, *(k.value for k in call.keywords)) for node in ast.walk(part)]
+    functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    used = [node for node in nodes if isinstance(node, ast.Name)]
+    if not any(
+        node.id in inside or node.id in names or (node.id in _TYPES and id(node) not in functions) for node in used
+    ):
+        return False
+    unknown = {node.id for node in used} - inside - names - _TYPES.keys() - _FUNCTIONS.keys()
+    if unknown:
+        raise NotUnderstoodError(f"the name {min(unknown)}")
+    return True
 
 
 def _dotted(node: ast.expr) -> str | None:

@@ -8,7 +8,7 @@
 4. Without any fence, the whole response is the program.
 5. Where the task is code to go on from (HumanEval) and the text does not define the entry point, it continues that
    code. A continuation ends at the first line that is not indented, as base models write on after it; a first line
-   that lost its indentation, or a whole body that did, gets it back.
+   that lost its indentation gets it back, and a body indented otherwise than the code before it is moved as a whole.
 
 The text is read line by line, never parsed: a parser can be crashed by what it reads.
 """
@@ -69,12 +69,11 @@ def find_program(rollout: Rollout, suite: Suite, language: Language, entry_point
     if not source.strip():
         return Found("", "no program")
     if suite.prompt and entry_point and not defines(source, entry_point):
-        body, ended = _continuation(source, suite.prompt)
+        source, ended = completed(suite.prompt, source)
         if not (whole or ended):
             return Found("", "cut off")
-        if not body.strip():
+        if not source:
             return Found("", "no program")
-        source = f"{suite.prompt.rstrip()}\n{body}" if suite.prompt.endswith("\n") else suite.prompt + body
     elif not whole:
         return Found("", "cut off")
     else:
@@ -136,6 +135,14 @@ def _keep(
         untagged.append(("\n".join(content), closed))
 
 
+def completed(prompt: str, text: str) -> tuple[str, bool]:
+    """The prompt with the body that continues it, empty where there is none; and whether the text went on after it."""
+    body, ended = _continuation(text, prompt)
+    if not body.strip():
+        return "", ended
+    return (f"{prompt.rstrip()}\n{body}" if prompt.endswith("\n") else prompt + body), ended
+
+
 def _continuation(text: str, prompt: str) -> tuple[str, bool]:
     """The body that continues the prompt, indented as it must be; and whether something not indented came after it."""
     indent = _indent_after(prompt)
@@ -154,10 +161,30 @@ def _continuation(text: str, prompt: str) -> tuple[str, bool]:
             return "", True
         else:
             lines = [" " * indent + line if line.strip() else line for line in lines]
+    elif indent:
+        lines = _shifted(lines, indent)
     for number, line in enumerate(lines):
         if number and line.strip() and not line[0].isspace() and line[0] not in ")]}":
             return "\n".join(lines[:number]), True
     return "\n".join(lines), False
+
+
+def _shifted(lines: list[str], indent: int) -> list[str]:
+    """The lines, all moved by as much as brings the first to this indentation."""
+    first = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    if first == " " * indent:
+        return lines
+    if "\t" in first:
+        lines = [_without_tabs(line) for line in lines]
+    delta = indent - (len(lines[0]) - len(lines[0].lstrip()))
+    if delta >= 0:
+        return [" " * delta + line if line[:1].isspace() else line for line in lines]
+    return [line[-delta:] if not line[:-delta].strip() else line for line in lines]
+
+
+def _without_tabs(line: str) -> str:
+    rest = line.lstrip()
+    return line[: len(line) - len(rest)].expandtabs(_WIDTH) + rest
 
 
 def _starts_anew(line: str) -> bool:
