@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay.errors import InfrastructureError, SandboxUnavailableError
+from assay.sandbox.bubblewrap import BubblewrapBackend
 from assay.sandbox.limits import COMPILE_LIMITS, Limits
 from assay.sandbox.program import Compiled, Program
 from assay.sandbox.run import Run, RunStatus
@@ -289,6 +290,8 @@ class Sandbox:
 def _open_backend(name: BackendName, interpreter: Path | None) -> Backend:
     if name == "unsafe":
         return UnsafeBackend(interpreter)
+    if name in ("auto", "bubblewrap"):
+        return BubblewrapBackend(interpreter)
     raise SandboxUnavailableError(f"backend={name!r} is none of auto, bubblewrap, docker, podman, unsafe")
 
 

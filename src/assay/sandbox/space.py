@@ -55,6 +55,8 @@ class Space(Protocol):
     ended: int
     """Readable once no process of the run is left."""
 
+    check_seconds: float | None
+    """How often `exceeded` is to be asked; None where the kernel holds those limits, and CPU time alone is looked at."""
     opening: bytes
     """What goes first on the channel: the job."""
 

@@ -59,6 +59,8 @@ class UnsafeWorker:
 class UnsafeSpace:
     """One subprocess, in a folder and a session of its own."""
 
+    check_seconds = None
+
     def __init__(self, interpreter: Path, job: Job, limits: Limits) -> None:
         self._folder = tempfile.mkdtemp(prefix="assay-unsafe-")
         ours, theirs = socket.socketpair()

@@ -34,8 +34,6 @@ class Watch:
         stdin: what the program reads.
         holds_stdin: whether more input follows by `feed`; otherwise its end comes after `stdin`.
         on_output: takes each part of standard output as it comes; None to keep it only.
-        check_seconds: how often the space is asked what only it can tell; None to ask about CPU time alone, when it can
-            have run out.
     """
 
     def __init__(
@@ -47,7 +45,6 @@ class Watch:
         stdin: bytes = b"",
         holds_stdin: bool = False,
         on_output: Callable[[bytes], None] | None = None,
-        check_seconds: float | None = None,
     ) -> None:
         self.space, self.limits, self.backend = space, limits, backend
         self.stdout, self.stderr = bytearray(), bytearray()
@@ -67,8 +64,8 @@ class Watch:
         self._driven_since = 0.0
         self._driven_before = 0.0
         self._deadline = float("inf")
-        self._check_seconds = check_seconds
-        self._next_check = time.monotonic() + (check_seconds or limits.cpu_seconds / _NUM_CORES)
+        self._check_seconds = space.check_seconds
+        self._next_check = time.monotonic() + (space.check_seconds or limits.cpu_seconds / _NUM_CORES)
         self._run: Run | None = None
         self._flush_stdin()
         self._flush_channel()
@@ -293,10 +290,10 @@ class Watch:
         )
 
     def _status(self, ended: Ended) -> tuple[RunStatus, str]:
-        if ended.failure:
-            return RunStatus.SANDBOX_FAILURE, ended.failure
         if ended.out_of_memory:
             return RunStatus.MEMORY_LIMIT, _memory_reason(self.limits)
+        if ended.failure:
+            return RunStatus.SANDBOX_FAILURE, ended.failure
         if self._killed:
             return self._killed
         if ended.cpu_seconds >= self.limits.cpu_seconds:

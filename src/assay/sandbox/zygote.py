@@ -1,0 +1,191 @@
+"""Inside a worker's space: a warm interpreter that forks each run into a space of its own. Never runs a program itself.
+
+    zygote          has what forking needs: CAP_SYS_ADMIN in the worker's user namespace
+      `-- holder    process 1 of the run: its own process and mount namespaces; holds the private folder; tells the end
+            `-- program   process 2: no capability, seccomp, limits; every other descriptor closed
+
+The holder ignores every signal from inside, as the kernel has it for the first process of a namespace, and its end ends
+all others. Only it has the pipe on which the end is told. Runs on Python 3.9 and newer, with the standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import gc
+import importlib
+import os
+import signal
+import socket
+import struct
+
+from assay.sandbox import guest, values
+
+REQUEST = struct.Struct("<QQ")
+"""Size of the private folder in bytes, and its files."""
+END = struct.Struct("<iqq?")
+"""Of the program: wait status, microseconds of CPU, peak resident bytes of its largest process; of the holder: whether it failed, and
+then the status is an errno."""
+READY = b"ready"
+NUM_DESCRIPTORS = 5
+FOLDER = "/tmp"
+
+_NEW_MOUNTS, _NEW_PROCESSES = 0x00020000, 0x20000000
+_NOSUID_NODEV = 2 | 4
+_READ_ONLY_NO_EXEC = 1 | 8
+_SET_DUMPABLE, _SET_SECCOMP, _DROP_BOUND, _NO_NEW_PRIVILEGES, _AMBIENT = 4, 22, 24, 38, 47
+_CAPABILITIES = (21, 8)
+_CAPABILITY_VERSION = 0x20080522
+_FIRST_FREE = 4
+_LAST_DESCRIPTOR = 128
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+
+def main(arguments):
+    """Serves runs until the parent hangs up.
+
+    Args: `control`, the descriptor of the parent's socket; `filter`, the seccomp filter; `modules`, names to import now.
+    """
+    # Above the numbers that a run's descriptors get.
+    control = socket.socket(fileno=fcntl.fcntl(arguments["control"], fcntl.F_DUPFD_CLOEXEC, 64))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    # Held, so that no run's descriptor arrives at a number that another one is to be moved to.
+    os.dup2(nothing, guest.CHANNEL)
+    # Children are gone as soon as they end; nobody here waits for them.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for name in arguments["modules"]:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            pass
+    code = arguments["filter"]
+    space = {
+        "filter": _Filter(len(code) // 8, code),
+        "processes": os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC),
+        "proc": os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC),
+    }
+    gc.collect()
+    # What is here now is never freed: no run pays for looking at it.
+    gc.freeze()
+    control.sendall(READY)
+    os.dup2(nothing, 2)
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, NUM_DESCRIPTORS)
+        if len(request) < REQUEST.size:
+            os._exit(0)
+        try:
+            holder = _fork_holder(space, REQUEST.unpack(request), descriptors)
+        except OSError as error:
+            control.sendall(str(error).encode()[:200])
+        else:
+            socket.send_fds(control, [READY], [holder])
+            os.close(holder)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _fork_holder(space, sizes, descriptors):
+    """A descriptor of the new holder."""
+    _check(_libc.unshare(_NEW_PROCESSES), "unshare")
+    try:
+        child = os.fork()
+    finally:
+        # Back, in the parent: a second unshare is refused otherwise. In the child it is refused, and means nothing.
+        _libc.setns(space["processes"], _NEW_PROCESSES)
+    if child:
+        return os.pidfd_open(child)
+    _hold(space, sizes, descriptors)
+
+
+def _hold(space, sizes, descriptors):
+    """Process 1 of a run."""
+    *streams, end = descriptors
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _mount_folders(*sizes)
+        begun, begins = os.pipe()
+        program = os.fork()
+        if not program:
+            _become_program(space, streams, begins)
+        os.close(begins)
+        _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
+        for descriptor in streams:
+            os.close(descriptor)
+        child = 0
+        while child != program:
+            child, status, usage = os.wait4(-1, 0)
+        if not os.read(begun, 1):
+            raise OSError(status, "the program did not begin")
+        microseconds = int((usage.ru_utime + usage.ru_stime) * 1e6)
+        os.write(end, END.pack(status, microseconds, usage.ru_maxrss * 1024, False))
+    except OSError as error:
+        os.write(end, END.pack(error.errno or 1, 0, 0, True))
+    finally:
+        os._exit(0)
+
+
+def _mount_folders(num_bytes, num_files):
+    """Fresh private folders where the worker's own would be seen or could be written."""
+    _check(_libc.unshare(_NEW_MOUNTS), "unshare")
+    size = "size=%d,nr_inodes=%d,mode=700" % (num_bytes, num_files)
+    _check(_libc.mount(b"tmpfs", FOLDER.encode(), b"tmpfs", _NOSUID_NODEV, size.encode()), "mount")
+    _check(_libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", _NOSUID_NODEV, size.encode()), "mount")
+    flags = _NOSUID_NODEV | _READ_ONLY_NO_EXEC
+    _check(_libc.mount(b"tmpfs", b"/proc", b"tmpfs", flags, b"size=4k,nr_inodes=1,mode=555"), "mount")
+
+
+def _become_program(space, streams, begins):
+    """Process 2 of a run: gives up everything, then does its job."""
+    try:
+        os.setsid()
+        for number, descriptor in enumerate(streams):
+            os.dup2(descriptor, number, inheritable=number < guest.CHANNEL)
+        _go_first(space["proc"])
+        begins = fcntl.fcntl(begins, fcntl.F_DUPFD, _LAST_DESCRIPTOR)
+        os.closerange(_FIRST_FREE, _LAST_DESCRIPTOR)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Not the folder of the same name that this one lies over.
+        os.chdir(FOLDER)
+        job = values.decode(guest.read_frame(guest.CHANNEL) or b"")
+        guest.furnish(job)
+        guest.restrict(job)
+        _give_up_privileges()
+        _check(_libc.prctl(_SET_SECCOMP, 2, ctypes.addressof(space["filter"]), 0, 0), "seccomp")
+        # A failure after this is the program's; and it never has the descriptor.
+        os.write(begins, b"1")
+        os.close(begins)
+    except BaseException:
+        os._exit(1)
+    guest.perform(job)
+
+
+def _go_first(proc):
+    """Where memory runs out, this process and its children die before any other."""
+    try:
+        descriptor = os.open("self/oom_score_adj", os.O_WRONLY, dir_fd=proc)
+        os.write(descriptor, b"1000")
+    except OSError:
+        pass
+
+
+def _give_up_privileges():
+    _check(_libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0), "no_new_privs")
+    _check(_libc.prctl(_AMBIENT, 4, 0, 0, 0), "ambient capabilities")
+    for capability in _CAPABILITIES:
+        _check(_libc.prctl(_DROP_BOUND, capability, 0, 0, 0), "bounding set")
+    header = struct.pack("<Ii", _CAPABILITY_VERSION, 0)
+    _check(_libc.capset(header, bytes(24)), "capset")
+
+
+def _check(result, what):
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, what + ": " + os.strerror(number))
