@@ -35,6 +35,8 @@ class Question:
     arguments: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] | None = None
     expression: str = ""
+    truth: bool = False
+    """Whether only the truth of the value is asked for: the value itself may be any object, such as a match."""
 
 
 class NotUnderstoodError(Exception):
@@ -54,7 +56,7 @@ class Assert:
 
     async def holds(self, ask: Ask) -> bool:
         """Whether it does. Raises what Python would raise, and what `ask` does."""
-        return bool(await _Evaluation(self, ask).value(self.test))
+        return bool(await _Evaluation(self, ask).truth(self.test))
 
     @property
     def expressions(self) -> tuple[str, ...]:
@@ -105,27 +107,28 @@ def program_functions(tree: ast.AST, entry_point: str, reference: str) -> list[s
     else the first thing that is called (a task may ask for a function named `sum`).
     """
     called = [name for name in called_names(tree) if name != "candidate"]
-    defined = _defined(reference)
+    defined = defined_names(reference)
     own = [name for name in called if name in defined] or [name for name in called if not hasattr(builtins, name)]
     if entry_point:
         return [entry_point, *(name for name in own if name != entry_point)]
     return own or called[:1]
 
 
-def _defined(source: str) -> set[str]:
+def defined_names(source: str) -> set[str]:
+    """Names that a text of Python makes at its outermost level; none where it is no Python."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
-    return {
-        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    } | {
-        target.id
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names
 
 
 def _in_order(tree: ast.AST) -> list[ast.AST]:
@@ -307,6 +310,8 @@ class _Evaluation:
                 return set(await self._all(node.elts))
             case ast.Dict(keys=keys, values=values):
                 return dict(zip(await self._all([k for k in keys if k]), await self._all(values), strict=True))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return not await self.truth(operand)
             case ast.UnaryOp(op=op, operand=operand):
                 return _UNARY[type(op)](await self.value(operand))
             case ast.BinOp(left=left, op=op, right=right):
@@ -328,6 +333,10 @@ class _Evaluation:
                 return await self._call(node)
         raise AssertionError(f"{type(node).__name__} was not checked")
 
+    async def truth(self, node: ast.expr) -> Any:
+        """A value of which only the truth matters."""
+        return await (self._call(node, truth=True) if isinstance(node, ast.Call) else self.value(node))
+
     async def _all(self, nodes: Sequence[ast.expr]) -> list[Any]:
         return [await self.value(node) for node in nodes]
 
@@ -342,7 +351,7 @@ class _Evaluation:
             left = right
         return result
 
-    async def _call(self, node: ast.Call) -> Any:
+    async def _call(self, node: ast.Call, *, truth: bool = False) -> Any:
         if _is_inside(node, self._one.names, self._one.inside):
             return await self._ask(Question("", expression=ast.unparse(node)))
         name = _dotted(node.func) or ""
@@ -353,5 +362,5 @@ class _Evaluation:
         arguments = await self._all(node.args)
         keywords = {keyword.arg or "": await self.value(keyword.value) for keyword in node.keywords}
         if name in self._one.names or name == "candidate":
-            return await self._ask(Question(name, tuple(arguments), keywords))
+            return await self._ask(Question(name, tuple(arguments), keywords, truth=truth))
         return _FUNCTIONS[name](*arguments, **keywords)

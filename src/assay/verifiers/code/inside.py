@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 CALL = "_assay_call"
 """(name, arguments, keywords) to the value."""
+CALL_TRUTH = "_assay_call_truth"
+"""The same, to whether the value counts as true."""
 CALL_BACK = "_assay_call_back"
 """The same, to [value, the arguments as the call left them]: what a test file sees of changes made in place."""
 EXPRESSION = "_assay_expression"
@@ -46,6 +48,10 @@ def _assay_function(name):
 
 def _assay_call(name, arguments, keywords):
     return _assay_plain(_assay_function(name)(*arguments, **keywords))
+
+def _assay_call_truth(name, arguments, keywords):
+    import builtins as b
+    return b.bool(_assay_function(name)(*arguments, **keywords))
 
 def _assay_call_back(name, arguments, keywords):
     value = _assay_function(name)(*arguments, **keywords)

@@ -15,6 +15,7 @@ from assay.verifiers.code.asserts import (
     Assert,
     NotUnderstoodError,
     Question,
+    defined_names,
     program_functions,
     read_asserts,
 )
@@ -155,7 +156,10 @@ def _plan_asserts(suite: Suite, place: str) -> Plan:
 
 def _plan_file(suite: Suite, place: str) -> Plan:
     tree = _tree(suite.test, f"{place}, test")
-    functions = (suite.entry_point,)
+    given = {name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
+    given |= defined_names(suite.test) - {"check"} | defined_names(f"{suite.prompt}\n    pass")
+    called = program_functions(tree, suite.entry_point, "")
+    functions = tuple(name for name in called if name == suite.entry_point or name not in given)
     checks: Sequence[Assert | CallCheck] = ()
     body = _checks(tree)
     if body is not None and not suite.setup.strip():

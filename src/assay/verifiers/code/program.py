@@ -7,7 +7,8 @@
 3. A block that nobody closed goes on to the end of the response; in a response that was cut off it is no program.
 4. Without any fence, the whole response is the program.
 5. Where the task is code to go on from (HumanEval) and the text does not define the entry point, it continues that
-   code. A continuation ends at the first line that is not indented, as base models write on after it; a first line
+   code. A continuation ends at the first line that is not indented, as base models write on after it, unless that line
+   begins a definition or import in a response that was not cut off; a first line
    that lost its indentation gets it back, and a body indented otherwise than the code before it is moved as a whole.
 
 The text is read line by line, never parsed: a parser can be crashed by what it reads.
@@ -69,7 +70,7 @@ def find_program(rollout: Rollout, suite: Suite, language: Language, entry_point
     if not source.strip():
         return Found("", "no program")
     if suite.prompt and entry_point and not defines(source, entry_point):
-        source, ended = completed(suite.prompt, source)
+        source, ended = completed(suite.prompt, source, whole=whole)
         if not (whole or ended):
             return Found("", "cut off")
         if not source:
@@ -89,10 +90,12 @@ def find_program(rollout: Rollout, suite: Suite, language: Language, entry_point
 
 def defines(source: str, name: str) -> bool:
     """Whether the text looks as if it defined this name at its outermost level, or as a method of a class Solution."""
-    source, name = _dedented(source), re.escape(name)
-    if re.search(
-        rf"^(?:(?:async[ \t]+def|def|class)[ \t]+{name}\b|{name}[ \t]*(?::[^=\n]*)?=(?!=))", source, re.MULTILINE
-    ):
+    name = re.escape(name)
+    # Only definitions may stand in a block that is indented as a whole: an assignment there is a line of a body.
+    if re.search(rf"^{name}[ \t]*(?::[^=\n]*)?=(?!=)", source, re.MULTILINE):
+        return True
+    source = _dedented(source)
+    if re.search(rf"^(?:async[ \t]+def|def|class)[ \t]+{name}\b", source, re.MULTILINE):
         return True
     solution = re.search(r"^class[ \t]+Solution\b", source, re.MULTILINE)
     return bool(solution and re.compile(rf"^[ \t]+def[ \t]+{name}\b", re.MULTILINE).search(source, solution.end()))
@@ -135,19 +138,23 @@ def _keep(
         untagged.append(("\n".join(content), closed))
 
 
-def completed(prompt: str, text: str) -> tuple[str, bool]:
-    """The prompt with the body that continues it, empty where there is none; and whether the text went on after it."""
-    body, ended = _continuation(text, prompt)
+def completed(prompt: str, text: str, *, whole: bool = True) -> tuple[str, bool]:
+    """The prompt with the body that continues it, empty where there is none; and whether the text went on after it.
+
+    Args:
+        whole: the text is not cut off, so that the functions that it defines after the body are whole too.
+    """
+    body, ended = _continuation(text, prompt, whole)
     if not body.strip():
         return "", ended
     return (f"{prompt.rstrip()}\n{body}" if prompt.endswith("\n") else prompt + body), ended
 
 
-def _continuation(text: str, prompt: str) -> tuple[str, bool]:
+def _continuation(text: str, prompt: str, whole: bool) -> tuple[str, bool]:
     """The body that continues the prompt, indented as it must be; and whether something not indented came after it."""
     indent = _indent_after(prompt)
     lines = text.strip("\n").split("\n")
-    while lines and not lines[0].strip():
+    while lines and (not lines[0].strip() or lines[0].startswith("#")):
         lines.pop(0)
     if not lines:
         return "", False
@@ -164,7 +171,9 @@ def _continuation(text: str, prompt: str) -> tuple[str, bool]:
     elif indent:
         lines = _shifted(lines, indent)
     for number, line in enumerate(lines):
-        if number and line.strip() and not line[0].isspace() and line[0] not in ")]}":
+        if not number or not line.strip() or line[0].isspace() or line[0] in ")]}#":
+            continue
+        if not (whole and _starts_anew(line)):
             return "\n".join(lines[:number]), True
     return "\n".join(lines), False
 
@@ -188,7 +197,7 @@ def _without_tabs(line: str) -> str:
 
 
 def _starts_anew(line: str) -> bool:
-    return re.match(r"(?:def|class|import|from|@|async def)\b", line) is not None
+    return re.match(r"(?:def|class|import|from|async def)\b|@\w", line) is not None
 
 
 def _indent_after(prompt: str) -> int:
