@@ -56,12 +56,13 @@ def verifiers(
     import asyncio
 
     from assay.errors import ConfigError, ContractError
-    from assay.verifiers import VERIFIERS, Choice, Exact, Format, Math, Numeric, check_verifier, make_verifier
+    from assay.verifiers import VERIFIERS, Choice, Code, Exact, Format, Math, Numeric, check_verifier, make_verifier
 
     builtin: dict[str, list[Verifier]] = {
         "exact": [Exact()],
         "numeric": [Numeric(), Numeric(reading="any")],
         "math": [Math()],
+        "code": [Code(seconds=1.0)],
         "choice": [Choice()],
         "format": [Format(), Format(shape="reasoning")],
     }

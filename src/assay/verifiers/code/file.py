@@ -16,7 +16,7 @@ from typing import Any
 from assay.errors import VerifierError
 from assay.sandbox import Limits, Program, Reply, RunStatus, Sandbox, Session
 from assay.verifiers.code.bounds import Bounds
-from assay.verifiers.code.functions import ProgramFailedError, ProgramUnderTest
+from assay.verifiers.code.functions import ProgramFailedError, ProgramUnderTest, raised
 from assay.verifiers.code.inside import TEST_HARNESS, TEST_NEXT, TEST_START
 from assay.verifiers.code.plan import Plan
 from assay.verifiers.code.verdict import ACCEPTED, TestResult, wrong
@@ -41,26 +41,27 @@ async def run_file(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, b
         tests.open(Program(TEST_HARNESS), limits=TEST_LIMITS) as session,
         ProgramUnderTest(source, plan, programs, bounds) as program,
     ):
+        last = None
         request = await _request(session, TEST_START, (list(plan.preambles), list(plan.functions), plan.test))
         for _ in range(MAX_CALLS):
             kind, *said = request
             if kind == "passed":
-                if not program.num_values:
+                if last is None:
                     # Tests nothing, or a helper of its own: no evidence that the program can do anything.
                     raise VerifierError("the test file never called the candidate")
                 return ACCEPTED
             if kind == "failed":
                 return wrong(f"assertion failed {said[0]}".strip())
             if kind == "raised":
-                if program.num_values:
-                    return wrong(f"the test raised {said[0]}")
-                raise VerifierError(f"the test file itself raises {said[0]}")
+                if last is None:
+                    raise VerifierError(f"the test file itself raises {said[0]}")
+                return raised(last) if last.kind == "raised" else wrong(f"the test raised {said[0]}")
             name, arguments, keywords = said
             try:
-                reply = await program.call_back(name, arguments, keywords)
+                last = await program.call_back(name, arguments, keywords)
             except ProgramFailedError as failure:
                 return failure.result
-            request = await _request(session, TEST_NEXT, (_answer(reply),))
+            request = await _request(session, TEST_NEXT, (_answer(last),))
     raise VerifierError(f"the test file called the candidate more than {MAX_CALLS} times")
 
 

@@ -70,7 +70,7 @@ def ended(run: Run) -> TestResult:
     """The verdict of a run that did not come to its end, or ended before it answered."""
     verdict = _OF_STATUS.get(run.status, TestVerdict.RUNTIME_ERROR)
     said = run.stderr[-4096:].decode("utf-8", "replace").strip().splitlines()[-1:]
-    detail = " ".join(said) or run.reason
+    detail = (run.status is RunStatus.RUNTIME_ERROR and " ".join(said)) or run.reason
     if run.status is RunStatus.FINISHED:
         detail = f"it ended by itself (exit code {run.exit_code}) before it answered"
     return TestResult(verdict, shortened(detail))
