@@ -21,6 +21,7 @@ from assay.verifiers.code.asserts import (
 )
 from assay.verifiers.code.comparison import close_values, is_floats, same_json
 from assay.verifiers.code.prediction import literal_value
+from assay.verifiers.code.program import runnable
 from assay.verifiers.code.suite import Suite, suite_of
 
 EVALPLUS_TOLERANCE = 1e-6
@@ -148,8 +149,7 @@ def _plan_asserts(suite: Suite, place: str) -> Plan:
         if len(checks) != len(trees):
             raise NotUnderstoodError("an assert is missing")
     except NotUnderstoodError:
-        preambles = tuple(text for text in (suite.prompt, suite.setup) if text.strip())
-        return Plan(suite, "test sandbox", functions, test="\n".join(suite.tests), preambles=preambles)
+        return Plan(suite, "test sandbox", functions, test="\n".join(suite.tests), preambles=_preambles(suite))
     expressions = {text: number for number, text in enumerate(dict.fromkeys(t for c in checks for t in c.expressions))}
     return Plan(suite, "outside", functions, checks, setup=suite.setup if expressions else "", expressions=expressions)
 
@@ -157,7 +157,7 @@ def _plan_asserts(suite: Suite, place: str) -> Plan:
 def _plan_file(suite: Suite, place: str) -> Plan:
     tree = _tree(suite.test, f"{place}, test")
     given = {name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
-    given |= defined_names(suite.test) - {"check"} | defined_names(f"{suite.prompt}\n    pass")
+    given |= defined_names(suite.test) - {"check"} | defined_names(runnable(suite.prompt))
     called = program_functions(tree, suite.entry_point, "")
     functions = tuple(name for name in called if name == suite.entry_point or name not in given)
     checks: Sequence[Assert | CallCheck] = ()
@@ -168,8 +168,11 @@ def _plan_file(suite: Suite, place: str) -> Plan:
     if checks:
         return Plan(suite, "outside", functions, tuple(checks))
     # Names that the prompt defines beside the entry point are the test's to use: they come from the task.
-    preambles = tuple(text for text in (suite.prompt, suite.setup) if text.strip())
-    return Plan(suite, "test sandbox", functions, test=suite.test, preambles=preambles)
+    return Plan(suite, "test sandbox", functions, test=suite.test, preambles=_preambles(suite))
+
+
+def _preambles(suite: Suite) -> tuple[str, ...]:
+    return tuple(text for text in (runnable(suite.prompt), suite.setup) if text.strip())
 
 
 def _checks(tree: ast.Module) -> ast.Module | None:

@@ -150,6 +150,12 @@ def completed(prompt: str, text: str, *, whole: bool = True) -> tuple[str, bool]
     return (f"{prompt.rstrip()}\n{body}" if prompt.endswith("\n") else prompt + body), ended
 
 
+def runnable(prompt: str) -> str:
+    """Code to go on from as code that runs: its last function has a body that does nothing."""
+    indent = _indent_after(prompt)
+    return f"{prompt.rstrip()}\n{' ' * indent}pass\n" if indent else prompt
+
+
 def _continuation(text: str, prompt: str, whole: bool) -> tuple[str, bool]:
     """The body that continues the prompt, indented as it must be; and whether something not indented came after it."""
     indent = _indent_after(prompt)

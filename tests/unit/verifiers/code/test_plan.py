@@ -24,7 +24,7 @@ def test_asserts_go_outside_and_the_rest_to_a_sandbox() -> None:
     outside = plan(**HUMAN_EVAL, test="M = {'author': 'x'}\n\ndef check(candidate):\n    assert candidate(1) == 1\n")
     assert (outside.way, outside.num_tests, outside.functions) == ("outside", 1, ("f",))
     loop = plan(**HUMAN_EVAL, test="def check(candidate):\n    for x in (1, 2):\n        assert candidate(x) == x\n")
-    assert (loop.way, loop.num_tests, loop.preambles) == ("test sandbox", 1, ("def f(x):\n",))
+    assert (loop.way, loop.num_tests, loop.preambles) == ("test sandbox", 1, ("def f(x):\n    pass\n",))
     top = plan(**HUMAN_EVAL, test="x = open('y')\ndef check(candidate):\n    assert candidate(1) == 1\n")
     assert top.way == "test sandbox"
 
