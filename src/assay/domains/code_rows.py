@@ -34,6 +34,11 @@ class CodeRows(FileDomain):
     system: str = ""
     """A system message before the prompt; empty for none."""
 
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """The verifiers that `assay eval` reads these tasks with."""
+        return ("code",)
+
     def as_task(self, row: Mapping[str, Any], place: str, question: str, suite: Suite, **more: Any) -> Task:
         """A task with its tests. `more` goes into its metadata.
 
