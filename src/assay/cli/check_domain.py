@@ -27,14 +27,14 @@ def domain(
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the domain, such as path=mbpp.jsonl."),
     ] = None,
 ) -> None:
-    """Run the gold answer or reference solution of every task of a domain through its verifier; name those that fail."""
+    """Run the gold answer or reference of every task of a domain through its verifier; name those that fail."""
     import asyncio
 
     from assay.domains import DOMAINS, make_domain
     from assay.errors import ConfigError, DataError
     from assay.verifiers import make_verifier
 
-    source = make_domain(name, parse_options(settings, DOMAINS.get(name)))
+    source = make_domain(name, parse_options(settings or [], DOMAINS.get(name)))
     chosen = verifier or next(iter(getattr(source, "readings", ())), None)
     if chosen is None:
         raise ConfigError(f"{name} does not say which verifier reads it; name one with --verifier, such as exact")
