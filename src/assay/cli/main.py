@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from assay.cli import chat, check, demonstrate, export, models, show, sweep, train, verify
+from assay.cli import chat, check, demonstrate, export, models, sandbox, show, sweep, train, verify
 from assay.cli import eval as evaluation
 from assay.errors import AssayError
 
@@ -26,6 +26,7 @@ app.command("verify")(verify.verify)
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")
 app.add_typer(check.app, name="check")
+app.add_typer(sandbox.app, name="sandbox")
 
 
 def main() -> None:

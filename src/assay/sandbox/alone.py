@@ -8,12 +8,31 @@ from assay.sandbox import guest, values
 
 
 def main(arguments):
-    """Args: `channel`, the descriptor of the parent's channel."""
+    """Args: `channel`, the descriptor of the parent's channel; None where there is none beside the standard streams."""
     channel = arguments["channel"]
-    if channel != guest.CHANNEL:
-        os.dup2(channel, guest.CHANNEL, inheritable=False)
-        os.close(channel)
-    job = values.decode(guest.read_frame(guest.CHANNEL) or b"")
+    if channel is None:
+        job = values.decode(guest.read_frame(0) or b"")
+        _use_streams(job["mode"])
+    else:
+        if channel != guest.CHANNEL:
+            os.dup2(channel, guest.CHANNEL, inheritable=False)
+            os.close(channel)
+        job = values.decode(guest.read_frame(guest.CHANNEL) or b"")
     guest.furnish(job)
     guest.restrict(job)
     guest.perform(job)
+
+
+def _use_streams(mode):
+    """Makes a channel of the streams, whose both ends the parent joins; what the program prints is then an error."""
+    if mode in ("serve", "check"):
+        os.dup2(0, guest.CHANNEL, inheritable=False)
+        guest.REPLIES = os.dup(1)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)
+    else:
+        # Nobody reads it: a program that is refused says so on standard error alone.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, guest.CHANNEL, inheritable=False)
+        guest.REPLIES = guest.CHANNEL

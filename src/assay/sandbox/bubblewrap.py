@@ -24,11 +24,14 @@ from assay.sandbox.worker import BubblewrapWorker, StartError, Zygote, ZygotePla
 
 INSTALL = "pip install 'assay[code]' (or apt install bubblewrap, dnf install bubblewrap)"
 OTHERWISE = "Otherwise use backend='docker' or 'podman'"
-MODULES = tuple(
-    "abc array ast base64 bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions functools"
-    " hashlib heapq io itertools json math numbers operator queue random re statistics string struct sys textwrap threading"
-    " time traceback types typing".split()
+# fmt: off
+MODULES = (
+    "abc", "array", "ast", "base64", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses",
+    "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math",
+    "numbers", "operator", "queue", "random", "re", "statistics", "string", "struct", "sys", "textwrap",
+    "threading", "time", "traceback", "types", "typing",
 )
+# fmt: on
 """What programs import most: imported once, in the zygote."""
 USERS = range(60100, 64900)
 """Numbers that no distribution gives to anybody."""
@@ -251,7 +254,5 @@ def _links(paths: tuple[str, ...]) -> list[str]:
 
 def _counts_tasks_by_namespace() -> bool:
     """Since Linux 5.14 RLIMIT_NPROC counts a user's processes in each user namespace apart."""
-    major, minor, *_ = (
-        int("".join(filter(str.isdigit, part)) or 0) for part in platform.release().split(".")[:2] + ["0"]
-    )
+    major, minor = (int("".join(filter(str.isdigit, part)) or 0) for part in platform.release().split(".")[:2])
     return (major, minor) >= (5, 14)

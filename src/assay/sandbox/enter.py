@@ -1,7 +1,7 @@
 """A worker's first steps, in a process of its own: joins its cgroups, becomes an unused user, and executes bubblewrap.
 
-As root, what is shown in the space is first bound where that user can reach it: a folder like /root is closed to it. The
-mount namespace is private, so nothing of this is seen or left outside. Standard library only; takes one JSON argument.
+As root, what is shown in the space is first bound where that user reaches it: a folder like /root is closed to it. The
+mount namespace is private, so nothing of this is seen or left outside. Standard library only; takes a JSON argument.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _BIND, _RECURSIVE, _PRIVATE = 4096, 16384, 1 << 18
 def main(plan):
     """Never returns.
 
-    Args: a dict with `cgroups`, files to write one's number to; `user`, the number to become or None; `stage`, a folder to
-    cover with the shown ones; `shown`, from a token to the path it stands for in `command`.
+    Args: a dict with `cgroups`, files to write one's number to; `user`, the number to become or None; `stage`, a folder
+    to cover with the shown ones; `shown`, from a token to the path it stands for in `command`.
     """
     for path in plan["cgroups"]:
         with open(path, "w") as file:
@@ -54,7 +54,7 @@ def _staged(stage, shown):
             os.mkdir(staged[token])
         else:
             open(staged[token], "w").close()
-        source = "/proc/self/fd/%d" % descriptor
+        source = f"/proc/self/fd/{descriptor}"
         if libc.mount(source.encode(), staged[token].encode(), None, _BIND | _RECURSIVE, None):
             raise OSError(ctypes.get_errno(), "bind " + shown[token])
         os.close(descriptor)

@@ -23,6 +23,8 @@ import types
 from assay.sandbox import values
 
 CHANNEL = 3
+REPLIES = CHANNEL
+"""Where what goes out is written: the same, but where the channel is made of two streams."""
 MAIN = "main.py"
 SOURCE = "program"
 """The file in which a command finds the source."""
@@ -38,12 +40,12 @@ def read_frame(descriptor) -> bytes | None:
     return None if header is None else _read_exactly(descriptor, _LENGTH.unpack(header)[0])
 
 
-def write_frame(descriptor, value, max_bytes=values.MAX_BYTES):
+def write_frame(value, max_bytes=values.MAX_BYTES):
     """Sends one value. Raises NotPlainError with nothing sent where it may not cross."""
     payload = values.encode(value, max_bytes)
     data = memoryview(_LENGTH.pack(len(payload)) + payload)
     while data:
-        data = data[os.write(descriptor, data) :]
+        data = data[os.write(REPLIES, data) :]
 
 
 def furnish(job):
@@ -106,7 +108,7 @@ def _refuse():
 
     kind, error, _ = sys.exc_info()
     traceback.print_exception(kind, error, None)
-    write_frame(CHANNEL, ("syntax",))
+    write_frame(("syntax",))
     _leave(1)
 
 
@@ -162,7 +164,7 @@ def _leave(code):
 def _serve(program, max_bytes):
     """Answers calls until the channel ends."""
     flush = sys.stdout.flush
-    write_frame(CHANNEL, ("ready",))
+    write_frame(("ready",))
     while True:
         frame = read_frame(CHANNEL)
         if frame is None:
@@ -178,9 +180,9 @@ def _serve(program, max_bytes):
         with contextlib.suppress(Exception):
             flush()
         try:
-            write_frame(CHANNEL, (number, *result), max_bytes)
+            write_frame((number, *result), max_bytes)
         except values.NotPlainError as error:
-            write_frame(CHANNEL, (number, "not_plain", error.type_name, str(error)))
+            write_frame((number, "not_plain", error.type_name, str(error)))
         # Not kept until the next call.
         del result, frame, arguments, keywords
 

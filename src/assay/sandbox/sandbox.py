@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from assay.errors import InfrastructureError, SandboxUnavailableError
 from assay.sandbox.bubblewrap import BubblewrapBackend
+from assay.sandbox.container import ContainerBackend
 from assay.sandbox.limits import COMPILE_LIMITS, Limits
 from assay.sandbox.program import Compiled, Program
 from assay.sandbox.run import Run, RunStatus
@@ -292,6 +293,10 @@ def _open_backend(name: BackendName, interpreter: Path | None) -> Backend:
         return UnsafeBackend(interpreter)
     if name in ("auto", "bubblewrap"):
         return BubblewrapBackend(interpreter)
+    if name == "docker" or name == "podman":
+        if interpreter is not None:
+            raise SandboxUnavailableError(f"{interpreter=} has no effect: a container has the Python of its image")
+        return ContainerBackend(name)
     raise SandboxUnavailableError(f"backend={name!r} is none of auto, bubblewrap, docker, podman, unsafe")
 
 

@@ -56,9 +56,11 @@ class Space(Protocol):
     """Readable once no process of the run is left."""
 
     check_seconds: float | None
-    """How often `exceeded` is to be asked; None where the kernel holds those limits, and CPU time alone is looked at."""
+    """How often `exceeded` is asked; None where the kernel holds those limits, and CPU time alone is looked at."""
     opening: bytes
     """What goes first on the channel: the job."""
+    opens_on_stdin: bool
+    """Whether it goes before the program's input instead."""
 
     def cpu_seconds(self) -> float | None:
         """Used so far by the whole tree; None where it cannot be told before the end."""

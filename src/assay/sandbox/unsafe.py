@@ -19,7 +19,7 @@ from pathlib import Path
 
 from assay.sandbox.inside import BOOTSTRAP, bundle, job_frame
 from assay.sandbox.limits import Limits
-from assay.sandbox.space import Ended, Job, Kind
+from assay.sandbox.space import Ended, Job, Kind, Worker
 
 
 class UnsafeBackend:
@@ -34,7 +34,7 @@ class UnsafeBackend:
     def __init__(self, interpreter: Path | None = None) -> None:
         self._interpreter = interpreter or Path(sys.executable)
 
-    def worker(self, kind: Kind) -> UnsafeWorker:
+    def worker(self, kind: Kind) -> Worker:
         return UnsafeWorker(self._interpreter)
 
     def close(self) -> None:
@@ -44,10 +44,12 @@ class UnsafeBackend:
 class UnsafeWorker:
     """Starts a process for each run."""
 
-    is_usable = True
-
     def __init__(self, interpreter: Path) -> None:
         self._interpreter = interpreter
+
+    @property
+    def is_usable(self) -> bool:
+        return True
 
     def start(self, job: Job, limits: Limits) -> UnsafeSpace:
         return UnsafeSpace(self._interpreter, job, limits)
@@ -59,7 +61,8 @@ class UnsafeWorker:
 class UnsafeSpace:
     """One subprocess, in a folder and a session of its own."""
 
-    check_seconds = None
+    check_seconds: float | None = None
+    opens_on_stdin: bool = False
 
     def __init__(self, interpreter: Path, job: Job, limits: Limits) -> None:
         self._folder = tempfile.mkdtemp(prefix="assay-unsafe-")

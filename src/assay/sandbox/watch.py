@@ -54,7 +54,10 @@ class Watch:
         self._replies: list[tuple] = []
         self._num_written = 0
         self._channel_in = bytearray()
-        self._to_channel, self._to_stdin = memoryview(space.opening), memoryview(stdin)
+        if space.opens_on_stdin:
+            self._to_channel, self._to_stdin = memoryview(b""), memoryview(space.opening + stdin)
+        else:
+            self._to_channel, self._to_stdin = memoryview(space.opening), memoryview(stdin)
         self._holds_stdin, self._on_output = holds_stdin, on_output
         self._open = {space.stdin, space.stdout, space.stderr, space.channel}
         for descriptor in self._open:

@@ -28,7 +28,7 @@ from assay.sandbox.supervisor import Supervisor, number_of
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
 RUNS_PER_ZYGOTE = (400, 600)
-"""After so many runs another zygote takes over, with a hash seed of its own; drawn, so that workers do not do it together."""
+"""After so many runs another zygote takes over, with a hash seed of its own; drawn, so that not all do it at once."""
 RUNS_BEFORE_TAKING_OVER = 50
 """The next zygote is started this many runs before it is needed."""
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -213,6 +213,8 @@ class BubblewrapWorker:
 class BubblewrapSpace:
     """One run under way in a zygote's space."""
 
+    opens_on_stdin: bool = False
+
     def __init__(self, owner: Zygote, job: Job, limits: Limits, base_tasks: int) -> None:
         self._zygote, self._cgroup, self._limits = owner, owner.cgroup, limits
         self._counts = self._cgroup is not None and self._cgroup.has("cpuacct")
@@ -246,7 +248,7 @@ class BubblewrapSpace:
         if not (self._counts and self._has_memory):
             number = number_of(self.ended)
             self._supervisor = Supervisor(number) if number else None
-        self.check_seconds = SECONDS_BETWEEN_LOOKS if self._supervisor else None
+        self.check_seconds: float | None = SECONDS_BETWEEN_LOOKS if self._supervisor else None
 
     def cpu_seconds(self) -> float | None:
         if self._counts and self._cgroup:

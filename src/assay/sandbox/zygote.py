@@ -10,6 +10,7 @@ all others. Only it has the pipe on which the end is told. Runs on Python 3.9 an
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -24,8 +25,8 @@ from assay.sandbox import guest, values
 REQUEST = struct.Struct("<QQ")
 """Size of the private folder in bytes, and its files."""
 END = struct.Struct("<iqq?")
-"""Of the program: wait status, microseconds of CPU, peak resident bytes of its largest process; of the holder: whether it failed, and
-then the status is an errno."""
+"""Of the program: wait status, microseconds of CPU, peak bytes of its largest process; of the holder: whether it
+failed, and then the status is an errno."""
 READY = b"ready"
 NUM_DESCRIPTORS = 5
 FOLDER = "/tmp"
@@ -51,7 +52,7 @@ class _Filter(ctypes.Structure):
 def main(arguments):
     """Serves runs until the parent hangs up.
 
-    Args: `control`, the descriptor of the parent's socket; `filter`, the seccomp filter; `modules`, names to import now.
+    Args: `control`, the parent's socket; `filter`, the seccomp filter; `modules`, names to import now.
     """
     # Above the numbers that a run's descriptors get.
     control = socket.socket(fileno=fcntl.fcntl(arguments["control"], fcntl.F_DUPFD_CLOEXEC, 64))
@@ -61,10 +62,8 @@ def main(arguments):
     # Children are gone as soon as they end; nobody here waits for them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for name in arguments["modules"]:
-        try:
+        with contextlib.suppress(ImportError):
             importlib.import_module(name)
-        except ImportError:
-            pass
     code = arguments["filter"]
     space = {
         "filter": _Filter(len(code) // 8, code),
@@ -99,9 +98,9 @@ def _fork_holder(space, sizes, descriptors):
     finally:
         # Back, in the parent: a second unshare is refused otherwise. In the child it is refused, and means nothing.
         _libc.setns(space["processes"], _NEW_PROCESSES)
-    if child:
-        return os.pidfd_open(child)
-    _hold(space, sizes, descriptors)
+    if not child:
+        _hold(space, sizes, descriptors)
+    return os.pidfd_open(child)
 
 
 def _hold(space, sizes, descriptors):
@@ -135,7 +134,7 @@ def _hold(space, sizes, descriptors):
 def _mount_folders(num_bytes, num_files):
     """Fresh private folders where the worker's own would be seen or could be written."""
     _check(_libc.unshare(_NEW_MOUNTS), "unshare")
-    size = "size=%d,nr_inodes=%d,mode=700" % (num_bytes, num_files)
+    size = f"size={num_bytes},nr_inodes={num_files},mode=700"
     _check(_libc.mount(b"tmpfs", FOLDER.encode(), b"tmpfs", _NOSUID_NODEV, size.encode()), "mount")
     _check(_libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", _NOSUID_NODEV, size.encode()), "mount")
     flags = _NOSUID_NODEV | _READ_ONLY_NO_EXEC
