@@ -41,7 +41,17 @@ def _changed(value):
     return not value
 
 def _mutated(original):
-    return lambda *arguments, **keywords: _changed(original(*arguments, **keywords))
+    depth = [0]
+
+    def mutant(*arguments, **keywords):
+        depth[0] += 1
+        try:
+            value = original(*arguments, **keywords)
+        finally:
+            depth[0] -= 1
+        return value if depth[0] else _changed(value)  # what it calls itself for is left as it is
+
+    return mutant
 
 NAME = _mutated(NAME)
 """
