@@ -113,15 +113,17 @@ async def main() -> None:
     for name in ("humaneval", "mbpp", "sanitized"):
         parser.add_argument(f"--{name}", help="path of its JSON lines")
     parser.add_argument("--workers", type=int, default=None, help="programs at one time; default one a core")
+    parser.add_argument("--tasks", default=":", help="a part of each data set, such as 0:250")
     parser.add_argument("--json", help="also written here")
     arguments = parser.parse_args()
     code = Code(num_workers=arguments.workers)
     reports = []
+    part = slice(*(int(end) if end else None for end in arguments.tasks.split(":")))
     for name, domain in (("humaneval", HumanEval), ("mbpp", MBPP), ("sanitized", MBPP)):
         if path := getattr(arguments, name):
             report = Report(name)
             tasks = [task for split in domain(path=path).splits.values() for task in split]
-            await check(report, tasks, code, concurrent=64)
+            await check(report, tasks[part], code, concurrent=64)
             reports.append(report)
     await code.close()
     print(
