@@ -13,6 +13,7 @@ from typing import Any
 
 from assay.errors import DataError
 from assay.types import Rollout
+from assay.verifiers.code.suite import Prediction
 from assay.verifiers.text import is_cut_off, last_characters, strip_reasoning
 
 MAX_LITERAL = 5_000
@@ -40,6 +41,18 @@ def find_value(rollout: Rollout) -> tuple[str, str]:
     if len(found) > MAX_LITERAL:
         return "", "too long"
     return found, "" if found else "no answer"
+
+
+def gold_value(prediction: Prediction, function: str) -> str | None:
+    """A response that says what the data say; None for an input that is no literal, such as a lambda."""
+    if prediction.of == "output":
+        return f"[ANSWER]{prediction.output}[/ANSWER]"
+    call = f"{function}({prediction.input})"
+    try:
+        arguments_in(call, function)
+    except NoLiteralError:
+        return None
+    return f"[ANSWER]{call}[/ANSWER]"
 
 
 def output_in(text: str) -> Any:

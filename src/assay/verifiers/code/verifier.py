@@ -21,7 +21,7 @@ from assay.verifiers.code.file import run_file
 from assay.verifiers.code.functions import run_checks
 from assay.verifiers.code.plan import Plan, plan_of
 from assay.verifiers.code.predict import run_prediction
-from assay.verifiers.code.prediction import find_value
+from assay.verifiers.code.prediction import find_value, gold_value
 from assay.verifiers.code.program import find_program
 from assay.verifiers.code.suite import Comparison, Language, suite_of
 from assay.verifiers.code.tally import CodeTally
@@ -114,8 +114,7 @@ class Code(Settings):
         """The reference solution in a fence; None where the task has none."""
         suite = suite_of(task)
         if suite.prediction is not None:
-            said = suite.prediction.output if suite.prediction.of == "output" else suite.prediction.input
-            return f"[ANSWER]{said}[/ANSWER]"
+            return gold_value(suite.prediction, suite.entry_point)
         if not suite.reference.strip():
             return None
         tag = suite.language or self.language

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from assay.types import Task
-from assay.verifiers.code.prediction import NoLiteralError, arguments_in, find_value, output_in
+from assay.verifiers.code.prediction import NoLiteralError, arguments_in, find_value, gold_value, output_in
+from assay.verifiers.code.suite import Prediction
 from assay.verifiers.verifier import as_rollout
 
 
@@ -56,3 +57,16 @@ def test_inputs() -> None:
     for hostile in ("g(1)", "*[1]", "**{'a': 1}", "1), (2"):
         with pytest.raises(NoLiteralError):
             arguments_in(hostile, "f")
+
+
+@pytest.mark.parametrize(
+    ("given", "gold"),
+    [
+        ("1, [2]", "[ANSWER]f(1, [2])[/ANSWER]"),
+        ("", "[ANSWER]f()[/ANSWER]"),
+        ("lambda x: x", None),
+        ("dict(a=1)", None),
+    ],
+)
+def test_an_input_that_is_no_literal_has_no_gold_response(given: str, gold: str | None) -> None:
+    assert gold_value(Prediction(of="input", code="def f(): pass", input=given, output="1"), "f") == gold
