@@ -50,7 +50,7 @@ from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_
 from assay.training.random_state import random_state, set_random_state
 from assay.training.report import NUM_TOKENS
 from assay.types import Group, Rollout, Score, Task
-from assay.verifiers import close_judges, compares, judge_metrics, score_group, score_rollout
+from assay.verifiers import close_verifiers, compares, score_group, score_rollout, verifier_metrics
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
 SAMPLED_TOKENS = metric("rollout/total_sampled_tokens", "Tokens sampled since the run began, dropped groups included.")
@@ -279,7 +279,7 @@ class Run:
             **self.collector.counters(),
             **self.curriculum.metrics(),
             **report.metrics,
-            **judge_metrics(self.config.verifier),
+            **verifier_metrics(self.config.verifier),
             STEP_SECONDS: step_seconds,
         }
         if not self.algorithm.needs.demonstrations:
@@ -369,7 +369,7 @@ class Run:
             if error is not None:
                 self.trackers.finish({}, "failed")
             held_out = self.config.evaluation
-            await close_judges([self.config.verifier, held_out.strict, held_out.lenient])
+            await close_verifiers([self.config.verifier, held_out.strict, held_out.lenient])
 
     def checkpoint(self) -> Path:
         """Writes a checkpoint of the steps made so far, and removes those that are not kept."""

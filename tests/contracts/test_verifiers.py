@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from assay.verifiers import Choice, Exact, Format, Numeric, PythonReward, Verifier, check_verifier
+from assay.verifiers import Choice, Code, Exact, Format, Numeric, PythonReward, Verifier, check_verifier
 
 VERIFIERS = [Exact(), Numeric(), Numeric(reading="any"), Choice(), Format(), Format(shape="reasoning")]
 EQUAL_TEXT = PythonReward(function="operator:eq")
@@ -14,6 +14,11 @@ EQUAL_TEXT = PythonReward(function="operator:eq")
 @pytest.mark.parametrize("verifier", VERIFIERS)
 def test_every_builtin_case(verifier: Verifier) -> None:
     asyncio.run(check_verifier(verifier, strict=True))
+
+
+def test_every_builtin_case_of_code() -> None:
+    # Attacks that hang end at the limit of CPU time, on the clock at twice that.
+    asyncio.run(check_verifier(Code(seconds=0.5), strict=True, slow_seconds=30))
 
 
 def test_a_function_that_compares_text_errs_where_it_must() -> None:

@@ -1,4 +1,4 @@
-"""`assay check`: holds algorithms, verifiers and generated tasks to what they promise, on this machine."""
+"""`assay check`: holds algorithms, verifiers and domains to what they promise, on this machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.check_domain import domain
 from assay.cli.options import parse_options
 
 if TYPE_CHECKING:
     from assay.verifiers import Verifier
 
-app = typer.Typer(no_args_is_help=True, help="Hold algorithms, verifiers and generated tasks to what they promise.")
+app = typer.Typer(no_args_is_help=True, help="Hold algorithms, verifiers and domains to what they promise.")
+app.command("domain")(domain)
 
 
 @app.command("algorithms")
@@ -56,12 +58,13 @@ def verifiers(
     import asyncio
 
     from assay.errors import ConfigError, ContractError
-    from assay.verifiers import VERIFIERS, Choice, Exact, Format, Math, Numeric, check_verifier, make_verifier
+    from assay.verifiers import VERIFIERS, Choice, Code, Exact, Format, Math, Numeric, check_verifier, make_verifier
 
     builtin: dict[str, list[Verifier]] = {
         "exact": [Exact()],
         "numeric": [Numeric(), Numeric(reading="any")],
         "math": [Math()],
+        "code": [Code(seconds=1.0)],
         "choice": [Choice()],
         "format": [Format(), Format(shape="reasoning")],
     }

@@ -127,7 +127,7 @@ class Subject:
         import asyncio
 
         from assay.evaluation import evaluate
-        from assay.verifiers import close_judges, judges_in
+        from assay.verifiers import close_verifiers, judges_in
 
         total = len(tasks) * samples
         wanted = {task.task_id for task in tasks}
@@ -163,7 +163,7 @@ class Subject:
                 judges = [judge for verifier in verifiers.values() for judge in judges_in(verifier)]
                 if under_way := getattr(engine, "num_under_way", 0) + sum(judge.num_under_way for judge in judges):
                     console.print(f"taking in {under_way} replies under way; Ctrl-C leaves them")
-                await asyncio.gather(engine.close(), close_judges(judges))
+                await asyncio.gather(engine.close(), close_verifiers(verifiers.values()))
 
         began = time.monotonic()
         try:

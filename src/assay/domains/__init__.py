@@ -13,6 +13,9 @@ import pydantic
 from assay.config import validate
 from assay.domains.arithmetic import Arithmetic
 from assay.domains.check import check_domain
+from assay.domains.code_rows import MBPP, HumanEval
+from assay.domains.competition import Competition
+from assay.domains.cruxeval import CRUXEval
 from assay.domains.domain import Domain, require_tasks
 from assay.domains.programs import Programs
 from assay.domains.python import PythonTasks
@@ -26,13 +29,28 @@ DOMAINS = {
     "gsm8k": GSM8K,
     "math": MATH,
     "programs": Programs,
+    "mbpp": MBPP,
+    "humaneval": HumanEval,
+    "cruxeval": CRUXEval,
+    "competition": Competition,
     "python": PythonTasks,
     "reasoning_gym": ReasoningGym,
 }
 """Every domain by name."""
 
 AnyDomain = Annotated[
-    Arithmetic | Rows | GSM8K | MATH | Programs | PythonTasks | ReasoningGym, pydantic.Field(discriminator="name")
+    Arithmetic
+    | Rows
+    | GSM8K
+    | MATH
+    | Programs
+    | MBPP
+    | HumanEval
+    | CRUXEval
+    | Competition
+    | PythonTasks
+    | ReasoningGym,
+    pydantic.Field(discriminator="name"),
 ]
 """The type of a recipe's `[domain]` table."""
 
@@ -52,9 +70,13 @@ __all__ = [
     "DOMAINS",
     "GSM8K",
     "MATH",
+    "MBPP",
     "AnyDomain",
     "Arithmetic",
+    "CRUXEval",
+    "Competition",
     "Domain",
+    "HumanEval",
     "Programs",
     "PythonTasks",
     "ReasoningGym",

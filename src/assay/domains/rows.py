@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import math
 import string
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import pydantic
 
-from assay.config import Settings
-from assay.domains.domain import require_tasks
-from assay.domains.files import read_rows
-from assay.domains.splits import SPLITS, hashed_split, prompt_key
+from assay.domains.file_domain import FileDomain
 from assay.errors import DataError
-from assay.seeds import derive_seed
-from assay.types import Message, Split, Task
+from assay.types import Message, Task
 
 
-class Rows(Settings):
+class Rows(FileDomain):
     """Tasks from a file.
 
     Columns are named in templates: `prompt = "{question}"`. Which split a row is in depends on its prompt alone: 80, 10
@@ -29,10 +24,6 @@ class Rows(Settings):
     """
 
     name: Literal["rows"] = "rows"
-    path: str = pydantic.Field(min_length=1)
-    """A .jsonl, .csv or .parquet file, or "hub:owner/dataset/path/in/it"."""
-    test_path: str | None = None
-    """The test split's own file."""
     prompt: str = "{prompt}"
     """The user's message. A single column that holds a list of messages ({role, content}) is the whole conversation."""
     answer: str = "{answer}"
@@ -47,16 +38,6 @@ class Rows(Settings):
     """The column with each row's complexity, a number or a text that ends in one ("Level 3")."""
     horizon: str | None = None
     """The column with each row's number of dependent steps."""
-    overlap: Literal["error", "leave_out"] = "error"
-    """What happens to a row of `path` that is in `test_path` too. leave_out: it is not trained on."""
-
-    @pydantic.model_validator(mode="after")
-    def _check_paths(self) -> Self:
-        if self.test_path == self.path:
-            raise ValueError(f"test_path is path, {self.path}: every test task would be trained on; leave it out")
-        if self.test_path is None and self.overlap != "error":
-            raise ValueError(f"overlap {self.overlap!r} has no effect without test_path: leave it out")
-        return self
 
     @pydantic.field_validator("prompt", "answer", "demonstration")
     @classmethod
@@ -67,37 +48,9 @@ class Rows(Settings):
             raise ValueError(f"{template!r}: {error}; a brace of the text itself is written twice") from None
         return template
 
-    @functools.cached_property
-    def splits(self) -> Mapping[Split, tuple[Task, ...]]:
-        """Every task by split, read at first use.
-
-        Raises:
-            DataError: the file cannot be read, or a row of it.
-        """
-        return _load(self)
-
-    def levels(self) -> tuple[tuple[float | None, float | None], ...]:
-        """The levels that the file has, by complexity and horizon."""
-        dials = {(task.complexity, task.horizon) for tasks in self.splits.values() for task in tasks}
-        return tuple(sorted(dials, key=lambda level: tuple(-math.inf if dial is None else dial for dial in level)))
-
-    def tasks(
-        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
-    ) -> Iterator[Task]:
-        """The tasks of a split; a dial of None means every row.
-
-        Raises:
-            DataError: the file cannot be read, a column is missing, no row has these dials, or an unknown split.
-        """
-        if split not in SPLITS:
-            raise DataError(f"{self.name} has no split {split!r}; use train, validation or test")
-        chosen = [
-            task
-            for task in self.splits[split]
-            if complexity in (None, task.complexity) and horizon in (None, task.horizon)
-        ]
-        chosen.sort(key=lambda task: derive_seed(seed, self.name, split, task.task_id))
-        return require_tasks(iter(chosen), self, split, complexity, horizon)
+    def make_task(self, row: Mapping[str, Any], place: str) -> Task:
+        """The task of a row, by the templates."""
+        return _task(self, row, place)
 
 
 class GSM8K(Rows):
@@ -124,44 +77,6 @@ class MATH(Rows):
     prompt: str = "{problem}\nPut the final answer in \\boxed{{}}."
     answer: str = "{solution}"
     complexity: str | None = "level"
-
-
-def _load(domain: Rows) -> Mapping[Split, tuple[Task, ...]]:
-    """The tasks of each split."""
-    own = _read(domain, domain.path)
-    test = {} if domain.test_path is None else _read(domain, domain.test_path)
-    shared = own.keys() & test.keys()
-    if shared and domain.overlap == "error":
-        raise DataError(
-            f"{len(shared)} of {len(own)} rows of {domain.path} are in {domain.test_path} too, such as "
-            f"{own[min(shared)].prompt[-1].content[:80]!r}: the test would measure memory; "
-            'remove them, or set overlap="leave_out" so that they are not trained on'
-        )
-    splits: dict[Split, list[Task]] = {"train": [], "validation": [], "test": list(test.values())}
-    for key, task in own.items():
-        if key not in test:
-            split = hashed_split("rows", key)
-            splits["train" if split == "test" and domain.test_path is not None else split].append(task)
-    return {split: tuple(tasks) for split, tasks in splits.items()}
-
-
-def _read(domain: Rows, source: str) -> dict[str, Task]:
-    """Canonical prompt to task, in the order of the file."""
-    tasks: dict[str, Task] = {}
-    places: dict[str, str] = {}
-    for place, row in read_rows(source):
-        task = _task(domain, row, place)
-        key = prompt_key(task)
-        if key in tasks and tasks[key].answer != task.answer:
-            raise DataError(
-                f"{place} asks what {places[key]} asks and has another answer ({task.answer[:60]!r}, there "
-                f"{tasks[key].answer[:60]!r}); correct one of them"
-            )
-        tasks.setdefault(key, task)
-        places.setdefault(key, place)
-    if not tasks:
-        raise DataError(f"{source} has no rows")
-    return tasks
 
 
 def _task(domain: Rows, row: Mapping[str, Any], place: str) -> Task:

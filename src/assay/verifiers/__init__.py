@@ -15,14 +15,16 @@ from assay.errors import ConfigError
 from assay.verifiers.cases import Case, builtin_cases
 from assay.verifiers.check import VerifierReport, check_gold, check_verifier
 from assay.verifiers.choice import Choice
+from assay.verifiers.code import Code
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
-from assay.verifiers.judge import Judge, close_judges, judge_metrics, judges_in, verifier_identity
+from assay.verifiers.judge import Judge, judges_in, verifier_identity
 from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
 from assay.verifiers.random import Random
 from assay.verifiers.reasoning_gym import ReasoningGymScorer
+from assay.verifiers.resources import close_verifiers, verifier_metrics
 from assay.verifiers.score import score_group, score_rollout
 from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import GroupVerifier, Verifier, as_rollout, compares
@@ -34,6 +36,7 @@ VERIFIERS = {
     "math": Math,
     "choice": Choice,
     "format": Format,
+    "code": Code,
     "judge": Judge,
     "python": PythonReward,
     "trl": TRLReward,
@@ -49,6 +52,7 @@ AnyVerifier = Annotated[
     | Math
     | Choice
     | Format
+    | Code
     | Judge
     | PythonReward
     | TRLReward
@@ -76,6 +80,7 @@ __all__ = [
     "AnyVerifier",
     "Case",
     "Choice",
+    "Code",
     "Exact",
     "Format",
     "GroupVerifier",
@@ -94,12 +99,12 @@ __all__ = [
     "builtin_cases",
     "check_gold",
     "check_verifier",
-    "close_judges",
+    "close_verifiers",
     "compares",
-    "judge_metrics",
     "judges_in",
     "make_verifier",
     "score_group",
     "score_rollout",
     "verifier_identity",
+    "verifier_metrics",
 ]

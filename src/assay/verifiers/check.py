@@ -11,8 +11,9 @@ from pathlib import Path
 from assay.errors import ContractError, DataError
 from assay.types import Message, Score, Task, Verdict
 from assay.verifiers.cases import CANARY, Case, builtin_cases
-from assay.verifiers.judge import close_judges
+from assay.verifiers.code.attack_cases import code_cases
 from assay.verifiers.math_cases import math_cases
+from assay.verifiers.resources import close_verifiers
 from assay.verifiers.score import score_rollout
 from assay.verifiers.shape_cases import choice_cases, format_cases
 from assay.verifiers.verifier import Verifier, as_rollout
@@ -93,7 +94,7 @@ async def check_verifier(
         try:
             results = [await _check_case(verifier, case, canary, slow_seconds) for case in cases]
         finally:
-            await close_judges([verifier])
+            await close_verifiers([verifier])
     report = VerifierReport(verifier.name, tuple(results))
     if strict and report.errors:
         raise ContractError(str(report))
@@ -153,10 +154,12 @@ async def _check_case(verifier: Verifier, case: Case, canary: Path, slow_seconds
 
 
 def cases_of(verifier: Verifier) -> list[Case]:
-    """The built-in cases of a verifier: math, choice and format have their own; for "exact" and "numeric" numbers
+    """The built-in cases of a verifier: math, code, choice and format have their own; for "exact" and "numeric" numbers
     as their reading judges them, for any other verifier those numbers that leave no choice."""
     if verifier.name == "math":
         return math_cases()
+    if verifier.name == "code":
+        return code_cases()
     if verifier.name == "choice":
         return choice_cases()
     if verifier.name == "format":

@@ -11,6 +11,7 @@ import pydantic
 from assay.config import Settings
 from assay.types import Rollout, Score, Task
 from assay.verifiers.choice import Choice
+from assay.verifiers.code import Code
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
 from assay.verifiers.judge import Judge
@@ -23,7 +24,7 @@ from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import Verifier, compares
 
 OneVerifier = Annotated[
-    Exact | Numeric | Math | Choice | Format | Judge | PythonReward | TRLReward | ReasoningGymScorer,
+    Exact | Numeric | Math | Choice | Format | Code | Judge | PythonReward | TRLReward | ReasoningGymScorer,
     pydantic.Field(discriminator="name"),
 ]
 

@@ -1,0 +1,73 @@
+"""Rows of `assay verify code`: which fields hold the tests of a response."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from assay.errors import DataError
+
+if TYPE_CHECKING:
+    from assay.types import Rollout, Score, Task
+    from assay.verifiers import Code
+
+Verdicts = list[dict[str, Any]]
+"""What each test of a response said, as JSON."""
+
+FIELDS = (
+    *("prompt", "test", "entry_point", "tests", "setup", "cases", "calls", "checker", "interactor"),
+    *("comparison", "tolerance", "seconds", "memory_mb", "language"),
+)
+"""Of a row, what a suite of tests is made of."""
+
+
+def tests_of(row: Mapping[str, Any], place: str) -> str:
+    """The tests of a row, as a code task carries them.
+
+    A row has `prompt`, `test` and `entry_point` (HumanEval), `tests` (a list of asserts, with an optional `setup`),
+    `cases` (a list of {input, output}), `calls`, or all of it as a task's `answer`.
+
+    Raises:
+        DataError: it has none, or they cannot be read; names `place`.
+    """
+    from assay.verifiers.code import make_plan, read_suite
+
+    if isinstance(row.get("answer"), str):
+        try:
+            data = json.loads(row["answer"])
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            raise DataError(
+                f"{place}: answer holds no tests as JSON; give tests, cases, or prompt, test and entry_point"
+            )
+    else:
+        data = {key: row[key] for key in FIELDS if row.get(key) not in (None, "", [])}
+        if "test" not in data:
+            # The prompt of a row of asserts is a question in words, not code to go on from.
+            data.pop("prompt", None)
+    suite = read_suite(data, place)
+    make_plan(suite, place)
+    return suite.to_json()
+
+
+class CodeRecorder:
+    """A code verifier that keeps what each test of the latest response said."""
+
+    def __init__(self, code: Code) -> None:
+        self._code = code
+        self.verdicts: Verdicts = []
+
+    @property
+    def name(self) -> str:
+        return self._code.name
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        self.verdicts = []
+        judgement = await self._code.judge(rollout, task)
+        self.verdicts = [result.to_dict() for result in judgement.results]
+        return judgement.score
+
+    def gold_response(self, task: Task) -> str | None:
+        return self._code.gold_response(task)

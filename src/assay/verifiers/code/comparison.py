@@ -1,0 +1,103 @@
+"""Whether an output is the expected one. Outputs are bytes: what is not UTF-8 is a wrong answer, not an error."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from assay.verifiers.code.suite import Comparison
+
+DEFAULT_TOLERANCE = 1e-6
+_NUMBER = re.compile(rb"[+-]?(?:\d{1,400}\.?\d{0,400}|\.\d{1,400})(?:[eE][+-]?\d{1,4})?")
+
+
+def same_output(expected: bytes, output: bytes, comparison: Comparison, tolerance: float) -> bool:
+    """Whether an output is the expected one.
+
+    exact: the same bytes, but for the kind of line ends and for line ends at the very end. tokens: the same words
+    between white space. floats: the same words, where two numbers may differ by `tolerance`, absolutely or relative to
+    the expected one. "nan" and "inf" are words like others.
+    """
+    if comparison == "exact":
+        return _lines(expected) == _lines(output)
+    first, second = expected.split(), output.split()
+    if len(first) != len(second):
+        return False
+    if comparison == "tokens":
+        return first == second
+    return all(a == b or _close(a, b, tolerance) for a, b in zip(first, second, strict=True))
+
+
+def _lines(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n").rstrip(b"\n")
+
+
+def _close(expected: bytes, word: bytes, tolerance: float) -> bool:
+    if not (_NUMBER.fullmatch(expected) and _NUMBER.fullmatch(word)):
+        return False
+    a, b = float(expected), float(word)
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return False
+    return abs(a - b) <= tolerance * max(1.0, abs(a))
+
+
+def same_json(expected: object, value: object, tolerance: float | None) -> bool:
+    """Whether a returned value is the expected JSON value: as `==`, with tuples as lists, keys of dictionaries as JSON
+    has them, and numbers within `tolerance` where one is given."""
+    if isinstance(value, tuple):
+        value = list(value)
+    if isinstance(expected, list):
+        return (
+            isinstance(value, list)
+            and len(expected) == len(value)
+            and all(same_json(a, b, tolerance) for a, b in zip(expected, value, strict=True))
+        )
+    if isinstance(expected, dict):
+        if not isinstance(value, dict) or len(expected) != len(value):
+            return False
+        by_text = {key if isinstance(key, str) else _json_key(key): item for key, item in value.items()}
+        return len(by_text) == len(value) and all(
+            key in by_text and same_json(item, by_text[key], tolerance) for key, item in expected.items()
+        )
+    if tolerance is not None and _is_number(expected) and _is_number(value):
+        try:
+            return abs(expected - value) <= tolerance * max(1.0, abs(expected))  # type: ignore[operator]
+        except OverflowError:
+            return False
+    return expected == value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _json_key(key: object) -> str | None:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, int):
+        return str(key) if key.bit_length() < 4096 else None
+    return "null" if key is None else repr(key) if isinstance(key, float) else None
+
+
+def close_values(expected: object, value: object, tolerance: float) -> bool:
+    """Whether numbers, or sequences of numbers of the same shape, differ by at most tolerance + 1e-7 |expected|: how
+    EvalPlus compares (Liu et al. 2023, https://arxiv.org/abs/2305.01210)."""
+    if isinstance(expected, list | tuple):
+        return (
+            isinstance(value, list | tuple)
+            and len(expected) == len(value)
+            and all(close_values(a, b, tolerance) for a, b in zip(expected, value, strict=True))
+        )
+    if not isinstance(expected, int | float) or not isinstance(value, int | float):
+        return expected == value
+    try:
+        return expected == value or abs(expected - value) <= tolerance + 1e-7 * abs(expected)
+    except OverflowError:
+        return False
+
+
+def is_floats(value: object) -> bool:
+    """Whether a value is a float, or a sequence that holds nothing else."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(item, float) for item in value)
+    return isinstance(value, float)

@@ -1,0 +1,149 @@
+"""Tests that call a program's functions: inputs go in, plain values come out, everything else happens outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from assay.errors import VerifierError
+from assay.sandbox import Program, Reply, RunStatus, Sandbox, Session
+from assay.verifiers.code.asserts import Assert, Question
+from assay.verifiers.code.bounds import Bounds
+from assay.verifiers.code.inside import CALL, CALL_BACK, CALL_TRUTH, EXPRESSION, beside_program
+from assay.verifiers.code.plan import CallCheck, Plan
+from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, ended, shortened, shown, wrong
+
+OUT_OF_TIME = TestResult(TestVerdict.TIME_LIMIT, "the tests before it used up the time of the response")
+
+
+class ProgramFailedError(Exception):
+    """The program gave no value that a test could look at."""
+
+    def __init__(self, result: TestResult) -> None:
+        super().__init__(result.detail)
+        self.result = result
+
+
+class ProgramUnderTest:
+    """A program that is asked for values, one after the other; started at the first question, and again after its
+    end."""
+
+    def __init__(self, source: str, plan: Plan, sandbox: Sandbox, bounds: Bounds) -> None:
+        self._program = Program(beside_program(source, plan.setup, list(plan.expressions)))
+        self._plan, self._sandbox, self._bounds = plan, sandbox, bounds
+        self._stack = AsyncExitStack()
+        self._session: Session | None = None
+        self._spent = 0.0
+        self.num_values = 0
+        """Values that it has given."""
+        self.last: Any = None
+        """The latest of them."""
+
+    async def __aenter__(self) -> ProgramUnderTest:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def ask(self, question: Question) -> Any:
+        """The value of a call.
+
+        Raises:
+            ProgramFailedError: it raised, returned what is no plain value, passed a limit or ended.
+            VerifierError: the sandbox failed.
+        """
+        if question.expression:
+            name, arguments = EXPRESSION, (self._plan.expressions[question.expression],)
+        else:
+            function = self._plan.entry_point if question.function == "candidate" else question.function
+            name, arguments = (
+                CALL_TRUTH if question.truth else CALL,
+                (function, list(question.arguments), dict(question.keywords or {})),
+            )
+        reply = await self.reply(name, arguments)
+        if reply.kind == "raised":
+            raise ProgramFailedError(raised(reply))
+        self.last = reply.value
+        return reply.value
+
+    async def call_back(self, function: str, arguments: Sequence[Any], keywords: dict[str, Any]) -> Reply:
+        """The reply to a call: [value, the arguments as the call left them], or what it raised. Raises as `ask`."""
+        return await self.reply(CALL_BACK, (function, list(arguments), keywords))
+
+    async def reply(self, name: str, arguments: Sequence[Any]) -> Reply:
+        if self._bounds.is_spent:
+            raise ProgramFailedError(OUT_OF_TIME)
+        if self._session is None:
+            limits = self._bounds.for_session(self._plan.num_tests)
+            self._session = await self._stack.enter_async_context(self._sandbox.open(self._program, limits=limits))
+            self._spent = 0.0
+        began = time.monotonic()
+        reply = await self._session.call(name, arguments, seconds=self._bounds.limits.wall_seconds)
+        self._spend(time.monotonic() - began)
+        if reply.kind == "ended":
+            raise ProgramFailedError(await self._end(self._session))
+        if reply.kind == "not_plain":
+            what = reply.type_name or reply.message
+            raise ProgramFailedError(wrong(f"returned {what}, which is no plain value", forged_type=True))
+        self.num_values += reply.kind == "value"
+        return reply
+
+    async def _end(self, session: Session) -> TestResult:
+        run = await session.finish()
+        # Loading, which no call has paid for.
+        self._spend(max(0.0, min(run.wall_seconds, self._bounds.limits.wall_seconds) - self._spent))
+        self._session = None
+        await self._stack.aclose()
+        if run.status is RunStatus.SANDBOX_FAILURE:
+            raise VerifierError(f"the sandbox failed: {run.reason}")
+        return ended(run)
+
+    def _spend(self, seconds: float) -> None:
+        self._spent += seconds
+        self._bounds.spend(seconds)
+
+
+def raised(reply: Reply) -> TestResult:
+    return TestResult(TestVerdict.RUNTIME_ERROR, shortened(f"{reply.type_name}: {reply.message}"))
+
+
+async def run_checks(
+    plan: Plan, source: str, sandbox: Sandbox, bounds: Bounds, *, stop_at_failure: bool
+) -> list[TestResult]:
+    """The result of each check, up to the first that fails where only the verdict counts.
+
+    Raises:
+        VerifierError: the sandbox failed, or a check cannot be worked out whatever the program says.
+    """
+    results: list[TestResult] = []
+    async with ProgramUnderTest(source, plan, sandbox, bounds) as program:
+        for check in plan.checks:
+            result = await _result(check, program)
+            results.append(result)
+            if result.verdict is not TestVerdict.ACCEPTED and stop_at_failure:
+                break
+            if result.verdict is TestVerdict.COMPILE_ERROR:
+                # It will not compile the next time either.
+                results += [result] * (len(plan.checks) - len(results))
+                break
+    return results
+
+
+async def _result(check: Assert | CallCheck, program: ProgramUnderTest) -> TestResult:
+    before = program.num_values
+    program.last = None
+    try:
+        if await check.holds(program.ask):
+            return ACCEPTED
+    except ProgramFailedError as failure:
+        return failure.result
+    except VerifierError:
+        raise
+    except Exception as error:
+        # Python raises it in `assert abs(f(1) - 2) < 1e-6` too, where f(1) is None.
+        if program.num_values == before:
+            raise VerifierError(f"the test {check.text[:200]!r} itself raises {error!r:.200}") from None
+        return wrong(f"got {shown(program.last)}: {type(error).__name__}: {str(error)[:100]}")
+    return wrong(f"got {shown(program.last)}")

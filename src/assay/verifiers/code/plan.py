@@ -1,0 +1,259 @@
+"""What is done with the tests of a task: which are worked out here, and which need a space of their own."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from assay.errors import DataError
+from assay.types import Task
+from assay.verifiers.code.asserts import (
+    Ask,
+    Assert,
+    NotUnderstoodError,
+    Question,
+    defined_names,
+    program_functions,
+    read_asserts,
+)
+from assay.verifiers.code.comparison import close_values, is_floats, same_json
+from assay.verifiers.code.prediction import literal_value
+from assay.verifiers.code.program import runnable
+from assay.verifiers.code.suite import Suite, suite_of
+
+EVALPLUS_TOLERANCE = 1e-6
+
+Way = Literal["cases", "outside", "test sandbox", "prediction"]
+"""cases: the program runs from stdin to stdout. outside: its functions are called, and what they return is compared in
+this process. test sandbox: the test file runs in a sandbox of its own. prediction: the response says a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallCheck:
+    """A call and what it must return."""
+
+    question: Question
+    expected: Any
+    rule: Literal["json", "evalplus"]
+    tolerance: float | None
+    wrapped: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{self.question.function}{self.question.arguments!r:.200}"
+
+    async def holds(self, ask: Ask) -> bool:
+        """Whether it does. Raises what `ask` does."""
+        value = await ask(self.question)
+        if self.rule == "json":
+            return same_json(self.expected, value, self.tolerance) or (
+                self.wrapped
+                and isinstance(self.expected, list | tuple)
+                and len(self.expected) == 1
+                and same_json(self.expected[0], value, self.tolerance)
+            )
+        tolerance = self.tolerance or (EVALPLUS_TOLERANCE if is_floats(self.expected) else 0.0)
+        return self.expected == value or (tolerance > 0 and close_values(self.expected, value, tolerance))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The tests of one task, read."""
+
+    suite: Suite
+    way: Way
+    functions: tuple[str, ...] = ()
+    """The program's, the one that is asked for first; empty for a program that is run as a whole."""
+    checks: tuple[Assert | CallCheck, ...] = ()
+    """For "outside"."""
+    test: str = ""
+    """For "test sandbox": the file."""
+    preambles: tuple[str, ...] = ()
+    """For "test sandbox": what runs before it there."""
+    setup: str = ""
+    """Runs beside the program: it makes inputs of what the program defines."""
+    expressions: dict[str, int] = field(default_factory=dict)
+    """Calls with such inputs, by their text; each has a number."""
+
+    @property
+    def entry_point(self) -> str:
+        return self.functions[0] if self.functions else ""
+
+    @property
+    def num_tests(self) -> int:
+        return len(self.suite.cases) or len(self.checks) or 1
+
+
+def plan_of(task: Task) -> Plan:
+    """The tests of a task, read.
+
+    Raises:
+        DataError: it has none, or they are no Python.
+    """
+    return _planned(task.answer, task)
+
+
+# Parsing costs more than most runs; a task comes once for each of its rollouts.
+_PLANS: dict[str, Plan] = {}
+_MAX_PLANS = 4096
+
+
+def _planned(answer: str, task: Task) -> Plan:
+    plan = _PLANS.get(answer)
+    if plan is None:
+        plan = make_plan(suite_of(task), f"task {task.task_id}")
+        if len(_PLANS) >= _MAX_PLANS:
+            _PLANS.clear()
+        _PLANS[answer] = plan
+    return plan
+
+
+def make_plan(suite: Suite, place: str) -> Plan:
+    """What is to be done with tests.
+
+    Raises:
+        DataError: they are no Python; names `place`.
+    """
+    if suite.cases:
+        return Plan(suite, "cases")
+    if suite.prediction is not None:
+        literal_value(suite.prediction.output, place)
+        return Plan(suite, "prediction", (suite.entry_point,))
+    if suite.calls:
+        checks = tuple(
+            CallCheck(
+                Question(suite.entry_point, call.arguments, call.keywords),
+                call.expected,
+                "json",
+                suite.tolerance,
+                call.wrapped,
+            )
+            for call in suite.calls
+        )
+        return Plan(suite, "outside", (suite.entry_point,), checks)
+    return _plan_file(suite, place) if suite.test else _plan_asserts(suite, place)
+
+
+def _plan_asserts(suite: Suite, place: str) -> Plan:
+    trees = [_tree(text, f"{place}, test {number}") for number, text in enumerate(suite.tests, start=1)]
+    whole = ast.Module([statement for tree in trees for statement in tree.body], [])
+    functions = tuple(program_functions(whole, suite.entry_point, suite.reference))
+    if not functions:
+        raise DataError(f"{place}: its tests call no function; give entry_point")
+    inside = _assigned(_tree(suite.setup, f"{place}, setup"))
+    try:
+        checks = read_asserts(whole.body, functions, inside)
+        if len(checks) != len(trees):
+            raise NotUnderstoodError("an assert is missing")
+    except NotUnderstoodError:
+        return Plan(suite, "test sandbox", functions, test="\n".join(suite.tests), preambles=_preambles(suite))
+    expressions = {text: number for number, text in enumerate(dict.fromkeys(t for c in checks for t in c.expressions))}
+    return Plan(suite, "outside", functions, checks, setup=suite.setup if expressions else "", expressions=expressions)
+
+
+def _plan_file(suite: Suite, place: str) -> Plan:
+    tree = _tree(suite.test, f"{place}, test")
+    given = {name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
+    given |= defined_names(suite.test) - {"check"} | defined_names(runnable(suite.prompt))
+    called = program_functions(tree, suite.entry_point, "")
+    functions = tuple(name for name in called if name == suite.entry_point or name not in given)
+    checks: Sequence[Assert | CallCheck] = ()
+    body = _checks(tree)
+    if body is not None and not suite.setup.strip():
+        with contextlib.suppress(NotUnderstoodError):
+            checks = _evalplus(body, functions) or read_asserts(body.body, functions)
+    if checks:
+        return Plan(suite, "outside", functions, tuple(checks))
+    # Names that the prompt defines beside the entry point are the test's to use: they come from the task.
+    return Plan(suite, "test sandbox", functions, test=suite.test, preambles=_preambles(suite))
+
+
+def _preambles(suite: Suite) -> tuple[str, ...]:
+    return tuple(text for text in (runnable(suite.prompt), suite.setup) if text.strip())
+
+
+def _checks(tree: ast.Module) -> ast.Module | None:
+    """The body of check(candidate) as a module, where the file holds nothing else that does anything."""
+    found = None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "check" and len(node.args.args) == 1:
+            if found is not None or node.decorator_list or node.args.args[0].arg != "candidate":
+                return None
+            found = node
+        elif not isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef) and not _is_plain(node):
+            return None
+    return None if found is None else ast.Module(found.body, [])
+
+
+def _is_plain(node: ast.stmt) -> bool:
+    """Whether a statement only names a literal, as METADATA does, or says nothing."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant | ast.Name)
+    if not isinstance(node, ast.Assign):
+        return isinstance(node, ast.Pass)
+    try:
+        ast.literal_eval(node.value)
+    except (ValueError, TypeError, RecursionError):
+        return False
+    return True
+
+
+def _evalplus(body: ast.Module, functions: Sequence[str]) -> tuple[CallCheck, ...]:
+    """The calls of EvalPlus's form: `inputs` and `results` as literals, and a loop that compares them; else nothing."""
+    values: dict[str, Any] = {}
+    for node in body.body[:-1]:
+        if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)):
+            return ()
+        try:
+            values[node.targets[0].id] = ast.literal_eval(node.value)
+        except (ValueError, TypeError, RecursionError):
+            return ()
+    loop = body.body[-1] if body.body else None
+    if values.keys() != {"inputs", "results"} or not isinstance(loop, ast.For) or len(loop.body) != 1:
+        return ()
+    tolerance = _loop_tolerance(loop)
+    inputs, results = values["inputs"], values["results"]
+    if tolerance is None or len(inputs) != len(results):
+        return ()
+    return tuple(
+        CallCheck(Question(functions[0], tuple(arguments)), expected, "evalplus", tolerance)
+        for arguments, expected in zip(inputs, results, strict=True)
+    )
+
+
+def _loop_tolerance(loop: ast.For) -> float | None:
+    """The tolerance of `for i, (inp, exp) in enumerate(zip(inputs, results)): assertion(candidate(*inp), exp, 1e-6)`;
+    None where the loop is another one."""
+    if ast.unparse(loop.iter) != "enumerate(zip(inputs, results))":
+        return None
+    said = ast.unparse(loop.body[0])
+    start = "assertion(candidate(*inp), exp, "
+    if said == "assert candidate(*inp) == exp":
+        return 0.0
+    if not (said.startswith(start) and said.endswith(")")):
+        return None
+    try:
+        return float(said[len(start) : -1])
+    except ValueError:
+        return None
+
+
+def _assigned(tree: ast.Module) -> list[str]:
+    """Names that setup code makes of more than literals."""
+    return [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and not _is_plain(node)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+
+
+def _tree(source: str, place: str) -> ast.Module:
+    try:
+        return ast.parse(source.replace("\r\n", "\n"))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise DataError(f"{place} is no Python: {error}; correct the row, or leave it out") from None

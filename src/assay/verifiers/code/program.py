@@ -1,0 +1,223 @@
+"""Which text of a response is the program.
+
+1. The reasoning block goes: a program that stands only inside <think> is none.
+2. A fenced block is the program. One whose language tag is the wanted language counts before one without a tag; one
+   with another tag (bash, text, json) never counts. Of several, the last that defines the entry point; where none does,
+   or none is asked for, the last.
+3. A block that nobody closed goes on to the end of the response; in a response that was cut off it is no program.
+4. Without any fence, the whole response is the program.
+5. Where the task is code to go on from (HumanEval) and the text does not define the entry point, it continues that
+   code. A continuation ends at the first line that is not indented, as base models write on after it, unless that line
+   begins a definition or import in a response that was not cut off; a first line
+   that lost its indentation gets it back, and a body indented otherwise than the code before it is moved as a whole.
+
+The text is read line by line, never parsed: a parser can be crashed by what it reads.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from assay.types import Rollout
+from assay.verifiers.code.suite import Language, Suite
+from assay.verifiers.text import is_cut_off, strip_reasoning
+
+MAX_PROGRAM_BYTES = 256 * 1024
+"""A longer program is none."""
+MAX_RESPONSE_CHARACTERS = 1 << 20
+"""A longer response is not read."""
+_TAGS: dict[Language, tuple[str, ...]] = {
+    "python": ("python", "py", "python3", "py3", "python3.11", "{python}", "{.python}"),
+    "cpp": ("cpp", "c++", "cc", "cxx", "c++11", "c++14", "c++17", "c++20"),
+}
+_FENCE = re.compile(r"[ \t]*(?:>[ \t]?)?(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*")
+_WIDTH = 4
+_MAX_FENCES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The program of a response."""
+
+    source: str
+    """Empty where there is none."""
+    reason: str = ""
+    """Why there is none."""
+
+
+def find_program(rollout: Rollout, suite: Suite, language: Language, entry_point: str) -> Found:
+    """The program of a response, by the rules above.
+
+    Args:
+        entry_point: the function that must be defined; empty for a program that is run as a whole.
+    """
+    response = rollout.response
+    if len(response) > MAX_RESPONSE_CHARACTERS:
+        return Found("", "too long")
+    text = strip_reasoning(response).replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        return Found("", "no program")
+    blocks = _blocks(text, language)
+    if blocks is None:
+        source, whole = text, not is_cut_off(rollout)
+    elif not blocks:
+        return Found("", "no program")
+    else:
+        defining = [block for block in blocks if entry_point and defines(block[0], entry_point)]
+        source, closed = (defining or blocks)[-1]
+        whole = closed or not is_cut_off(rollout)
+    if not source.strip():
+        return Found("", "no program")
+    if suite.prompt and entry_point and not defines(source, entry_point):
+        source, ended = completed(suite.prompt, source, whole=whole)
+        if not (whole or ended):
+            return Found("", "cut off")
+        if not source:
+            return Found("", "no program")
+    elif not whole:
+        return Found("", "cut off")
+    else:
+        source = _dedented(source)
+    try:
+        size = len(source.encode())
+    except UnicodeEncodeError:
+        return Found("", "unreadable")
+    if size > MAX_PROGRAM_BYTES:
+        return Found("", "too long")
+    return Found(source if source.endswith("\n") else source + "\n")
+
+
+def defines(source: str, name: str) -> bool:
+    """Whether the text looks as if it defined this name at its outermost level, or as a method of a class Solution."""
+    name = re.escape(name)
+    # Only definitions may stand in a block that is indented as a whole: an assignment there is a line of a body.
+    if re.search(rf"^{name}[ \t]*(?::[^=\n]*)?=(?!=)", source, re.MULTILINE):
+        return True
+    source = _dedented(source)
+    if re.search(rf"^(?:async[ \t]+def|def|class)[ \t]+{name}\b", source, re.MULTILINE):
+        return True
+    solution = re.search(r"^class[ \t]+Solution\b", source, re.MULTILINE)
+    return bool(solution and re.compile(rf"^[ \t]+def[ \t]+{name}\b", re.MULTILINE).search(source, solution.end()))
+
+
+def _blocks(text: str, language: Language) -> list[tuple[str, bool]] | None:
+    """(content, whether it was closed) of each block that may be the program; None where there is no fence."""
+    wanted: list[tuple[str, bool]] = []
+    untagged: list[tuple[str, bool]] = []
+    fence = tag = ""
+    content: list[str] = []
+    num_fences = 0
+    for line in text.split("\n"):
+        match = _FENCE.fullmatch(line)
+        if not fence:
+            if match is not None and num_fences < _MAX_FENCES:
+                fence, tag, content = match[1], match[2].lower(), []
+                num_fences += 1
+        elif match is not None and not match[2] and match[1].startswith(fence):
+            _keep(wanted, untagged, tag, content, True, language)
+            fence = ""
+        else:
+            content.append(line)
+    if fence:
+        _keep(wanted, untagged, tag, content, False, language)
+    return None if not num_fences else wanted or untagged
+
+
+def _keep(
+    wanted: list[tuple[str, bool]],
+    untagged: list[tuple[str, bool]],
+    tag: str,
+    content: list[str],
+    closed: bool,
+    language: Language,
+) -> None:
+    if tag in _TAGS[language]:
+        wanted.append(("\n".join(content), closed))
+    elif not tag:
+        untagged.append(("\n".join(content), closed))
+
+
+def completed(prompt: str, text: str, *, whole: bool = True) -> tuple[str, bool]:
+    """The prompt with the body that continues it, empty where there is none; and whether the text went on after it.
+
+    Args:
+        whole: the text is not cut off, so that the functions that it defines after the body are whole too.
+    """
+    body, ended = _continuation(text, prompt, whole)
+    if not body.strip():
+        return "", ended
+    return (f"{prompt.rstrip()}\n{body}" if prompt.endswith("\n") else prompt + body), ended
+
+
+def runnable(prompt: str) -> str:
+    """Code to go on from as code that runs: its last function has a body that does nothing."""
+    indent = _indent_after(prompt)
+    return f"{prompt.rstrip()}\n{' ' * indent}pass\n" if indent else prompt
+
+
+def _continuation(text: str, prompt: str, whole: bool) -> tuple[str, bool]:
+    """The body that continues the prompt, indented as it must be; and whether something not indented came after it."""
+    indent = _indent_after(prompt)
+    lines = text.strip("\n").split("\n")
+    while lines and (not lines[0].strip() or lines[0].startswith("#")):
+        lines.pop(0)
+    if not lines:
+        return "", False
+    if indent and not lines[0][:1].isspace():
+        following = next((line for line in lines[1:] if line.strip()), "")
+        deep = len(following) - len(following.lstrip())
+        opens = lines[0].rstrip().endswith((":", "(", "[", "{", ","))
+        if deep >= (indent + _WIDTH if opens else indent):
+            lines[0] = " " * indent + lines[0]
+        elif _starts_anew(lines[0]):
+            return "", True
+        else:
+            lines = [" " * indent + line if line.strip() else line for line in lines]
+    elif indent:
+        lines = _shifted(lines, indent)
+    for number, line in enumerate(lines):
+        if not number or not line.strip() or line[0].isspace() or line[0] in ")]}#":
+            continue
+        if not (whole and _starts_anew(line)):
+            return "\n".join(lines[:number]), True
+    return "\n".join(lines), False
+
+
+def _shifted(lines: list[str], indent: int) -> list[str]:
+    """The lines, all moved by as much as brings the first to this indentation."""
+    first = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    if first == " " * indent:
+        return lines
+    if "\t" in first:
+        lines = [_without_tabs(line) for line in lines]
+    delta = indent - (len(lines[0]) - len(lines[0].lstrip()))
+    if delta >= 0:
+        return [" " * delta + line if line[:1].isspace() else line for line in lines]
+    return [line[-delta:] if not line[:-delta].strip() else line for line in lines]
+
+
+def _without_tabs(line: str) -> str:
+    rest = line.lstrip()
+    return line[: len(line) - len(rest)].expandtabs(_WIDTH) + rest
+
+
+def _starts_anew(line: str) -> bool:
+    return re.match(r"(?:def|class|import|from|async def)\b|@\w", line) is not None
+
+
+def _indent_after(prompt: str) -> int:
+    """Columns by which the body of the last function of a prompt is indented; 0 where it does not end in one."""
+    last = next((line for line in reversed(prompt.split("\n")) if line.strip()), "")
+    indent = len(last.expandtabs(_WIDTH)) - len(last.expandtabs(_WIDTH).lstrip())
+    return indent + _WIDTH if last.rstrip().endswith(":") else indent
+
+
+def _dedented(source: str) -> str:
+    """The source less the indentation that its first line has, where all lines have it: a block in a list."""
+    lines = source.split("\n")
+    first = next((line for line in lines if line.strip()), "")
+    margin = first[: len(first) - len(first.lstrip())]
+    if not margin or any(line.strip() and not line.startswith(margin) for line in lines):
+        return source
+    return "\n".join(line[len(margin) :] if line.strip() else "" for line in lines)

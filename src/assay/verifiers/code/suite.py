@@ -1,0 +1,158 @@
+"""The tests of one task: what a code task carries as its answer, as JSON.
+
+    {"cases": [{"input": "1 2\\n", "output": "3\\n"}]}                            a program from stdin to stdout
+    {"tests": ["assert add(1, 2) == 3"], "setup": ""}                            asserts (MBPP)
+    {"prompt": "def add(a, b):\\n", "entry_point": "add", "test": "def check..."}  a test file (HumanEval)
+    {"entry_point": "add", "calls": [{"arguments": [1, 2], "expected": 3}]}      calls with JSON values
+    {"entry_point": "f", "prediction": {"of": "output", "code": "def f...", "input": "1", "output": "2"}}    CRUXEval
+
+The tests are in `Task.answer` and nowhere else: a domain that wants some of them shown writes them into the prompt.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import pydantic
+
+from assay.config import Settings, validate
+from assay.errors import ConfigError, DataError
+from assay.types import Task
+
+Language = Literal["python", "cpp"]
+Comparison = Literal["exact", "tokens", "floats"]
+
+
+class Case(Settings):
+    """One run of the program."""
+
+    input: str = ""
+    """What it reads from stdin."""
+    output: str = ""
+    """What it should write to stdout."""
+
+
+class Call(Settings):
+    """One call of the entry point, with values that JSON has."""
+
+    arguments: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = pydantic.Field(default_factory=dict)
+    expected: Any = None
+    """JSON knows one kind of sequence: a tuple counts as the list of its members."""
+    wrapped: bool = False
+    """Whether the one member of `expected` will do as well: APPS has values in lists of one."""
+
+
+class Referee(Settings):
+    """A program that judges: a checker or an interactor."""
+
+    source: str = pydantic.Field(min_length=1)
+    language: Language = "python"
+
+
+class Prediction(Settings):
+    """A function, an input and its output, one of which the response must say (CRUXEval)."""
+
+    of: Literal["output", "input"]
+    code: str = pydantic.Field(min_length=1)
+    input: str = ""
+    """Arguments, as Python."""
+    output: str = ""
+    """As a Python literal."""
+
+
+class Suite(Settings):
+    """The tests of one task; exactly one of `cases`, `tests`, `test`, `calls` and `prediction`."""
+
+    cases: tuple[Case, ...] = ()
+    tests: tuple[str, ...] = ()
+    """Asserts, each a statement."""
+    test: str = ""
+    """A file that defines check(candidate)."""
+    calls: tuple[Call, ...] = ()
+    prediction: Prediction | None = None
+    entry_point: str = ""
+    """The function that is asked for; where empty, the one that the asserts call. A method of this name of a class
+    `Solution`, which is made without arguments, will do (LeetCode's form)."""
+    prompt: str = ""
+    """Code that a response may go on from, for one that does not define the entry point."""
+    setup: str = ""
+    """Code that runs before `tests`."""
+    checker: Referee | None = None
+    """Judges each output, in place of a comparison. Gets the paths of input, output and expected output."""
+    interactor: Referee | None = None
+    """Talks to the program; its stdin is the case's input, then what the program says. Gets the paths of input and
+    expected output."""
+    comparison: Comparison | None = None
+    """How outputs are compared; None for the verifier's own."""
+    tolerance: float | None = pydantic.Field(default=None, ge=0, le=1)
+    """For "floats", and for numbers in `calls` where it is given."""
+    seconds: float | None = pydantic.Field(default=None, gt=0, le=600)
+    """CPU seconds of a test; None for the verifier's own."""
+    memory_mb: int | None = pydantic.Field(default=None, ge=16, le=1 << 16)
+    """Memory of a test; None for the verifier's own."""
+    language: Language | None = None
+    """Of the program; None for the verifier's own."""
+    reference: str = ""
+    """A program that passes."""
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        given = [form for form in ("cases", "tests", "test", "calls", "prediction") if getattr(self, form)]
+        if len(given) != 1:
+            raise ValueError(
+                f"{' and '.join(given)} are given: one form is needed"
+                if given
+                else "there are no tests; give cases, tests, test with entry_point, or calls"
+            )
+        if (self.test or self.calls or self.prediction) and not self.entry_point:
+            raise ValueError(f"{given[0]} needs entry_point, the name of the function that is tested")
+        if not self.cases and (self.checker or self.interactor):
+            raise ValueError("a checker or interactor judges cases; there are none")
+        if self.checker and self.interactor:
+            raise ValueError("an interactor gives the verdict itself: leave out checker")
+        if self.entry_point and not self.entry_point.isidentifier():
+            raise ValueError(f"entry_point {self.entry_point!r} is no name of a function")
+        return self
+
+    def to_json(self) -> str:
+        """What `Task.answer` holds: only what differs from the defaults, in a fixed order."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+
+
+def read_suite(data: Mapping[str, Any], place: str) -> Suite:
+    """The tests in plain data.
+
+    Raises:
+        DataError: there are none, or something about them is wrong; names `place`.
+    """
+    try:
+        return validate(Suite, data)
+    except (ConfigError, ValueError) as error:
+        raise DataError(f"{place}: {str(error)[:400]}") from None
+
+
+def suite_of(task: Task) -> Suite:
+    """The tests of a task.
+
+    Raises:
+        DataError: its answer holds none.
+    """
+    return _parsed(task.answer, task.task_id)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(answer: str, task_id: str) -> Suite:
+    try:
+        data = json.loads(answer)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise DataError(
+            f"the answer of task {task_id} holds no tests ({answer[:60]!r}); the code verifier needs a domain whose "
+            "tasks carry tests, such as mbpp, humaneval or competition"
+        )
+    return read_suite(data, f"task {task_id}")

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from assay.cli.main import app
+from assay.errors import AssayError
+
+GOOD = {"text": "Add one.", "code": "def add(x):\n    return x + 1", "task_id": 12, "test_list": ["assert add(1) == 2"]}
+BAD = {"text": "Add two.", "code": "def two(x):\n    return x + 1", "task_id": 13, "test_list": ["assert two(1) == 3"]}
+
+
+def run(tmp_path: Path, *rows: dict[str, object]) -> str:
+    path = tmp_path / "mbpp.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = CliRunner().invoke(app, ["check", "domain", "mbpp", "--set", f"path={path}"])
+    if isinstance(result.exception, AssayError):
+        raise result.exception
+    return result.output
+
+
+def test_references_that_pass(tmp_path: Path) -> None:
+    output = run(tmp_path, GOOD)
+    assert "test: 1 tasks" in output
+    assert "code accepts every gold answer" in output
+
+
+def test_a_reference_that_fails_its_own_tests_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AssayError, match="does not accept 1 gold answers of mbpp"):
+        run(tmp_path, GOOD, BAD)
+
+
+def test_a_domain_that_names_no_verifier() -> None:
+    result = CliRunner().invoke(app, ["check", "domain", "arithmetic"])
+    assert isinstance(result.exception, AssayError)
+    assert "--verifier" in str(result.exception)
