@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
@@ -74,7 +74,7 @@ class Suite(Settings):
     """A file that defines check(candidate)."""
     calls: tuple[Call, ...] = ()
     prediction: Prediction | None = None
-    entry_point: str = ""
+    entry_point: Annotated[str, pydantic.StringConstraints(strip_whitespace=True)] = ""
     """The function that is asked for; where empty, the one that the asserts call. A method of this name of a class
     `Solution`, which is made without arguments, will do (LeetCode's form)."""
     prompt: str = ""

@@ -95,3 +95,11 @@ def test_a_task_without_tests() -> None:
 def test_tests_survive_the_answer_of_a_task() -> None:
     suite = read_suite({"tests": ["assert f('\u00e9') == '\\ud83d'"], "reference": "def f(x): return x"}, "row")
     assert plan_of(Task("d", (), suite.to_json())).suite == suite
+
+
+def test_a_name_may_have_spaces_around_it() -> None:
+    """As rows of the sanitized MBPP have it."""
+    suite = read_suite(
+        {**HUMAN_EVAL, "test": "def check(candidate):\n    assert candidate(1) == 1", "entry_point": "f "}, "row"
+    )
+    assert suite.entry_point == "f"
