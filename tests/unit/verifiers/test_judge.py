@@ -22,11 +22,11 @@ from assay.verifiers import (
     as_rollout,
     check_gold,
     check_verifier,
-    close_judges,
-    judge_metrics,
+    close_verifiers,
     make_verifier,
     score_rollout,
     verifier_identity,
+    verifier_metrics,
 )
 from assay.verifiers.weighted import Part
 from chat_server import Answer, ChatServer, completion, failure
@@ -209,7 +209,7 @@ def test_a_closed_judge_has_taken_in_what_it_will_pay_for(chat_server: ChatServe
         await asyncio.sleep(0.1)
         asking.cancel()
         weighted = Weighted(parts={"right": Part(verifier=judge)}, solved_by="right")
-        await close_judges([Numeric(), weighted])
+        await close_verifiers([Numeric(), weighted])
 
     judge = make(chat_server, tmp_path)
     asyncio.run(interrupted(judge))
@@ -224,7 +224,7 @@ def test_a_verdict_is_paid_for_once(chat_server: ChatServer, tmp_path: Path):
     assert [judged(judge).value, judged(judge).value] == [1.0, 1.0]
     assert judged(make(chat_server, tmp_path)).value == 1.0
     assert len(chat_server.bodies) == 1
-    metrics = judge_metrics(judge)
+    metrics = verifier_metrics(judge)
     assert (metrics["judge/calls"], metrics["judge/paid_calls"], metrics["judge/cost"]) == (2, 1, 10)
 
 
@@ -250,5 +250,5 @@ def test_a_judge_can_be_a_part(chat_server: ChatServer, tmp_path: Path):
     verifier = make_verifier("weighted", {"parts": parts, "solved_by": "right"})
     assert asyncio.run(verifier(as_rollout("42", TASK), TASK)).value == 1.5
     assert isinstance(verifier, Weighted)
-    assert judge_metrics(verifier)["judge/calls"] == 1
-    assert judge_metrics(Numeric()) == {}
+    assert verifier_metrics(verifier)["judge/calls"] == 1
+    assert verifier_metrics(Numeric()) == {}
