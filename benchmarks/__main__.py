@@ -38,6 +38,8 @@ class Result:
     tokens: dict[str, list[float]] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     peak_gigabytes: dict[str, float] = field(default_factory=dict)
+    start_seconds: dict[str, float] = field(default_factory=dict)
+    """Side to the seconds from the start of its process until it was ready."""
     floor_seconds: float | None = None
 
     def ratios(self) -> dict[str, dict[str, float]]:
@@ -69,6 +71,7 @@ class Result:
             "tokens": self.tokens,
             "settings": self.settings,
             "peak_gigabytes": self.peak_gigabytes,
+            "start_seconds": self.start_seconds,
             "floor_seconds": self.floor_seconds,
             "floor_share": self.floor_share(),
         }
@@ -85,7 +88,7 @@ def main() -> None:
     )
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(works.WORKS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="fewer repeats and no search of the peers' settings")
-    parser.add_argument("--repeats", type=int, help="counted jobs of each side; default 5, quick 2")
+    parser.add_argument("--repeats", type=int, help="counted jobs of each side; default 5, quick 2 or 1")
     parser.add_argument("--without", action="append", default=[], metavar="PEER", help="leave a peer out")
     parser.add_argument("--busy", action="store_true", help="measure though others use the machine")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
@@ -102,13 +105,13 @@ def main() -> None:
     described = rates.describe()
     print("  ".join(f"{name} {value:.0f}" for name, value in described.items()))
     bench = works.Bench(model, assay_home() / "benchmarks", quick=arguments.quick, without=tuple(arguments.without))
-    repeats = arguments.repeats or (2 if arguments.quick else 5)
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
     chosen = [works.WORKS[name] for name in arguments.works or works.WORKS]
     with contextlib.closing(bench):
         for index, work in enumerate(chosen):
             try:
+                repeats = arguments.repeats or (work.quick_repeats if arguments.quick else 5)
                 result = _measure(bench, work, chosen[index + 1 :], repeats)
             except works.SideError as error:
                 failures[work.name] = str(error)
@@ -134,6 +137,7 @@ def _measure(bench: works.Bench, work: Work, later: Sequence[Work], repeats: int
                 result.seconds.setdefault(side.name, []).append(answer["seconds"])
                 result.tokens.setdefault(side.name, []).append(answer["tokens"])
                 print(f"  {work.name} {side.name} {answer['seconds']:.2f} s", file=sys.stderr)
+        result.start_seconds = {side.name: side.start_seconds for side in sides}
         result.peak_gigabytes = {side.name: side.peak_gigabytes() for side in sides}
     return result
 
@@ -144,7 +148,8 @@ def _print(result: Result) -> None:
         rates = [tokens / s for tokens, s in zip(result.tokens[side], seconds, strict=True)]
         print(
             f"  {side:13} {statistics.median(seconds):7.2f} s [{min(seconds):.2f}, {max(seconds):.2f}]  "
-            f"{statistics.median(rates):7.0f} tokens/s  {result.peak_gigabytes[side]:.1f} GB  "
+            f"{statistics.median(rates):7.0f} {result.work.counts}/s  {result.peak_gigabytes[side]:.1f} GB  "
+            f"started in {result.start_seconds[side]:.0f} s  "
             f"{' '.join(f'{key}={value}' for key, value in result.settings[side].items())}"
         )
     share = result.floor_share()

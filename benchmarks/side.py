@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class Side:
         self._log_path = log
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log.open("w")
+        began = time.perf_counter()
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -43,8 +45,9 @@ class Side:
             # A group of its own, so that all its processes are stopped together.
             start_new_session=True,
         )
-        self.ready = self._answer()
-        """What it said when it was ready, such as the seconds it took to start."""
+        self._answer()
+        self.start_seconds = time.perf_counter() - began
+        """From the start of the process until it was ready for its first job."""
         self._signal(signal.SIGSTOP)
 
     def measure(self, job: dict[str, Any]) -> dict[str, float]:

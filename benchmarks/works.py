@@ -45,6 +45,14 @@ class Work:
     only: Mapping[str, Job] = field(default_factory=dict)
     """Side to what its job has besides."""
     floor: Callable[[Machine, ModuleType], float] | None = None
+    counts: str = "tokens"
+    quick_repeats: int = 2
+    """Counted jobs of each side in the quick form."""
+
+    @property
+    def warms_up(self) -> bool:
+        """A long job without a peer counts from the first one in the quick form."""
+        return len(self.sides) > 1
 
     def job(self, side: str, repeat: int) -> Job:
         return self.jobs(repeat) | self.only.get(side, {})
@@ -86,6 +94,8 @@ class Bench:
     def best_settings(self, work: Work, side: Side) -> Job:
         """The fastest of those that a side may choose from; each is tried once after a warm-up."""
         choices = work.search.get(side.name, ({},))
+        if self.quick and not work.warms_up:
+            return choices[0]
         seconds: list[float] = []
         for settings in choices[:1] if self.quick else choices:
             job = work.job(side.name, 1000) | settings
@@ -96,6 +106,8 @@ class Bench:
         return choices[seconds.index(min(seconds))]
 
     def _command(self, name: str, work: Work) -> list[str]:
+        if work.name.startswith("math"):
+            return [sys.executable, str(HERE / "side_verifier.py"), name]
         step = work.name.startswith("step")
         if name == OURS and not step:
             return [sys.executable, str(HERE / "side_ours.py"), str(self.model)]
@@ -234,18 +246,21 @@ WORKS = {
             PEERS,
             search={"transformers": SAMPLING},
             floor=lambda m, f: f.rollouts(m, [512] * 8, 8, NEW_TOKENS),
+            quick_repeats=1,
         ),
         Work(
             "backlog_equal",
             "640 responses of 80 tokens through 64 slots, until the last has a slot",
             backlog_job(heavy=False),
             (OURS,),
+            quick_repeats=1,
         ),
         Work(
             "backlog_heavy",
             "the same with nine of ten of 32 tokens and one of 512",
             backlog_job(heavy=True),
             (OURS,),
+            quick_repeats=1,
         ),
         Work(
             "update",
@@ -255,6 +270,7 @@ WORKS = {
             search={"transformers": UPDATING},
             only={OURS: {"tokens_per_microbatch": 4096}},
             floor=lambda m, f: f.update(m, 64 * 103, 64 * 64, NUM_PARAMETERS),
+            quick_repeats=1,
         ),
         Work(
             "update_shared",
@@ -264,18 +280,35 @@ WORKS = {
             search={"transformers": UPDATING},
             only={OURS: {"tokens_per_microbatch": 4096}},
             floor=lambda m, f: f.update(m, 8 * 512 + 64 * 63, 64 * 64, NUM_PARAMETERS),
+            quick_repeats=1,
+        ),
+        Work(
+            "math_numbers",
+            "2,000 responses with plain numbers, scored by the math verifier",
+            lambda repeat: {"job": "score", "kind": "numbers", "count": 2000},
+            (OURS, "math-verify"),
+            counts="rows",
+        ),
+        Work(
+            "math_expressions",
+            "300 responses with expressions, scored by the math verifier",
+            lambda repeat: {"job": "score", "kind": "expressions", "count": 300},
+            (OURS, "math-verify"),
+            counts="rows",
         ),
         Work(
             "step",
             "a whole GRPO step: 8 prompts x 8 answers of at most 48 tokens, as they end",
             lambda repeat: {"job": "step"},
             (OURS, "trl"),
+            quick_repeats=1,
         ),
         Work(
             "step_forced",
             "the same, every answer of 48 tokens",
             lambda repeat: {"job": "step"},
             (OURS, "trl"),
+            quick_repeats=1,
         ),
     )
 }
