@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import builtins
 import collections
-import functools
 import math
 import operator
 import sys
@@ -53,6 +52,8 @@ class Assert:
     """The program's functions, which it may call."""
     inside: frozenset[str] = frozenset()
     """Names that exist only beside the program: what its setup makes."""
+    asked: frozenset[str] = frozenset()
+    """The functions that the program was asked for: only their calls are worked out beside it."""
 
     async def holds(self, ask: Ask) -> bool:
         """Whether it does. Raises what Python would raise, and what `ask` does."""
@@ -61,21 +62,20 @@ class Assert:
     @property
     def expressions(self) -> tuple[str, ...]:
         """The calls that are worked out beside the program, as source."""
-        return tuple(
-            ast.unparse(node)
-            for node in ast.walk(self.test)
-            if isinstance(node, ast.Call) and _is_inside(node, self.names, self.inside)
-        )
+        return tuple(ast.unparse(call) for call in _calls_inside(self.test, self))
 
 
 def read_asserts(
-    statements: Sequence[ast.stmt], names: Collection[str], inside: Collection[str] = ()
+    statements: Sequence[ast.stmt],
+    names: Collection[str],
+    inside: Collection[str] = (),
+    asked: Collection[str] | None = None,
 ) -> tuple[Assert, ...]:
     """The asserts among statements that say nothing else.
 
     Args:
         names: the program's functions.
-        inside: see `Assert`.
+        inside, asked: see `Assert`; where `asked` is not given, all of `names`.
 
     Raises:
         NotUnderstoodError: some statement is more than an assert that can be worked out here.
@@ -88,8 +88,14 @@ def read_asserts(
             continue
         if not isinstance(statement, ast.Assert):
             raise NotUnderstoodError(type(statement).__name__)
-        one = Assert(ast.unparse(statement.test), statement.test, frozenset(names), frozenset(inside))
-        _check(one.test, one.names, one.inside)
+        one = Assert(
+            ast.unparse(statement.test),
+            statement.test,
+            frozenset(names),
+            frozenset(inside),
+            frozenset(names if asked is None else asked),
+        )
+        _check(one.test, one)
         found.append(one)
     return tuple(found)
 
@@ -100,22 +106,33 @@ def called_names(tree: ast.AST) -> list[str]:
     return list(dict.fromkeys(calls))
 
 
-def program_functions(tree: ast.AST, entry_point: str, reference: str) -> list[str]:
+def program_functions(tree: ast.AST, entry_point: str, reference: str, given: Collection[str] = ()) -> list[str]:
     """The functions of the program that a test calls, the one that is asked for first.
 
     The entry point where it is stated; else what the reference defines; else what is called and is not Python's own;
     else the first thing that is called (a task may ask for a function named `sum`).
+
+    Args:
+        given: what the task itself brings: names of its setup, of its prompt, of the test. With what the reference
+            imports, these are never the program's.
     """
-    called = [name for name in called_names(tree) if name != "candidate"]
-    defined = defined_names(reference)
-    own = [name for name in called if name in defined] or [name for name in called if not hasattr(builtins, name)]
+    defined = defined_names(reference, imports=False) - set(given)
+    given = {*given, *(defined_names(reference) - defined), "candidate"}
+    called = [name for name in called_names(tree) if name not in given]
+    own = [name for name in called if name in defined]
+    if not own and "*" not in given:
+        own = [name for name in called if not hasattr(builtins, name)]
     if entry_point:
         return [entry_point, *(name for name in own if name != entry_point)]
     return own or called[:1]
 
 
-def defined_names(source: str) -> set[str]:
-    """Names that a text of Python makes at its outermost level; none where it is no Python."""
+def defined_names(source: str, *, imports: bool = True) -> set[str]:
+    """Names that a text of Python makes at its outermost level; none where it is no Python.
+
+    Args:
+        imports: with those that it imports; "*" is one of them where it imports all of a module's.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -125,10 +142,15 @@ def defined_names(source: str) -> set[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+            names |= imported_names(node) if imports else set()
         elif isinstance(node, ast.Assign):
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return names
+
+
+def imported_names(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """The names that an import makes."""
+    return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
 
 
 def _in_order(tree: ast.AST) -> list[ast.AST]:
@@ -213,9 +235,9 @@ _TYPES: dict[str, type] = {
 }
 
 
-def _check(node: ast.expr, names: frozenset[str], inside: frozenset[str]) -> None:
+def _check(node: ast.expr, one: Assert) -> None:
     """Raises NotUnderstoodError on the first thing that `_Evaluation` does not know."""
-    check = functools.partial(_check, names=names, inside=inside)
+    names = one.names
     match node:
         case ast.Constant():
             children: list[ast.expr] = []
@@ -240,7 +262,7 @@ def _check(node: ast.expr, names: frozenset[str], inside: frozenset[str]) -> Non
         case ast.Attribute() if _dotted(node) in _CONSTANTS:
             children = []
         case ast.Call(func=function, args=arguments, keywords=keywords):
-            if _is_inside(node, names, inside):
+            if _is_inside(node, one):
                 return
             name = _dotted(function)
             if name == "isinstance" and name not in names and len(arguments) == 2 and not keywords:
@@ -259,29 +281,38 @@ def _check(node: ast.expr, names: frozenset[str], inside: frozenset[str]) -> Non
         case _:
             raise NotUnderstoodError(type(node).__name__)
     for child in children:
-        check(child)
+        _check(child, one)
 
 
-def _is_inside(call: ast.Call, names: frozenset[str], inside: frozenset[str]) -> bool:
+def _is_inside(call: ast.Call, one: Assert) -> bool:
     """Whether this is a call of the program with something that only its own space has: an object of its classes, what
     its setup made, a type.
 
     Raises:
-        NotUnderstoodError: it is, and needs more than that space has.
+        NotUnderstoodError: it is, and needs more than that space has, or is no call of what the program was asked for:
+            a helper of the test would be worked out where the program can change what it says.
     """
-    if not (isinstance(call.func, ast.Name) and call.func.id in names):
+    if not (isinstance(call.func, ast.Name) and call.func.id in one.names | one.inside):
         return False
     nodes = [node for part in (*call.args, *(k.value for k in call.keywords)) for node in ast.walk(part)]
     functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     used = [node for node in nodes if isinstance(node, ast.Name)]
-    if not any(
-        node.id in inside or node.id in names or (node.id in _TYPES and id(node) not in functions) for node in used
-    ):
+    beside = one.inside | one.names
+    if not any(node.id in beside or (node.id in _TYPES and id(node) not in functions) for node in used):
         return False
-    unknown = {node.id for node in used} - inside - names - _TYPES.keys() - _FUNCTIONS.keys()
+    if call.func.id not in one.asked:
+        raise NotUnderstoodError(f"a call of {call.func.id}")
+    unknown = {node.id for node in used} - beside - _TYPES.keys() - _FUNCTIONS.keys()
     if unknown:
         raise NotUnderstoodError(f"the name {min(unknown)}")
     return True
+
+
+def _calls_inside(node: ast.AST, one: Assert) -> list[ast.Call]:
+    """The outermost of the calls that are worked out beside the program."""
+    if isinstance(node, ast.Call) and _is_inside(node, one):
+        return [node]
+    return [call for child in ast.iter_child_nodes(node) for call in _calls_inside(child, one)]
 
 
 def _dotted(node: ast.expr) -> str | None:
@@ -352,7 +383,7 @@ class _Evaluation:
         return result
 
     async def _call(self, node: ast.Call, *, truth: bool = False) -> Any:
-        if _is_inside(node, self._one.names, self._one.inside):
+        if _is_inside(node, self._one):
             return await self._ask(Question("", expression=ast.unparse(node)))
         name = _dotted(node.func) or ""
         if name == "isinstance" and name not in self._one.names:
