@@ -28,11 +28,13 @@ MAX_PROGRAM_BYTES = 256 * 1024
 MAX_RESPONSE_CHARACTERS = 1 << 20
 """A longer response is not read."""
 _TAGS: dict[Language, tuple[str, ...]] = {
-    "python": ("python", "py", "python3", "py3", "python3.11", "{python}", "{.python}"),
-    "cpp": ("cpp", "c++", "cc", "cxx", "c++11", "c++14", "c++17", "c++20"),
+    "python": ("python", "py", "pypy"),
+    "cpp": ("cpp", "c++", "cc", "cxx"),
 }
-_FENCE = re.compile(r"[ \t]*(?:>[ \t]?)?(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*")
+"""Without the version that may follow: python3.12, c++17."""
 _WIDTH = 4
+_MAX_QUOTED = 8
+"""Quotations within quotations."""
 _MAX_FENCES = 1000
 
 
@@ -101,27 +103,104 @@ def defines(source: str, name: str) -> bool:
     return bool(solution and re.compile(rf"^[ \t]+def[ \t]+{name}\b", re.MULTILINE).search(source, solution.end()))
 
 
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """A line that may open or close a block."""
+
+    run: str
+    """Its backticks or tildes."""
+    tag: str
+    """The first word after them."""
+    quoted: bool
+    """Whether the line is one of a quotation."""
+    closes: bool
+    """Whether it may close a block: nothing else stands on the line."""
+    before: bool = False
+    """Whether text stands before it on the line, which then opens a block of the wanted language only."""
+
+
+def _fence(line: str) -> _Fence | None:
+    """The fence on a line, each character of which is looked at a bounded number of times."""
+    if "```" not in line and "~~~" not in line:
+        return None
+    rest = line.lstrip(" \t")
+    quoted = rest.startswith(">")
+    for _ in range(_MAX_QUOTED):
+        rest = rest[1:].lstrip(" \t") if rest.startswith(">") else rest
+    number = rest[:4].lstrip("0123456789")
+    in_list = rest[:2] in ("- ", "* ", "+ ") or (not rest.startswith(number or " ") and number[:2] in (". ", ") "))
+    if in_list:
+        rest = rest.partition(" ")[2].lstrip(" \t")
+    before = rest[:3] not in ("```", "~~~")
+    if before:
+        rest = rest[rest.find("```") :] if "```" in rest else ""
+    after = rest.lstrip(rest[:1]) if rest else ""
+    if not rest or (rest[0] == "`" and "`" in after):
+        return None
+    said = after.split(maxsplit=1)
+    tag = said[0].lower() if said else ""
+    if before and (not tag or len(said) > 1):
+        return None
+    run = rest[: len(rest) - len(after)]
+    return _Fence(run, tag, quoted, closes=not (said or in_list or before), before=before)
+
+
+def _is_tag(tag: str, language: Language) -> bool:
+    """Whether a tag names the language: "python", "python3.12", "{.python}", "python:solution.py"."""
+    for end in (":", ",", "}", "="):
+        tag = tag.partition(end)[0]
+    return tag.lstrip("{.").rstrip("0123456789.") in _TAGS[language]
+
+
 def _blocks(text: str, language: Language) -> list[tuple[str, bool]] | None:
     """(content, whether it was closed) of each block that may be the program; None where there is no fence."""
     wanted: list[tuple[str, bool]] = []
     untagged: list[tuple[str, bool]] = []
-    fence = tag = ""
+    lines = text.split("\n")
+    fences = [_fence(line) for line in lines]
+    closed_later = _closed_later(fences)
+    opening: _Fence | None = None
     content: list[str] = []
     num_fences = 0
-    for line in text.split("\n"):
-        match = _FENCE.fullmatch(line)
-        if not fence:
-            if match is not None and num_fences < _MAX_FENCES:
-                fence, tag, content = match[1], match[2].lower(), []
+    for number, (line, fence) in enumerate(zip(lines, fences, strict=True)):
+        if opening is None:
+            opens = fence is not None and (not fence.before or _is_tag(fence.tag, language))
+            if opens and num_fences < _MAX_FENCES:
+                opening, content = fence, []
                 num_fences += 1
-        elif match is not None and not match[2] and match[1].startswith(fence):
-            _keep(wanted, untagged, tag, content, True, language)
-            fence = ""
-        else:
+            continue
+        closes = fence is not None and fence.closes and fence.run.startswith(opening.run)
+        if not closes:
+            line = _unquoted(line) if opening.quoted else line
+            bare = line.rstrip()
+            if bare.endswith(opening.run) and not closed_later[number] and (fence is None or fence.before):
+                closes, line = True, bare.rstrip(opening.run[0])
             content.append(line)
-    if fence:
-        _keep(wanted, untagged, tag, content, False, language)
+        if closes:
+            _keep(wanted, untagged, opening.tag, content, True, language)
+            opening = None
+    if opening is not None:
+        _keep(wanted, untagged, opening.tag, content, False, language)
     return None if not num_fences else wanted or untagged
+
+
+def _closed_later(fences: list[_Fence | None]) -> list[bool]:
+    """For each line, whether a block that is open there is closed by a line of its own: an odd number of bare fences
+    comes before the next one that has a tag. Where it is not, a fence at the end of a line of code closes it."""
+    later = [False] * len(fences)
+    odd = False
+    for number in range(len(fences) - 1, -1, -1):
+        later[number] = odd
+        fence = fences[number]
+        if fence is not None and not fence.before:
+            odd = not odd if fence.closes else False
+    return later
+
+
+def _unquoted(line: str) -> str:
+    """A line of a quotation less the mark of it."""
+    rest = line.lstrip(" \t")
+    return rest[1:].removeprefix(" ") if rest.startswith(">") else line
 
 
 def _keep(
@@ -132,7 +211,7 @@ def _keep(
     closed: bool,
     language: Language,
 ) -> None:
-    if tag in _TAGS[language]:
+    if _is_tag(tag, language):
         wanted.append(("\n".join(content), closed))
     elif not tag:
         untagged.append(("\n".join(content), closed))
