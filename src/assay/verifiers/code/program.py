@@ -71,6 +71,8 @@ def find_program(rollout: Rollout, suite: Suite, language: Language, entry_point
         whole = closed or not is_cut_off(rollout)
     if not source.strip():
         return Found("", "no program")
+    if len(source) > MAX_PROGRAM_BYTES:
+        return Found("", "too long")
     if suite.prompt and entry_point and not defines(source, entry_point):
         source, ended = completed(suite.prompt, source, whole=whole)
         if not (whole or ended):
@@ -226,7 +228,13 @@ def completed(prompt: str, text: str, *, whole: bool = True) -> tuple[str, bool]
     body, ended = _continuation(text, prompt, whole)
     if not body.strip():
         return "", ended
-    return (f"{prompt.rstrip()}\n{body}" if prompt.endswith("\n") else prompt + body), ended
+    return (prompt + body if _ends_within_line(prompt) else f"{prompt.rstrip()}\n{body}"), ended
+
+
+def _ends_within_line(prompt: str) -> bool:
+    """Whether code to go on from ends in the middle of a statement: "    return "."""
+    last = prompt.rpartition("\n")[2]
+    return bool(last.strip()) and not last.lstrip().startswith("#") and last[-1] in " \t([{,=+-*/"
 
 
 def runnable(prompt: str) -> str:
@@ -239,8 +247,8 @@ def _continuation(text: str, prompt: str, whole: bool) -> tuple[str, bool]:
     """The body that continues the prompt, indented as it must be; and whether something not indented came after it."""
     indent = _indent_after(prompt)
     lines = text.strip("\n").split("\n")
-    while lines and (not lines[0].strip() or lines[0].startswith("#")):
-        lines.pop(0)
+    start = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    lines = lines[start:]
     if not lines:
         return "", False
     if indent and not lines[0][:1].isspace():
@@ -289,7 +297,8 @@ def _indent_after(prompt: str) -> int:
     """Columns by which the body of the last function of a prompt is indented; 0 where it does not end in one."""
     last = next((line for line in reversed(prompt.split("\n")) if line.strip()), "")
     indent = len(last.expandtabs(_WIDTH)) - len(last.expandtabs(_WIDTH).lstrip())
-    return indent + _WIDTH if last.rstrip().endswith(":") else indent
+    opens = last.rstrip().endswith(":") and not last.lstrip().startswith("#")
+    return indent + _WIDTH if opens else indent
 
 
 def _dedented(source: str) -> str:

@@ -80,6 +80,7 @@ def test_there_is_none(response: str, reason: str) -> None:
 def test_a_long_line_is_read_in_linear_time(line: str) -> None:
     began = time.process_time()
     program(line)
+    program("\n" * 1000 + "# x\n" * 50_000 + line, CONTINUES)
     program(f"```python\n{line}\n```")
     assert time.process_time() - began < 1
 
@@ -162,3 +163,15 @@ def test_whole_programs_are_the_last_block() -> None:
 )
 def test_what_looks_like_a_definition(source: str, yes: bool) -> None:
     assert defines(source, "f") is yes
+
+
+@pytest.mark.parametrize("prompt", ["def area(r):", 'def area(r):\n    """Of a circle."""', PROMPT + "    # so:"])
+@pytest.mark.parametrize("response", ["    return r\n", "return r", "```python\n    return r\n```"])
+def test_a_prompt_may_lack_its_last_line_end(prompt: str, response: str) -> None:
+    suite = Suite(prompt=prompt, entry_point="area", test="def check(candidate): pass")
+    assert program(response, suite) == f"{prompt}\n    return r\n"
+
+
+def test_a_prompt_may_end_within_a_line() -> None:
+    suite = Suite(prompt="def area(r):\n    return ", entry_point="area", test="def check(candidate): pass")
+    compile(program("3 * r", suite), "program", "exec")
