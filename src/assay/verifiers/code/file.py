@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from assay.errors import VerifierError
-from assay.sandbox import Limits, Program, Reply, RunStatus, Sandbox, Session
+from assay.sandbox import Limits, NotPlainError, Program, Reply, RunStatus, Sandbox, Session
 from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.functions import ProgramFailedError, ProgramUnderTest, raised
 from assay.verifiers.code.inside import TEST_HARNESS, TEST_NEXT, TEST_START
@@ -61,7 +61,10 @@ async def run_file(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, b
                 last = await program.call_back(name, arguments, keywords)
             except ProgramFailedError as failure:
                 return failure.result
-            request = await _request(session, TEST_NEXT, (_answer(last),))
+            try:
+                request = await _request(session, TEST_NEXT, (_answer(last),))
+            except NotPlainError as error:
+                return wrong(f"returned a value that no test can look at: {error}")
     raise VerifierError(f"the test file called the candidate more than {MAX_CALLS} times")
 
 

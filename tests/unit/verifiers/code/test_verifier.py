@@ -130,6 +130,12 @@ def test_a_test_file_runs_apart_from_the_program() -> None:
     )
 
 
+def test_a_value_too_deep_for_the_test_is_the_programs_failure() -> None:
+    deep = "def f(x):\n    value = []\n    for _ in range(98):\n        value = [value]\n    return value\n"
+    test = "def check(candidate):\n    for x in (1,):\n        assert candidate(x) == 1\n"
+    assert judge(deep, entry_point="f", test=test).score.verdict is Verdict.FAILED
+
+
 def test_a_test_file_sees_changes_made_in_place() -> None:
     test = "def check(candidate):\n    x = [3, 1, 2]\n    candidate(x)\n    assert x == [1, 2, 3]\n"
     assert judge("def f(x):\n    x.sort()\n", entry_point="f", test=test).score == Score.solved()
@@ -283,6 +289,9 @@ def test_predictions() -> None:
     assert judge("[ANSWER]True[/ANSWER]", **of_input).score == Score.solved()
     assert judge("[ANSWER]2[/ANSWER]", **of_input).score.reason == "wrong answer"
     assert judge("", **of_output).score.reason == "no answer"
+    for no_value in ("...", "f(...)", "[" * 95 + "]" * 95, "f(1, x=[...])", "{...: 1}"):
+        assert judge(f"[ANSWER]{no_value}[/ANSWER]", **of_output).score.verdict is Verdict.FAILED
+        assert judge(f"[ANSWER]{no_value}[/ANSWER]", **of_input).score.reason == "wrong answer"
 
 
 def test_the_reference_in_a_fence_is_the_gold_response() -> None:
