@@ -31,7 +31,10 @@ class ProgramUnderTest:
     end."""
 
     def __init__(self, source: str, plan: Plan, sandbox: Sandbox, bounds: Bounds) -> None:
-        self._program = Program(beside_program(source, plan.setup, list(plan.expressions)))
+        beside = beside_program(
+            source, plan.setup, list(plan.expressions), imports=plan.imports, functions=plan.functions
+        )
+        self._program = Program(beside)
         self._plan, self._sandbox, self._bounds = plan, sandbox, bounds
         self._stack = AsyncExitStack()
         self._session: Session | None = None

@@ -6,6 +6,7 @@ makes of it, no more comes out than a plain value that it could have returned.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 CALL = "_assay_call"
@@ -181,15 +182,47 @@ except BaseException as error:
 """Runs a checker in Python, so that its crash is not taken for its verdict (an uncaught exception exits with 1)."""
 
 
-def beside_program(source: str, setup: str = "", expressions: Sequence[str] = ()) -> str:
+CALLS_PREAMBLE = (
+    *("from typing import *", "from collections import *", "from itertools import *", "from heapq import *"),
+    *("from bisect import bisect_left, bisect_right, insort", "from functools import lru_cache, cache, reduce"),
+    *("from functools import cmp_to_key", "from math import inf, gcd, sqrt, ceil, floor", "from string import *"),
+    *("import bisect, collections, functools, heapq, itertools, math, operator, random, re, string, sys, typing",),
+)
+"""Imports that programs in LeetCode's form take for granted. None of their names is a builtin's."""
+_FUTURE = re.compile(r"from[ \t]+__future__[ \t]+import[ \t]+\w+(?:[ \t]*,[ \t]*\w+)*[ \t]*(?:#.*)?")
+
+
+def beside_program(
+    source: str,
+    setup: str = "",
+    expressions: Sequence[str] = (),
+    *,
+    imports: Sequence[str] = (),
+    functions: Sequence[str] = (),
+) -> str:
     """The program with what answers for it.
 
     Args:
         setup: runs after the program, with its names.
         expressions: over the names of both.
+        imports: run before the program; one that fails is passed over.
+        functions: that the program must define itself: no import makes them.
     """
     numbered = "".join(
         f"    if number == {number}:\n        return _assay_plain({text})\n" for number, text in enumerate(expressions)
     )
     asked = f"\ndef {EXPRESSION}(number):\n{numbered}" if numbered else ""
-    return f"{source}\n{setup}\n{_PLAIN}{_PROGRAM}{asked}"
+    return f"{_with_imports(source, imports, functions)}\n{setup}\n{_PLAIN}{_PROGRAM}{asked}"
+
+
+def _with_imports(source: str, imports: Sequence[str], functions: Sequence[str]) -> str:
+    if not imports:
+        return source
+    lines = source.split("\n")
+    future = [line for line in lines if _FUTURE.fullmatch(line)]
+    lines = ["" if _FUTURE.fullmatch(line) else line for line in lines]
+    if any(line.lstrip().startswith("from __future__") for line in lines):
+        return source  # one that must stay the first, written in a way of its own
+    tried = [f"try: {text}\nexcept Exception: pass" for text in imports]
+    removed = [f"globals().pop({name!r}, None)" for name in functions]
+    return "\n".join((*future, *tried, *removed, *lines))

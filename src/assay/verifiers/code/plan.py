@@ -21,6 +21,7 @@ from assay.verifiers.code.asserts import (
     read_asserts,
 )
 from assay.verifiers.code.comparison import close_values, is_floats, same_json
+from assay.verifiers.code.inside import CALLS_PREAMBLE
 from assay.verifiers.code.prediction import literal_value
 from assay.verifiers.code.program import runnable
 from assay.verifiers.code.suite import Suite, suite_of
@@ -78,6 +79,11 @@ class Plan:
     """Runs beside the program: it makes inputs of what the program defines."""
     expressions: dict[str, int] = field(default_factory=dict)
     """Calls with such inputs, by their text; each has a number."""
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """What programs take for granted: the imports of the prompt that they go on from, LeetCode's for calls."""
+        return (*imports_in(self.suite.prompt), *(CALLS_PREAMBLE if self.suite.calls else ()))
 
     @property
     def entry_point(self) -> str:
@@ -181,17 +187,23 @@ def _asked(suite: Suite, functions: Sequence[str]) -> set[str]:
 
 def _preambles(suite: Suite, test: ast.Module) -> tuple[str, ...]:
     used = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
-    return tuple(t for t in (_imports(suite.reference, used), runnable(suite.prompt), suite.setup) if t.strip())
+    imports = "\n".join(imports_in(suite.reference, {*used, "*"}))
+    return tuple(text for text in (imports, runnable(suite.prompt), suite.setup) if text.strip())
 
 
-def _imports(source: str, used: Collection[str]) -> str:
-    """The imports at the outermost level of a source that make one of these names."""
+def imports_in(source: str, wanted: Collection[str] | None = None) -> list[str]:
+    """The imports at the outermost level of code to go on from, each a line; of `wanted` only, where it is given."""
     try:
-        tree = ast.parse(source)
+        tree = ast.parse(runnable(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
-    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    return "\n".join(ast.unparse(node) for node in imports if imported_names(node) & {*used, "*"})
+        return []
+    return [
+        ast.unparse(node)
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and getattr(node, "module", None) != "__future__"
+        and (wanted is None or imported_names(node) & {*wanted})
+    ]
 
 
 def _checks(tree: ast.Module) -> ast.Module | None:

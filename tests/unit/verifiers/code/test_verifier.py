@@ -109,7 +109,7 @@ def test_metrics_count_what_may_be_a_hole() -> None:
 
 
 def test_a_test_file_runs_apart_from_the_program() -> None:
-    tests = {
+    tests: dict[str, Any] = {
         "prompt": "def helper(x):\n    return x + 1\n\ndef f(x):\n",
         "entry_point": "f",
         "test": "import random\n\ndef check(candidate):\n    for _ in range(20):\n        x = random.randint(0, 99)\n"
@@ -267,12 +267,34 @@ def test_methods_of_a_class_solution() -> None:
     assert judge(RIGHT, entry_point="add", calls=wrapped).score.value == 1.0
 
 
+def test_calls_know_the_imports_of_leetcode() -> None:
+    calls = [{"arguments": [[1, 2]], "expected": 3}]
+    solution = "class Solution:\n    def f(self, nums: List[int]) -> Optional[int]:\n        return sum(deque(nums))\n"
+    assert judge(solution, entry_point="f", calls=calls).score == Score.solved()
+    future = "from __future__ import annotations\n" + solution
+    assert judge(future, entry_point="f", calls=calls).score == Score.solved()
+    shadow = "pow = max\ndef f(nums):\n    return pow(nums) + 1\n"
+    assert judge(shadow, entry_point="f", calls=calls).score == Score.solved()
+    hidden = "class Solution:\n    def reduce(self, nums):\n        return sum(nums)\n"
+    assert judge(hidden, entry_point="reduce", calls=calls).score == Score.solved()
+    assert judge("x = 1\n", entry_point="gcd", calls=[{"arguments": [4, 6], "expected": 2}]).score.value == 0.0
+
+
+def test_a_response_that_repeats_the_signature_knows_the_prompts_imports() -> None:
+    tests: dict[str, Any] = {
+        "prompt": "from typing import List\nimport missing_module\n\ndef f(x: List[int]) -> int:\n",
+        "entry_point": "f",
+        "test": "def check(candidate):\n    assert candidate([1, 2]) == 3\n",
+    }
+    assert judge("def f(x: List[int]) -> int:\n    return sum(x)\n", **tests).score == Score.solved()
+
+
 def test_inputs_that_the_program_makes() -> None:
     tree = (
         "class Node:\n    def __init__(self, v):\n        self.v, self.left = v, None\n"
         "def depth(n):\n    return 0 if n is None else 1 + depth(n.left)\n"
     )
-    tests = {
+    tests: dict[str, Any] = {
         "setup": "root = Node(1)\nroot.left = Node(2)",
         "tests": ["assert depth(root) == 2", "assert depth(Node(1)) == 1"],
     }
