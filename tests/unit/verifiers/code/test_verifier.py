@@ -232,6 +232,43 @@ def test_a_checker_that_fails_measures_nothing(source: str) -> None:
         judge("print(1)", cases=[{"output": "1"}], checker={"source": source})
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "sys.exit(0 if int(output[0]) == 1 else 1)",
+        "while output != expected: pass",
+        "print('points', 10 ** len(output[0]) / 10, file=sys.stderr)\nsys.exit(7)",
+    ],
+)
+def test_an_output_that_breaks_the_checker_is_wrong(rest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from assay.sandbox import Limits
+    from assay.verifiers.code import cases
+
+    monkeypatch.setattr(cases, "REFEREE_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=1.0))
+    tests = {"cases": [{"input": "", "output": "1"}], "checker": {"source": CHECKER + rest}}
+    assert judge("print('abc')", **tests).score.reason == "wrong answer"
+    assert judge("print(1)", **tests).score == Score.solved()
+
+
+def test_a_checker_without_expected_outputs_is_tried_on_the_reference() -> None:
+    tests = {"cases": [{"input": "3"}], "checker": {"source": CHECKER + "sys.exit(int(output[0]) != 3)"}}
+    assert judge("print('abc')", **tests, reference="print(input())").score.reason == "wrong answer"
+    with pytest.raises(VerifierError, match="checker failed"):
+        judge("print('abc')", **tests)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
+@pytest.mark.parametrize("head", ["int main(int argc, char** argv)", "int main(int, char* argv[])"])
+def test_a_checker_in_cpp(head: str) -> None:
+    source = (
+        f"#include <fstream>\n#include <cstdlib>\n{head} {{\n    int a = 0, b = 1;\n"
+        "    std::ifstream(argv[2]) >> a;\n    std::ifstream(argv[3]) >> b;\n    if (a != b) std::exit(1);\n}\n"
+    )
+    tests = {"cases": [{"input": "", "output": "3"}], "checker": {"source": source, "language": "cpp"}}
+    assert judge("print(3)", **tests).score == Score.solved()
+    assert judge("print(4)", **tests).score.reason == "wrong answer"
+
+
 GUESS = (
     "import sys\nsecret = int(open(sys.argv[1]).read())\nfor _ in range(8):\n    guess = int(input())\n"
     "    print('=' if guess == secret else '<' if secret < guess else '>', flush=True)\n"
@@ -250,6 +287,17 @@ def test_an_interactor_talks_to_the_program() -> None:
     linear = "for n in range(1, 101):\n    print(n, flush=True)\n    if input() == '=': break\n"
     assert verdicts(linear, cases=cases, interactor={"source": GUESS}) == ["wrong answer"]
     assert verdicts("while True: pass", Code(seconds=0.5), cases=cases, interactor={"source": GUESS}) == ["time limit"]
+
+
+@pytest.mark.parametrize("response", ["pass", "print(50)", "print('abc')\ninput()", "import os\nos._exit(1)"])
+def test_a_program_that_breaks_the_interactor_has_failed(response: str) -> None:
+    cases = [{"input": "37"}]
+    assert judge(response, cases=cases, interactor={"source": GUESS}).score.verdict is Verdict.FAILED
+    assert judge(response, cases=cases, interactor={"source": GUESS}, reference=BISECT).score.verdict is Verdict.FAILED
+    with pytest.raises(VerifierError, match="interactor failed"):
+        judge(response, cases=cases, interactor={"source": "1 / 0"}, reference=BISECT)
+    with pytest.raises(VerifierError, match="interactor failed"):
+        judge("input()", cases=cases, interactor={"source": "1 / 0"})
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
