@@ -164,6 +164,22 @@ def test_a_test_file_that_fails_measures_nothing(test: str, message: str, monkey
         judge("def f(x):\n    return 1\n", entry_point="f", test=test)
 
 
+def test_an_answer_that_keeps_the_test_busy_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    from assay.sandbox import Limits
+    from assay.verifiers.code import file
+
+    monkeypatch.setattr(file, "TEST_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=1.0))
+    test = "def check(candidate):\n    n = candidate(3)\n    for _ in range(n): pass\n    assert n == 9\n"
+    right, busy = "def f(x): return x * x\n", "def f(x): return 10**12\n"
+    tests: dict[str, Any] = {"entry_point": "f", "test": test, "reference": right}
+    assert judge(right, **tests).score == Score.solved()
+    assert judge(busy, **tests).score.reason == "wrong answer"
+    assert judge(busy, entry_point="f", test=test).score.reason == "wrong answer"
+    endless = test + "    while True: pass\n"
+    with pytest.raises(VerifierError, match="with the reference too"):
+        judge(right, **{**tests, "test": endless})
+
+
 SNOOP = """
 import gc, os
 
@@ -245,13 +261,16 @@ def test_an_output_that_breaks_the_checker_is_wrong(rest: str, monkeypatch: pyte
     from assay.verifiers.code import cases
 
     monkeypatch.setattr(cases, "REFEREE_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=1.0))
-    tests = {"cases": [{"input": "", "output": "1"}], "checker": {"source": CHECKER + rest}}
+    tests: dict[str, Any] = {"cases": [{"input": "", "output": "1"}], "checker": {"source": CHECKER + rest}}
     assert judge("print('abc')", **tests).score.reason == "wrong answer"
     assert judge("print(1)", **tests).score == Score.solved()
 
 
 def test_a_checker_without_expected_outputs_is_tried_on_the_reference() -> None:
-    tests = {"cases": [{"input": "3"}], "checker": {"source": CHECKER + "sys.exit(int(output[0]) != 3)"}}
+    tests: dict[str, Any] = {
+        "cases": [{"input": "3"}],
+        "checker": {"source": CHECKER + "sys.exit(int(output[0]) != 3)"},
+    }
     assert judge("print('abc')", **tests, reference="print(input())").score.reason == "wrong answer"
     with pytest.raises(VerifierError, match="checker failed"):
         judge("print('abc')", **tests)
@@ -264,7 +283,7 @@ def test_a_checker_in_cpp(head: str) -> None:
         f"#include <fstream>\n#include <cstdlib>\n{head} {{\n    int a = 0, b = 1;\n"
         "    std::ifstream(argv[2]) >> a;\n    std::ifstream(argv[3]) >> b;\n    if (a != b) std::exit(1);\n}\n"
     )
-    tests = {"cases": [{"input": "", "output": "3"}], "checker": {"source": source, "language": "cpp"}}
+    tests: dict[str, Any] = {"cases": [{"input": "", "output": "3"}], "checker": {"source": source, "language": "cpp"}}
     assert judge("print(3)", **tests).score == Score.solved()
     assert judge("print(4)", **tests).score.reason == "wrong answer"
 
