@@ -12,12 +12,15 @@ from __future__ import annotations
 import ast
 import builtins
 import collections
+import functools
 import math
 import operator
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from assay.sandbox.values import MAX_EQUAL_HASHES
 
 MAX_POWER_BITS = 100_000
 MAX_REPEATED = 1_000_000
@@ -161,12 +164,60 @@ def _in_order(tree: ast.AST) -> list[ast.AST]:
 
 
 def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(base, int) and base.bit_length() > MAX_POWER_BITS:
+        raise OverflowError("an integer with too many digits")
     if isinstance(base, int) and isinstance(exponent, int) and abs(exponent) * base.bit_length() > MAX_POWER_BITS:
         raise OverflowError("a power with too many digits")
     return base**exponent
 
 
+def _is_long(value: Any) -> bool:
+    return isinstance(value, int) and value.bit_length() > MAX_POWER_BITS
+
+
+def _shorter(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for integers whose digits make it no quadratic work."""
+
+    @functools.wraps(function)
+    def bounded(*arguments: Any) -> Any:
+        if any(map(_is_long, arguments)):
+            raise OverflowError("an integer with too many digits")
+        return function(*arguments)
+
+    return bounded
+
+
+def _require_spread(items: Collection[Any]) -> None:
+    """Raises ValueError for keys that were chosen to collide: n of them would cost n * n steps."""
+    counts = collections.Counter(map(hash, items))
+    if max(counts.values(), default=0) > MAX_EQUAL_HASHES and len(items) > MAX_EQUAL_HASHES:
+        distinct = collections.defaultdict(list)
+        for item in items:
+            same = distinct[hash(item)]
+            if item not in same:
+                same.append(item)
+                if len(same) > MAX_EQUAL_HASHES:
+                    raise ValueError("keys made to collide")
+
+
+def _hashed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for keys that do not collide."""
+
+    @functools.wraps(function)
+    def bounded(*arguments: Any, **keywords: Any) -> Any:
+        for argument in arguments:
+            if isinstance(argument, list | tuple):
+                if function is dict:
+                    argument = [pair[0] for pair in argument if isinstance(pair, list | tuple) and pair]
+                _require_spread(argument)
+        return function(*arguments, **keywords)
+
+    return bounded
+
+
 def _times(first: Any, second: Any) -> Any:
+    if _is_long(first) and _is_long(second):
+        raise OverflowError("a product with too many digits")
     for sequence, count in ((first, second), (second, first)):
         is_repetition = isinstance(sequence, str | bytes | list | tuple) and isinstance(count, int)
         if is_repetition and len(sequence) * max(count, 0) > MAX_REPEATED:
@@ -174,10 +225,13 @@ def _times(first: Any, second: Any) -> Any:
     return first * second
 
 
+_remainder = _shorter(operator.mod)
+
+
 def _modulo(first: Any, second: Any) -> Any:
     if isinstance(first, str | bytes):
         raise TypeError("formatting is not worked out here")
-    return first % second
+    return _remainder(first, second)
 
 
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
@@ -185,7 +239,7 @@ _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Sub: operator.sub,
     ast.Mult: _times,
     ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
+    ast.FloorDiv: _shorter(operator.floordiv),
     ast.Mod: _modulo,
     ast.Pow: _power,
     ast.BitAnd: operator.and_,
@@ -217,8 +271,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
         *(repr, round, set, sorted, str, sum, tuple),
     )
 } | {
-    "Counter": collections.Counter,
-    "collections.Counter": collections.Counter,
+    **{name: _hashed(kind) for name, kind in (("dict", dict), ("frozenset", frozenset), ("set", set))},
+    **dict.fromkeys(("Counter", "collections.Counter"), _hashed(collections.Counter)),
     "sys.getsizeof": sys.getsizeof,
     **{
         f"math.{name}": getattr(math, name)
@@ -227,6 +281,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
             *("isqrt", "log", "log10", "log2", "radians", "sin", "sqrt", "tan", "trunc"),
         )
     },
+    "math.isqrt": _shorter(math.isqrt),
 }
 """Pure functions whose cost is bounded by the size of their arguments."""
 _CONSTANTS: dict[str, float] = {f"math.{name}": getattr(math, name) for name in ("e", "inf", "nan", "pi", "tau")}
@@ -338,7 +393,7 @@ class _Evaluation:
             case ast.Tuple():
                 return tuple(await self._all(node.elts))
             case ast.Set():
-                return set(await self._all(node.elts))
+                return _FUNCTIONS["set"](await self._all(node.elts))
             case ast.Dict(keys=keys, values=values):
                 return dict(zip(await self._all([k for k in keys if k]), await self._all(values), strict=True))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
