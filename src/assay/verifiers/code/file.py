@@ -82,6 +82,8 @@ async def _run(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, bound
                     # Tests nothing, or a helper of its own: no evidence that the program can do anything.
                     raise VerifierError("the test file never called the candidate")
                 return ACCEPTED
+            if kind == "failed" and last is None:
+                raise VerifierError(f"the test file fails before it called the candidate: {said[0]}")
             if kind == "failed":
                 return wrong(f"assertion failed {said[0]}".strip())
             if kind == "raised":

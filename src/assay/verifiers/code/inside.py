@@ -118,7 +118,11 @@ def _stub(name):
 
 
 def _run(preambles, names, test):
-    namespace = {'__name__': 'test', '__builtins__': _b}
+    # unittest finds setUpModule by the module's name.
+    import sys, types
+    module = sys.modules['test'] = types.ModuleType('test')
+    namespace = module.__dict__
+    namespace['__builtins__'] = _b
     for source in preambles:
         exec(compile(source, 'setup.py', 'exec'), namespace)
     for name in names:
@@ -130,15 +134,19 @@ def _run(preambles, names, test):
         check(candidate)
         return
     import unittest
+    cases = []
     for name, value in list(namespace.items()):
         if isinstance(value, type) and issubclass(value, unittest.TestCase) and value.__module__ == 'test':
-            for method in unittest.defaultTestLoader.getTestCaseNames(value):
-                result = unittest.TestResult()
-                value(method).run(result)
-                for _, problem in result.failures + result.errors:
-                    raise AssertionError(problem.strip().splitlines()[-1])
+            cases.append(unittest.defaultTestLoader.loadTestsFromTestCase(value))
         elif name.startswith('test_') and name not in names and callable(value):
             value()
+    result = unittest.TestResult()
+    result.failfast = True
+    unittest.TestSuite(cases).run(result)
+    for _, problem in result.failures:
+        raise AssertionError(problem.strip().splitlines()[-1])
+    for _, problem in result.errors:
+        raise RuntimeError(problem.strip().splitlines()[-1])
 
 
 def _serve(preambles, names, test):

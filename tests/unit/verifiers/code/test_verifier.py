@@ -130,6 +130,23 @@ def test_a_test_file_runs_apart_from_the_program() -> None:
     )
 
 
+def test_a_test_file_of_unittest_classes() -> None:
+    test = (
+        "import unittest\nstate = []\ndef setUpModule():\n    state.append(1)\n"
+        "class T(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls):\n        cls.x = state[0] + 1\n"
+        "    def test_it(self):\n        self.assertEqual(f(self.x), 3)\n"
+        "        self.assertEqual(len(f(self.x + 1)), 3)\n"
+    )
+    right = "def f(x):\n    return 3 if x == 2 else 'abc'\n"
+    assert judge(right, entry_point="f", test=test).score == Score.solved()
+    assert judge("def f(x):\n    return 4\n", entry_point="f", test=test).results[0].detail.startswith("assertion")
+    assert "TypeError" in judge("def f(x):\n    return 3\n", entry_point="f", test=test).results[0].detail
+    assert judge("def f(x):\n    raise KeyError\n", entry_point="f", test=test).score.reason == "runtime error"
+    for broken in ("state[5]", "1 / 0"):
+        with pytest.raises(VerifierError, match="itself raises"):
+            judge(right, entry_point="f", test=test.replace("state[0] + 1", broken))
+
+
 def test_a_value_too_deep_for_the_test_is_the_programs_failure() -> None:
     deep = "def f(x):\n    value = []\n    for _ in range(98):\n        value = [value]\n    return value\n"
     test = "def check(candidate):\n    for x in (1,):\n        assert candidate(x) == 1\n"
@@ -149,6 +166,7 @@ def test_a_test_file_sees_changes_made_in_place() -> None:
             "import nonexistent\ndef check(candidate):\n    for x in (1,):\n        assert candidate(x)\n",
             "itself raises Mod",
         ),
+        ("def check(candidate):\n    for x in (1,): assert x == 2\n", "fails before it called"),
         ("def check(candidate):\n    while True: pass\n", "test file ended: time_limit"),
         ("def check(candidate):\n    import os\n    os._exit(0)\n", "test file ended"),
         ("def check(candidate):\n    for x in (): candidate(x)\n", "never called the candidate"),
