@@ -39,6 +39,8 @@ class Question:
     expression: str = ""
     truth: bool = False
     """Whether only the truth of the value is asked for: the value itself may be any object, such as a match."""
+    listed: bool = False
+    """Whether only the items of the value are asked for: it may be any iterable, such as a generator."""
 
 
 class NotUnderstoodError(Exception):
@@ -290,6 +292,10 @@ _TYPES: dict[str, type] = {
 }
 
 
+_CONSUMERS = ("Counter", "collections.Counter", "frozenset", "list", "max", "min", "set", "sorted", "sum", "tuple")
+"""Of these, those that look at no more than the items of their one argument."""
+
+
 def _check(node: ast.expr, one: Assert) -> None:
     """Raises NotUnderstoodError on the first thing that `_Evaluation` does not know."""
     names = one.names
@@ -437,7 +443,11 @@ class _Evaluation:
             left = right
         return result
 
-    async def _call(self, node: ast.Call, *, truth: bool = False) -> Any:
+    async def _items(self, node: ast.expr) -> Any:
+        """A value of which only the items matter."""
+        return await (self._call(node, listed=True) if isinstance(node, ast.Call) else self.value(node))
+
+    async def _call(self, node: ast.Call, *, truth: bool = False, listed: bool = False) -> Any:
         if _is_inside(node, self._one):
             return await self._ask(Question("", expression=ast.unparse(node)))
         name = _dotted(node.func) or ""
@@ -445,8 +455,9 @@ class _Evaluation:
             kinds = node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [node.args[1]]
             known = tuple(_TYPES[kind.id] for kind in kinds if isinstance(kind, ast.Name))
             return isinstance(await self.value(node.args[0]), known)
-        arguments = await self._all(node.args)
+        consumes = name in _CONSUMERS and name not in self._one.names and len(node.args) == 1
+        arguments = [await self._items(node.args[0])] if consumes else await self._all(node.args)
         keywords = {keyword.arg or "": await self.value(keyword.value) for keyword in node.keywords}
         if name in self._one.names or name == "candidate":
-            return await self._ask(Question(name, tuple(arguments), keywords, truth=truth))
+            return await self._ask(Question(name, tuple(arguments), keywords, truth=truth, listed=listed))
         return _FUNCTIONS[name](*arguments, **keywords)

@@ -18,6 +18,9 @@ CALL_BACK = "_assay_call_back"
 EXPRESSION = "_assay_expression"
 """(number) to the value of the expression of this number."""
 
+CALL_ITEMS = "_assay_call_items"
+"""The same as CALL, but an iterable that is no plain value comes as the list of its items."""
+
 _PLAIN = """
 def _assay_plain(value, depth=60):
     # A subclass that compares as its base does counts as its base: a named tuple, a defaultdict.
@@ -53,6 +56,13 @@ def _assay_call(name, arguments, keywords):
 def _assay_call_truth(name, arguments, keywords):
     import builtins as b
     return b.bool(_assay_function(name)(*arguments, **keywords))
+
+def _assay_call_items(name, arguments, keywords):
+    import builtins as b
+    value = _assay_function(name)(*arguments, **keywords)
+    if not b.isinstance(value, (b.list, b.tuple, b.dict, b.set, b.frozenset, b.str, b.bytes)):
+        value = b.list(value) if b.hasattr(b.type(value), '__iter__') else value
+    return _assay_plain(value)
 
 def _assay_call_back(name, arguments, keywords):
     value = _assay_function(name)(*arguments, **keywords)

@@ -374,6 +374,20 @@ def test_a_response_that_repeats_the_signature_knows_the_prompts_imports() -> No
     assert judge("def f(x: List[int]) -> int:\n    return sum(x)\n", **tests).score == Score.solved()
 
 
+@pytest.mark.parametrize("value", ["{1: 0, 2: 0}.keys()", "range(1, 3)", "map(int, '12')", "(x for x in [2, 1])"])
+def test_iterables_whose_items_alone_matter(value: str) -> None:
+    source = f"def f():\n    return {value}\n"
+    items = ["assert sorted(f()) == [1, 2]", "assert set(f()) == {1, 2}", "assert sum(f()) == 3"]
+    assert judge(source, tests=items, entry_point="f").score == Score.solved()
+    assert judge(source, tests=["assert f() == [1, 2]"]).results[0].forged_type
+    assert judge("def f(): return 3", tests=items, entry_point="f").score.reason == "wrong answer"
+
+
+def test_the_interpreter_runs_the_tests_too() -> None:
+    code = Code(interpreter="/usr/bin/python3")
+    assert code._sandbox_key("tests")[2] == "/usr/bin/python3"
+
+
 def test_inputs_that_the_program_makes() -> None:
     tree = (
         "class Node:\n    def __init__(self, v):\n        self.v, self.left = v, None\n"
