@@ -20,6 +20,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from assay.sandbox.values import MAX_EQUAL_HASHES
+
 MAX_POWER_BITS = 100_000
 MAX_REPEATED = 1_000_000
 
@@ -37,6 +39,8 @@ class Question:
     expression: str = ""
     truth: bool = False
     """Whether only the truth of the value is asked for: the value itself may be any object, such as a match."""
+    listed: bool = False
+    """Whether only the items of the value are asked for: it may be any iterable, such as a generator."""
 
 
 class NotUnderstoodError(Exception):
@@ -53,6 +57,8 @@ class Assert:
     """The program's functions, which it may call."""
     inside: frozenset[str] = frozenset()
     """Names that exist only beside the program: what its setup makes."""
+    asked: frozenset[str] = frozenset()
+    """The functions that the program was asked for: only their calls are worked out beside it."""
 
     async def holds(self, ask: Ask) -> bool:
         """Whether it does. Raises what Python would raise, and what `ask` does."""
@@ -61,21 +67,20 @@ class Assert:
     @property
     def expressions(self) -> tuple[str, ...]:
         """The calls that are worked out beside the program, as source."""
-        return tuple(
-            ast.unparse(node)
-            for node in ast.walk(self.test)
-            if isinstance(node, ast.Call) and _is_inside(node, self.names, self.inside)
-        )
+        return tuple(ast.unparse(call) for call in _calls_inside(self.test, self))
 
 
 def read_asserts(
-    statements: Sequence[ast.stmt], names: Collection[str], inside: Collection[str] = ()
+    statements: Sequence[ast.stmt],
+    names: Collection[str],
+    inside: Collection[str] = (),
+    asked: Collection[str] | None = None,
 ) -> tuple[Assert, ...]:
     """The asserts among statements that say nothing else.
 
     Args:
         names: the program's functions.
-        inside: see `Assert`.
+        inside, asked: see `Assert`; where `asked` is not given, all of `names`.
 
     Raises:
         NotUnderstoodError: some statement is more than an assert that can be worked out here.
@@ -88,8 +93,14 @@ def read_asserts(
             continue
         if not isinstance(statement, ast.Assert):
             raise NotUnderstoodError(type(statement).__name__)
-        one = Assert(ast.unparse(statement.test), statement.test, frozenset(names), frozenset(inside))
-        _check(one.test, one.names, one.inside)
+        one = Assert(
+            ast.unparse(statement.test),
+            statement.test,
+            frozenset(names),
+            frozenset(inside),
+            frozenset(names if asked is None else asked),
+        )
+        _check(one.test, one)
         found.append(one)
     return tuple(found)
 
@@ -100,22 +111,33 @@ def called_names(tree: ast.AST) -> list[str]:
     return list(dict.fromkeys(calls))
 
 
-def program_functions(tree: ast.AST, entry_point: str, reference: str) -> list[str]:
+def program_functions(tree: ast.AST, entry_point: str, reference: str, given: Collection[str] = ()) -> list[str]:
     """The functions of the program that a test calls, the one that is asked for first.
 
     The entry point where it is stated; else what the reference defines; else what is called and is not Python's own;
     else the first thing that is called (a task may ask for a function named `sum`).
+
+    Args:
+        given: what the task itself brings: names of its setup, of its prompt, of the test. With what the reference
+            imports, these are never the program's.
     """
-    called = [name for name in called_names(tree) if name != "candidate"]
-    defined = defined_names(reference)
-    own = [name for name in called if name in defined] or [name for name in called if not hasattr(builtins, name)]
+    defined = defined_names(reference, imports=False) - set(given)
+    given = {*given, *(defined_names(reference) - defined), "candidate"}
+    called = [name for name in called_names(tree) if name not in given]
+    own = [name for name in called if name in defined]
+    if not own and "*" not in given:
+        own = [name for name in called if not hasattr(builtins, name)]
     if entry_point:
         return [entry_point, *(name for name in own if name != entry_point)]
     return own or called[:1]
 
 
-def defined_names(source: str) -> set[str]:
-    """Names that a text of Python makes at its outermost level; none where it is no Python."""
+def defined_names(source: str, *, imports: bool = True) -> set[str]:
+    """Names that a text of Python makes at its outermost level; none where it is no Python.
+
+    Args:
+        imports: with those that it imports; "*" is one of them where it imports all of a module's.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -125,10 +147,15 @@ def defined_names(source: str) -> set[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+            names |= imported_names(node) if imports else set()
         elif isinstance(node, ast.Assign):
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return names
+
+
+def imported_names(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """The names that an import makes."""
+    return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
 
 
 def _in_order(tree: ast.AST) -> list[ast.AST]:
@@ -139,12 +166,60 @@ def _in_order(tree: ast.AST) -> list[ast.AST]:
 
 
 def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(base, int) and base.bit_length() > MAX_POWER_BITS:
+        raise OverflowError("an integer with too many digits")
     if isinstance(base, int) and isinstance(exponent, int) and abs(exponent) * base.bit_length() > MAX_POWER_BITS:
         raise OverflowError("a power with too many digits")
     return base**exponent
 
 
+def _is_long(value: Any) -> bool:
+    return isinstance(value, int) and value.bit_length() > MAX_POWER_BITS
+
+
+def _shorter(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for integers whose digits make it no quadratic work."""
+
+    @functools.wraps(function)
+    def bounded(*arguments: Any) -> Any:
+        if any(map(_is_long, arguments)):
+            raise OverflowError("an integer with too many digits")
+        return function(*arguments)
+
+    return bounded
+
+
+def _require_spread(items: Collection[Any]) -> None:
+    """Raises ValueError for keys that were chosen to collide: n of them would cost n * n steps."""
+    counts = collections.Counter(map(hash, items))
+    if max(counts.values(), default=0) > MAX_EQUAL_HASHES and len(items) > MAX_EQUAL_HASHES:
+        distinct = collections.defaultdict(list)
+        for item in items:
+            same = distinct[hash(item)]
+            if item not in same:
+                same.append(item)
+                if len(same) > MAX_EQUAL_HASHES:
+                    raise ValueError("keys made to collide")
+
+
+def _hashed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for keys that do not collide."""
+
+    @functools.wraps(function)
+    def bounded(*arguments: Any, **keywords: Any) -> Any:
+        for argument in arguments:
+            if isinstance(argument, list | tuple):
+                if function is dict:
+                    argument = [pair[0] for pair in argument if isinstance(pair, list | tuple) and pair]
+                _require_spread(argument)
+        return function(*arguments, **keywords)
+
+    return bounded
+
+
 def _times(first: Any, second: Any) -> Any:
+    if _is_long(first) and _is_long(second):
+        raise OverflowError("a product with too many digits")
     for sequence, count in ((first, second), (second, first)):
         is_repetition = isinstance(sequence, str | bytes | list | tuple) and isinstance(count, int)
         if is_repetition and len(sequence) * max(count, 0) > MAX_REPEATED:
@@ -152,10 +227,13 @@ def _times(first: Any, second: Any) -> Any:
     return first * second
 
 
+_remainder = _shorter(operator.mod)
+
+
 def _modulo(first: Any, second: Any) -> Any:
     if isinstance(first, str | bytes):
         raise TypeError("formatting is not worked out here")
-    return first % second
+    return _remainder(first, second)
 
 
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
@@ -163,7 +241,7 @@ _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Sub: operator.sub,
     ast.Mult: _times,
     ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
+    ast.FloorDiv: _shorter(operator.floordiv),
     ast.Mod: _modulo,
     ast.Pow: _power,
     ast.BitAnd: operator.and_,
@@ -195,8 +273,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
         *(repr, round, set, sorted, str, sum, tuple),
     )
 } | {
-    "Counter": collections.Counter,
-    "collections.Counter": collections.Counter,
+    **{name: _hashed(kind) for name, kind in (("dict", dict), ("frozenset", frozenset), ("set", set))},
+    **dict.fromkeys(("Counter", "collections.Counter"), _hashed(collections.Counter)),
     "sys.getsizeof": sys.getsizeof,
     **{
         f"math.{name}": getattr(math, name)
@@ -205,6 +283,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
             *("isqrt", "log", "log10", "log2", "radians", "sin", "sqrt", "tan", "trunc"),
         )
     },
+    "math.isqrt": _shorter(math.isqrt),
 }
 """Pure functions whose cost is bounded by the size of their arguments."""
 _CONSTANTS: dict[str, float] = {f"math.{name}": getattr(math, name) for name in ("e", "inf", "nan", "pi", "tau")}
@@ -213,9 +292,13 @@ _TYPES: dict[str, type] = {
 }
 
 
-def _check(node: ast.expr, names: frozenset[str], inside: frozenset[str]) -> None:
+_CONSUMERS = ("Counter", "collections.Counter", "frozenset", "list", "max", "min", "set", "sorted", "sum", "tuple")
+"""Of these, those that look at no more than the items of their one argument."""
+
+
+def _check(node: ast.expr, one: Assert) -> None:
     """Raises NotUnderstoodError on the first thing that `_Evaluation` does not know."""
-    check = functools.partial(_check, names=names, inside=inside)
+    names = one.names
     match node:
         case ast.Constant():
             children: list[ast.expr] = []
@@ -240,7 +323,7 @@ def _check(node: ast.expr, names: frozenset[str], inside: frozenset[str]) -> Non
         case ast.Attribute() if _dotted(node) in _CONSTANTS:
             children = []
         case ast.Call(func=function, args=arguments, keywords=keywords):
-            if _is_inside(node, names, inside):
+            if _is_inside(node, one):
                 return
             name = _dotted(function)
             if name == "isinstance" and name not in names and len(arguments) == 2 and not keywords:
@@ -259,29 +342,38 @@ def _check(node: ast.expr, names: frozenset[str], inside: frozenset[str]) -> Non
         case _:
             raise NotUnderstoodError(type(node).__name__)
     for child in children:
-        check(child)
+        _check(child, one)
 
 
-def _is_inside(call: ast.Call, names: frozenset[str], inside: frozenset[str]) -> bool:
+def _is_inside(call: ast.Call, one: Assert) -> bool:
     """Whether this is a call of the program with something that only its own space has: an object of its classes, what
     its setup made, a type.
 
     Raises:
-        NotUnderstoodError: it is, and needs more than that space has.
+        NotUnderstoodError: it is, and needs more than that space has, or is no call of what the program was asked for:
+            a helper of the test would be worked out where the program can change what it says.
     """
-    if not (isinstance(call.func, ast.Name) and call.func.id in names):
+    if not (isinstance(call.func, ast.Name) and call.func.id in one.names | one.inside):
         return False
     nodes = [node for part in (*call.args, *(k.value for k in call.keywords)) for node in ast.walk(part)]
     functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     used = [node for node in nodes if isinstance(node, ast.Name)]
-    if not any(
-        node.id in inside or node.id in names or (node.id in _TYPES and id(node) not in functions) for node in used
-    ):
+    beside = one.inside | one.names
+    if not any(node.id in beside or (node.id in _TYPES and id(node) not in functions) for node in used):
         return False
-    unknown = {node.id for node in used} - inside - names - _TYPES.keys() - _FUNCTIONS.keys()
+    if call.func.id not in one.asked:
+        raise NotUnderstoodError(f"a call of {call.func.id}")
+    unknown = {node.id for node in used} - beside - _TYPES.keys() - _FUNCTIONS.keys()
     if unknown:
         raise NotUnderstoodError(f"the name {min(unknown)}")
     return True
+
+
+def _calls_inside(node: ast.AST, one: Assert) -> list[ast.Call]:
+    """The outermost of the calls that are worked out beside the program."""
+    if isinstance(node, ast.Call) and _is_inside(node, one):
+        return [node]
+    return [call for child in ast.iter_child_nodes(node) for call in _calls_inside(child, one)]
 
 
 def _dotted(node: ast.expr) -> str | None:
@@ -307,7 +399,7 @@ class _Evaluation:
             case ast.Tuple():
                 return tuple(await self._all(node.elts))
             case ast.Set():
-                return set(await self._all(node.elts))
+                return _FUNCTIONS["set"](await self._all(node.elts))
             case ast.Dict(keys=keys, values=values):
                 return dict(zip(await self._all([k for k in keys if k]), await self._all(values), strict=True))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
@@ -351,16 +443,21 @@ class _Evaluation:
             left = right
         return result
 
-    async def _call(self, node: ast.Call, *, truth: bool = False) -> Any:
-        if _is_inside(node, self._one.names, self._one.inside):
+    async def _items(self, node: ast.expr) -> Any:
+        """A value of which only the items matter."""
+        return await (self._call(node, listed=True) if isinstance(node, ast.Call) else self.value(node))
+
+    async def _call(self, node: ast.Call, *, truth: bool = False, listed: bool = False) -> Any:
+        if _is_inside(node, self._one):
             return await self._ask(Question("", expression=ast.unparse(node)))
         name = _dotted(node.func) or ""
         if name == "isinstance" and name not in self._one.names:
             kinds = node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [node.args[1]]
             known = tuple(_TYPES[kind.id] for kind in kinds if isinstance(kind, ast.Name))
             return isinstance(await self.value(node.args[0]), known)
-        arguments = await self._all(node.args)
+        consumes = name in _CONSUMERS and name not in self._one.names and len(node.args) == 1
+        arguments = [await self._items(node.args[0])] if consumes else await self._all(node.args)
         keywords = {keyword.arg or "": await self.value(keyword.value) for keyword in node.keywords}
         if name in self._one.names or name == "candidate":
-            return await self._ask(Question(name, tuple(arguments), keywords, truth=truth))
+            return await self._ask(Question(name, tuple(arguments), keywords, truth=truth, listed=listed))
         return _FUNCTIONS[name](*arguments, **keywords)

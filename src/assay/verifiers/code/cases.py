@@ -2,15 +2,15 @@
 
 A checker or interactor gets the paths of input, output and expected output (an interactor: of input and expected
 output) and gives its verdict by its exit code, as testlib's do: 0 accepted, 1 or 2 wrong, 7 points, where stderr
-begins with "points 0.5". Any other end, its own limits included, is a failure of the checker, and nothing is measured.
-In Python an uncaught exception is such a failure too.
+begins with "points 0.5". Any other end, its own limits included, is a failure of the checker, as in Python an uncaught
+exception is. It is then tried on what is known to be right: where it copes with that, the response has failed, which
+might have chosen it; where it does not, nothing is measured.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass
 
 from assay.errors import VerifierError
 from assay.sandbox import COMPILE_LIMITS, Compiled, Limits, Program, Run, RunStatus, Sandbox
@@ -23,7 +23,10 @@ from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, ende
 
 REFEREE_LIMITS = Limits(cpu_seconds=30.0, wall_seconds=60.0, memory_bytes=1 << 30, file_bytes=128 << 20)
 """Of a checker or interactor."""
-_POINTS = re.compile(r"\s*points\s+(\d{1,3}(?:\.\d{1,9})?)")
+_POINTS = re.compile(r"\s*points\s+(\d{1,3}(?:\.\d{0,30})?(?:[eE]-?\d{1,3})?)(?:\s|$)")
+_ROUNDING = 1e-9
+_LISTENER = "import sys\nsys.stdin.read()\n"
+_LISTENER_LIMITS = Limits(cpu_seconds=5.0, wall_seconds=2.0)
 
 
 async def run_cases(
@@ -47,19 +50,20 @@ async def run_cases(
     if isinstance(program, Run):
         return [_ended(program)] * (1 if stop_at_failure else len(suite.cases))
     referee = await _referee(suite, referees)
+    reference = _Reference(suite.reference, language, programs, bounds.limits)
     results: list[TestResult] = []
     for case in suite.cases:
         if bounds.is_spent:
             result = OUT_OF_TIME
         elif referee is not None and suite.interactor is not None:
-            result = await _interact(program, referee, case, referees, bounds)
+            result = await _interact(program, *referee, case, reference, referees, bounds)
         else:
             run = await programs.run(program, stdin=_bytes(case.input), limits=bounds.limits)
             bounds.spend(run.wall_seconds)
             if run.status is not RunStatus.FINISHED:
                 result = _ended(run)
             elif referee is not None:
-                result = await _check(referee, case, run.stdout, referees)
+                result = await _check(*referee, case, run.stdout, reference, referees)
             elif same_output(_bytes(case.output), run.stdout, comparison, tolerance):
                 result = ACCEPTED
             else:
@@ -84,42 +88,126 @@ def _ended(run: Run) -> TestResult:
     return ended(run)
 
 
-async def _referee(suite: Suite, sandbox: Sandbox) -> Compiled | Program | None:
-    referee = suite.checker or suite.interactor
-    if referee is None:
-        return None
-    files = ("input.txt", "output.txt", "expected.txt") if suite.checker else ("input.txt", "expected.txt")
-    ready = await _ready(_referee_program(referee, files), sandbox)
-    if isinstance(ready, Run):
-        raise VerifierError(f"the checker does not compile: {shortened(ready.stderr.decode('utf-8', 'replace'))}")
-    return ready
+class _RefereeFailedError(Exception):
+    """A checker or interactor came to no verdict; says how it ended."""
 
 
-async def _check(referee: Compiled | Program, case: Case, output: bytes, sandbox: Sandbox) -> TestResult:
+async def _check(
+    referee: Referee, ready: Compiled | Program, case: Case, output: bytes, reference: _Reference, sandbox: Sandbox
+) -> TestResult:
+    """What a checker says of an output. One that fails on it, and not on an output that is known to be right, has been
+    brought to it by the output, which is then wrong."""
+    try:
+        return await _checked(referee, ready, case, output, sandbox)
+    except _RefereeFailedError as failure:
+        right = _bytes(case.output) if case.output.strip() else await reference.output(case)
+        try:
+            if right is None:
+                raise failure
+            await _checked(referee, ready, case, right, sandbox)
+        except _RefereeFailedError:
+            raise VerifierError(f"the checker failed ({failure})") from None
+        return wrong(f"the checker fails on this output alone ({failure})")
+
+
+async def _checked(
+    referee: Referee, ready: Compiled | Program, case: Case, output: bytes, sandbox: Sandbox
+) -> TestResult:
     files = {"input.txt": _bytes(case.input), "output.txt": output, "expected.txt": _bytes(case.output)}
-    return _verdict(await sandbox.run(_with_files(referee, files), limits=REFEREE_LIMITS))
+    return _verdict(await sandbox.run(_with_files(referee, ready, files), limits=REFEREE_LIMITS))
 
 
 async def _interact(
-    program: Compiled | Program, referee: Compiled | Program, case: Case, sandbox: Sandbox, bounds: Bounds
+    program: Compiled | Program,
+    referee: Referee,
+    ready: Compiled | Program,
+    case: Case,
+    reference: _Reference,
+    sandbox: Sandbox,
+    bounds: Bounds,
 ) -> TestResult:
+    """What an interactor says of its talk with a program. One that fails, and copes with the reference, or for want of
+    one with a program that only listens, has been brought to it by the program."""
+    run, judged = await _talk(program, referee, ready, case, sandbox, bounds.limits)
+    bounds.spend(run.wall_seconds)
+    limits = (RunStatus.TIME_LIMIT, RunStatus.MEMORY_LIMIT, RunStatus.OUTPUT_LIMIT)
+    try:
+        result = _verdict(judged)
+    except _RefereeFailedError as failure:
+        if run.status in limits:
+            return ended(run)
+        if not await reference.copes(case, referee, ready, sandbox):
+            raise VerifierError(f"the interactor failed ({failure})") from None
+        if run.status is not RunStatus.FINISHED:
+            return ended(run)
+        return wrong(f"the interactor fails with this program ({failure})")
+    if judged.exit_code in (1, 2) or run.status is RunStatus.FINISHED:
+        # The interactor has seen enough; what became of a program that nobody listens to any more says nothing.
+        return result
+    return ended(run)
+
+
+async def _talk(
+    program: Compiled | Program,
+    referee: Referee,
+    ready: Compiled | Program,
+    case: Case,
+    sandbox: Sandbox,
+    limits: Limits,
+) -> tuple[Run, Run]:
     files = {"input.txt": _bytes(case.input), "expected.txt": _bytes(case.output)}
     run, judged = await sandbox.connect(
-        program, _with_files(referee, files), limits=bounds.limits, interactor_limits=REFEREE_LIMITS
+        program, _with_files(referee, ready, files), limits=limits, interactor_limits=REFEREE_LIMITS
     )
-    bounds.spend(run.wall_seconds)
     if RunStatus.SANDBOX_FAILURE in (run.status, judged.status):
         raise VerifierError(f"the sandbox failed: {run.reason or judged.reason}")
-    if judged.exit_code in (1, 2):
-        # The interactor has seen enough; what became of a program that nobody listens to any more says nothing.
-        return _verdict(judged)
-    if run.status is not RunStatus.FINISHED:
-        return ended(run)
-    return _verdict(judged)
+    return run, judged
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """The task's own program, which shows whether a checker or interactor works."""
+
+    source: str
+    language: Language
+    sandbox: Sandbox
+    limits: Limits
+
+    async def output(self, case: Case) -> bytes | None:
+        """What it writes; None where there is no reference, or it fails."""
+        program = await _ready(Program(self.source, self.language), self.sandbox) if self.source else None
+        if program is None or isinstance(program, Run):
+            return None
+        run = await self.sandbox.run(program, stdin=_bytes(case.input), limits=self.limits)
+        return run.stdout if run.status is RunStatus.FINISHED else None
+
+    async def copes(self, case: Case, referee: Referee, ready: Compiled | Program, sandbox: Sandbox) -> bool:
+        """Whether an interactor comes to a verdict with it, or waits for what a program that only listens will say."""
+        if not self.source:
+            run, judged = await _talk(Program(_LISTENER), referee, ready, case, sandbox, _LISTENER_LIMITS)
+            if run.status is RunStatus.TIME_LIMIT:
+                return True
+        else:
+            program = await _ready(Program(self.source, self.language), self.sandbox)
+            if isinstance(program, Run):
+                return False
+            _, judged = await _talk(program, referee, ready, case, sandbox, self.limits)
+        try:
+            _verdict(judged)
+        except _RefereeFailedError:
+            return False
+        return True
 
 
 def _verdict(run: Run) -> TestResult:
-    """What a checker's end says, by testlib's exit codes."""
+    """What a checker's end says, by testlib's exit codes.
+
+    Raises:
+        _RefereeFailedError: nothing.
+        VerifierError: the sandbox failed.
+    """
+    if run.status is RunStatus.SANDBOX_FAILURE:
+        raise VerifierError(f"the sandbox failed: {run.reason}")
     said = run.stderr.decode("utf-8", "replace") or run.stdout.decode("utf-8", "replace")
     in_time = run.status in (RunStatus.FINISHED, RunStatus.RUNTIME_ERROR)
     if in_time and run.exit_code == 0:
@@ -127,46 +215,36 @@ def _verdict(run: Run) -> TestResult:
     if in_time and run.exit_code in (1, 2):
         return wrong(f"checker: {said}" if said.strip() else "the checker rejects it")
     points = _POINTS.match(said)
-    if in_time and run.exit_code == 7 and points:
+    if in_time and run.exit_code == 7 and points and float(points[1]) <= 1 + _ROUNDING:
         value = min(1.0, float(points[1]))
-        return ACCEPTED if math.isclose(value, 1.0) else TestResult(TestVerdict.WRONG_ANSWER, shortened(said), value)
-    raise VerifierError(
-        f"the checker failed ({run.status.value}, exit code {run.exit_code}): {shortened(said or run.reason)}"
-    )
+        return ACCEPTED if value >= 1 - _ROUNDING else TestResult(TestVerdict.WRONG_ANSWER, shortened(said), value)
+    raise _RefereeFailedError(f"{run.status.value}, exit code {run.exit_code}: {shortened(said or run.reason)}")
 
 
-_MAIN = "assay_checker_main"
-_CPP_START = f"#define main {_MAIN}\n#line 1\n"
-_CPP_END = """
-#undef main
-int main() {{
-    char arguments[{count}][{longest}] = {{{texts}}};
-    char* pointers[] = {{{pointers}, nullptr}};
-    return {name}({count}, pointers);
-}}
-"""
+_BINARY = "checker"
 
 
-def _referee_program(referee: Referee, arguments: tuple[str, ...]) -> Program:
-    """The referee as a program that is handed the paths of its files, in whatever its language has for that."""
-    given = ("checker", *arguments)
-    if referee.language == "python":
-        source = CHECKER.format(arguments=list(given), path="checker.py")
-        return Program(source, files={"checker.py": referee.source.encode("utf-8", "replace")})
-    end = _CPP_END.format(
-        count=len(given),
-        longest=max(map(len, given)) + 1,
-        texts=", ".join(f'"{text}"' for text in given),
-        pointers=", ".join(f"arguments[{number}]" for number in range(len(given))),
-        name=_MAIN,
-    )
-    return Program(f"{_CPP_START}{referee.source}{end}", "cpp")
+async def _referee(suite: Suite, sandbox: Sandbox) -> tuple[Referee, Compiled | Program] | None:
+    """The checker or interactor of a suite, and the same ready to run."""
+    referee = suite.checker or suite.interactor
+    if referee is None:
+        return None
+    if referee.language == "cpp":
+        ready = await sandbox.compile(Program(referee.source, "cpp"), limits=COMPILE_LIMITS)
+        if isinstance(ready, Run):
+            said = shortened(ready.stderr.decode("utf-8", "replace") or ready.reason)
+            raise VerifierError(f"the checker does not compile: {said}")
+        return referee, ready
+    return referee, Program(referee.source)
 
 
-def _with_files(referee: Compiled | Program, files: dict[str, bytes]) -> Compiled | Program:
-    program = referee.program if isinstance(referee, Compiled) else referee
-    program = replace(program, files={**program.files, **files})
-    return Compiled(program, referee.binary) if isinstance(referee, Compiled) else program
+def _with_files(referee: Referee, ready: Compiled | Program, files: dict[str, bytes]) -> Program:
+    """The referee as a program that is handed the paths of these files as its arguments."""
+    if isinstance(ready, Compiled):
+        assert ready.binary is not None
+        return Program("", "command", (f"./{_BINARY}", *files), {_BINARY: ready.binary, **files})
+    source = CHECKER.format(arguments=[_BINARY, *files], path="checker.py")
+    return Program(source, files={"checker.py": referee.source.encode("utf-8", "replace"), **files})
 
 
 def _bytes(text: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 from assay.verifiers.code.suite import Comparison
 
@@ -61,10 +62,17 @@ def same_json(expected: object, value: object, tolerance: float | None) -> bool:
         )
     if tolerance is not None and _is_number(expected) and _is_number(value):
         try:
-            return abs(expected - value) <= tolerance * max(1.0, abs(expected))  # type: ignore[operator]
+            return expected == value or (
+                _are_finite(expected, value) and abs(expected - value) <= tolerance * max(1.0, abs(expected))  # type: ignore[operator]
+            )
         except OverflowError:
             return False
     return expected == value
+
+
+def _are_finite(*numbers: Any) -> bool:
+    """Whether a tolerance means anything: an infinite number is within its own tolerance of every other."""
+    return all(isinstance(number, int) or math.isfinite(number) for number in numbers)
 
 
 def _is_number(value: object) -> bool:
@@ -91,7 +99,9 @@ def close_values(expected: object, value: object, tolerance: float) -> bool:
     if not isinstance(expected, int | float) or not isinstance(value, int | float):
         return expected == value
     try:
-        return expected == value or abs(expected - value) <= tolerance + 1e-7 * abs(expected)
+        return expected == value or (
+            _are_finite(expected, value) and abs(expected - value) <= tolerance + 1e-7 * abs(expected)
+        )
     except OverflowError:
         return False
 

@@ -6,7 +6,9 @@
 
 The test's verdict comes from the test's own space, which nothing of the program reaches but plain values and the names
 of exceptions. A test that raises something other than AssertionError has failed where the candidate had answered
-before, as `len(None)` has; before that, the test is at fault and nothing is measured.
+before, as `len(None)` has; before that, the test is at fault and nothing is measured. A test's space that ends or runs
+out of time after an answer may have been brought to it by the answer: then the reference, where there is one, says
+which of the two is at fault.
 """
 
 from __future__ import annotations
@@ -14,17 +16,25 @@ from __future__ import annotations
 from typing import Any
 
 from assay.errors import VerifierError
-from assay.sandbox import Limits, Program, Reply, RunStatus, Sandbox, Session
+from assay.sandbox import Limits, NotPlainError, Program, Reply, RunStatus, Sandbox, Session
 from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.functions import ProgramFailedError, ProgramUnderTest, raised
 from assay.verifiers.code.inside import TEST_HARNESS, TEST_NEXT, TEST_START
 from assay.verifiers.code.plan import Plan
-from assay.verifiers.code.verdict import ACCEPTED, TestResult, wrong
+from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, wrong
 
 TEST_LIMITS = Limits(cpu_seconds=30.0, wall_seconds=60.0, memory_bytes=1 << 30, output_bytes=64 << 20)
 """Of a test file's own space."""
 MAX_CALLS = 100_000
 """Of the candidate, by one test file."""
+
+
+class _TestFailedError(VerifierError):
+    """The test's space is over, or answers what it should not."""
+
+
+class _TestEndedError(Exception):
+    """The test's space was over after the candidate had answered; says how."""
 
 
 async def run_file(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, bounds: Bounds) -> TestResult:
@@ -35,6 +45,28 @@ async def run_file(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, b
         tests: where the test runs; another one, so that tests that wait for programs never hold what programs wait for.
 
     Raises:
+        VerifierError: a sandbox failed, or the test did.
+    """
+    limits, seconds = bounds.limits, bounds.seconds
+    try:
+        return await _run(plan, source, programs, tests, bounds)
+    except _TestEndedError as over:
+        reference = plan.suite.reference
+        if reference:
+            try:
+                result = await _run(plan, reference, programs, tests, Bounds(limits, seconds))
+            except _TestEndedError:
+                result = None
+            if result is None or result.verdict is not TestVerdict.ACCEPTED:
+                raise VerifierError(f"the test file fails with the reference too: {over}") from None
+        return wrong(f"the test came to no end with what it returned: {over}")
+
+
+async def _run(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, bounds: Bounds) -> TestResult:
+    """The result of a test file.
+
+    Raises:
+        _TestEndedError: the test's space was over after the candidate had answered.
         VerifierError: a sandbox failed, or the test did.
     """
     async with (
@@ -50,6 +82,8 @@ async def run_file(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, b
                     # Tests nothing, or a helper of its own: no evidence that the program can do anything.
                     raise VerifierError("the test file never called the candidate")
                 return ACCEPTED
+            if kind == "failed" and last is None:
+                raise VerifierError(f"the test file fails before it called the candidate: {said[0]}")
             if kind == "failed":
                 return wrong(f"assertion failed {said[0]}".strip())
             if kind == "raised":
@@ -61,8 +95,13 @@ async def run_file(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, b
                 last = await program.call_back(name, arguments, keywords)
             except ProgramFailedError as failure:
                 return failure.result
-            request = await _request(session, TEST_NEXT, (_answer(last),))
-    raise VerifierError(f"the test file called the candidate more than {MAX_CALLS} times")
+            try:
+                request = await _request(session, TEST_NEXT, (_answer(last),))
+            except _TestFailedError as over:
+                raise _TestEndedError(str(over)) from None
+            except NotPlainError as error:
+                return wrong(f"returned a value that no test can look at: {error}")
+    raise _TestEndedError(f"it called the candidate more than {MAX_CALLS} times")
 
 
 def _answer(reply: Reply) -> list[Any]:
@@ -80,7 +119,10 @@ async def _request(session: Session, name: str, arguments: tuple[Any, ...]) -> l
     if reply.kind == "value" and isinstance(reply.value, list) and reply.value and isinstance(reply.value[0], str):
         return reply.value
     if reply.kind != "ended":
-        raise VerifierError(f"the test file's sandbox answered {reply.kind} {reply.type_name} {reply.message[:200]}")
+        raise _TestFailedError(f"the test file's sandbox answered {reply.kind} {reply.type_name} {reply.message[:200]}")
     run = await session.finish()
-    what = "sandbox failed" if run.status is RunStatus.SANDBOX_FAILURE else "test file ended"
-    raise VerifierError(f"the {what}: {run.status.value} {run.reason} {run.stderr[-200:].decode('utf-8', 'replace')}")
+    if run.status is RunStatus.SANDBOX_FAILURE:
+        raise VerifierError(f"the sandbox failed: {run.reason}")
+    raise _TestFailedError(
+        f"the test file ended: {run.status.value} {run.reason} {run.stderr[-200:].decode('utf-8', 'replace')}"
+    )

@@ -11,7 +11,7 @@ from assay.errors import VerifierError
 from assay.sandbox import Program, Reply, RunStatus, Sandbox, Session
 from assay.verifiers.code.asserts import Assert, Question
 from assay.verifiers.code.bounds import Bounds
-from assay.verifiers.code.inside import CALL, CALL_BACK, CALL_TRUTH, EXPRESSION, beside_program
+from assay.verifiers.code.inside import CALL, CALL_BACK, CALL_ITEMS, CALL_TRUTH, EXPRESSION, beside_program
 from assay.verifiers.code.plan import CallCheck, Plan
 from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, ended, shortened, shown, wrong
 
@@ -31,7 +31,10 @@ class ProgramUnderTest:
     end."""
 
     def __init__(self, source: str, plan: Plan, sandbox: Sandbox, bounds: Bounds) -> None:
-        self._program = Program(beside_program(source, plan.setup, list(plan.expressions)))
+        beside = beside_program(
+            source, plan.setup, list(plan.expressions), imports=plan.imports, functions=plan.functions
+        )
+        self._program = Program(beside)
         self._plan, self._sandbox, self._bounds = plan, sandbox, bounds
         self._stack = AsyncExitStack()
         self._session: Session | None = None
@@ -59,7 +62,7 @@ class ProgramUnderTest:
         else:
             function = self._plan.entry_point if question.function == "candidate" else question.function
             name, arguments = (
-                CALL_TRUTH if question.truth else CALL,
+                CALL_TRUTH if question.truth else CALL_ITEMS if question.listed else CALL,
                 (function, list(question.arguments), dict(question.keywords or {})),
             )
         reply = await self.reply(name, arguments)

@@ -6,6 +6,7 @@ makes of it, no more comes out than a plain value that it could have returned.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 CALL = "_assay_call"
@@ -16,6 +17,9 @@ CALL_BACK = "_assay_call_back"
 """The same, to [value, the arguments as the call left them]: what a test file sees of changes made in place."""
 EXPRESSION = "_assay_expression"
 """(number) to the value of the expression of this number."""
+
+CALL_ITEMS = "_assay_call_items"
+"""The same as CALL, but an iterable that is no plain value comes as the list of its items."""
 
 _PLAIN = """
 def _assay_plain(value, depth=60):
@@ -52,6 +56,13 @@ def _assay_call(name, arguments, keywords):
 def _assay_call_truth(name, arguments, keywords):
     import builtins as b
     return b.bool(_assay_function(name)(*arguments, **keywords))
+
+def _assay_call_items(name, arguments, keywords):
+    import builtins as b
+    value = _assay_function(name)(*arguments, **keywords)
+    if not b.isinstance(value, (b.list, b.tuple, b.dict, b.set, b.frozenset, b.str, b.bytes)):
+        value = b.list(value) if b.hasattr(b.type(value), '__iter__') else value
+    return _assay_plain(value)
 
 def _assay_call_back(name, arguments, keywords):
     value = _assay_function(name)(*arguments, **keywords)
@@ -117,7 +128,11 @@ def _stub(name):
 
 
 def _run(preambles, names, test):
-    namespace = {'__name__': 'test', '__builtins__': _b}
+    # unittest finds setUpModule by the module's name.
+    import sys, types
+    module = sys.modules['test'] = types.ModuleType('test')
+    namespace = module.__dict__
+    namespace['__builtins__'] = _b
     for source in preambles:
         exec(compile(source, 'setup.py', 'exec'), namespace)
     for name in names:
@@ -129,15 +144,19 @@ def _run(preambles, names, test):
         check(candidate)
         return
     import unittest
+    cases = []
     for name, value in list(namespace.items()):
         if isinstance(value, type) and issubclass(value, unittest.TestCase) and value.__module__ == 'test':
-            for method in unittest.defaultTestLoader.getTestCaseNames(value):
-                result = unittest.TestResult()
-                value(method).run(result)
-                for _, problem in result.failures + result.errors:
-                    raise AssertionError(problem.strip().splitlines()[-1])
+            cases.append(unittest.defaultTestLoader.loadTestsFromTestCase(value))
         elif name.startswith('test_') and name not in names and callable(value):
             value()
+    result = unittest.TestResult()
+    result.failfast = True
+    unittest.TestSuite(cases).run(result)
+    for _, problem in result.failures:
+        raise AssertionError(problem.strip().splitlines()[-1])
+    for _, problem in result.errors:
+        raise RuntimeError(problem.strip().splitlines()[-1])
 
 
 def _serve(preambles, names, test):
@@ -181,15 +200,47 @@ except BaseException as error:
 """Runs a checker in Python, so that its crash is not taken for its verdict (an uncaught exception exits with 1)."""
 
 
-def beside_program(source: str, setup: str = "", expressions: Sequence[str] = ()) -> str:
+CALLS_PREAMBLE = (
+    *("from typing import *", "from collections import *", "from itertools import *", "from heapq import *"),
+    *("from bisect import bisect_left, bisect_right, insort", "from functools import lru_cache, cache, reduce"),
+    *("from functools import cmp_to_key", "from math import inf, gcd, sqrt, ceil, floor", "from string import *"),
+    *("import bisect, collections, functools, heapq, itertools, math, operator, random, re, string, sys, typing",),
+)
+"""Imports that programs in LeetCode's form take for granted. None of their names is a builtin's."""
+_FUTURE = re.compile(r"from[ \t]+__future__[ \t]+import[ \t]+\w+(?:[ \t]*,[ \t]*\w+)*[ \t]*(?:#.*)?")
+
+
+def beside_program(
+    source: str,
+    setup: str = "",
+    expressions: Sequence[str] = (),
+    *,
+    imports: Sequence[str] = (),
+    functions: Sequence[str] = (),
+) -> str:
     """The program with what answers for it.
 
     Args:
         setup: runs after the program, with its names.
         expressions: over the names of both.
+        imports: run before the program; one that fails is passed over.
+        functions: that the program must define itself: no import makes them.
     """
     numbered = "".join(
         f"    if number == {number}:\n        return _assay_plain({text})\n" for number, text in enumerate(expressions)
     )
     asked = f"\ndef {EXPRESSION}(number):\n{numbered}" if numbered else ""
-    return f"{source}\n{setup}\n{_PLAIN}{_PROGRAM}{asked}"
+    return f"{_with_imports(source, imports, functions)}\n{setup}\n{_PLAIN}{_PROGRAM}{asked}"
+
+
+def _with_imports(source: str, imports: Sequence[str], functions: Sequence[str]) -> str:
+    if not imports:
+        return source
+    lines = source.split("\n")
+    future = [line for line in lines if _FUTURE.fullmatch(line)]
+    lines = ["" if _FUTURE.fullmatch(line) else line for line in lines]
+    if any(line.lstrip().startswith("from __future__") for line in lines):
+        return source  # one that must stay the first, written in a way of its own
+    tried = [f"try: {text}\nexcept Exception: pass" for text in imports]
+    removed = [f"globals().pop({name!r}, None)" for name in functions]
+    return "\n".join((*future, *tried, *removed, *lines))

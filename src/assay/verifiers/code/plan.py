@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,10 +16,12 @@ from assay.verifiers.code.asserts import (
     NotUnderstoodError,
     Question,
     defined_names,
+    imported_names,
     program_functions,
     read_asserts,
 )
 from assay.verifiers.code.comparison import close_values, is_floats, same_json
+from assay.verifiers.code.inside import CALLS_PREAMBLE
 from assay.verifiers.code.prediction import literal_value
 from assay.verifiers.code.program import runnable
 from assay.verifiers.code.suite import Suite, suite_of
@@ -77,6 +79,11 @@ class Plan:
     """Runs beside the program: it makes inputs of what the program defines."""
     expressions: dict[str, int] = field(default_factory=dict)
     """Calls with such inputs, by their text; each has a number."""
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """What programs take for granted: the imports of the prompt that they go on from, LeetCode's for calls."""
+        return (*imports_in(self.suite.prompt), *(CALLS_PREAMBLE if self.suite.calls else ()))
 
     @property
     def entry_point(self) -> str:
@@ -140,16 +147,16 @@ def make_plan(suite: Suite, place: str) -> Plan:
 def _plan_asserts(suite: Suite, place: str) -> Plan:
     trees = [_tree(text, f"{place}, test {number}") for number, text in enumerate(suite.tests, start=1)]
     whole = ast.Module([statement for tree in trees for statement in tree.body], [])
-    functions = tuple(program_functions(whole, suite.entry_point, suite.reference))
+    setup = _tree(suite.setup, f"{place}, setup")
+    functions = tuple(program_functions(whole, suite.entry_point, suite.reference, defined_names(suite.setup)))
     if not functions:
         raise DataError(f"{place}: its tests call no function; give entry_point")
-    inside = _assigned(_tree(suite.setup, f"{place}, setup"))
     try:
-        checks = read_asserts(whole.body, functions, inside)
+        checks = read_asserts(whole.body, functions, _made(setup), _asked(suite, functions))
         if len(checks) != len(trees):
             raise NotUnderstoodError("an assert is missing")
     except NotUnderstoodError:
-        return Plan(suite, "test sandbox", functions, test="\n".join(suite.tests), preambles=_preambles(suite))
+        return Plan(suite, "test sandbox", functions, test="\n".join(suite.tests), preambles=_preambles(suite, whole))
     expressions = {text: number for number, text in enumerate(dict.fromkeys(t for c in checks for t in c.expressions))}
     return Plan(suite, "outside", functions, checks, setup=suite.setup if expressions else "", expressions=expressions)
 
@@ -157,22 +164,46 @@ def _plan_asserts(suite: Suite, place: str) -> Plan:
 def _plan_file(suite: Suite, place: str) -> Plan:
     tree = _tree(suite.test, f"{place}, test")
     given = {name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
-    given |= defined_names(suite.test) - {"check"} | defined_names(runnable(suite.prompt))
-    called = program_functions(tree, suite.entry_point, "")
-    functions = tuple(name for name in called if name == suite.entry_point or name not in given)
+    given |= defined_names(suite.test) - {"check"} | defined_names(runnable(suite.prompt)) | defined_names(suite.setup)
+    given |= defined_names(suite.reference) - defined_names(suite.reference, imports=False)
+    for node in ast.walk(tree):
+        given |= imported_names(node) if isinstance(node, ast.Import | ast.ImportFrom) else set()
+    functions = tuple(program_functions(tree, suite.entry_point, "", given))
     checks: Sequence[Assert | CallCheck] = ()
     body = _checks(tree)
     if body is not None and not suite.setup.strip():
         with contextlib.suppress(NotUnderstoodError):
-            checks = _evalplus(body, functions) or read_asserts(body.body, functions)
+            checks = _evalplus(body, functions) or read_asserts(body.body, functions, asked=_asked(suite, functions))
     if checks:
         return Plan(suite, "outside", functions, tuple(checks))
     # Names that the prompt defines beside the entry point are the test's to use: they come from the task.
-    return Plan(suite, "test sandbox", functions, test=suite.test, preambles=_preambles(suite))
+    return Plan(suite, "test sandbox", functions, test=suite.test, preambles=_preambles(suite, tree))
 
 
-def _preambles(suite: Suite) -> tuple[str, ...]:
-    return tuple(text for text in (runnable(suite.prompt), suite.setup) if text.strip())
+def _asked(suite: Suite, functions: Sequence[str]) -> set[str]:
+    """Of the program's functions, those that it was asked for: the entry point, and what the reference defines."""
+    return {*functions[:1], *(set(functions) & defined_names(suite.reference, imports=False))}
+
+
+def _preambles(suite: Suite, test: ast.Module) -> tuple[str, ...]:
+    used = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
+    imports = "\n".join(imports_in(suite.reference, {*used, "*"}))
+    return tuple(text for text in (imports, runnable(suite.prompt), suite.setup) if text.strip())
+
+
+def imports_in(source: str, wanted: Collection[str] | None = None) -> list[str]:
+    """The imports at the outermost level of code to go on from, each a line; of `wanted` only, where it is given."""
+    try:
+        tree = ast.parse(runnable(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return [
+        ast.unparse(node)
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and getattr(node, "module", None) != "__future__"
+        and (wanted is None or imported_names(node) & {*wanted})
+    ]
 
 
 def _checks(tree: ast.Module) -> ast.Module | None:
@@ -241,15 +272,16 @@ def _loop_tolerance(loop: ast.For) -> float | None:
         return None
 
 
-def _assigned(tree: ast.Module) -> list[str]:
+def _made(tree: ast.Module) -> set[str]:
     """Names that setup code makes of more than literals."""
-    return [
+    made = {
         target.id
         for node in tree.body
         if isinstance(node, ast.Assign) and not _is_plain(node)
         for target in node.targets
         if isinstance(target, ast.Name)
-    ]
+    }
+    return made | {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 
 
 def _tree(source: str, place: str) -> ast.Module:

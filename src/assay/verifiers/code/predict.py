@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.sandbox import Sandbox
+from assay.sandbox import NotPlainError, Sandbox
 from assay.verifiers.code.asserts import Question
 from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.functions import ProgramFailedError, ProgramUnderTest
@@ -27,7 +27,7 @@ async def run_prediction(plan: Plan, said: str, sandbox: Sandbox, bounds: Bounds
             arguments, keywords = arguments_in(said, plan.entry_point)
             async with ProgramUnderTest(prediction.code, plan, sandbox, bounds) as program:
                 value = await program.ask(Question(plan.entry_point, arguments, keywords))
-    except NoLiteralError as error:
+    except (NoLiteralError, NotPlainError) as error:
         return wrong(f"{said[:100]!r} is no Python literal: {error}")
     except ProgramFailedError as failure:
         return failure.result

@@ -19,6 +19,8 @@ from assay.verifiers.text import is_cut_off, last_characters, strip_reasoning
 MAX_LITERAL = 5_000
 """Characters of a value: a longer one is none. Far below what Python's parser cannot bear."""
 _ANSWER = re.compile(r"\[ANSWER\]([^\[]*(?:\[(?!/?ANSWER\])[^\[]*)*)\[/ANSWER\]", re.IGNORECASE)
+MAX_NESTED = 90
+"""Containers within containers, of a value: deeper ones do not cross into a space."""
 _FENCED = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 
 
@@ -107,6 +109,22 @@ def _parsed(text: str) -> ast.expr:
 
 def _evaluated(tree: ast.expr) -> Any:
     try:
-        return ast.literal_eval(tree)
+        value = ast.literal_eval(tree)
+        _require_plain(value, MAX_NESTED)
+        return value
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise NoLiteralError(str(error)[:100]) from None
+
+
+def _require_plain(value: Any, depth: int) -> None:
+    if value is Ellipsis:
+        raise ValueError("an ellipsis")
+    if not depth:
+        raise ValueError(f"nested deeper than {MAX_NESTED}")
+    if isinstance(value, list | tuple | set):
+        for item in value:
+            _require_plain(item, depth - 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _require_plain(key, depth - 1)
+            _require_plain(item, depth - 1)

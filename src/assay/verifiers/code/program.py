@@ -28,11 +28,13 @@ MAX_PROGRAM_BYTES = 256 * 1024
 MAX_RESPONSE_CHARACTERS = 1 << 20
 """A longer response is not read."""
 _TAGS: dict[Language, tuple[str, ...]] = {
-    "python": ("python", "py", "python3", "py3", "python3.11", "{python}", "{.python}"),
-    "cpp": ("cpp", "c++", "cc", "cxx", "c++11", "c++14", "c++17", "c++20"),
+    "python": ("python", "py", "pypy"),
+    "cpp": ("cpp", "c++", "cc", "cxx"),
 }
-_FENCE = re.compile(r"[ \t]*(?:>[ \t]?)?(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*")
+"""Without the version that may follow: python3.12, c++17."""
 _WIDTH = 4
+_MAX_QUOTED = 8
+"""Quotations within quotations."""
 _MAX_FENCES = 1000
 
 
@@ -69,6 +71,8 @@ def find_program(rollout: Rollout, suite: Suite, language: Language, entry_point
         whole = closed or not is_cut_off(rollout)
     if not source.strip():
         return Found("", "no program")
+    if len(source) > MAX_PROGRAM_BYTES:
+        return Found("", "too long")
     if suite.prompt and entry_point and not defines(source, entry_point):
         source, ended = completed(suite.prompt, source, whole=whole)
         if not (whole or ended):
@@ -101,27 +105,104 @@ def defines(source: str, name: str) -> bool:
     return bool(solution and re.compile(rf"^[ \t]+def[ \t]+{name}\b", re.MULTILINE).search(source, solution.end()))
 
 
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """A line that may open or close a block."""
+
+    run: str
+    """Its backticks or tildes."""
+    tag: str
+    """The first word after them."""
+    quoted: bool
+    """Whether the line is one of a quotation."""
+    closes: bool
+    """Whether it may close a block: nothing else stands on the line."""
+    before: bool = False
+    """Whether text stands before it on the line, which then opens a block of the wanted language only."""
+
+
+def _fence(line: str) -> _Fence | None:
+    """The fence on a line, each character of which is looked at a bounded number of times."""
+    if "```" not in line and "~~~" not in line:
+        return None
+    rest = line.lstrip(" \t")
+    quoted = rest.startswith(">")
+    for _ in range(_MAX_QUOTED):
+        rest = rest[1:].lstrip(" \t") if rest.startswith(">") else rest
+    number = rest[:4].lstrip("0123456789")
+    in_list = rest[:2] in ("- ", "* ", "+ ") or (not rest.startswith(number or " ") and number[:2] in (". ", ") "))
+    if in_list:
+        rest = rest.partition(" ")[2].lstrip(" \t")
+    before = rest[:3] not in ("```", "~~~")
+    if before:
+        rest = rest[rest.find("```") :] if "```" in rest else ""
+    after = rest.lstrip(rest[:1]) if rest else ""
+    if not rest or (rest[0] == "`" and "`" in after):
+        return None
+    said = after.split(maxsplit=1)
+    tag = said[0].lower() if said else ""
+    if before and (not tag or len(said) > 1):
+        return None
+    run = rest[: len(rest) - len(after)]
+    return _Fence(run, tag, quoted, closes=not (said or in_list or before), before=before)
+
+
+def _is_tag(tag: str, language: Language) -> bool:
+    """Whether a tag names the language: "python", "python3.12", "{.python}", "python:solution.py"."""
+    for end in (":", ",", "}", "="):
+        tag = tag.partition(end)[0]
+    return tag.lstrip("{.").rstrip("0123456789.") in _TAGS[language]
+
+
 def _blocks(text: str, language: Language) -> list[tuple[str, bool]] | None:
     """(content, whether it was closed) of each block that may be the program; None where there is no fence."""
     wanted: list[tuple[str, bool]] = []
     untagged: list[tuple[str, bool]] = []
-    fence = tag = ""
+    lines = text.split("\n")
+    fences = [_fence(line) for line in lines]
+    closed_later = _closed_later(fences)
+    opening: _Fence | None = None
     content: list[str] = []
     num_fences = 0
-    for line in text.split("\n"):
-        match = _FENCE.fullmatch(line)
-        if not fence:
-            if match is not None and num_fences < _MAX_FENCES:
-                fence, tag, content = match[1], match[2].lower(), []
+    for number, (line, fence) in enumerate(zip(lines, fences, strict=True)):
+        if opening is None:
+            opens = fence is not None and (not fence.before or _is_tag(fence.tag, language))
+            if opens and num_fences < _MAX_FENCES:
+                opening, content = fence, []
                 num_fences += 1
-        elif match is not None and not match[2] and match[1].startswith(fence):
-            _keep(wanted, untagged, tag, content, True, language)
-            fence = ""
-        else:
+            continue
+        closes = fence is not None and fence.closes and fence.run.startswith(opening.run)
+        if not closes:
+            line = _unquoted(line) if opening.quoted else line
+            bare = line.rstrip()
+            if bare.endswith(opening.run) and not closed_later[number] and (fence is None or fence.before):
+                closes, line = True, bare.rstrip(opening.run[0])
             content.append(line)
-    if fence:
-        _keep(wanted, untagged, tag, content, False, language)
+        if closes:
+            _keep(wanted, untagged, opening.tag, content, True, language)
+            opening = None
+    if opening is not None:
+        _keep(wanted, untagged, opening.tag, content, False, language)
     return None if not num_fences else wanted or untagged
+
+
+def _closed_later(fences: list[_Fence | None]) -> list[bool]:
+    """For each line, whether a block that is open there is closed by a line of its own: an odd number of bare fences
+    comes before the next one that has a tag. Where it is not, a fence at the end of a line of code closes it."""
+    later = [False] * len(fences)
+    odd = False
+    for number in range(len(fences) - 1, -1, -1):
+        later[number] = odd
+        fence = fences[number]
+        if fence is not None and not fence.before:
+            odd = not odd if fence.closes else False
+    return later
+
+
+def _unquoted(line: str) -> str:
+    """A line of a quotation less the mark of it."""
+    rest = line.lstrip(" \t")
+    return rest[1:].removeprefix(" ") if rest.startswith(">") else line
 
 
 def _keep(
@@ -132,7 +213,7 @@ def _keep(
     closed: bool,
     language: Language,
 ) -> None:
-    if tag in _TAGS[language]:
+    if _is_tag(tag, language):
         wanted.append(("\n".join(content), closed))
     elif not tag:
         untagged.append(("\n".join(content), closed))
@@ -147,7 +228,13 @@ def completed(prompt: str, text: str, *, whole: bool = True) -> tuple[str, bool]
     body, ended = _continuation(text, prompt, whole)
     if not body.strip():
         return "", ended
-    return (f"{prompt.rstrip()}\n{body}" if prompt.endswith("\n") else prompt + body), ended
+    return (prompt + body if _ends_within_line(prompt) else f"{prompt.rstrip()}\n{body}"), ended
+
+
+def _ends_within_line(prompt: str) -> bool:
+    """Whether code to go on from ends in the middle of a statement: "    return "."""
+    last = prompt.rpartition("\n")[2]
+    return bool(last.strip()) and not last.lstrip().startswith("#") and last[-1] in " \t([{,=+-*/"
 
 
 def runnable(prompt: str) -> str:
@@ -160,8 +247,8 @@ def _continuation(text: str, prompt: str, whole: bool) -> tuple[str, bool]:
     """The body that continues the prompt, indented as it must be; and whether something not indented came after it."""
     indent = _indent_after(prompt)
     lines = text.strip("\n").split("\n")
-    while lines and (not lines[0].strip() or lines[0].startswith("#")):
-        lines.pop(0)
+    start = next((n for n, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    lines = lines[start:]
     if not lines:
         return "", False
     if indent and not lines[0][:1].isspace():
@@ -210,7 +297,8 @@ def _indent_after(prompt: str) -> int:
     """Columns by which the body of the last function of a prompt is indented; 0 where it does not end in one."""
     last = next((line for line in reversed(prompt.split("\n")) if line.strip()), "")
     indent = len(last.expandtabs(_WIDTH)) - len(last.expandtabs(_WIDTH).lstrip())
-    return indent + _WIDTH if last.rstrip().endswith(":") else indent
+    opens = last.rstrip().endswith(":") and not last.lstrip().startswith("#")
+    return indent + _WIDTH if opens else indent
 
 
 def _dedented(source: str) -> str:

@@ -71,7 +71,7 @@ class Code(Settings):
     output_kb: int = pydantic.Field(default=1024, ge=1, le=1 << 20)
     """stdout, stderr and returned values of one test."""
     interpreter: str = ""
-    """Path of the Python that runs programs; empty for this one."""
+    """Path of the Python that runs programs and tests; empty for this one."""
     backend: Backend = "auto"
     """auto: the strongest that this host has, never none. unsafe: no isolation at all, and every reason says so; for
     programs that you would run yourself."""
@@ -166,7 +166,7 @@ class Code(Settings):
         return Score.failed(reason, value, evidence=evidence[:500])
 
     def _sandbox_key(self, role: str) -> tuple[Any, ...]:
-        return (self.backend, self.num_workers, self.interpreter if role == "programs" else "", role)
+        return (self.backend, self.num_workers, self.interpreter, role)
 
     def _sandbox(self, role: Literal["programs", "tests"]) -> Sandbox:
         """Shared by all verifiers with the same settings; those of tests are others than those of programs, so that a

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -83,6 +84,24 @@ def test_an_error_is_raised_as_python_would() -> None:
         holds("assert [0] * f() == 1", 10**9)
     with pytest.raises(TypeError, match="formatting"):
         holds("assert f() % 3 == 1", "%1000000000d")
+
+
+@pytest.mark.parametrize("function", ["set", "frozenset", "Counter", "collections.Counter"])
+def test_values_made_to_collide_are_refused(function: str) -> None:
+    values = [k * (2**61 - 1) for k in range(1, 70_000)]
+    began = time.process_time()
+    with pytest.raises(ValueError, match="collide"):
+        holds(f"assert {function}(f()) == 1", values)
+    with pytest.raises(ValueError, match="collide"):
+        holds("assert dict(f()) == 1", [(value, 1) for value in values])
+    assert holds(f"assert len({function}(f())) == 2", [1, 2] * 1000), "equal values do not"
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("text", ["f() // 3", "f() % 3", "f() ** 1", "math.isqrt(f())", "f() * f()"])
+def test_integers_with_too_many_digits_are_refused(text: str) -> None:
+    with pytest.raises(OverflowError):
+        holds(f"assert {text} == 1", 1 << 100_001)
 
 
 @pytest.mark.parametrize(

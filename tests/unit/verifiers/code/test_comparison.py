@@ -76,3 +76,12 @@ def test_values_that_are_close() -> None:
     assert not close_values([1.0], [1.0, 2.0], 1e-6)
     assert not close_values(1.0, math.nan, 1e-6)
     assert not close_values(1.0, 10**400, 1e-6)
+
+
+@pytest.mark.parametrize("infinite", [math.inf, -math.inf])
+def test_an_infinite_number_is_near_itself_alone(infinite: float) -> None:
+    for close in (same_json, close_values):
+        assert close(infinite, infinite, 1e-6)
+        assert not close(infinite, 3.0, 1e-6)
+        assert not close(infinite, -infinite, 1e-6)
+        assert not close(3.0, infinite, 1e-6)

@@ -103,3 +103,32 @@ def test_a_name_may_have_spaces_around_it() -> None:
         {**HUMAN_EVAL, "test": "def check(candidate):\n    assert candidate(1) == 1", "entry_point": "f "}, "row"
     )
     assert suite.entry_point == "f"
+
+
+@pytest.mark.parametrize(
+    ("test", "more"),
+    [
+        ("assert same(f([3, 1]), [1, 3])", {"setup": "def same(a, b): return sorted(a) == sorted(b)"}),
+        ("assert isclose(f(1.0), 3.0)", {"setup": "from math import isclose"}),
+        ("assert isclose(f(1.0), 3.0)", {"setup": "from math import *"}),
+        ("assert isclose(f(1.0), 3.0)", {"reference": "from math import isclose\ndef f(x): return 3 * x"}),
+        ("for i in range(3): assert same(f(i), i)", {"setup": "def same(a, b): return a == b"}),
+        ("assert same(f(1), 3)", {"reference": "def f(x): return 3"}),
+    ],
+)
+def test_helpers_of_the_test_are_not_the_programs(test: str, more: dict[str, str]) -> None:
+    read = plan(tests=[test], entry_point="f", **more)
+    assert (read.way, read.functions, read.expressions) == ("test sandbox", ("f",), {})
+
+
+def test_what_the_reference_imports_is_the_tests_to_use() -> None:
+    reference = "from collections import Counter\nfrom math import isclose\ndef f(x): return x"
+    counted = plan(tests=["assert Counter(f([1, 2])) == Counter([1, 2])"], reference=reference)
+    assert (counted.way, counted.functions, counted.expressions) == ("outside", ("f",), {})
+    close = plan(tests=["assert isclose(f(1), 1)"], reference=reference)
+    assert (close.way, close.preambles) == ("test sandbox", ("from math import isclose",))
+
+
+def test_classes_of_the_setup_make_inputs_beside_the_program() -> None:
+    read = plan(setup="class Node:\n    pass", tests=["assert depth(Node()) == 1"])
+    assert (read.way, read.functions) == ("outside", ("depth",))

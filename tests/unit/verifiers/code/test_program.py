@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from assay.types import Task
@@ -37,6 +39,16 @@ def program(response: str, suite: Suite = ASSERTS, *, finish: str = "stop", lang
         f"```python\n{WHOLE}```\n```python\nprint(area(2))\n```",
         f"```python\n{WHOLE}```\n```\n3.14\n```",
         f"```bash\npip install x\n```\n```python\n{WHOLE}```\n```text\n3.14\n```",
+        f"Here it is: ```python\n{WHOLE}```",
+        f"```python\n{WHOLE.rstrip()}```\nIt works.",
+        f"```python\n{WHOLE.rstrip()}```\nIt prints\n```\n3.14\n```",
+        f"```python\n{WHOLE.rstrip()}```\nRun\n```bash\npython x.py\n```",
+        f"```python3.12\n{WHOLE}```",
+        f"```python:solution.py\n{WHOLE}```",
+        f"```{{.python .numbered}}\n{WHOLE}```",
+        "- ```python\n" + "".join(f"  {line}\n" for line in WHOLE.splitlines()) + "  ```",
+        "2. ```python\n" + "".join(f"   {line}\n" for line in WHOLE.splitlines()) + "   ```",
+        "> ```python\n" + "".join(f"> {line}\n" for line in WHOLE.splitlines()) + "> ```",
         f"<think>\n```python\ndef area(r): pass\n```\n</think>\n```python\n{WHOLE}```",
     ],
 )
@@ -59,6 +71,25 @@ def test_the_program_is_found(response: str) -> None:
 )
 def test_there_is_none(response: str, reason: str) -> None:
     assert program(response) == f"<{reason}>"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["~" * 200_000 + "`", "```" + "a" * 200_000 + "`", ">" * 200_000 + "```", "a```" * 50_000, " " * 200_000 + "```"],
+)
+def test_a_long_line_is_read_in_linear_time(line: str) -> None:
+    began = time.process_time()
+    program(line)
+    program("\n" * 1000 + "# x\n" * 50_000 + line, CONTINUES)
+    program(f"```python\n{line}\n```")
+    assert time.process_time() - began < 1
+
+
+def test_backticks_within_the_code_do_not_end_it() -> None:
+    source = 'def area(r):\n    """As in ```\n    ```"""\n    return "```"\n'
+    assert program(f"````python\n{source}````") == source
+    assert program("```python\n# so: ```\ndef area(r): pass\n```").startswith("# so: ```\n")
+    assert program("Use ```area``` so.\n```python\ndef area(r): pass\n```") == "def area(r): pass\n"
 
 
 def test_a_program_that_was_cut_off_is_none() -> None:
@@ -132,3 +163,15 @@ def test_whole_programs_are_the_last_block() -> None:
 )
 def test_what_looks_like_a_definition(source: str, yes: bool) -> None:
     assert defines(source, "f") is yes
+
+
+@pytest.mark.parametrize("prompt", ["def area(r):", 'def area(r):\n    """Of a circle."""', PROMPT + "    # so:"])
+@pytest.mark.parametrize("response", ["    return r\n", "return r", "```python\n    return r\n```"])
+def test_a_prompt_may_lack_its_last_line_end(prompt: str, response: str) -> None:
+    suite = Suite(prompt=prompt, entry_point="area", test="def check(candidate): pass")
+    assert program(response, suite) == f"{prompt}\n    return r\n"
+
+
+def test_a_prompt_may_end_within_a_line() -> None:
+    suite = Suite(prompt="def area(r):\n    return ", entry_point="area", test="def check(candidate): pass")
+    compile(program("3 * r", suite), "program", "exec")

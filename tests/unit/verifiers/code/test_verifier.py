@@ -109,7 +109,7 @@ def test_metrics_count_what_may_be_a_hole() -> None:
 
 
 def test_a_test_file_runs_apart_from_the_program() -> None:
-    tests = {
+    tests: dict[str, Any] = {
         "prompt": "def helper(x):\n    return x + 1\n\ndef f(x):\n",
         "entry_point": "f",
         "test": "import random\n\ndef check(candidate):\n    for _ in range(20):\n        x = random.randint(0, 99)\n"
@@ -130,6 +130,29 @@ def test_a_test_file_runs_apart_from_the_program() -> None:
     )
 
 
+def test_a_test_file_of_unittest_classes() -> None:
+    test = (
+        "import unittest\nstate = []\ndef setUpModule():\n    state.append(1)\n"
+        "class T(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls):\n        cls.x = state[0] + 1\n"
+        "    def test_it(self):\n        self.assertEqual(f(self.x), 3)\n"
+        "        self.assertEqual(len(f(self.x + 1)), 3)\n"
+    )
+    right = "def f(x):\n    return 3 if x == 2 else 'abc'\n"
+    assert judge(right, entry_point="f", test=test).score == Score.solved()
+    assert judge("def f(x):\n    return 4\n", entry_point="f", test=test).results[0].detail.startswith("assertion")
+    assert "TypeError" in judge("def f(x):\n    return 3\n", entry_point="f", test=test).results[0].detail
+    assert judge("def f(x):\n    raise KeyError\n", entry_point="f", test=test).score.reason == "runtime error"
+    for broken in ("state[5]", "1 / 0"):
+        with pytest.raises(VerifierError, match="itself raises"):
+            judge(right, entry_point="f", test=test.replace("state[0] + 1", broken))
+
+
+def test_a_value_too_deep_for_the_test_is_the_programs_failure() -> None:
+    deep = "def f(x):\n    value = []\n    for _ in range(98):\n        value = [value]\n    return value\n"
+    test = "def check(candidate):\n    for x in (1,):\n        assert candidate(x) == 1\n"
+    assert judge(deep, entry_point="f", test=test).score.verdict is Verdict.FAILED
+
+
 def test_a_test_file_sees_changes_made_in_place() -> None:
     test = "def check(candidate):\n    x = [3, 1, 2]\n    candidate(x)\n    assert x == [1, 2, 3]\n"
     assert judge("def f(x):\n    x.sort()\n", entry_point="f", test=test).score == Score.solved()
@@ -143,6 +166,7 @@ def test_a_test_file_sees_changes_made_in_place() -> None:
             "import nonexistent\ndef check(candidate):\n    for x in (1,):\n        assert candidate(x)\n",
             "itself raises Mod",
         ),
+        ("def check(candidate):\n    for x in (1,): assert x == 2\n", "fails before it called"),
         ("def check(candidate):\n    while True: pass\n", "test file ended: time_limit"),
         ("def check(candidate):\n    import os\n    os._exit(0)\n", "test file ended"),
         ("def check(candidate):\n    for x in (): candidate(x)\n", "never called the candidate"),
@@ -156,6 +180,22 @@ def test_a_test_file_that_fails_measures_nothing(test: str, message: str, monkey
     monkeypatch.setattr(file, "TEST_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=1.0))
     with pytest.raises(VerifierError, match=message):
         judge("def f(x):\n    return 1\n", entry_point="f", test=test)
+
+
+def test_an_answer_that_keeps_the_test_busy_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    from assay.sandbox import Limits
+    from assay.verifiers.code import file
+
+    monkeypatch.setattr(file, "TEST_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=1.0))
+    test = "def check(candidate):\n    n = candidate(3)\n    for _ in range(n): pass\n    assert n == 9\n"
+    right, busy = "def f(x): return x * x\n", "def f(x): return 10**12\n"
+    tests: dict[str, Any] = {"entry_point": "f", "test": test, "reference": right}
+    assert judge(right, **tests).score == Score.solved()
+    assert judge(busy, **tests).score.reason == "wrong answer"
+    assert judge(busy, entry_point="f", test=test).score.reason == "wrong answer"
+    endless = test + "    while True: pass\n"
+    with pytest.raises(VerifierError, match="with the reference too"):
+        judge(right, **{**tests, "test": endless})
 
 
 SNOOP = """
@@ -226,6 +266,46 @@ def test_a_checker_that_fails_measures_nothing(source: str) -> None:
         judge("print(1)", cases=[{"output": "1"}], checker={"source": source})
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "sys.exit(0 if int(output[0]) == 1 else 1)",
+        "while output != expected: pass",
+        "print('points', 10 ** len(output[0]) / 10, file=sys.stderr)\nsys.exit(7)",
+    ],
+)
+def test_an_output_that_breaks_the_checker_is_wrong(rest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from assay.sandbox import Limits
+    from assay.verifiers.code import cases
+
+    monkeypatch.setattr(cases, "REFEREE_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=1.0))
+    tests: dict[str, Any] = {"cases": [{"input": "", "output": "1"}], "checker": {"source": CHECKER + rest}}
+    assert judge("print('abc')", **tests).score.reason == "wrong answer"
+    assert judge("print(1)", **tests).score == Score.solved()
+
+
+def test_a_checker_without_expected_outputs_is_tried_on_the_reference() -> None:
+    tests: dict[str, Any] = {
+        "cases": [{"input": "3"}],
+        "checker": {"source": CHECKER + "sys.exit(int(output[0]) != 3)"},
+    }
+    assert judge("print('abc')", **tests, reference="print(input())").score.reason == "wrong answer"
+    with pytest.raises(VerifierError, match="checker failed"):
+        judge("print('abc')", **tests)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
+@pytest.mark.parametrize("head", ["int main(int argc, char** argv)", "int main(int, char* argv[])"])
+def test_a_checker_in_cpp(head: str) -> None:
+    source = (
+        f"#include <fstream>\n#include <cstdlib>\n{head} {{\n    int a = 0, b = 1;\n"
+        "    std::ifstream(argv[2]) >> a;\n    std::ifstream(argv[3]) >> b;\n    if (a != b) std::exit(1);\n}\n"
+    )
+    tests: dict[str, Any] = {"cases": [{"input": "", "output": "3"}], "checker": {"source": source, "language": "cpp"}}
+    assert judge("print(3)", **tests).score == Score.solved()
+    assert judge("print(4)", **tests).score.reason == "wrong answer"
+
+
 GUESS = (
     "import sys\nsecret = int(open(sys.argv[1]).read())\nfor _ in range(8):\n    guess = int(input())\n"
     "    print('=' if guess == secret else '<' if secret < guess else '>', flush=True)\n"
@@ -246,6 +326,17 @@ def test_an_interactor_talks_to_the_program() -> None:
     assert verdicts("while True: pass", Code(seconds=0.5), cases=cases, interactor={"source": GUESS}) == ["time limit"]
 
 
+@pytest.mark.parametrize("response", ["pass", "print(50)", "print('abc')\ninput()", "import os\nos._exit(1)"])
+def test_a_program_that_breaks_the_interactor_has_failed(response: str) -> None:
+    cases = [{"input": "37"}]
+    assert judge(response, cases=cases, interactor={"source": GUESS}).score.verdict is Verdict.FAILED
+    assert judge(response, cases=cases, interactor={"source": GUESS}, reference=BISECT).score.verdict is Verdict.FAILED
+    with pytest.raises(VerifierError, match="interactor failed"):
+        judge(response, cases=cases, interactor={"source": "1 / 0"}, reference=BISECT)
+    with pytest.raises(VerifierError, match="interactor failed"):
+        judge("input()", cases=cases, interactor={"source": "1 / 0"})
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ on this machine")
 def test_programs_in_cpp() -> None:
     source = "#include <iostream>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b; }\n"
@@ -261,12 +352,48 @@ def test_methods_of_a_class_solution() -> None:
     assert judge(RIGHT, entry_point="add", calls=wrapped).score.value == 1.0
 
 
+def test_calls_know_the_imports_of_leetcode() -> None:
+    calls = [{"arguments": [[1, 2]], "expected": 3}]
+    solution = "class Solution:\n    def f(self, nums: List[int]) -> Optional[int]:\n        return sum(deque(nums))\n"
+    assert judge(solution, entry_point="f", calls=calls).score == Score.solved()
+    future = "from __future__ import annotations\n" + solution
+    assert judge(future, entry_point="f", calls=calls).score == Score.solved()
+    shadow = "pow = max\ndef f(nums):\n    return pow(nums) + 1\n"
+    assert judge(shadow, entry_point="f", calls=calls).score == Score.solved()
+    hidden = "class Solution:\n    def reduce(self, nums):\n        return sum(nums)\n"
+    assert judge(hidden, entry_point="reduce", calls=calls).score == Score.solved()
+    assert judge("x = 1\n", entry_point="gcd", calls=[{"arguments": [4, 6], "expected": 2}]).score.value == 0.0
+
+
+def test_a_response_that_repeats_the_signature_knows_the_prompts_imports() -> None:
+    tests: dict[str, Any] = {
+        "prompt": "from typing import List\nimport missing_module\n\ndef f(x: List[int]) -> int:\n",
+        "entry_point": "f",
+        "test": "def check(candidate):\n    assert candidate([1, 2]) == 3\n",
+    }
+    assert judge("def f(x: List[int]) -> int:\n    return sum(x)\n", **tests).score == Score.solved()
+
+
+@pytest.mark.parametrize("value", ["{1: 0, 2: 0}.keys()", "range(1, 3)", "map(int, '12')", "(x for x in [2, 1])"])
+def test_iterables_whose_items_alone_matter(value: str) -> None:
+    source = f"def f():\n    return {value}\n"
+    items = ["assert sorted(f()) == [1, 2]", "assert set(f()) == {1, 2}", "assert sum(f()) == 3"]
+    assert judge(source, tests=items, entry_point="f").score == Score.solved()
+    assert judge(source, tests=["assert f() == [1, 2]"]).results[0].forged_type
+    assert judge("def f(): return 3", tests=items, entry_point="f").score.reason == "wrong answer"
+
+
+def test_the_interpreter_runs_the_tests_too() -> None:
+    code = Code(interpreter="/usr/bin/python3")
+    assert code._sandbox_key("tests")[2] == "/usr/bin/python3"
+
+
 def test_inputs_that_the_program_makes() -> None:
     tree = (
         "class Node:\n    def __init__(self, v):\n        self.v, self.left = v, None\n"
         "def depth(n):\n    return 0 if n is None else 1 + depth(n.left)\n"
     )
-    tests = {
+    tests: dict[str, Any] = {
         "setup": "root = Node(1)\nroot.left = Node(2)",
         "tests": ["assert depth(root) == 2", "assert depth(Node(1)) == 1"],
     }
@@ -283,6 +410,9 @@ def test_predictions() -> None:
     assert judge("[ANSWER]True[/ANSWER]", **of_input).score == Score.solved()
     assert judge("[ANSWER]2[/ANSWER]", **of_input).score.reason == "wrong answer"
     assert judge("", **of_output).score.reason == "no answer"
+    for no_value in ("...", "f(...)", "[" * 95 + "]" * 95, "f(1, x=[...])", "{...: 1}"):
+        assert judge(f"[ANSWER]{no_value}[/ANSWER]", **of_output).score.verdict is Verdict.FAILED
+        assert judge(f"[ANSWER]{no_value}[/ANSWER]", **of_input).score.reason == "wrong answer"
 
 
 def test_the_reference_in_a_fence_is_the_gold_response() -> None:
