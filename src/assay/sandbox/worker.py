@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import secrets
 import select
 import signal
 import socket
@@ -114,12 +115,19 @@ class Zygote:
         return BubblewrapSpace(self, job, limits, self._base_tasks)
 
     def ask(self, num_bytes: int, num_files: int, descriptors: list[int]) -> int:
-        """A descriptor of the holder of a new run."""
-        socket.send_fds(self._control, [zygote.REQUEST.pack(num_bytes, num_files)], descriptors)
+        """A descriptor of the holder of a new run. Raises OSError where the zygote is gone, refuses, or babbles."""
+        if is_ready(self._control.fileno()):
+            raise OSError("the worker is gone, or spoke before it was asked")
+        # Drawn, not counted: nobody knows it who did not get this request.
+        number = secrets.randbits(64)
+        socket.send_fds(self._control, [zygote.REQUEST.pack(number, num_bytes, num_files)], descriptors)
         answer, received, _, _ = socket.recv_fds(self._control, 256, 1)
-        if answer != zygote.READY or not received:
-            raise OSError(f"the worker could not begin a run: {answer.decode('utf-8', 'replace') or 'it is gone'}")
-        return received[0]
+        if answer == zygote.NUMBER.pack(number) + zygote.READY and received:
+            return received[0]
+        for descriptor in received:
+            os.close(descriptor)
+        said = answer[zygote.NUMBER.size :].decode("utf-8", "replace")
+        raise OSError(f"the worker could not begin a run: {said or 'it is gone'}")
 
     def peak_memory_bytes(self) -> int | None:
         """Of the run, above what the zygote has."""
@@ -243,6 +251,8 @@ class BubblewrapSpace:
             raise
         for descriptor in (stdin, stdout, stderr, end):
             os.close(descriptor)
+        # Whoever holds the other end: `finish` never waits for it.
+        os.set_blocking(self._end, False)
         tasks = base_tasks + limits.processes + EXTRA_TASKS if owner.plan.bounds_user_tasks else 0
         self.opening = job_frame(job, limits, address_bytes=self._address_bytes(), tasks=tasks)
         if not (self._counts and self._has_memory):
@@ -278,7 +288,7 @@ class BubblewrapSpace:
         if not select.select([self.ended], [], [], 0)[0]:
             return Ended(None, None, 0.0, None, failure="the processes of the run could not be ended")
         out_of_memory = bool(self._has_memory and self._cgroup and self._cgroup.num_killed() > self._killed_before)
-        told = os.read(self._end, zygote.END.size)
+        told = self._told()
         status, microseconds, _, failed = zygote.END.unpack(told) if told else (0, 0, 0, False)
         cpu_seconds = self.cpu_seconds()
         ended = Ended(
@@ -300,6 +310,14 @@ class BubblewrapSpace:
             if descriptor >= 0:
                 os.close(descriptor)
 
+    def _told(self) -> bytes:
+        """What the holder said of the end; empty where it did not."""
+        try:
+            told = os.read(self._end, zygote.END.size)
+        except BlockingIOError:
+            return b""
+        return told if len(told) == zygote.END.size else b""
+
     def _failure(self, was_told: bool, failed: bool, status: int) -> str:
         if failed:
             return f"the space could not be made ready: {os.strerror(status)}"
@@ -317,6 +335,13 @@ class BubblewrapSpace:
         if self._has_memory:
             return 2 * self._limits.memory_bytes + (1 << 30)
         return self._limits.memory_bytes + (128 << 20)
+
+
+def is_ready(descriptor: int) -> bool:
+    """Whether there is something to read, or the other end is closed. Of any number, which `select` is not."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def ends_of_pipe(opened: list[int]) -> tuple[int, int]:

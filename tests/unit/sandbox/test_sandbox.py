@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 
 from assay.errors import SandboxUnavailableError
 from assay.sandbox import Compiled, Limits, NotPlainError, Program, RunStatus, Sandbox
+from assay.sandbox.worker import BubblewrapWorker
 
 ECHO = Program("import sys\nsys.stdout.write(sys.stdin.read()[::-1])")
 FAKE_ENGINE = """#!/bin/sh
@@ -433,3 +436,52 @@ def test_what_makes_no_sense_is_refused():
             Program("", files={name: b""})
     with pytest.raises(ValueError, match="num_workers"):
         Sandbox("unsafe", num_workers=0)
+
+
+@pytest.fixture
+def many_descriptors():
+    """More than `select` can name, as a server has that holds many connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("this user may not open that many")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    held: list[int] = []
+
+    def hold(count: int) -> None:
+        held.extend(os.dup(2) for _ in range(count))
+
+    yield hold
+    for descriptor in held:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_descriptor_of_the_worker_reaches_a_program(isolated, many_descriptors):
+    """The socket on which runs are asked for has a high number where the parent holds many descriptors."""
+    many_descriptors(300)
+    source = """
+import os
+def is_open(number):
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+print([number for number in range(3, 4096) if is_open(number)])
+"""
+    with Sandbox("bubblewrap", num_workers=1) as fresh:
+        assert run(fresh, Program(source)).stdout == b"[]\n"
+
+
+def test_an_answer_that_nobody_asked_for_begins_no_run(isolated):
+    with Sandbox("bubblewrap", num_workers=1) as fresh:
+        run(fresh, Program("pass"))
+        worker = fresh._slots._all[0].worker("python")
+        assert isinstance(worker, BubblewrapWorker)
+        worker._zygote._control.close()
+        worker._zygote._control, other = socket.socketpair()
+        with other:
+            other.sendall(b"ready")
+            with pytest.raises(OSError, match="spoke before"):
+                worker._zygote.ask(1 << 20, 16, [])
+        assert run(fresh, Program("print(1)")).stdout == b"1\n"
