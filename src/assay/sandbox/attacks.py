@@ -328,6 +328,29 @@ _PROCESSES = (
     ),
     _program(
         "processes",
+        "limits for the process that holds it",
+        _GUARD
+        + """
+import resource
+for which, bound in ((resource.RLIMIT_CPU, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 0)):
+    try:
+        resource.prlimit(1, which, (bound, bound))
+        print("reached", flush=True)
+    except OSError:
+        pass
+for _ in range(3000):
+    if not os.fork():
+        if os.fork(): os._exit(0)
+        os._exit(0)
+    os.wait()
+print("denied")
+""",
+        "finished",
+        "time_limit",
+        stdout=DENIED,
+    ),
+    _program(
+        "processes",
         "daemon in a session of its own",
         "import os, time\nif not os.fork():\n    os.setsid()\n    if not os.fork():\n        time.sleep(60)\n    "
         "os._exit(0)\n"

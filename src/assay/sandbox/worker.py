@@ -129,6 +129,15 @@ class Zygote:
         said = answer[zygote.NUMBER.size :].decode("utf-8", "replace")
         raise OSError(f"the worker could not begin a run: {said or 'it is gone'}")
 
+    def answers(self) -> bool:
+        """Whether the zygote serves; asked of itself, since its first process may end a moment later."""
+        with contextlib.suppress(OSError):
+            if not is_ready(self._control.fileno()):
+                number = secrets.randbits(64)
+                self._control.sendall(zygote.REQUEST.pack(number, 0, 0))
+                return self._control.recv(256) == zygote.NUMBER.pack(number) + zygote.READY
+        return False
+
     def peak_memory_bytes(self) -> int | None:
         """Of the run, above what the zygote has."""
         peak = self.cgroup.peak_memory_bytes() if self.cgroup and self.cgroup.has("memory") else None
@@ -289,11 +298,11 @@ class BubblewrapSpace:
             return Ended(None, None, 0.0, None, failure="the processes of the run could not be ended")
         out_of_memory = bool(self._has_memory and self._cgroup and self._cgroup.num_killed() > self._killed_before)
         told = self._told()
-        status, microseconds, _, failed = zygote.END.unpack(told) if told else (0, 0, 0, False)
+        status, microseconds, _, failed = zygote.END.unpack(told) if told else (signal.SIGKILL, 0, 0, False)
         cpu_seconds = self.cpu_seconds()
         ended = Ended(
             exit_code=os.WEXITSTATUS(status) if told and os.WIFEXITED(status) else None,
-            signal=os.WTERMSIG(status) if told and os.WIFSIGNALED(status) else None,
+            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
             cpu_seconds=max(microseconds / 1e6, cpu_seconds or 0.0),
             peak_memory_bytes=self._peak(),
             out_of_memory=out_of_memory,
@@ -321,8 +330,9 @@ class BubblewrapSpace:
     def _failure(self, was_told: bool, failed: bool, status: int) -> str:
         if failed:
             return f"the space could not be made ready: {os.strerror(status)}"
-        if not was_told and not self._killed:
+        if not was_told and not self._killed and not self._zygote.answers():
             return "the worker was ended from outside"
+        # Where the zygote serves on, the holder's end is the program's doing: it would be tried again otherwise.
         return ""
 
     def _peak(self) -> int | None:

@@ -84,6 +84,10 @@ def main(arguments):
         if len(request) < REQUEST.size:
             os._exit(0)
         number, *sizes = REQUEST.unpack(request)
+        if not descriptors:
+            # Nothing to run: the question whether somebody is here.
+            control.sendall(NUMBER.pack(number) + READY)
+            continue
         try:
             holder = _fork_holder(space, sizes, descriptors)
         except OSError as error:

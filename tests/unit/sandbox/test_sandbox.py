@@ -485,3 +485,18 @@ def test_an_answer_that_nobody_asked_for_begins_no_run(isolated):
             with pytest.raises(OSError, match="spoke before"):
                 worker._zygote.ask(1 << 20, 16, [])
         assert run(fresh, Program("print(1)")).stdout == b"1\n"
+
+
+def test_the_end_of_the_holder_is_the_programs_where_the_worker_serves_on(isolated):
+    """A program that found a way to end the process above it must not have its run thrown away and tried again."""
+    with Sandbox("bubblewrap", num_workers=1) as fresh:
+
+        async def end_holder() -> None:
+            async with fresh.open(Program("def f(): return 1")) as session:
+                signal.pidfd_send_signal(session._watch.space.ended, signal.SIGKILL)
+                assert (await session.call("f")).kind == "ended"
+                ended = await session.finish()
+                assert (ended.status, ended.signal) == (RunStatus.RUNTIME_ERROR, 9)
+
+        asyncio.run(end_holder())
+        assert run(fresh, Program("print(1)")).stdout == b"1\n"
