@@ -211,8 +211,8 @@ class Sandbox:
             raise
 
     def _run(self, slot: Slot, spaces: list[Space], job: Job, stdin: bytes, limits: Limits) -> Run:
-        def attempt() -> list[Run]:
-            watch = self._watch(slot, 0, job, limits, stdin=stdin)
+        def attempt(begun: list[Watch]) -> list[Run]:
+            watch = self._watch(begun, slot, 0, job, limits, stdin=stdin)
             spaces.append(watch.space)
             return [watch.run()]
 
@@ -221,18 +221,13 @@ class Sandbox:
     def _connect(
         self, slot: Slot, spaces: list[Space], jobs: list[Job], bounds: tuple[Limits, Limits], stdin: bytes
     ) -> tuple[Run, Run]:
-        def attempt() -> list[Run]:
-            watches: list[Watch] = []
+        def attempt(watches: list[Watch]) -> list[Run]:
             first = self._watch(
-                slot, 0, jobs[0], bounds[0], holds_stdin=True, on_output=lambda part: watches[1].feed(part)
+                watches, slot, 0, jobs[0], bounds[0], holds_stdin=True, on_output=lambda part: watches[1].feed(part)
             )
-            try:
-                second = self._watch(slot, 1, jobs[1], bounds[1], stdin=stdin, holds_stdin=True, on_output=first.feed)
-            except OSError:
-                first.kill(RunStatus.SANDBOX_FAILURE, "its partner could not be started")
-                first.run()
-                raise
-            watches += [first, second]
+            second = self._watch(
+                watches, slot, 1, jobs[1], bounds[1], stdin=stdin, holds_stdin=True, on_output=first.feed
+            )
             spaces.extend(watch.space for watch in watches)
             drive(watches, lambda: first.has_ended or second.has_ended)
             for watch in watches:
@@ -251,8 +246,8 @@ class Sandbox:
                 slot.discard(job.kind)
             self._slots.release(slot)
 
-        def attempt() -> list[Run]:
-            watch = self._watch(slot, 0, job, limits)
+        def attempt(begun: list[Watch]) -> list[Run]:
+            watch = self._watch(begun, slot, 0, job, limits)
             drive([watch], lambda: watch.has_reply or watch.has_ended)
             if watch.next_reply() != ("ready",) and not watch.has_ended:
                 watch.kill(RunStatus.RUNTIME_ERROR, "wrote on the channel of its replies")
@@ -268,16 +263,30 @@ class Sandbox:
             raise
         return sessions[-1]
 
-    def _watch(self, slot: Slot, part: int, job: Job, limits: Limits, **options: Any) -> Watch:
-        worker = slot.worker(job.kind, part)
-        return Watch(worker.start(job, limits), limits, self.backend, **options)
+    def _watch(self, begun: list[Watch], slot: Slot, part: int, job: Job, limits: Limits, **options: Any) -> Watch:
+        """A run, noted among those that were begun."""
+        space = slot.worker(job.kind, part).start(job, limits)
+        try:
+            watch = Watch(space, limits, self.backend, **options)
+        except BaseException:
+            space.kill()
+            space.close()
+            raise
+        begun.append(watch)
+        return watch
 
-    def _tried(self, slot: Slot, kinds: list[Kind], attempt: Callable[[], list[Run]]) -> list[Run]:
-        """What the attempt gives; where the sandbox failed, what it gives on fresh workers."""
+    def _tried(self, slot: Slot, kinds: list[Kind], attempt: Callable[[list[Watch]], list[Run]]) -> list[Run]:
+        """What the attempt gives; where the sandbox failed, what it gives on fresh workers. Nothing that was begun
+        outlives an exception."""
         for try_number in range(NUM_TRIES):
+            begun: list[Watch] = []
             try:
-                runs = attempt()
-            except OSError as error:
+                runs = attempt(begun)
+            except BaseException as error:
+                for watch in begun:
+                    watch.abandon()
+                if not isinstance(error, OSError):
+                    raise
                 runs = [_failed(f"{type(error).__name__}: {error}", self.backend) for _ in kinds]
             if all(run.status is not RunStatus.SANDBOX_FAILURE for run in runs):
                 break

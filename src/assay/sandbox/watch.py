@@ -70,6 +70,7 @@ class Watch:
         self._check_seconds = space.check_seconds
         self._next_check = time.monotonic() + (space.check_seconds or limits.cpu_seconds / _NUM_CORES)
         self._run: Run | None = None
+        self._is_closed = False
         self._flush_stdin()
         self._flush_channel()
 
@@ -116,10 +117,21 @@ class Watch:
     def run(self) -> Run:
         """How it ended; waits for the end. Closes the space."""
         if self._run is None:
-            drive([self], lambda: self.has_ended)
-            self._run = self._judge(self.space.finish())
-            self.space.close()
+            try:
+                drive([self], lambda: self.has_ended)
+                self._run = self._judge(self.space.finish())
+            finally:
+                self.abandon()
         return self._run
+
+    def abandon(self) -> None:
+        """Ends the tree and closes the space, whatever has happened. Safe to call again."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.has_ended = True
+            if self._run is None:
+                self.space.kill()
+            self.space.close()
 
     # What `drive` needs.
 

@@ -294,7 +294,7 @@ class BubblewrapSpace:
                     signal.pidfd_send_signal(self.ended, signal.SIGKILL)
 
     def finish(self) -> Ended:
-        if not select.select([self.ended], [], [], 0)[0]:
+        if not is_ready(self.ended):
             return Ended(None, None, 0.0, None, failure="the processes of the run could not be ended")
         out_of_memory = bool(self._has_memory and self._cgroup and self._cgroup.num_killed() > self._killed_before)
         told = self._told()

@@ -500,3 +500,25 @@ def test_the_end_of_the_holder_is_the_programs_where_the_worker_serves_on(isolat
 
         asyncio.run(end_holder())
         assert run(fresh, Program("print(1)")).stdout == b"1\n"
+
+
+def test_a_parent_with_many_descriptors_runs_programs(sandbox, many_descriptors):
+    many_descriptors(1100)
+    assert run(sandbox, Program("print(1)")).stdout == b"1\n"
+
+
+def test_an_error_while_a_run_is_watched_leaves_nothing_open(sandbox, monkeypatch):
+    def fail(*_: object) -> None:
+        raise ValueError("broken")
+
+    run(sandbox, Program("pass"))
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.sandbox.watch.Watch._read_output", fail)
+        with pytest.raises(ValueError, match="broken"):
+            run(sandbox, Program("print(1, flush=True)\nimport time\ntime.sleep(60)"))
+    deadline = time.monotonic() + 3
+    while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(os.listdir("/proc/self/fd")) <= before
+    assert run(sandbox, Program("print(1)")).stdout == b"1\n"
