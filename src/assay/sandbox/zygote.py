@@ -42,9 +42,8 @@ _BEGINS = 4
 _CLOSE_RANGE = 436
 _EVERY = 0xFFFFFFFF
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+_libc: ctypes.CDLL
+"""Set by `main`: the parent imports this module on systems whose C library has none of these calls."""
 
 
 class _Filter(ctypes.Structure):
@@ -56,6 +55,7 @@ def main(arguments):
 
     Args: `control`, the parent's socket; `filter`, the seccomp filter; `modules`, names to import now.
     """
+    _open_libc()
     # Above the numbers that a run's descriptors get.
     control = socket.socket(fileno=fcntl.fcntl(arguments["control"], fcntl.F_DUPFD_CLOEXEC, 64))
     # The original among them: it has whatever number was free in the parent, and no run may inherit it.
@@ -174,6 +174,13 @@ def _become_program(space, streams, begins):
     except BaseException:
         os._exit(1)
     guest.perform(job)
+
+
+def _open_libc():
+    global _libc
+    _libc = ctypes.CDLL(None, use_errno=True)
+    _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 
 
 def _close_all_but(*kept):

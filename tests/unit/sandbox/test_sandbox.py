@@ -522,3 +522,18 @@ def test_an_error_while_a_run_is_watched_leaves_nothing_open(sandbox, monkeypatc
         time.sleep(0.01)
     assert len(os.listdir("/proc/self/fd")) <= before
     assert run(sandbox, Program("print(1)")).stdout == b"1\n"
+
+
+def test_the_package_is_imported_where_the_c_library_is_not_linuxs():
+    source = """
+import ctypes, fcntl, os, signal
+class Library:
+    def __init__(self, *_, **__): pass
+    def __getattr__(self, name): raise AttributeError(name)
+ctypes.CDLL = Library
+for module, names in ((os, ("pidfd_open", "sched_getaffinity")), (signal, ("pidfd_send_signal",))):
+    for name in names: delattr(module, name)
+import assay.sandbox
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
