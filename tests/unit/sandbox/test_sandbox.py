@@ -25,7 +25,10 @@ ECHO = Program("import sys\nsys.stdout.write(sys.stdin.read()[::-1])")
 FAKE_ENGINE = """#!/bin/sh
 # Stands in for the engine: runs what follows the image here.
 if [ "$1" = kill ]; then pkill -KILL -s "$(cat $0.$2)"; exit; fi
-name=; while [ "$1" != python3 ]; do [ "$1" = --name ] && name=$2; shift; done
+if [ "$1" = rm ]; then echo "$3" >> $0.removed; exit; fi
+name=; while [ "$1" != python3 ]; do
+    [ "$1" = --name ] && name=$2; [ "$1" = --cidfile ] && echo 5eed > "$2"; shift
+done
 echo $$ > $0.$name; cd "$(mktemp -d)"; shift; exec PYTHON "$@"
 """
 
@@ -537,3 +540,38 @@ import assay.sandbox
 """
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.fixture
+def engine(monkeypatch, tmp_path):
+    """Puts a stand-in for Docker first on the path."""
+
+    def put(text: str) -> Path:
+        executable = tmp_path / "docker"
+        executable.write_text(text.replace("PYTHON", sys.executable))
+        executable.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        return executable
+
+    return put
+
+
+@pytest.mark.parametrize("code", [125, 126, 127])
+def test_exit_codes_of_the_engine_are_the_engines_only_where_there_is_no_container(engine, code):
+    engine(FAKE_ENGINE)
+    with Sandbox("docker", num_workers=1) as docker:
+        result = run(docker, Program(f"raise SystemExit({code})"))
+        assert (result.status, result.exit_code) == (RunStatus.RUNTIME_ERROR, code)
+    engine(f"#!/bin/sh\nexit {code}\n")
+    with Sandbox("docker", num_workers=1) as docker:
+        assert run(docker, Program("print(1)")).status is RunStatus.SANDBOX_FAILURE
+
+
+def test_an_engine_that_hangs_holds_nobody(engine, monkeypatch):
+    monkeypatch.setattr("assay.sandbox.container.KILL_SECONDS", 0.2)
+    executable = engine(FAKE_ENGINE.replace('if [ "$1" = kill ]; then', 'if [ "$1" = kill ]; then exec sleep 30;'))
+    with Sandbox("docker", num_workers=1) as docker:
+        result = run(docker, Program("while True: pass"), limits=Limits(wall_seconds=0.5))
+        assert result.status is RunStatus.TIME_LIMIT
+        assert result.wall_seconds < 4
+    assert Path(f"{executable}.removed").read_text().startswith("assay-")
