@@ -575,3 +575,35 @@ def test_an_engine_that_hangs_holds_nobody(engine, monkeypatch):
         assert result.status is RunStatus.TIME_LIMIT
         assert result.wall_seconds < 4
     assert Path(f"{executable}.removed").read_text().startswith("assay-")
+
+
+def test_a_cancelled_call_and_the_end_never_drive_one_run_together(sandbox, monkeypatch):
+    from assay.sandbox import session as module
+
+    driving: list[int] = []
+    together = []
+    drive = module.drive
+
+    def slow(watches, until):
+        driving.append(1)
+        drive(watches, until)
+        time.sleep(0.2)
+        together.append(not finished)
+        driving.pop()
+
+    finished: list[int] = []
+    monkeypatch.setattr(module, "drive", slow)
+
+    async def cancelled() -> None:
+        async with sandbox.open(Program("import time\ndef f(): time.sleep(60)")) as session:
+            call = asyncio.create_task(session.call("f"))
+            while not driving:
+                await asyncio.sleep(0.01)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await session.finish()
+            finished.append(1)
+
+    asyncio.run(cancelled())
+    assert (driving, together) == ([], [True])
