@@ -52,7 +52,7 @@ class Watch:
         self.refused_source = False
         """The program's process says that its language refuses the source. It counts only where the run failed."""
         self._replies: list[tuple] = []
-        self._num_written = 0
+        self._num_written = self._num_replied = 0
         self._channel_in = bytearray()
         if space.opens_on_stdin:
             self._to_channel, self._to_stdin = memoryview(b""), memoryview(space.opening + stdin)
@@ -81,7 +81,8 @@ class Watch:
         return self._driven_before + now
 
     def tell(self, data: bytes) -> None:
-        """Sends more on the channel."""
+        """Sends more on the channel; what is replied to it is bounded anew."""
+        self._num_replied = 0
         self._to_channel = memoryview(bytes(self._to_channel) + data)
         self._flush_channel()
 
@@ -216,8 +217,8 @@ class Watch:
 
     def _read_channel(self) -> bytes:
         part = self._read(self.space.channel)
-        self._num_written += len(part)
-        if self._num_written > self.limits.output_bytes + READ_BYTES:
+        self._num_replied += len(part)
+        if self._num_replied > self.limits.output_bytes + READ_BYTES:
             self._kill_for_output()
             return part
         self._channel_in += part

@@ -607,3 +607,20 @@ def test_a_cancelled_call_and_the_end_never_drive_one_run_together(sandbox, monk
 
     asyncio.run(cancelled())
     assert (driving, together) == ([], [True])
+
+
+def test_replies_are_bounded_each_and_output_in_all(sandbox):
+    source = "def f(n): return 'x' * n\ndef p(n): print('x' * n)"
+    limits = Limits(output_bytes=8 << 10)
+
+    async def calls() -> tuple[int, str, RunStatus]:
+        async with sandbox.open(Program(source), limits=limits) as session:
+            answered = [await session.call("f", [2 << 10]) for _ in range(100)]
+            printed = [(await session.call("p", [1 << 10])).kind for _ in range(20)]
+            return (
+                len([reply for reply in answered if reply.kind == "value"]),
+                printed[-1],
+                (await session.finish()).status,
+            )
+
+    assert asyncio.run(calls()) == (100, "ended", RunStatus.OUTPUT_LIMIT)
