@@ -119,11 +119,18 @@ class Watch:
         """How it ended; waits for the end. Closes the space."""
         if self._run is None:
             try:
-                drive([self], lambda: self.has_ended)
-                self._run = self._judge(self.space.finish())
+                self._run = self._judge(self._ended())
             finally:
                 self.abandon()
         return self._run
+
+    def _ended(self) -> Ended:
+        try:
+            drive([self], lambda: self.has_ended)
+            return self.space.finish()
+        except OSError as error:
+            self.space.kill()
+            return Ended(None, None, 0.0, None, failure=f"the run could not be watched: {error}")
 
     def abandon(self) -> None:
         """Ends the tree and closes the space, whatever has happened. Safe to call again."""

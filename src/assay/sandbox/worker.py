@@ -242,6 +242,9 @@ class BubblewrapSpace:
         self._closed = self._killed = False
         self._supervisor: Supervisor | None = None
         num_bytes = limits.file_bytes + sum(map(len, job.files.values())) + len(job.source) * 4 + (1 << 16)
+        tasks = base_tasks + limits.processes + EXTRA_TASKS if owner.plan.bounds_user_tasks else 0
+        # First: what cannot be told begins nothing.
+        self.opening = job_frame(job, limits, address_bytes=self._address_bytes(), tasks=tasks)
         ends: list[int] = []
         try:
             stdin, self.stdin = ends_of_pipe(ends)
@@ -262,8 +265,6 @@ class BubblewrapSpace:
             os.close(descriptor)
         # Whoever holds the other end: `finish` never waits for it.
         os.set_blocking(self._end, False)
-        tasks = base_tasks + limits.processes + EXTRA_TASKS if owner.plan.bounds_user_tasks else 0
-        self.opening = job_frame(job, limits, address_bytes=self._address_bytes(), tasks=tasks)
         if not (self._counts and self._has_memory):
             number = number_of(self.ended)
             self._supervisor = Supervisor(number) if number else None

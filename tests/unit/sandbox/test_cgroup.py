@@ -83,3 +83,13 @@ def test_this_hosts_groups():
     group.close()
     assert group.remove()
     assert not [folder for folder in hierarchy.folders.values() if list(folder.glob(f"{PREFIX}{os.getpid()}-*"))]
+
+
+def test_a_group_is_closed_twice_and_then_not_read(tmp_path):
+    group = Cgroup(Hierarchy(1, {"pids": tmp_path}))
+    (tmp_path / group.member_files[0].split("/")[-2] / "pids.current").write_text("3\n")
+    assert group.num_processes() == 3
+    group.close()
+    group.close()
+    with pytest.raises(OSError, match="closed"):
+        group.num_processes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.errors import SandboxUnavailableError
+from assay.errors import InfrastructureError, SandboxUnavailableError
 from assay.sandbox import Compiled, Limits, NotPlainError, Program, RunStatus, Sandbox
 from assay.sandbox.worker import BubblewrapWorker
 
@@ -624,3 +625,34 @@ def test_replies_are_bounded_each_and_output_in_all(sandbox):
             )
 
     assert asyncio.run(calls()) == (100, "ended", RunStatus.OUTPUT_LIMIT)
+
+
+def test_whoever_waits_for_a_worker_is_told_when_there_is_none_any_more(sandbox):
+    closed = Sandbox(sandbox.backend, num_workers=1)
+
+    async def wait() -> None:
+        async with closed.open(Program("def f(): return 1")):
+            waiting = asyncio.create_task(closed.run(Program("pass")))
+            await asyncio.sleep(0.05)
+            await asyncio.to_thread(closed.close)
+            with pytest.raises(InfrastructureError, match="closed"):
+                await asyncio.wait_for(waiting, 5)
+
+    with contextlib.suppress(RuntimeError):
+        # The session itself is ended by the close: what it says of that is not looked at here.
+        asyncio.run(wait())
+    with pytest.raises(InfrastructureError, match="closed"):
+        run(closed, Program("pass"))
+
+
+def test_a_job_that_cannot_be_told_begins_nothing(isolated, monkeypatch):
+    def fail(*_: object, **__: object) -> bytes:
+        raise ValueError("too large")
+
+    run(isolated, Program("pass"))
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.sandbox.worker.job_frame", fail)
+        with pytest.raises(ValueError, match="too large"):
+            run(isolated, Program("pass"))
+    assert len(os.listdir("/proc/self/fd")) == before
