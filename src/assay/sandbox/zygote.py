@@ -173,7 +173,12 @@ def _become_program(space, streams, begins):
         os.close(_BEGINS)
     except BaseException:
         os._exit(1)
-    guest.perform(job)
+    leave = os._exit
+    try:
+        guest.perform(job)
+    finally:
+        # Never back into the holder's code, which this process has too; whatever the program put in the place of this.
+        leave(1)
 
 
 def _open_libc():
