@@ -34,6 +34,8 @@ COMPILER = ("g++", "-std=c++20", "-O2", "-pipe", "-o", BINARY, "main.cpp")
 # The executable comes out as output: nothing outside ever opens a file that a program has made.
 _COMPILE = ("/bin/sh", "-c", f"{' '.join(COMPILER)} && cat {BINARY}")
 NUM_TRIES = 2
+NOT_FOUND = 127
+"""Exit code of a shell that does not find its command."""
 
 
 class Sandbox:
@@ -127,6 +129,8 @@ class Sandbox:
         run = await self._run_job(Job("execute", "", files, _COMPILE, "tools"), b"", limits or COMPILE_LIMITS)
         if run.status is RunStatus.FINISHED:
             return Compiled(program, run.stdout)
+        if run.exit_code == NOT_FOUND:
+            raise SandboxUnavailableError(f"the space has no g++ that runs: {_first_error(run.stderr)}")
         status = RunStatus.COMPILE_ERROR if run.status is RunStatus.RUNTIME_ERROR else run.status
         reason = _first_error(run.stderr) if status is RunStatus.COMPILE_ERROR else run.reason
         return dataclasses.replace(run, status=status, reason=reason, stdout=b"")
@@ -327,7 +331,12 @@ def _failed(reason: str, backend: str) -> Run:
 def _require_compiler(backend: str) -> None:
     import shutil
 
-    if backend in ("bubblewrap", "unsafe") and shutil.which("g++") is None:
+    # A space has the programs of the system alone, whatever else is on the path outside.
+    missing = {
+        "bubblewrap": lambda: shutil.which("g++", path="/usr/bin:/bin") is None,
+        "unsafe": lambda: shutil.which("g++") is None,
+    }
+    if backend in missing and missing[backend]():
         raise SandboxUnavailableError(
             "C++ programs need g++, which is not installed: apt install g++ (or dnf install gcc-c++)"
         )

@@ -656,3 +656,29 @@ def test_a_job_that_cannot_be_told_begins_nothing(isolated, monkeypatch):
         with pytest.raises(ValueError, match="too large"):
             run(isolated, Program("pass"))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("source", ["import sys\nsys.stdout.close()", "import sys\nsys.stdout = sys.stderr = None"])
+def test_a_program_that_has_closed_its_output_ends_well(sandbox, source):
+    assert run(sandbox, Program(source)).exit_code == 0
+
+
+def test_an_exception_past_the_program_ends_its_process_alone(isolated):
+    """Whatever a program breaks in its own process, nothing of the process above it is run there."""
+    source = """
+def broken(*_): raise OSError(12, "broken")
+import sys, threading
+frame = sys._getframe()
+while frame:
+    if "_leave" in frame.f_globals:
+        frame.f_globals.update(_leave=broken, _end=broken, _fail=broken)
+    frame = frame.f_back
+"""
+    ended = run(isolated, Program(source))
+    assert (ended.status, ended.exit_code) == (RunStatus.RUNTIME_ERROR, 1)
+
+
+def test_a_compiler_that_is_not_found_is_no_fault_of_the_program(sandbox, monkeypatch):
+    monkeypatch.setattr("assay.sandbox.sandbox._COMPILE", ("/bin/sh", "-c", "no-such-compiler main.cpp"))
+    with pytest.raises(SandboxUnavailableError, match="g\\+\\+"):
+        asyncio.run(sandbox.compile(Program("int main() {}", "cpp")))
