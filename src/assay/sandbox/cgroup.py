@@ -114,6 +114,16 @@ class Cgroup:
         text = self._read("memory", "memory.events" if self._version == 2 else "memory.oom_control")
         return _field(text, b"oom_kill")
 
+    def num_refused(self) -> int:
+        """Times that the group came up against its own limit on memory since it was made.
+
+        A process may also be killed for want of memory in the machine, or in a group above: then this does not rise.
+        """
+        if self._version == 2:
+            text = self._read("memory", "memory.events")
+            return _field(text, b"max") + _field(text, b"oom")
+        return int(self._read("memory", "memory.failcnt"))
+
     def num_processes(self) -> int:
         return int(self._read("pids", "pids.current"))
 
@@ -191,6 +201,7 @@ def _probe(group: Cgroup, controller: str) -> None:
     if controller == "memory":
         group.limit_memory(1 << 30)
         group.num_killed()
+        group.num_refused()
     elif controller == "pids":
         group.limit_processes(100)
         group.num_processes()

@@ -34,6 +34,7 @@ RUNS_BEFORE_TAKING_OVER = 50
 """The next zygote is started this many runs before it is needed."""
 SECONDS_BETWEEN_LOOKS = 0.05
 NUM_FILES = 4096
+MACHINE_FULL = "the machine or a control group above ran out of memory"
 EXTRA_TASKS = 2
 """Of a run, beside the program's: its holder, and the one that a fork makes before it is refused."""
 
@@ -237,7 +238,7 @@ class BubblewrapSpace:
         self._counts = self._cgroup is not None and self._cgroup.has("cpuacct")
         self._cpu_before = self._cgroup.cpu_seconds() if self._counts and self._cgroup else 0.0
         self._has_memory = self._cgroup is not None and self._cgroup.has("memory")
-        self._killed_before = self._cgroup.num_killed() if self._has_memory and self._cgroup else 0
+        self._memory_before = self._memory_events()
         self._lock = threading.Lock()
         self._closed = self._killed = False
         self._supervisor: Supervisor | None = None
@@ -297,7 +298,7 @@ class BubblewrapSpace:
     def finish(self) -> Ended:
         if not is_ready(self.ended):
             return Ended(None, None, 0.0, None, failure="the processes of the run could not be ended")
-        out_of_memory = bool(self._has_memory and self._cgroup and self._cgroup.num_killed() > self._killed_before)
+        killed, refused = (now > then for now, then in zip(self._memory_events(), self._memory_before, strict=True))
         told = self._told()
         status, microseconds, _, failed = zygote.END.unpack(told) if told else (signal.SIGKILL, 0, 0, False)
         cpu_seconds = self.cpu_seconds()
@@ -306,8 +307,8 @@ class BubblewrapSpace:
             signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
             cpu_seconds=max(microseconds / 1e6, cpu_seconds or 0.0),
             peak_memory_bytes=self._peak(),
-            out_of_memory=out_of_memory,
-            failure=self._failure(bool(told), failed, status),
+            out_of_memory=killed and refused,
+            failure=MACHINE_FULL if killed and not refused else self._failure(bool(told), failed, status),
         )
         return ended
 
@@ -319,6 +320,12 @@ class BubblewrapSpace:
         for descriptor in (self.stdin, self.stdout, self.stderr, self.channel, self._end, self.ended):
             if descriptor >= 0:
                 os.close(descriptor)
+
+    def _memory_events(self) -> tuple[int, int]:
+        """Processes killed for want of memory, and times that the group came up against its limit."""
+        if self._has_memory and self._cgroup:
+            return self._cgroup.num_killed(), self._cgroup.num_refused()
+        return 0, 0
 
     def _told(self) -> bytes:
         """What the holder said of the end; empty where it did not."""

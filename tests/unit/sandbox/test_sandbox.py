@@ -682,3 +682,21 @@ def test_a_compiler_that_is_not_found_is_no_fault_of_the_program(sandbox, monkey
     monkeypatch.setattr("assay.sandbox.sandbox._COMPILE", ("/bin/sh", "-c", "no-such-compiler main.cpp"))
     with pytest.raises(SandboxUnavailableError, match="g\\+\\+"):
         asyncio.run(sandbox.compile(Program("int main() {}", "cpp")))
+
+
+def test_only_its_own_limit_makes_a_kill_the_programs(monkeypatch):
+    """Where the machine runs out of memory, the group's limit was not come up against."""
+    killed = iter(range(1000))
+    with Sandbox("bubblewrap", num_workers=1) as fresh:
+        try:
+            result = run(fresh, Program("x = bytearray(1 << 29)"), limits=Limits(memory_bytes=64 << 20))
+        except SandboxUnavailableError as error:
+            pytest.skip(str(error))
+        assert result.status is RunStatus.MEMORY_LIMIT
+        monkeypatch.setattr("assay.sandbox.cgroup.Cgroup.num_killed", lambda _: next(killed))
+        worker = fresh._slots._all[0].worker("python")
+        assert isinstance(worker, BubblewrapWorker)
+        if worker._zygote.cgroup is None or not worker._zygote.cgroup.has("memory"):
+            pytest.skip("control groups cannot be written here")
+        result = run(fresh, Program("print(1)"))
+        assert (result.status, "machine" in result.reason) == (RunStatus.SANDBOX_FAILURE, True)
