@@ -317,6 +317,8 @@ _PROCESSES = (
         _GUARD + "while True:\n    try:\n        os.fork()\n    except OSError:\n        pass",
         "time_limit",
         "memory_limit",
+        # Where processes are counted by looking, it is ended for their number.
+        "runtime_error",
     ),
     _program(
         "processes",

@@ -24,7 +24,7 @@ from assay.sandbox.cgroup import Cgroup
 from assay.sandbox.inside import job_frame
 from assay.sandbox.limits import Limits
 from assay.sandbox.space import Ended, Job
-from assay.sandbox.supervisor import Supervisor, number_of
+from assay.sandbox.supervisor import Supervisor, number_of, shared_bytes_of
 
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
@@ -266,9 +266,12 @@ class BubblewrapSpace:
             os.close(descriptor)
         # Whoever holds the other end: `finish` never waits for it.
         os.set_blocking(self._end, False)
-        if not (self._counts and self._has_memory):
+        self._has_pids = self._cgroup is not None and self._cgroup.has("pids")
+        if not (self._counts and self._has_memory and self._has_pids):
             number = number_of(self.ended)
-            self._supervisor = Supervisor(number) if number else None
+            # A command replaces the interpreter, and has nothing of it.
+            shared = shared_bytes_of(number) if number and job.mode != "execute" else 0
+            self._supervisor = Supervisor(number, shared) if number else None
         self.check_seconds: float | None = SECONDS_BETWEEN_LOOKS if self._supervisor else None
 
     def cpu_seconds(self) -> float | None:
@@ -280,9 +283,10 @@ class BubblewrapSpace:
         if self._supervisor is None:
             return ""
         self._supervisor.look()
-        if self._supervisor.memory_bytes > self._limits.memory_bytes:
+        if not self._has_memory and self._supervisor.memory_bytes > self._limits.memory_bytes:
             return "memory"
-        return "processes" if self._supervisor.num_processes > self._limits.processes else ""
+        too_many = not self._has_pids and self._supervisor.num_processes > self._limits.processes
+        return "processes" if too_many else ""
 
     def close_stdin(self) -> None:
         os.close(self.stdin)
