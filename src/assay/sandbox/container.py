@@ -104,6 +104,8 @@ class ContainerSpace:
     """One container."""
 
     check_seconds: float | None = None
+    # Most containers have no channel to tell it on.
+    tells_beginning: bool = False
 
     def __init__(self, executable: str, job: Job, limits: Limits) -> None:
         self._executable, self._name = executable, f"assay-{os.getpid()}-{next(_numbers)}"

@@ -71,6 +71,7 @@ class Watch:
         self._next_check = time.monotonic() + (space.check_seconds or limits.cpu_seconds / _NUM_CORES)
         self._run: Run | None = None
         self._is_closed = False
+        self._has_begun = not space.tells_beginning
         self._flush_stdin()
         self._flush_channel()
 
@@ -247,6 +248,8 @@ class Watch:
             reply = None
         if reply == ("syntax",):
             self.refused_source = True
+        elif reply == ("begun",) and self.space.tells_beginning:
+            self._has_begun = True
         elif type(reply) is tuple and reply:
             self._replies.append(reply)
         else:
@@ -319,6 +322,8 @@ class Watch:
             return RunStatus.SANDBOX_FAILURE, ended.failure
         if self._killed:
             return self._killed
+        if not self._has_begun:
+            return RunStatus.SANDBOX_FAILURE, f"the program did not begin: {_last_line(self.stderr)}"
         if ended.cpu_seconds >= self.limits.cpu_seconds:
             return RunStatus.TIME_LIMIT, _cpu_reason(self.limits)
         if ended.exit_code == 0:

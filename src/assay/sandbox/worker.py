@@ -232,6 +232,7 @@ class BubblewrapSpace:
     """One run under way in a zygote's space."""
 
     opens_on_stdin: bool = False
+    tells_beginning: bool = False
 
     def __init__(self, owner: Zygote, job: Job, limits: Limits, base_tasks: int) -> None:
         self._zygote, self._cgroup, self._limits = owner, owner.cgroup, limits

@@ -496,7 +496,7 @@ def test_the_end_of_the_holder_is_the_programs_where_the_worker_serves_on(isolat
     with Sandbox("bubblewrap", num_workers=1) as fresh:
 
         async def end_holder() -> None:
-            async with fresh.open(Program("def f(): return 1")) as session:
+            async with fresh.open(Program("import time\ndef f(): time.sleep(60)")) as session:
                 signal.pidfd_send_signal(session._watch.space.ended, signal.SIGKILL)
                 assert (await session.call("f")).kind == "ended"
                 ended = await session.finish()
@@ -700,3 +700,10 @@ def test_only_its_own_limit_makes_a_kill_the_programs(monkeypatch):
             pytest.skip("control groups cannot be written here")
         result = run(fresh, Program("print(1)"))
         assert (result.status, "machine" in result.reason) == (RunStatus.SANDBOX_FAILURE, True)
+
+
+def test_what_fails_before_the_program_begins_is_not_its_fault(sandbox):
+    if sandbox.backend == "docker":
+        pytest.skip("a container has no channel to tell it on")
+    program = Program("print(1)", files={"folder": b"", "folder/file": b""})
+    assert run(sandbox, program).status is RunStatus.SANDBOX_FAILURE
