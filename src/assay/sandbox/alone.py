@@ -20,6 +20,9 @@ def main(arguments):
         job = values.decode(guest.read_frame(guest.CHANNEL) or b"")
     guest.furnish(job)
     guest.restrict(job)
+    if channel is not None:
+        # What fails before this is not the program's.
+        guest.write_frame(("begun",))
     guest.perform(job)
 
 

@@ -317,6 +317,8 @@ _PROCESSES = (
         _GUARD + "while True:\n    try:\n        os.fork()\n    except OSError:\n        pass",
         "time_limit",
         "memory_limit",
+        # Where processes are counted by looking, it is ended for their number.
+        "runtime_error",
     ),
     _program(
         "processes",
@@ -325,6 +327,29 @@ _PROCESSES = (
         "runtime_error",
         "time_limit",
         "memory_limit",
+    ),
+    _program(
+        "processes",
+        "limits for the process that holds it",
+        _GUARD
+        + """
+import resource
+for which, bound in ((resource.RLIMIT_CPU, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 0)):
+    try:
+        resource.prlimit(1, which, (bound, bound))
+        print("reached", flush=True)
+    except OSError:
+        pass
+for _ in range(3000):
+    if not os.fork():
+        if os.fork(): os._exit(0)
+        os._exit(0)
+    os.wait()
+print("denied")
+""",
+        "finished",
+        "time_limit",
+        stdout=DENIED,
     ),
     _program(
         "processes",

@@ -6,8 +6,10 @@ Each worker has a group below that of this process, so that bounds set on this p
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +72,8 @@ class Cgroup:
             self.remove()
             raise
         self._files: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
+        self._closed = False
 
     @property
     def member_files(self) -> list[str]:
@@ -110,6 +114,16 @@ class Cgroup:
         text = self._read("memory", "memory.events" if self._version == 2 else "memory.oom_control")
         return _field(text, b"oom_kill")
 
+    def num_refused(self) -> int:
+        """Times that the group came up against its own limit on memory since it was made.
+
+        A process may also be killed for want of memory in the machine, or in a group above: then this does not rise.
+        """
+        if self._version == 2:
+            text = self._read("memory", "memory.events")
+            return _field(text, b"max") + _field(text, b"oom")
+        return int(self._read("memory", "memory.failcnt"))
+
     def num_processes(self) -> int:
         return int(self._read("pids", "pids.current"))
 
@@ -120,10 +134,11 @@ class Cgroup:
         return int(self._read("cpuacct", "cpuacct.usage")) / 1e9
 
     def close(self) -> None:
-        """Gives back the open files; the group stays until `remove`."""
-        for descriptor in self._files.values():
-            os.close(descriptor)
-        self._files.clear()
+        """Gives back the open files; the group stays until `remove`. Safe to call again, and from any thread."""
+        with self._lock:
+            self._closed = True
+            while self._files:
+                os.close(self._files.popitem()[1])
 
     def remove(self) -> bool:
         """Removes the group; False where a process in it has not ended yet."""
@@ -138,11 +153,15 @@ class Cgroup:
         return done
 
     def _read(self, controller: str, name: str) -> bytes:
-        descriptor = self._files.get((controller, name))
-        if descriptor is None:
-            # Kept open: it is read in every run.
-            descriptor = self._files[controller, name] = os.open(self._folders[controller] / name, os.O_RDONLY)
-        return os.pread(descriptor, 4096, 0)
+        # Locked: a number that was closed meanwhile may be another's by the time it is read.
+        with self._lock:
+            if self._closed:
+                raise OSError(errno.EBADF, "the control group was closed")
+            descriptor = self._files.get((controller, name))
+            if descriptor is None:
+                # Kept open: it is read in every run.
+                descriptor = self._files[controller, name] = os.open(self._folders[controller] / name, os.O_RDONLY)
+            return os.pread(descriptor, 4096, 0)
 
     def _write(self, controller: str, name: str, value: int) -> None:
         descriptor = os.open(self._folders[controller] / name, os.O_WRONLY)
@@ -182,6 +201,7 @@ def _probe(group: Cgroup, controller: str) -> None:
     if controller == "memory":
         group.limit_memory(1 << 30)
         group.num_killed()
+        group.num_refused()
     elif controller == "pids":
         group.limit_processes(100)
         group.num_processes()

@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from typing import Literal
 
@@ -23,8 +24,9 @@ from assay.sandbox.space import Ended, Job, Kind, Worker
 
 IMAGES = {"python": "python:3.11-slim", "tools": "python:3.11"}
 """The larger one has g++."""
-ENGINE_FAILED = 125
-"""Exit code of the engine itself; a program may use it too, and then its container has been made."""
+ENGINE_FAILED = (125, 126, 127)
+"""Exit codes of the engine itself; a program may use them too, and then the engine has named its container."""
+KILL_SECONDS = 5.0
 KILLED = 137
 _numbers = itertools.count()
 
@@ -69,11 +71,16 @@ class ContainerWorker:
         pass
 
 
-def container_command(executable: str, name: str, job: Job, limits: Limits) -> list[str]:
-    """The command that runs a job from its standard input in a container of that name."""
+def container_command(executable: str, name: str, number_file: str, job: Job, limits: Limits) -> list[str]:
+    """The command that runs a job from its standard input in a container of that name.
+
+    Args:
+        number_file: where the engine writes the container's number once there is one.
+    """
     folder_bytes = limits.file_bytes + sum(map(len, job.files.values())) + 4 * len(job.source) + (1 << 16)
     options = {
         "--name": name,
+        "--cidfile": number_file,
         "--network": "none",
         "--ipc": "none",
         "--cap-drop": "ALL",
@@ -97,16 +104,20 @@ class ContainerSpace:
     """One container."""
 
     check_seconds: float | None = None
+    # Most containers have no channel to tell it on.
+    tells_beginning: bool = False
 
     def __init__(self, executable: str, job: Job, limits: Limits) -> None:
         self._executable, self._name = executable, f"assay-{os.getpid()}-{next(_numbers)}"
         self._was_killed = False
+        self._folder = tempfile.mkdtemp(prefix="assay-container-")
+        self._number_file = os.path.join(self._folder, "container")
         ours, theirs = socket.socketpair()
         joins = job.mode in ("serve", "check")
         unused_in, unused_out = os.pipe()
         with theirs:
             self._process = subprocess.Popen(
-                container_command(executable, self._name, job, limits),
+                container_command(executable, self._name, self._number_file, job, limits),
                 stdin=theirs.fileno() if joins else subprocess.PIPE,
                 stdout=theirs.fileno() if joins else subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -144,11 +155,8 @@ class ContainerSpace:
 
     def kill(self) -> None:
         self._was_killed = True
-        with contextlib.suppress(OSError):
-            subprocess.Popen(
-                [self._executable, "kill", self._name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            ).wait(5.0)
-        # The engine's client, where there is no container yet.
+        self._tell_engine("kill", self._name)
+        # The engine's client, where there is no container yet or the engine hangs.
         with contextlib.suppress(OSError):
             self._process.kill()
 
@@ -156,7 +164,7 @@ class ContainerSpace:
         code = self._process.poll()
         if code is None:
             return Ended(None, None, 0.0, None, failure="the container could not be ended")
-        failed = code == ENGINE_FAILED and not self._was_killed
+        failed = code in ENGINE_FAILED and not self._was_killed and not self._has_begun()
         # The engine adds 128 to the signal that ended the program; a negative code is its own client's.
         signal = -code if code < 0 else code - 128 if code > 128 else None
         return Ended(
@@ -173,7 +181,27 @@ class ContainerSpace:
         self.close_stdin()
         for descriptor in (self.stdout, self.stderr, self.channel, self.ended):
             os.close(descriptor)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _has_begun(self) -> bool:
+        with contextlib.suppress(OSError):
+            return os.path.getsize(self._number_file) > 0
+        return False
+
+    def _tell_engine(self, *words: str) -> None:
+        """Has the engine do something, and waits for it, though not for ever."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                [self._executable, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=KILL_SECONDS,
+            )
 
     def _wait(self) -> None:
         self._process.wait()
+        if self._was_killed:
+            # Without its client nobody removes a container that was made meanwhile.
+            self._tell_engine("rm", "-f", self._name)
         os.close(self._end)

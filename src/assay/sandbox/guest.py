@@ -154,6 +154,9 @@ def _end(module, code=0):
 
 def _leave(code):
     for stream in (sys.stdout, sys.stderr):
+        # A program may have closed it, or put None or something else in its place.
+        if stream is None or getattr(stream, "closed", False) is True:
+            continue
         try:
             stream.flush()
         except BaseException:

@@ -24,7 +24,7 @@ class Limits:
     file_bytes: int = 16 << 20
     """All files in the working folder together; also the largest single file."""
     output_bytes: int = 1 << 20
-    """Standard output, standard error and the values returned, together."""
+    """Standard output and standard error together; and what one call of a function returns."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -34,6 +34,8 @@ COMPILER = ("g++", "-std=c++20", "-O2", "-pipe", "-o", BINARY, "main.cpp")
 # The executable comes out as output: nothing outside ever opens a file that a program has made.
 _COMPILE = ("/bin/sh", "-c", f"{' '.join(COMPILER)} && cat {BINARY}")
 NUM_TRIES = 2
+NOT_FOUND = 127
+"""Exit code of a shell that does not find its command."""
 
 
 class Sandbox:
@@ -127,6 +129,8 @@ class Sandbox:
         run = await self._run_job(Job("execute", "", files, _COMPILE, "tools"), b"", limits or COMPILE_LIMITS)
         if run.status is RunStatus.FINISHED:
             return Compiled(program, run.stdout)
+        if run.exit_code == NOT_FOUND:
+            raise SandboxUnavailableError(f"the space has no g++ that runs: {_first_error(run.stderr)}")
         status = RunStatus.COMPILE_ERROR if run.status is RunStatus.RUNTIME_ERROR else run.status
         reason = _first_error(run.stderr) if status is RunStatus.COMPILE_ERROR else run.reason
         return dataclasses.replace(run, status=status, reason=reason, stdout=b"")
@@ -211,8 +215,8 @@ class Sandbox:
             raise
 
     def _run(self, slot: Slot, spaces: list[Space], job: Job, stdin: bytes, limits: Limits) -> Run:
-        def attempt() -> list[Run]:
-            watch = self._watch(slot, 0, job, limits, stdin=stdin)
+        def attempt(begun: list[Watch]) -> list[Run]:
+            watch = self._watch(begun, slot, 0, job, limits, stdin=stdin)
             spaces.append(watch.space)
             return [watch.run()]
 
@@ -221,18 +225,13 @@ class Sandbox:
     def _connect(
         self, slot: Slot, spaces: list[Space], jobs: list[Job], bounds: tuple[Limits, Limits], stdin: bytes
     ) -> tuple[Run, Run]:
-        def attempt() -> list[Run]:
-            watches: list[Watch] = []
+        def attempt(watches: list[Watch]) -> list[Run]:
             first = self._watch(
-                slot, 0, jobs[0], bounds[0], holds_stdin=True, on_output=lambda part: watches[1].feed(part)
+                watches, slot, 0, jobs[0], bounds[0], holds_stdin=True, on_output=lambda part: watches[1].feed(part)
             )
-            try:
-                second = self._watch(slot, 1, jobs[1], bounds[1], stdin=stdin, holds_stdin=True, on_output=first.feed)
-            except OSError:
-                first.kill(RunStatus.SANDBOX_FAILURE, "its partner could not be started")
-                first.run()
-                raise
-            watches += [first, second]
+            second = self._watch(
+                watches, slot, 1, jobs[1], bounds[1], stdin=stdin, holds_stdin=True, on_output=first.feed
+            )
             spaces.extend(watch.space for watch in watches)
             drive(watches, lambda: first.has_ended or second.has_ended)
             for watch in watches:
@@ -251,8 +250,8 @@ class Sandbox:
                 slot.discard(job.kind)
             self._slots.release(slot)
 
-        def attempt() -> list[Run]:
-            watch = self._watch(slot, 0, job, limits)
+        def attempt(begun: list[Watch]) -> list[Run]:
+            watch = self._watch(begun, slot, 0, job, limits)
             drive([watch], lambda: watch.has_reply or watch.has_ended)
             if watch.next_reply() != ("ready",) and not watch.has_ended:
                 watch.kill(RunStatus.RUNTIME_ERROR, "wrote on the channel of its replies")
@@ -268,16 +267,30 @@ class Sandbox:
             raise
         return sessions[-1]
 
-    def _watch(self, slot: Slot, part: int, job: Job, limits: Limits, **options: Any) -> Watch:
-        worker = slot.worker(job.kind, part)
-        return Watch(worker.start(job, limits), limits, self.backend, **options)
+    def _watch(self, begun: list[Watch], slot: Slot, part: int, job: Job, limits: Limits, **options: Any) -> Watch:
+        """A run, noted among those that were begun."""
+        space = slot.worker(job.kind, part).start(job, limits)
+        try:
+            watch = Watch(space, limits, self.backend, **options)
+        except BaseException:
+            space.kill()
+            space.close()
+            raise
+        begun.append(watch)
+        return watch
 
-    def _tried(self, slot: Slot, kinds: list[Kind], attempt: Callable[[], list[Run]]) -> list[Run]:
-        """What the attempt gives; where the sandbox failed, what it gives on fresh workers."""
+    def _tried(self, slot: Slot, kinds: list[Kind], attempt: Callable[[list[Watch]], list[Run]]) -> list[Run]:
+        """What the attempt gives; where the sandbox failed, what it gives on fresh workers. Nothing that was begun
+        outlives an exception."""
         for try_number in range(NUM_TRIES):
+            begun: list[Watch] = []
             try:
-                runs = attempt()
-            except OSError as error:
+                runs = attempt(begun)
+            except BaseException as error:
+                for watch in begun:
+                    watch.abandon()
+                if not isinstance(error, OSError):
+                    raise
                 runs = [_failed(f"{type(error).__name__}: {error}", self.backend) for _ in kinds]
             if all(run.status is not RunStatus.SANDBOX_FAILURE for run in runs):
                 break
@@ -318,7 +331,12 @@ def _failed(reason: str, backend: str) -> Run:
 def _require_compiler(backend: str) -> None:
     import shutil
 
-    if backend in ("bubblewrap", "unsafe") and shutil.which("g++") is None:
+    # A space has the programs of the system alone, whatever else is on the path outside.
+    missing = {
+        "bubblewrap": lambda: shutil.which("g++", path="/usr/bin:/bin") is None,
+        "unsafe": lambda: shutil.which("g++") is None,
+    }
+    if backend in missing and missing[backend]():
         raise SandboxUnavailableError(
             "C++ programs need g++, which is not installed: apt install g++ (or dnf install gcc-c++)"
         )

@@ -40,6 +40,9 @@ _COMMON = {
     "memfd_secret": 447,
     "process_mrelease": 448,
     "set_mempolicy_home_node": 450,
+    "statmount": 457,
+    "listmount": 458,
+    "open_tree_attr": 467,
 }
 # fmt: off
 DENIED = {
@@ -75,6 +78,14 @@ DENIED = {
 # fmt: on
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _SOCKET = {"x86_64": 41, "aarch64": 198}
+# Calls on another process, whose number is the first argument; 0 is the caller.
+OF_ITSELF_ONLY = {
+    "x86_64": {"sched_setparam": 142, "sched_setscheduler": 144, "sched_setaffinity": 203, "prlimit64": 302,
+               "sched_setattr": 314},
+    "aarch64": {"sched_setparam": 118, "sched_setscheduler": 119, "sched_setaffinity": 122, "prlimit64": 261,
+                "sched_setattr": 274},
+}  # fmt: skip
+_SETPRIORITY = {"x86_64": 141, "aarch64": 140}
 _CLONE3 = 435
 _MEMFD_CREATE = {"x86_64": 319, "aarch64": 279}
 
@@ -90,6 +101,7 @@ def seccomp_filter(machine: str, *, allows_memfd: bool = True) -> bytes:
         KeyError: an architecture whose calls are not in the table.
     """
     denied = sorted([*DENIED[machine].values(), *(() if allows_memfd else (_MEMFD_CREATE[machine],))])
+    own = sorted(OF_ITSELF_ONLY[machine].values())
     # The returns come last: a jump counts the instructions between.
     returns = {"deny": _ERRNO | EPERM, "missing": _ERRNO | ENOSYS, "kill": _KILL, "allow": _ALLOW}
     code: list[tuple[int, int | str, int | str, int]] = [
@@ -105,7 +117,18 @@ def seccomp_filter(machine: str, *, allows_memfd: bool = True) -> bytes:
         (_EQUAL, 0, 2, _SOCKET[machine]),
         (_LOAD, 0, 0, _ARGUMENT_AT),
         (_EQUAL, "allow", "deny", AF_UNIX),
+        # "Which" and "who" must both be 0: this process, not a group's or a user's.
+        (_EQUAL, 0, 4, _SETPRIORITY[machine]),
+        (_LOAD, 0, 0, _ARGUMENT_AT),
+        (_EQUAL, 0, "deny", 0),
+        (_LOAD, 0, 0, _ARGUMENT_AT + 8),
+        (_EQUAL, "allow", "deny", 0),
         *((_EQUAL, "deny", 0, number) for number in denied),
+        # Last: these leave another argument than the number loaded. The kernel reads the low word alone.
+        *((_EQUAL, len(own) - index, 0, number) for index, number in enumerate(own)),
+        (_RETURN, 0, 0, _ALLOW),
+        (_LOAD, 0, 0, _ARGUMENT_AT),
+        (_EQUAL, 0, "deny", 0),
         (_RETURN, 0, 0, _ALLOW),
     ]
     at = {name: len(code) + index for index, name in enumerate(returns)}

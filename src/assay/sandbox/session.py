@@ -58,7 +58,7 @@ class Session:
             return ENDED
         self._calls += 1
         call = (self._calls, function, list(arguments), dict(keywords or {}))
-        return await self._threaded(self._call, frame(encode(call)), seconds)
+        return await self._threaded(self._call, self._calls, frame(encode(call)), seconds)
 
     async def finish(self) -> Run:
         """Ends the program, and says how it ended: FINISHED where it would still have answered. Safe to call again."""
@@ -72,7 +72,12 @@ class Session:
             self._watch.space.kill()
             raise
 
-    def _call(self, call: bytes, seconds: float | None) -> Reply:
+    def _call(self, number: int, call: bytes, seconds: float | None) -> Reply:
+        # One whose caller was cancelled may still be under way: nobody else drives the watch meanwhile.
+        with self._lock:
+            return ENDED if self._run is not None else self._answered(number, call, seconds)
+
+    def _answered(self, number: int, call: bytes, seconds: float | None) -> Reply:
         watch = self._watch
         if watch.has_reply:
             # Nothing was asked.
@@ -85,7 +90,7 @@ class Session:
         if reply is None or watch.has_ended:
             return ENDED
         try:
-            return _parsed(reply, self._calls)
+            return _parsed(reply, number)
         except NotPlainError as error:
             watch.kill(RunStatus.RUNTIME_ERROR, str(error))
             return ENDED

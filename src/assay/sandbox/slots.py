@@ -13,8 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 
+from assay.errors import InfrastructureError
 from assay.sandbox.space import Kind, Worker
 
+CLOSED = "the sandbox was closed"
 WorkerFactory = Callable[[Kind], Worker]
 
 
@@ -70,18 +72,25 @@ class Slots:
         self._idle = list(self._all)
         self._waiting: deque[Future[Slot]] = deque()
         self._lock = threading.Lock()
+        self._closed = False
 
     async def acquire(self) -> Slot:
-        """The next free slot; from any event loop."""
+        """The next free slot; from any event loop.
+
+        Raises:
+            InfrastructureError: they were closed, before or meanwhile.
+        """
         future: Future[Slot] = Future()
         with self._lock:
+            if self._closed:
+                raise InfrastructureError(CLOSED)
             self._waiting.append(future)
         self._give_out()
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             # It may have been given in the same moment.
-            if not future.cancel() and not future.cancelled():
+            if not future.cancel() and not future.cancelled() and future.exception() is None:
                 self.release(future.result())
             raise
 
@@ -92,6 +101,14 @@ class Slots:
         self._give_out()
 
     def close(self) -> None:
+        """Ends the workers, and tells those who wait."""
+        with self._lock:
+            self._closed = True
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for future in waiting:
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(InfrastructureError(CLOSED))
         for slot in self._all:
             slot.close()
 

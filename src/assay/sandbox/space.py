@@ -62,6 +62,9 @@ class Space(Protocol):
     opens_on_stdin: bool
     """Whether it goes before the program's input instead."""
 
+    tells_beginning: bool
+    """Whether ("begun",) comes on the channel before the program's first step."""
+
     def cpu_seconds(self) -> float | None:
         """Used so far by the whole tree; None where it cannot be told before the end."""
         ...

@@ -31,23 +31,28 @@ class Supervisor:
     peak_memory_bytes: int = 0
     num_processes: int = 0
     """Processes and threads at the last look, without the first process."""
-    _cpu: dict[int, float] = field(default_factory=dict)
+    _cpu: dict[int, tuple[float, float]] = field(default_factory=dict)
+    _lost_seconds: float = 0.0
 
     def look(self) -> None:
         """Sums once more."""
         tree = list(_tree(self.root))
         memory = tasks = 0
+        before, self._cpu = self._cpu, {}
         for number in tree:
             with contextlib.suppress(OSError, ValueError, IndexError):
-                cpu, threads = _times(number)
-                self._cpu[number] = max(cpu, self._cpu.get(number, 0.0))
+                own, waited, threads = _times(number)
+                self._cpu[number] = own, waited
                 if number != self.root:
                     tasks += threads
                     memory += max(0, _private_bytes(number) - self.shared_bytes)
         self.num_processes, self.memory_bytes = tasks, memory
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
-        # A child that was waited for is in its parent's time already.
-        self.cpu_seconds = max(self.cpu_seconds, sum(self._cpu.get(number, 0.0) for number in tree))
+        # A child that was waited for is in its parent's time; one that vanished otherwise is in nobody's.
+        gone = sum(sum(times) for number, times in before.items() if number not in self._cpu)
+        grown = sum(waited - before[number][1] for number, (_, waited) in self._cpu.items() if number in before)
+        self._lost_seconds += max(0.0, gone - grown)
+        self.cpu_seconds = max(self.cpu_seconds, self._lost_seconds + sum(map(sum, self._cpu.values())))
 
 
 def number_of(pidfd: int) -> int | None:
@@ -72,11 +77,19 @@ def _tree(root: int):
                     waiting += map(int, file.read().split())
 
 
-def _times(number: int) -> tuple[float, int]:
-    """CPU seconds of a process with the children it waited for, and its threads."""
+def _times(number: int) -> tuple[float, float, int]:
+    """CPU seconds of a process, of the children it waited for, and its threads."""
     with open(f"/proc/{number}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / _TICKS, int(fields[17])
+    own, waited = sum(map(int, fields[11:13])), sum(map(int, fields[13:15]))
+    return own / _TICKS, waited / _TICKS, int(fields[17])
+
+
+def shared_bytes_of(number: int) -> int:
+    """What a process has now, which each that it forks begins with; 0 where it is gone."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return _private_bytes(number)
+    return 0
 
 
 def _private_bytes(number: int) -> int:

@@ -63,6 +63,7 @@ class UnsafeSpace:
 
     check_seconds: float | None = None
     opens_on_stdin: bool = False
+    tells_beginning: bool = True
 
     def __init__(self, interpreter: Path, job: Job, limits: Limits) -> None:
         self._folder = tempfile.mkdtemp(prefix="assay-unsafe-")

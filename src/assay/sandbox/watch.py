@@ -52,7 +52,7 @@ class Watch:
         self.refused_source = False
         """The program's process says that its language refuses the source. It counts only where the run failed."""
         self._replies: list[tuple] = []
-        self._num_written = 0
+        self._num_written = self._num_replied = 0
         self._channel_in = bytearray()
         if space.opens_on_stdin:
             self._to_channel, self._to_stdin = memoryview(b""), memoryview(space.opening + stdin)
@@ -70,6 +70,8 @@ class Watch:
         self._check_seconds = space.check_seconds
         self._next_check = time.monotonic() + (space.check_seconds or limits.cpu_seconds / _NUM_CORES)
         self._run: Run | None = None
+        self._is_closed = False
+        self._has_begun = not space.tells_beginning
         self._flush_stdin()
         self._flush_channel()
 
@@ -80,7 +82,8 @@ class Watch:
         return self._driven_before + now
 
     def tell(self, data: bytes) -> None:
-        """Sends more on the channel."""
+        """Sends more on the channel; what is replied to it is bounded anew."""
+        self._num_replied = 0
         self._to_channel = memoryview(bytes(self._to_channel) + data)
         self._flush_channel()
 
@@ -116,10 +119,28 @@ class Watch:
     def run(self) -> Run:
         """How it ended; waits for the end. Closes the space."""
         if self._run is None:
-            drive([self], lambda: self.has_ended)
-            self._run = self._judge(self.space.finish())
-            self.space.close()
+            try:
+                self._run = self._judge(self._ended())
+            finally:
+                self.abandon()
         return self._run
+
+    def _ended(self) -> Ended:
+        try:
+            drive([self], lambda: self.has_ended)
+            return self.space.finish()
+        except OSError as error:
+            self.space.kill()
+            return Ended(None, None, 0.0, None, failure=f"the run could not be watched: {error}")
+
+    def abandon(self) -> None:
+        """Ends the tree and closes the space, whatever has happened. Safe to call again."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.has_ended = True
+            if self._run is None:
+                self.space.kill()
+            self.space.close()
 
     # What `drive` needs.
 
@@ -204,8 +225,8 @@ class Watch:
 
     def _read_channel(self) -> bytes:
         part = self._read(self.space.channel)
-        self._num_written += len(part)
-        if self._num_written > self.limits.output_bytes + READ_BYTES:
+        self._num_replied += len(part)
+        if self._num_replied > self.limits.output_bytes + READ_BYTES:
             self._kill_for_output()
             return part
         self._channel_in += part
@@ -227,6 +248,8 @@ class Watch:
             reply = None
         if reply == ("syntax",):
             self.refused_source = True
+        elif reply == ("begun",) and self.space.tells_beginning:
+            self._has_begun = True
         elif type(reply) is tuple and reply:
             self._replies.append(reply)
         else:
@@ -299,6 +322,8 @@ class Watch:
             return RunStatus.SANDBOX_FAILURE, ended.failure
         if self._killed:
             return self._killed
+        if not self._has_begun:
+            return RunStatus.SANDBOX_FAILURE, f"the program did not begin: {_last_line(self.stderr)}"
         if ended.cpu_seconds >= self.limits.cpu_seconds:
             return RunStatus.TIME_LIMIT, _cpu_reason(self.limits)
         if ended.exit_code == 0:

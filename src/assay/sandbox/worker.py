@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import secrets
 import select
 import signal
 import socket
@@ -23,7 +24,7 @@ from assay.sandbox.cgroup import Cgroup
 from assay.sandbox.inside import job_frame
 from assay.sandbox.limits import Limits
 from assay.sandbox.space import Ended, Job
-from assay.sandbox.supervisor import Supervisor, number_of
+from assay.sandbox.supervisor import Supervisor, number_of, shared_bytes_of
 
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
@@ -33,6 +34,7 @@ RUNS_BEFORE_TAKING_OVER = 50
 """The next zygote is started this many runs before it is needed."""
 SECONDS_BETWEEN_LOOKS = 0.05
 NUM_FILES = 4096
+MACHINE_FULL = "the machine or a control group above ran out of memory"
 EXTRA_TASKS = 2
 """Of a run, beside the program's: its holder, and the one that a fork makes before it is refused."""
 
@@ -114,12 +116,28 @@ class Zygote:
         return BubblewrapSpace(self, job, limits, self._base_tasks)
 
     def ask(self, num_bytes: int, num_files: int, descriptors: list[int]) -> int:
-        """A descriptor of the holder of a new run."""
-        socket.send_fds(self._control, [zygote.REQUEST.pack(num_bytes, num_files)], descriptors)
+        """A descriptor of the holder of a new run. Raises OSError where the zygote is gone, refuses, or babbles."""
+        if is_ready(self._control.fileno()):
+            raise OSError("the worker is gone, or spoke before it was asked")
+        # Drawn, not counted: nobody knows it who did not get this request.
+        number = secrets.randbits(64)
+        socket.send_fds(self._control, [zygote.REQUEST.pack(number, num_bytes, num_files)], descriptors)
         answer, received, _, _ = socket.recv_fds(self._control, 256, 1)
-        if answer != zygote.READY or not received:
-            raise OSError(f"the worker could not begin a run: {answer.decode('utf-8', 'replace') or 'it is gone'}")
-        return received[0]
+        if answer == zygote.NUMBER.pack(number) + zygote.READY and received:
+            return received[0]
+        for descriptor in received:
+            os.close(descriptor)
+        said = answer[zygote.NUMBER.size :].decode("utf-8", "replace")
+        raise OSError(f"the worker could not begin a run: {said or 'it is gone'}")
+
+    def answers(self) -> bool:
+        """Whether the zygote serves; asked of itself, since its first process may end a moment later."""
+        with contextlib.suppress(OSError):
+            if not is_ready(self._control.fileno()):
+                number = secrets.randbits(64)
+                self._control.sendall(zygote.REQUEST.pack(number, 0, 0))
+                return self._control.recv(256) == zygote.NUMBER.pack(number) + zygote.READY
+        return False
 
     def peak_memory_bytes(self) -> int | None:
         """Of the run, above what the zygote has."""
@@ -214,17 +232,21 @@ class BubblewrapSpace:
     """One run under way in a zygote's space."""
 
     opens_on_stdin: bool = False
+    tells_beginning: bool = False
 
     def __init__(self, owner: Zygote, job: Job, limits: Limits, base_tasks: int) -> None:
         self._zygote, self._cgroup, self._limits = owner, owner.cgroup, limits
         self._counts = self._cgroup is not None and self._cgroup.has("cpuacct")
         self._cpu_before = self._cgroup.cpu_seconds() if self._counts and self._cgroup else 0.0
         self._has_memory = self._cgroup is not None and self._cgroup.has("memory")
-        self._killed_before = self._cgroup.num_killed() if self._has_memory and self._cgroup else 0
+        self._memory_before = self._memory_events()
         self._lock = threading.Lock()
         self._closed = self._killed = False
         self._supervisor: Supervisor | None = None
         num_bytes = limits.file_bytes + sum(map(len, job.files.values())) + len(job.source) * 4 + (1 << 16)
+        tasks = base_tasks + limits.processes + EXTRA_TASKS if owner.plan.bounds_user_tasks else 0
+        # First: what cannot be told begins nothing.
+        self.opening = job_frame(job, limits, address_bytes=self._address_bytes(), tasks=tasks)
         ends: list[int] = []
         try:
             stdin, self.stdin = ends_of_pipe(ends)
@@ -243,11 +265,14 @@ class BubblewrapSpace:
             raise
         for descriptor in (stdin, stdout, stderr, end):
             os.close(descriptor)
-        tasks = base_tasks + limits.processes + EXTRA_TASKS if owner.plan.bounds_user_tasks else 0
-        self.opening = job_frame(job, limits, address_bytes=self._address_bytes(), tasks=tasks)
-        if not (self._counts and self._has_memory):
+        # Whoever holds the other end: `finish` never waits for it.
+        os.set_blocking(self._end, False)
+        self._has_pids = self._cgroup is not None and self._cgroup.has("pids")
+        if not (self._counts and self._has_memory and self._has_pids):
             number = number_of(self.ended)
-            self._supervisor = Supervisor(number) if number else None
+            # A command replaces the interpreter, and has nothing of it.
+            shared = shared_bytes_of(number) if number and job.mode != "execute" else 0
+            self._supervisor = Supervisor(number, shared) if number else None
         self.check_seconds: float | None = SECONDS_BETWEEN_LOOKS if self._supervisor else None
 
     def cpu_seconds(self) -> float | None:
@@ -259,9 +284,10 @@ class BubblewrapSpace:
         if self._supervisor is None:
             return ""
         self._supervisor.look()
-        if self._supervisor.memory_bytes > self._limits.memory_bytes:
+        if not self._has_memory and self._supervisor.memory_bytes > self._limits.memory_bytes:
             return "memory"
-        return "processes" if self._supervisor.num_processes > self._limits.processes else ""
+        too_many = not self._has_pids and self._supervisor.num_processes > self._limits.processes
+        return "processes" if too_many else ""
 
     def close_stdin(self) -> None:
         os.close(self.stdin)
@@ -275,19 +301,19 @@ class BubblewrapSpace:
                     signal.pidfd_send_signal(self.ended, signal.SIGKILL)
 
     def finish(self) -> Ended:
-        if not select.select([self.ended], [], [], 0)[0]:
+        if not is_ready(self.ended):
             return Ended(None, None, 0.0, None, failure="the processes of the run could not be ended")
-        out_of_memory = bool(self._has_memory and self._cgroup and self._cgroup.num_killed() > self._killed_before)
-        told = os.read(self._end, zygote.END.size)
-        status, microseconds, _, failed = zygote.END.unpack(told) if told else (0, 0, 0, False)
+        killed, refused = (now > then for now, then in zip(self._memory_events(), self._memory_before, strict=True))
+        told = self._told()
+        status, microseconds, _, failed = zygote.END.unpack(told) if told else (signal.SIGKILL, 0, 0, False)
         cpu_seconds = self.cpu_seconds()
         ended = Ended(
             exit_code=os.WEXITSTATUS(status) if told and os.WIFEXITED(status) else None,
-            signal=os.WTERMSIG(status) if told and os.WIFSIGNALED(status) else None,
+            signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
             cpu_seconds=max(microseconds / 1e6, cpu_seconds or 0.0),
             peak_memory_bytes=self._peak(),
-            out_of_memory=out_of_memory,
-            failure=self._failure(bool(told), failed, status),
+            out_of_memory=killed and refused,
+            failure=MACHINE_FULL if killed and not refused else self._failure(bool(told), failed, status),
         )
         return ended
 
@@ -300,11 +326,26 @@ class BubblewrapSpace:
             if descriptor >= 0:
                 os.close(descriptor)
 
+    def _memory_events(self) -> tuple[int, int]:
+        """Processes killed for want of memory, and times that the group came up against its limit."""
+        if self._has_memory and self._cgroup:
+            return self._cgroup.num_killed(), self._cgroup.num_refused()
+        return 0, 0
+
+    def _told(self) -> bytes:
+        """What the holder said of the end; empty where it did not."""
+        try:
+            told = os.read(self._end, zygote.END.size)
+        except BlockingIOError:
+            return b""
+        return told if len(told) == zygote.END.size else b""
+
     def _failure(self, was_told: bool, failed: bool, status: int) -> str:
         if failed:
             return f"the space could not be made ready: {os.strerror(status)}"
-        if not was_told and not self._killed:
+        if not was_told and not self._killed and not self._zygote.answers():
             return "the worker was ended from outside"
+        # Where the zygote serves on, the holder's end is the program's doing: it would be tried again otherwise.
         return ""
 
     def _peak(self) -> int | None:
@@ -317,6 +358,13 @@ class BubblewrapSpace:
         if self._has_memory:
             return 2 * self._limits.memory_bytes + (1 << 30)
         return self._limits.memory_bytes + (128 << 20)
+
+
+def is_ready(descriptor: int) -> bool:
+    """Whether there is something to read, or the other end is closed. Of any number, which `select` is not."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def ends_of_pipe(opened: list[int]) -> tuple[int, int]:

@@ -22,8 +22,9 @@ import struct
 
 from assay.sandbox import guest, values
 
-REQUEST = struct.Struct("<QQ")
-"""Size of the private folder in bytes, and its files."""
+REQUEST = struct.Struct("<QQQ")
+"""A number drawn for this request, which the answer begins with; size of the private folder in bytes, and its files."""
+NUMBER = struct.Struct("<Q")
 END = struct.Struct("<iqq?")
 """Of the program: wait status, microseconds of CPU, peak bytes of its largest process; of the holder: whether it
 failed, and then the status is an errno."""
@@ -37,12 +38,12 @@ _READ_ONLY_NO_EXEC = 1 | 8
 _SET_DUMPABLE, _SET_SECCOMP, _DROP_BOUND, _NO_NEW_PRIVILEGES, _AMBIENT = 4, 22, 24, 38, 47
 _CAPABILITIES = (21, 8)
 _CAPABILITY_VERSION = 0x20080522
-_FIRST_FREE = 4
-_LAST_DESCRIPTOR = 128
+_BEGINS = 4
+_CLOSE_RANGE = 436
+_EVERY = 0xFFFFFFFF
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+_libc: ctypes.CDLL
+"""Set by `main`: the parent imports this module on systems whose C library has none of these calls."""
 
 
 class _Filter(ctypes.Structure):
@@ -54,8 +55,11 @@ def main(arguments):
 
     Args: `control`, the parent's socket; `filter`, the seccomp filter; `modules`, names to import now.
     """
+    _open_libc()
     # Above the numbers that a run's descriptors get.
     control = socket.socket(fileno=fcntl.fcntl(arguments["control"], fcntl.F_DUPFD_CLOEXEC, 64))
+    # The original among them: it has whatever number was free in the parent, and no run may inherit it.
+    _close_all_but(0, 1, 2, control.fileno())
     nothing = os.open(os.devnull, os.O_RDWR)
     # Held, so that no run's descriptor arrives at a number that another one is to be moved to.
     os.dup2(nothing, guest.CHANNEL)
@@ -79,12 +83,17 @@ def main(arguments):
         request, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, NUM_DESCRIPTORS)
         if len(request) < REQUEST.size:
             os._exit(0)
+        number, *sizes = REQUEST.unpack(request)
+        if not descriptors:
+            # Nothing to run: the question whether somebody is here.
+            control.sendall(NUMBER.pack(number) + READY)
+            continue
         try:
-            holder = _fork_holder(space, REQUEST.unpack(request), descriptors)
+            holder = _fork_holder(space, sizes, descriptors)
         except OSError as error:
-            control.sendall(str(error).encode()[:200])
+            control.sendall(NUMBER.pack(number) + str(error).encode()[:200])
         else:
-            socket.send_fds(control, [READY], [holder])
+            socket.send_fds(control, [NUMBER.pack(number) + READY], [holder])
             os.close(holder)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -148,8 +157,9 @@ def _become_program(space, streams, begins):
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number, inheritable=number < guest.CHANNEL)
         _go_first(space["proc"])
-        begins = fcntl.fcntl(begins, fcntl.F_DUPFD, _LAST_DESCRIPTOR)
-        os.closerange(_FIRST_FREE, _LAST_DESCRIPTOR)
+        if begins != _BEGINS:
+            os.dup2(begins, _BEGINS)
+        _close_from(_BEGINS + 1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         # Not the folder of the same name that this one lies over.
         os.chdir(FOLDER)
@@ -159,11 +169,37 @@ def _become_program(space, streams, begins):
         _give_up_privileges()
         _check(_libc.prctl(_SET_SECCOMP, 2, ctypes.addressof(space["filter"]), 0, 0), "seccomp")
         # A failure after this is the program's; and it never has the descriptor.
-        os.write(begins, b"1")
-        os.close(begins)
+        os.write(_BEGINS, b"1")
+        os.close(_BEGINS)
     except BaseException:
         os._exit(1)
-    guest.perform(job)
+    leave = os._exit
+    try:
+        guest.perform(job)
+    finally:
+        # Never back into the holder's code, which this process has too; whatever the program put in the place of this.
+        leave(1)
+
+
+def _open_libc():
+    global _libc
+    _libc = ctypes.CDLL(None, use_errno=True)
+    _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+
+
+def _close_all_but(*kept):
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number not in kept:
+            # The one that the list was read from is gone.
+            with contextlib.suppress(OSError):
+                os.close(number)
+
+
+def _close_from(first):
+    """Closes every descriptor from a number on, with no bound above where the kernel can (Linux 5.9)."""
+    if _libc.syscall(ctypes.c_long(_CLOSE_RANGE), ctypes.c_uint(first), ctypes.c_uint(_EVERY), ctypes.c_uint(0)):
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
 def _go_first(proc):

@@ -21,7 +21,7 @@ def group_v2(root: Path) -> Cgroup:
     folder = next(root.glob(f"{PREFIX}*"))
     (folder / "memory.max").touch()
     (folder / "memory.current").write_text("4096\n")
-    (folder / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
+    (folder / "memory.events").write_text("low 0\nmax 4\noom 3\noom_kill 2\n")
     (folder / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\n")
     (folder / "pids.max").touch()
     (folder / "pids.current").write_text("3\n")
@@ -36,6 +36,7 @@ def test_version_2_is_read_as_the_kernel_writes_it(tmp_path):
     assert (folder / "memory.max").read_text() == str(1 << 20)
     assert (folder / "pids.max").read_text() == "7"
     assert (group.memory_bytes(), group.num_killed(), group.num_processes()) == (4096, 2, 3)
+    assert group.num_refused() == 4 + 3
     assert group.cpu_seconds() == 1.5
     assert group.peak_memory_bytes() is None
     assert group.member_files == [str(folder / "cgroup.procs")]
@@ -83,3 +84,13 @@ def test_this_hosts_groups():
     group.close()
     assert group.remove()
     assert not [folder for folder in hierarchy.folders.values() if list(folder.glob(f"{PREFIX}{os.getpid()}-*"))]
+
+
+def test_a_group_is_closed_twice_and_then_not_read(tmp_path):
+    group = Cgroup(Hierarchy(1, {"pids": tmp_path}))
+    (tmp_path / group.member_files[0].split("/")[-2] / "pids.current").write_text("3\n")
+    assert group.num_processes() == 3
+    group.close()
+    group.close()
+    with pytest.raises(OSError, match="closed"):
+        group.num_processes()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -15,14 +18,18 @@ from pathlib import Path
 
 import pytest
 
-from assay.errors import SandboxUnavailableError
+from assay.errors import InfrastructureError, SandboxUnavailableError
 from assay.sandbox import Compiled, Limits, NotPlainError, Program, RunStatus, Sandbox
+from assay.sandbox.worker import BubblewrapWorker
 
 ECHO = Program("import sys\nsys.stdout.write(sys.stdin.read()[::-1])")
 FAKE_ENGINE = """#!/bin/sh
 # Stands in for the engine: runs what follows the image here.
 if [ "$1" = kill ]; then pkill -KILL -s "$(cat $0.$2)"; exit; fi
-name=; while [ "$1" != python3 ]; do [ "$1" = --name ] && name=$2; shift; done
+if [ "$1" = rm ]; then echo "$3" >> $0.removed; exit; fi
+name=; while [ "$1" != python3 ]; do
+    [ "$1" = --name ] && name=$2; [ "$1" = --cidfile ] && echo 5eed > "$2"; shift
+done
 echo $$ > $0.$name; cd "$(mktemp -d)"; shift; exec PYTHON "$@"
 """
 
@@ -433,3 +440,270 @@ def test_what_makes_no_sense_is_refused():
             Program("", files={name: b""})
     with pytest.raises(ValueError, match="num_workers"):
         Sandbox("unsafe", num_workers=0)
+
+
+@pytest.fixture
+def many_descriptors():
+    """More than `select` can name, as a server has that holds many connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("this user may not open that many")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    held: list[int] = []
+
+    def hold(count: int) -> None:
+        held.extend(os.dup(2) for _ in range(count))
+
+    yield hold
+    for descriptor in held:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_descriptor_of_the_worker_reaches_a_program(isolated, many_descriptors):
+    """The socket on which runs are asked for has a high number where the parent holds many descriptors."""
+    many_descriptors(300)
+    source = """
+import os
+def is_open(number):
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+print([number for number in range(3, 4096) if is_open(number)])
+"""
+    with Sandbox("bubblewrap", num_workers=1) as fresh:
+        assert run(fresh, Program(source)).stdout == b"[]\n"
+
+
+def test_an_answer_that_nobody_asked_for_begins_no_run(isolated):
+    with Sandbox("bubblewrap", num_workers=1) as fresh:
+        run(fresh, Program("pass"))
+        worker = fresh._slots._all[0].worker("python")
+        assert isinstance(worker, BubblewrapWorker)
+        worker._zygote._control.close()
+        worker._zygote._control, other = socket.socketpair()
+        with other:
+            other.sendall(b"ready")
+            with pytest.raises(OSError, match="spoke before"):
+                worker._zygote.ask(1 << 20, 16, [])
+        assert run(fresh, Program("print(1)")).stdout == b"1\n"
+
+
+def test_the_end_of_the_holder_is_the_programs_where_the_worker_serves_on(isolated):
+    """A program that found a way to end the process above it must not have its run thrown away and tried again."""
+    with Sandbox("bubblewrap", num_workers=1) as fresh:
+
+        async def end_holder() -> None:
+            async with fresh.open(Program("import time\ndef f(): time.sleep(60)")) as session:
+                signal.pidfd_send_signal(session._watch.space.ended, signal.SIGKILL)
+                assert (await session.call("f")).kind == "ended"
+                ended = await session.finish()
+                assert (ended.status, ended.signal) == (RunStatus.RUNTIME_ERROR, 9)
+
+        asyncio.run(end_holder())
+        assert run(fresh, Program("print(1)")).stdout == b"1\n"
+
+
+def test_a_parent_with_many_descriptors_runs_programs(sandbox, many_descriptors):
+    many_descriptors(1100)
+    assert run(sandbox, Program("print(1)")).stdout == b"1\n"
+
+
+def test_an_error_while_a_run_is_watched_leaves_nothing_open(sandbox, monkeypatch):
+    def fail(*_: object) -> None:
+        raise ValueError("broken")
+
+    run(sandbox, Program("pass"))
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.sandbox.watch.Watch._read_output", fail)
+        with pytest.raises(ValueError, match="broken"):
+            run(sandbox, Program("print(1, flush=True)\nimport time\ntime.sleep(60)"))
+    deadline = time.monotonic() + 3
+    while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(os.listdir("/proc/self/fd")) <= before
+    assert run(sandbox, Program("print(1)")).stdout == b"1\n"
+
+
+def test_the_package_is_imported_where_the_c_library_is_not_linuxs():
+    source = """
+import ctypes, fcntl, os, signal
+class Library:
+    def __init__(self, *_, **__): pass
+    def __getattr__(self, name): raise AttributeError(name)
+ctypes.CDLL = Library
+for module, names in ((os, ("pidfd_open", "sched_getaffinity")), (signal, ("pidfd_send_signal",))):
+    for name in names: delattr(module, name)
+import assay.sandbox
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.fixture
+def engine(monkeypatch, tmp_path):
+    """Puts a stand-in for Docker first on the path."""
+
+    def put(text: str) -> Path:
+        executable = tmp_path / "docker"
+        executable.write_text(text.replace("PYTHON", sys.executable))
+        executable.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        return executable
+
+    return put
+
+
+@pytest.mark.parametrize("code", [125, 126, 127])
+def test_exit_codes_of_the_engine_are_the_engines_only_where_there_is_no_container(engine, code):
+    engine(FAKE_ENGINE)
+    with Sandbox("docker", num_workers=1) as docker:
+        result = run(docker, Program(f"raise SystemExit({code})"))
+        assert (result.status, result.exit_code) == (RunStatus.RUNTIME_ERROR, code)
+    engine(f"#!/bin/sh\nexit {code}\n")
+    with Sandbox("docker", num_workers=1) as docker:
+        assert run(docker, Program("print(1)")).status is RunStatus.SANDBOX_FAILURE
+
+
+def test_an_engine_that_hangs_holds_nobody(engine, monkeypatch):
+    monkeypatch.setattr("assay.sandbox.container.KILL_SECONDS", 0.2)
+    executable = engine(FAKE_ENGINE.replace('if [ "$1" = kill ]; then', 'if [ "$1" = kill ]; then exec sleep 30;'))
+    with Sandbox("docker", num_workers=1) as docker:
+        result = run(docker, Program("while True: pass"), limits=Limits(wall_seconds=0.5))
+        assert result.status is RunStatus.TIME_LIMIT
+        assert result.wall_seconds < 4
+    assert Path(f"{executable}.removed").read_text().startswith("assay-")
+
+
+def test_a_cancelled_call_and_the_end_never_drive_one_run_together(sandbox, monkeypatch):
+    from assay.sandbox import session as module
+
+    driving: list[int] = []
+    together = []
+    drive = module.drive
+
+    def slow(watches, until):
+        driving.append(1)
+        drive(watches, until)
+        time.sleep(0.2)
+        together.append(not finished)
+        driving.pop()
+
+    finished: list[int] = []
+    monkeypatch.setattr(module, "drive", slow)
+
+    async def cancelled() -> None:
+        async with sandbox.open(Program("import time\ndef f(): time.sleep(60)")) as session:
+            call = asyncio.create_task(session.call("f"))
+            while not driving:
+                await asyncio.sleep(0.01)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await session.finish()
+            finished.append(1)
+
+    asyncio.run(cancelled())
+    assert (driving, together) == ([], [True])
+
+
+def test_replies_are_bounded_each_and_output_in_all(sandbox):
+    source = "def f(n): return 'x' * n\ndef p(n): print('x' * n)"
+    limits = Limits(output_bytes=8 << 10)
+
+    async def calls() -> tuple[int, str, RunStatus]:
+        async with sandbox.open(Program(source), limits=limits) as session:
+            answered = [await session.call("f", [2 << 10]) for _ in range(100)]
+            printed = [(await session.call("p", [1 << 10])).kind for _ in range(20)]
+            return (
+                len([reply for reply in answered if reply.kind == "value"]),
+                printed[-1],
+                (await session.finish()).status,
+            )
+
+    assert asyncio.run(calls()) == (100, "ended", RunStatus.OUTPUT_LIMIT)
+
+
+def test_whoever_waits_for_a_worker_is_told_when_there_is_none_any_more(sandbox):
+    closed = Sandbox(sandbox.backend, num_workers=1)
+
+    async def wait() -> None:
+        async with closed.open(Program("def f(): return 1")):
+            waiting = asyncio.create_task(closed.run(Program("pass")))
+            await asyncio.sleep(0.05)
+            await asyncio.to_thread(closed.close)
+            with pytest.raises(InfrastructureError, match="closed"):
+                await asyncio.wait_for(waiting, 5)
+
+    with contextlib.suppress(RuntimeError):
+        # The session itself is ended by the close: what it says of that is not looked at here.
+        asyncio.run(wait())
+    with pytest.raises(InfrastructureError, match="closed"):
+        run(closed, Program("pass"))
+
+
+def test_a_job_that_cannot_be_told_begins_nothing(isolated, monkeypatch):
+    def fail(*_: object, **__: object) -> bytes:
+        raise ValueError("too large")
+
+    run(isolated, Program("pass"))
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.sandbox.worker.job_frame", fail)
+        with pytest.raises(ValueError, match="too large"):
+            run(isolated, Program("pass"))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("source", ["import sys\nsys.stdout.close()", "import sys\nsys.stdout = sys.stderr = None"])
+def test_a_program_that_has_closed_its_output_ends_well(sandbox, source):
+    assert run(sandbox, Program(source)).exit_code == 0
+
+
+def test_an_exception_past_the_program_ends_its_process_alone(isolated):
+    """Whatever a program breaks in its own process, nothing of the process above it is run there."""
+    source = """
+def broken(*_): raise OSError(12, "broken")
+import sys, threading
+frame = sys._getframe()
+while frame:
+    if "_leave" in frame.f_globals:
+        frame.f_globals.update(_leave=broken, _end=broken, _fail=broken)
+    frame = frame.f_back
+"""
+    ended = run(isolated, Program(source))
+    assert (ended.status, ended.exit_code) == (RunStatus.RUNTIME_ERROR, 1)
+
+
+def test_a_compiler_that_is_not_found_is_no_fault_of_the_program(sandbox, monkeypatch):
+    monkeypatch.setattr("assay.sandbox.sandbox._COMPILE", ("/bin/sh", "-c", "no-such-compiler main.cpp"))
+    with pytest.raises(SandboxUnavailableError, match="g\\+\\+"):
+        asyncio.run(sandbox.compile(Program("int main() {}", "cpp")))
+
+
+def test_only_its_own_limit_makes_a_kill_the_programs(monkeypatch):
+    """Where the machine runs out of memory, the group's limit was not come up against."""
+    killed = iter(range(1000))
+    with Sandbox("bubblewrap", num_workers=1) as fresh:
+        try:
+            result = run(fresh, Program("x = bytearray(1 << 29)"), limits=Limits(memory_bytes=64 << 20))
+        except SandboxUnavailableError as error:
+            pytest.skip(str(error))
+        assert result.status is RunStatus.MEMORY_LIMIT
+        monkeypatch.setattr("assay.sandbox.cgroup.Cgroup.num_killed", lambda _: next(killed))
+        worker = fresh._slots._all[0].worker("python")
+        assert isinstance(worker, BubblewrapWorker)
+        if worker._zygote.cgroup is None or not worker._zygote.cgroup.has("memory"):
+            pytest.skip("control groups cannot be written here")
+        result = run(fresh, Program("print(1)"))
+        assert (result.status, "machine" in result.reason) == (RunStatus.SANDBOX_FAILURE, True)
+
+
+def test_what_fails_before_the_program_begins_is_not_its_fault(sandbox):
+    if sandbox.backend == "docker":
+        pytest.skip("a container has no channel to tell it on")
+    program = Program("print(1)", files={"folder": b"", "folder/file": b""})
+    assert run(sandbox, program).status is RunStatus.SANDBOX_FAILURE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.sandbox.seccomp import ARCHITECTURES, DENIED, seccomp_filter
+from assay.sandbox.seccomp import ARCHITECTURES, DENIED, OF_ITSELF_ONLY, seccomp_filter
 
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 HEADERS = {
@@ -17,10 +17,12 @@ HEADERS = {
 }
 
 
-def verdict(machine: str, number: int, argument: int = 0, architecture: int | None = None, **options) -> int:
+def verdict(
+    machine: str, number: int, argument: int = 0, second: int = 0, architecture: int | None = None, **options
+) -> int:
     """What the kernel would do with a call."""
     code = list(struct.iter_unpack("<HBBI", seccomp_filter(machine, **options)))
-    data = struct.pack("<iIQQ", number, architecture or ARCHITECTURES[machine], 0, argument)
+    data = struct.pack("<iIQQQ", number, architecture or ARCHITECTURES[machine], 0, argument, second)
     at = accumulator = 0
     while True:
         kind, yes, no, k = code[at]
@@ -52,6 +54,15 @@ def test_arguments_decide_where_they_must(machine, clone, socket):
     assert verdict(machine, 435) == ENOSYS
 
 
+@pytest.mark.parametrize(("machine", "setpriority"), [("x86_64", 141), ("aarch64", 140)])
+def test_a_process_sets_its_own_limits_and_no_others(machine, setpriority):
+    numbers = OF_ITSELF_ONLY[machine].values()
+    assert {verdict(machine, number, 0) for number in numbers} == {ALLOW}
+    assert {verdict(machine, number, 1) for number in numbers} == {EPERM}
+    assert verdict(machine, setpriority, 0, 0) == ALLOW
+    assert {verdict(machine, setpriority, which, who) for which, who in ((0, 1), (1, 0), (2, 0), (2, 7))} == {EPERM}
+
+
 def test_calls_of_other_tables_are_refused():
     assert verdict("x86_64", 0, architecture=0x40000003) == KILL
     assert verdict("x86_64", 0x40000000) == ENOSYS
@@ -70,7 +81,7 @@ def test_table_agrees_with_the_headers(machine):
         pytest.skip(f"{HEADERS[machine]} is not installed")
     text = HEADERS[machine].read_text()
     numbers = {name: int(number) for name, number in re.findall(r"#define __NR3?2?6?4?_?_?(\w+)\s+(\d+)\b", text)}
-    known = {name: number for name, number in DENIED[machine].items() if name in numbers}
+    known = {name: number for name, number in (DENIED[machine] | OF_ITSELF_ONLY[machine]).items() if name in numbers}
     assert len(known) > 60
     assert known == {name: numbers[name] for name in known}
 
