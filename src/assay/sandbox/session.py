@@ -31,6 +31,11 @@ class Session:
         self._lock = threading.Lock()
         self._run: Run | None = None
 
+    @property
+    def wall_seconds(self) -> float:
+        """On the clock, while anybody waited for the program: nothing that the host did meanwhile."""
+        return self._watch.wall_seconds
+
     async def call(
         self,
         function: str,

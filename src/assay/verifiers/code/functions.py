@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -82,9 +81,9 @@ class ProgramUnderTest:
             limits = self._bounds.for_session(self._plan.num_tests)
             self._session = await self._stack.enter_async_context(self._sandbox.open(self._program, limits=limits))
             self._spent = 0.0
-        began = time.monotonic()
+        before = self._session.wall_seconds
         reply = await self._session.call(name, arguments, seconds=self._bounds.limits.wall_seconds)
-        self._spend(time.monotonic() - began)
+        self._spend(self._session.wall_seconds - before)
         if reply.kind == "ended":
             raise ProgramFailedError(await self._end(self._session))
         if reply.kind == "not_plain":
