@@ -468,7 +468,7 @@ _FILES = (
         "files",
         "read what is none of its business",
         "report(*[lambda path=path: os.listdir(path) if path.endswith('/') else open(path).read() for path in\n"
-        "    ('/etc/shadow', '/etc/passwd', '/home/', '/work/', '/var/', '/proc/1/environ', "
+        "    ('/etc/shadow', '/etc/passwd', '/home/', '/var/', '/proc/1/environ', "
         "'/proc/self/cmdline', '/sys/', '/root/.ssh/', '/run/')])",
     ),
     _denied(
