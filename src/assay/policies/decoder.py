@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -72,6 +73,24 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat((-right, left), dim=-1) * sin
 
 
+def swiglu(gate_up: Tensor) -> Tensor:
+    """silu(gate) * up of [T, 2 I], gate, then up. Shazeer 2020, "GLU Variants Improve Transformer", arXiv
+    2002.05202."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
+class Elementwise(NamedTuple):
+    """What a layer computes beside products and attention; other forms give the same numbers, sooner."""
+
+    rms_norm: Callable[[Tensor, Tensor, float], Tensor] = rms_norm
+    rotate: Callable[[Tensor, Tensor, Tensor], Tensor] = rotate
+    swiglu: Callable[[Tensor], Tensor] = swiglu
+
+
+PLAIN = Elementwise()
+
+
 def decoder_layer(
     x: Tensor,
     weights: LayerWeights,
@@ -80,10 +99,11 @@ def decoder_layer(
     epsilon: float,
     rotary: tuple[Tensor, Tensor] | None,
     attend: Attend,
+    elementwise: Elementwise = PLAIN,
 ) -> Tensor:
     """One transformer layer: [T, H] -> [T, H]. `rotary` is None in layers without positional embedding (SmolLM3)."""
     num_tokens = x.shape[0]
-    normed = rms_norm(x, weights.attention_norm, epsilon)
+    normed = elementwise.rms_norm(x, weights.attention_norm, epsilon)
     qkv = linear(normed, weights.qkv, weights.qkv_bias).view(num_tokens, -1, head_size)
     num_query_heads = weights.output.shape[1] // head_size
     num_kv_heads = (qkv.shape[1] - num_query_heads) // 2
@@ -92,10 +112,10 @@ def decoder_layer(
         q, k = turned.split((num_query_heads, num_kv_heads), dim=1)
         turned = torch.cat((rms_norm(q, weights.q_norm, epsilon), rms_norm(k, weights.k_norm, epsilon)), dim=1)
     if rotary is not None:
-        turned = rotate(turned, *rotary)
+        turned = elementwise.rotate(turned, *rotary)
     q, k = turned.split((num_query_heads, num_kv_heads), dim=1)
     attended = attend(layer, q, k, v).reshape(num_tokens, -1)
     x = x + linear(attended, weights.output, weights.output_bias)
-    normed = rms_norm(x, weights.mlp_norm, epsilon)
-    gate, up = linear(normed, weights.gate_up, weights.gate_up_bias).chunk(2, dim=-1)
-    return x + linear(F.silu(gate) * up, weights.down, weights.down_bias)
+    normed = elementwise.rms_norm(x, weights.mlp_norm, epsilon)
+    inner = elementwise.swiglu(linear(normed, weights.gate_up, weights.gate_up_bias))
+    return x + linear(inner, weights.down, weights.down_bias)

@@ -10,8 +10,9 @@ from torch import Tensor
 from assay.engines.local.batching import BatchingEngine
 from assay.engines.local.cache import KeyValueCache
 from assay.engines.local.prefixes import BLOCK, PrefixCache, shared_length
+from assay.engines.local.prompt_attention import Extension
 from assay.engines.local.request import Request
-from assay.engines.local.runner import Extension, ModelRunner
+from assay.engines.local.runner import ModelRunner
 from assay.engines.local.shared import SharedPrompts, Sharing
 from assay.engines.local.view import ServingView
 from assay.errors import ConfigError

@@ -9,12 +9,11 @@ C capacity of a prompt's row, D head size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from assay.engines.local.shared import Sharing
+from assay.policies.config import DecoderConfig
 
 
 class SharedAttention:
@@ -23,8 +22,7 @@ class SharedAttention:
     Args:
         sharing: who continues which prompt.
         position_n: [n] int64, the position of each sequence's new token.
-        windows: of the layers, None where they see everything.
-        num_kv_heads: K
+        config: of the model.
         dtype: of scores.
     """
 
@@ -32,12 +30,13 @@ class SharedAttention:
         self,
         sharing: Sharing,
         position_n: Tensor,
-        windows: Sequence[int | None],
-        num_kv_heads: int,
+        config: DecoderConfig,
         dtype: torch.dtype,
     ) -> None:
         device, num_sequences = position_n.device, len(position_n)
-        self.cache, self.windows, self.num_kv_heads = sharing.cache, windows, num_kv_heads
+        num_kv_heads = config.num_kv_heads
+        self.cache, self.windows, self.num_kv_heads = sharing.cache, config.windows, num_kv_heads
+        self.scale = config.head_size**-0.5
         self.num_prompts = len(sharing.lengths)
         self.most = max(map(len, sharing.members))
         # Absent members repeat the first row; what they compute is dropped.
@@ -59,13 +58,13 @@ class SharedAttention:
         alone_n = self.start_n == 0
         self.alone = alone_n.repeat_interleave(num_kv_heads)[:, None, None] if alone_n.any() else None
         """[n K, 1, 1] bool, True for those who share no prompt."""
-        self.masks = {window: self._mask(position_n, window, dtype) for window in set(windows)}
+        self.masks = {window: self._mask(position_n, window, dtype) for window in set(config.windows)}
 
     def scores(self, layer: int, grouped: Tensor) -> Tensor:
-        """[n K, G, C] scores of scaled queries [n K, G, D] with their prompts, masked; -inf for who shares none."""
+        """[n K, G, C] scores of queries [n K, G, D] with their prompts, masked; -inf for who shares none."""
         keys, _ = self.cache.rows(layer, self.num_prompts)
         scores = self._ungather(torch.bmm(self._gather(grouped), keys.transpose(1, 2)), grouped.shape[1])
-        return scores.add_(self.masks[self.windows[layer]])
+        return torch.add(self.masks[self.windows[layer]], scores, alpha=self.scale)
 
     def attended(self, layer: int, weights: Tensor) -> Tensor:
         """[n K, G, D] what weights [n K, G, C] take from the prompts' values."""

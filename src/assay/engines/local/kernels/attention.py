@@ -1,0 +1,172 @@
+"""Attention of one new token of each sequence over its row of the cache, in one pass over what the row holds.
+
+Two batched products read whole rows, the part beyond a sequence's end included, and start slowly for three queries
+each; their softmax goes through memory. Here each key-value head of each sequence is one item: its new key and value
+are written, its scores stay in the processor's cache, and float32 is kept until the result.
+
+Shape letters: n sequences, Q query heads, K key-value heads, G = Q / K, C capacity of a cache row, D head size,
+P capacity of a shared prompt's row.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from numba.np.numpy_support import carray
+from torch import Tensor
+
+from assay.engines.local.kernels.simd import (
+    add,
+    dot,
+    exp,
+    fma,
+    largest,
+    load_bf16,
+    load_f32,
+    maximum,
+    mul,
+    pointer,
+    prefetch,
+    splat,
+    store_bf16,
+    store_f32,
+    sub,
+    total,
+)
+from assay.engines.local.kernels.team import Kernel, compiled
+from assay.policies.config import DecoderConfig
+
+CHUNK = 16
+"""Scores that go through the softmax at once; rows of scores are a multiple of it."""
+
+
+class CompiledRowAttention:
+    """One decode pass; made once, used by every layer.
+
+    Args:
+        column_n: [n] int64, where each sequence's new token goes in its row; the row holds all before it.
+        capacity: C
+        prompt_capacity: P, 0 where no sequence continues a shared prompt; a multiple of CHUNK.
+    """
+
+    def __init__(self, column_n: Tensor, config: DecoderConfig, capacity: int, prompt_capacity: int) -> None:
+        self.column_n, self.config = column_n, config
+        self.capacity, self.prompt_capacity = capacity, prompt_capacity
+        self.room = -(-capacity // CHUNK) * CHUNK + prompt_capacity
+        self.scores = torch.empty(len(column_n) * config.num_kv_heads, self.room)
+        self.kernel = _kernel(config.head_size)
+
+    def __call__(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        cached: Tensor,
+        window: int | None,
+        prompt_scores: Tensor | None = None,
+    ) -> Tensor:
+        """Writes the new keys and values; what the queries take from their rows.
+
+        Args:
+            queries: [n, Q, D] bf16; heads lie side by side, as in all three.
+            keys, values: [n, K, D] bf16
+            cached: [2, S >= n, K, C, D] bf16, keys, then values.
+            window: how many of the last tokens a query sees; None for all.
+            prompt_scores: [n K, G, P] bf16 scores with a shared prompt, scaled and masked, contiguous. They are
+                replaced by their part of the softmax.
+
+        Returns:
+            [n, Q, D] bf16
+        """
+        attended = torch.empty(queries.shape, dtype=queries.dtype)
+        cached_keys, cached_values = cached
+        num_kv_heads = self.config.num_kv_heads
+        self.kernel(
+            len(queries) * num_kv_heads,
+            4,
+            num_kv_heads,
+            self.config.num_query_heads // num_kv_heads,
+            self.capacity,
+            self.column_n.data_ptr(),
+            window or self.capacity,
+            queries.data_ptr(),
+            queries.stride(0),
+            keys.data_ptr(),
+            keys.stride(0),
+            values.data_ptr(),
+            values.stride(0),
+            cached_keys.data_ptr(),
+            cached_values.data_ptr(),
+            attended.data_ptr(),
+            self.scores.data_ptr(),
+            self.room,
+            0 if prompt_scores is None else self.prompt_capacity,
+            0 if prompt_scores is None else prompt_scores.data_ptr(),
+        )
+        return attended
+
+
+@functools.cache
+def _kernel(head_size: int) -> Kernel:
+    row_bytes = head_size * 2
+    scale = np.float32(head_size**-0.5)
+    none = np.float32(-np.inf)
+
+    @compiled
+    def attend(args: Any, item: int) -> None:
+        num_kv_heads, group_size, capacity = args[4], args[5], args[6]
+        sequence, head = item // num_kv_heads, item % num_kv_heads
+        length = carray(pointer(args[7]), sequence + 1, np.int64)[sequence] + 1
+        first = max(0, length - args[8])
+        row_keys = args[15] + item * capacity * row_bytes
+        row_values = args[16] + item * capacity * row_bytes
+        new = (length - 1) * row_bytes
+        store_bf16(row_keys + new, load_bf16(args[11] + (sequence * args[12] + head * head_size) * 2, head_size))
+        store_bf16(row_values + new, load_bf16(args[13] + (sequence * args[14] + head * head_size) * 2, head_size))
+        scores_at = args[18] + item * args[19] * 4
+        scores = carray(pointer(scores_at), args[19], np.float32)
+        prompt_length = args[20]
+        own_chunks = (length - first + CHUNK - 1) // CHUNK
+        chunks = own_chunks + prompt_length // CHUNK
+        for member in range(group_size):
+            query_head = head * group_size + member
+            query = load_bf16(args[9] + (sequence * args[10] + query_head * head_size) * 2, head_size)
+            query = mul(query, splat(scale, head_size))
+            # Values are asked for while keys are read, and the next row's keys while values are.
+            for column in range(first, length):
+                scores[column - first] = dot(query, load_bf16(row_keys + column * row_bytes, head_size))
+                if member == 0:
+                    for line in range(0, row_bytes, 64):
+                        prefetch(row_values + column * row_bytes + line)
+            for place in range(length - first, own_chunks * CHUNK):
+                scores[place] = none
+            prompt_at = args[21] + (item * group_size + member) * prompt_length * 2
+            for chunk in range(prompt_length // CHUNK):
+                store_f32(scores_at + (own_chunks + chunk) * CHUNK * 4, load_bf16(prompt_at + chunk * CHUNK * 2, CHUNK))
+            top_lanes = load_f32(scores_at, CHUNK)
+            for chunk in range(1, chunks):
+                top_lanes = maximum(top_lanes, load_f32(scores_at + chunk * CHUNK * 4, CHUNK))
+            top = splat(largest(top_lanes), CHUNK)
+            sums = splat(np.float32(0), CHUNK)
+            for chunk in range(chunks):
+                weights = exp(sub(load_f32(scores_at + chunk * CHUNK * 4, CHUNK), top))
+                store_f32(scores_at + chunk * CHUNK * 4, weights)
+                sums = add(sums, weights)
+            share = np.float32(1) / total(sums)
+            for chunk in range(prompt_length // CHUNK):
+                weights = load_f32(scores_at + (own_chunks + chunk) * CHUNK * 4, CHUNK)
+                store_bf16(prompt_at + chunk * CHUNK * 2, mul(weights, splat(share, CHUNK)))
+            attended = splat(np.float32(0), head_size)
+            for column in range(first, length):
+                row = load_bf16(row_values + column * row_bytes, head_size)
+                attended = fma(splat(scores[column - first], head_size), row, attended)
+                if member == group_size - 1:
+                    for line in range(0, row_bytes, 64):
+                        prefetch(row_keys + (capacity + column) * row_bytes + line)
+            result = args[17] + ((sequence * num_kv_heads * group_size) + query_head) * row_bytes
+            store_bf16(result, mul(attended, splat(share, head_size)))
+
+    return Kernel(attend)

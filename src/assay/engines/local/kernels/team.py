@@ -1,0 +1,82 @@
+"""Runs a compiled function on the threads that PyTorch computes with.
+
+A second pool of threads would fight with PyTorch's for the cores: its workers wait by spinning. So the function is
+handed to the OpenMP runtime that PyTorch has loaded, which calls it once on each of its threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numba import types
+from numba.np.numpy_support import carray
+
+from assay.engines.local.kernels.simd import fetch_add
+
+NUM_ARGS = 24
+"""Of a kernel at most, the four that every kernel has included."""
+
+_Args = ctypes.c_int64 * NUM_ARGS
+
+compiled: Any = numba.njit(boundscheck=False, error_model="numpy")
+"""Of a function that kernels call: no exceptions, so that no thread needs the interpreter."""
+
+
+class Kernel:
+    """Does items 0 .. n-1, on all threads.
+
+    Args:
+        item: compiled, of an int64 array of arguments and the number of an item. The arguments of a call begin at 4;
+            addresses are among them. What one item computes must not depend on another's.
+    """
+
+    def __init__(self, item: Any) -> None:
+        cfunc: Any = numba.cfunc
+
+        @cfunc(types.void(types.voidptr), nopython=True)
+        def task(data: Any) -> None:
+            args = carray(data, NUM_ARGS, np.int64)
+            counter, at_once, num_items = args[1], args[2], args[3]
+            while True:
+                start = fetch_add(counter, at_once)
+                if start >= num_items:
+                    break
+                for number in range(start, min(start + at_once, num_items)):
+                    item(args, number)
+
+        parallel = find_parallel()
+        assert parallel is not None, "asked for by `available`"
+        self._task, self._parallel = task, parallel
+
+    def __call__(self, num_items: int, at_once: int, *args: int) -> None:
+        """Returns once all items are done.
+
+        Args:
+            at_once: items that a thread takes, then asks again.
+            args: the item's arguments.
+        """
+        # The first is the counter, the second says where it is.
+        all_args = _Args(0, 0, at_once, num_items, *args)
+        all_args[1] = ctypes.addressof(all_args)
+        self._parallel(self._task.address, all_args, torch.get_num_threads(), 0)
+
+
+@functools.cache
+def find_parallel() -> Callable[[int, Any, int, int], None] | None:
+    """GOMP_parallel(function, data, threads, flags) of the runtime that PyTorch uses: GNU's, or another with its
+    interface; None where there is none, as on macOS."""
+    for name in ("libgomp.so.1", None):
+        try:
+            function = ctypes.CDLL(name).GOMP_parallel
+        except (OSError, AttributeError, TypeError):
+            continue
+        function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        function.restype = None
+        return function
+    return None

@@ -1,0 +1,269 @@
+"""The compiled forms beside the plain ones, on one thread and on several."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from assay.engines import LocalEngine, Sampling
+from assay.engines.local import kernels
+from assay.engines.local.cache import KeyValueCache
+from assay.engines.local.prompt_attention import Extension
+from assay.engines.local.runner import ModelRunner
+from assay.engines.local.shared import Sharing
+from assay.engines.local.view import ServingView
+from assay.errors import EngineError
+from assay.policies import DecoderConfig
+from assay.policies.decoder import rms_norm, rotate, swiglu
+from assay.policies.tiny import random_weights
+from assay.types import Completion
+
+pytest.importorskip("numba")
+if not kernels._works():
+    pytest.skip("this machine allows no kernels", allow_module_level=True)
+
+from assay.engines.local.kernels import elementwise
+from assay.engines.local.kernels.attention import CompiledRowAttention
+
+
+@pytest.fixture(autouse=True, params=[1, 2], ids=["one thread", "two threads"])
+def num_threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def config(tiny_model: Path) -> DecoderConfig:
+    """With sizes that there are kernels for: 2 key-value heads of 3 query heads each."""
+    return dataclasses.replace(
+        DecoderConfig.from_folder(tiny_model),
+        hidden_size=64,
+        intermediate_size=96,
+        head_size=32,
+        num_query_heads=6,
+        num_kv_heads=2,
+    )
+
+
+# ---- elementwise ----
+
+
+@pytest.mark.parametrize("num_tokens", [1, 3, 64, 131])
+def test_norms_are_the_plain_ones(num_tokens: int, generator: torch.Generator) -> None:
+    x = torch.randn(num_tokens, 576, generator=generator) * torch.logspace(-3, 3, num_tokens)[:, None]
+    weight = torch.randn(576, generator=generator).bfloat16()
+    assert_nearly_equal(elementwise.rms_norm(x, weight, 1e-5), rms_norm(x, weight, 1e-5))
+    # Where epsilon is most of it.
+    tiny = x / x.abs().amax() * 1e-3
+    assert_nearly_equal(elementwise.rms_norm(tiny, weight, 1e-2), rms_norm(tiny, weight, 1e-2))
+
+
+@pytest.mark.parametrize("num_tokens", [1, 3, 64, 131])
+def test_activations_are_the_plain_ones(num_tokens: int, generator: torch.Generator) -> None:
+    gate_up = (torch.randn(num_tokens, 192, generator=generator) * 6).bfloat16()
+    assert_nearly_equal(elementwise.swiglu(gate_up), swiglu(gate_up))
+
+
+def test_activations_of_every_bf16_gate() -> None:
+    gates = torch.arange(-(2**15), 2**15).short().view(torch.bfloat16)
+    gates = gates[gates.abs() < 1e6]
+    gates = gates[: len(gates) // 32 * 32].view(-1, 32)
+    gate_up = torch.cat((gates, torch.ones_like(gates)), dim=1)
+    ours, plain = elementwise.swiglu(gate_up).float(), swiglu(gate_up).float()
+    # Below -87 the plain form goes on into numbers too small for anything; ours stays at the last that is not.
+    assert torch.allclose(ours, plain, rtol=2**-7, atol=1e-30)
+
+
+@pytest.mark.parametrize("head_size", [32, 64, 128])
+def test_rotations_are_the_plain_ones(head_size: int, generator: torch.Generator) -> None:
+    both = torch.randn(7, 5, head_size, generator=generator).bfloat16()
+    cos, sin = (torch.randn(7, 1, head_size, generator=generator).bfloat16() for _ in range(2))
+    # A part of the heads, as queries and keys lie beside values.
+    assert_nearly_equal(elementwise.rotate(both[:, :3], cos, sin), rotate(both[:, :3], cos, sin))
+
+
+def assert_nearly_equal(ours: Tensor, plain: Tensor) -> None:
+    """The same bits but where a sum in another order rounds a number to its neighbour."""
+    assert ours.dtype == plain.dtype == torch.bfloat16
+    assert ours.shape == plain.shape
+    assert (ours != plain).float().mean() < 0.01
+    assert torch.allclose(ours.float(), plain.float(), rtol=2**-7, atol=0)
+
+
+# ---- attention ----
+
+
+def make_rows(
+    config: DecoderConfig, columns: list[int], generator: torch.Generator, scale: float = 1.0
+) -> list[Tensor]:
+    """Queries, keys, values and a cache; queries and keys with values beside them, as a layer has them."""
+    n, capacity = len(columns), 64
+    heads = config.num_query_heads + 2 * config.num_kv_heads
+    qkv = torch.randn(n, heads, config.head_size, generator=generator).bfloat16()
+    queries, keys, values = qkv.split((config.num_query_heads, config.num_kv_heads, config.num_kv_heads), dim=1)
+    cache = torch.randn(2, n + 1, config.num_kv_heads, capacity, config.head_size, generator=generator).bfloat16()
+    return [queries * scale, keys, values, cache]
+
+
+def attend_exactly(
+    config: DecoderConfig, rows: list[Tensor], columns: list[int], window: int | None, prompt: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """In float64, a sequence at a time: what is attended, and the prompt's weights."""
+    queries, keys, values, cache = (tensor.double() for tensor in rows)
+    attended, prompt_weights = [], []
+    for i, column in enumerate(columns):
+        own_keys = torch.cat((cache[0, i, :, :column], keys[i][:, None]), dim=1)
+        own_values = torch.cat((cache[1, i, :, :column], values[i][:, None]), dim=1)
+        first = 0 if window is None else max(0, column + 1 - window)
+        grouped = queries[i].view(config.num_kv_heads, -1, config.head_size)
+        scores = torch.einsum("kgd,kcd->kgc", grouped, own_keys[:, first:]) * config.head_size**-0.5
+        if prompt is not None:
+            own = prompt.view(len(columns), config.num_kv_heads, grouped.shape[1], -1)[i].double()
+            scores = torch.cat((own, scores), dim=-1)
+        weights = scores.softmax(dim=-1)
+        length = 0 if prompt is None else prompt.shape[-1]
+        prompt_weights.append(weights[..., :length])
+        attended.append(torch.einsum("kgc,kcd->kgd", weights[..., length:], own_values[:, first:]).flatten(0, 1))
+    return torch.stack(attended), None if prompt is None else torch.stack(prompt_weights).flatten(0, 1)
+
+
+@pytest.mark.parametrize("window", [None, 1, 5, 16])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 20.0])
+def test_attention_over_rows(
+    config: DecoderConfig, generator: torch.Generator, window: int | None, scale: float
+) -> None:
+    columns = [0, 1, 15, 16, 17, 40, 63]
+    rows = make_rows(config, columns, generator, scale)
+    expected, _ = attend_exactly(config, rows, columns, window, None)
+    before = rows[3].clone()
+    attention = CompiledRowAttention(torch.tensor(columns), config, 64, 0)
+    ours = attention(*rows[:3], rows[3], window)
+    assert torch.allclose(ours.double(), expected, rtol=0.02, atol=0.02)
+    for i, column in enumerate(columns):
+        assert torch.equal(rows[3][0, i, :, column], rows[1][i])
+        assert torch.equal(rows[3][1, i, :, column], rows[2][i])
+        before[:, i, :, column] = rows[3][:, i, :, column]
+    assert torch.equal(rows[3], before), "nothing else is written"
+
+
+def test_attention_over_a_shared_prompt_and_rows(config: DecoderConfig, generator: torch.Generator) -> None:
+    columns = [0, 3, 31]
+    rows = make_rows(config, columns, generator)
+    group_size = config.num_query_heads // config.num_kv_heads
+    scores = torch.randn(len(columns) * config.num_kv_heads, group_size, 32, generator=generator).bfloat16() * 2
+    scores[:, :, 20:] = -torch.inf
+    # The last one shares no prompt.
+    scores[-config.num_kv_heads :] = -torch.inf
+    expected, weights = attend_exactly(config, rows, columns, None, scores)
+    ours = CompiledRowAttention(torch.tensor(columns), config, 64, 32)(*rows[:3], rows[3], None, scores)
+    assert torch.allclose(ours.double(), expected, rtol=0.02, atol=0.02)
+    assert weights is not None
+    assert torch.allclose(scores.double(), weights, rtol=0.02, atol=1e-3)
+
+
+def test_a_row_does_not_depend_on_its_neighbours(config: DecoderConfig, generator: torch.Generator) -> None:
+    columns = [int(column) for column in torch.randint(0, 64, (33,), generator=generator)]
+    rows = make_rows(config, columns, generator)
+    together = CompiledRowAttention(torch.tensor(columns), config, 64, 0)(*rows[:3], rows[3].clone(), None)
+    for i, column in enumerate(columns):
+        alone = CompiledRowAttention(torch.tensor([column]), config, 64, 0)(
+            *(tensor[i : i + 1] for tensor in rows[:3]), rows[3][:, i : i + 1].clone(), None
+        )
+        assert torch.equal(alone[0], together[i])
+
+
+# ---- in the engine ----
+
+
+def run_model(config: DecoderConfig, weights: dict[str, Tensor], dtype: torch.dtype, shared: bool) -> Tensor:
+    """[steps, n, V] logits of given tokens after two prompts, of which the first two sequences share one."""
+    view = ServingView(config, dtype)
+    view.load(weights.items(), 0)
+    cache, prompts = (KeyValueCache(config, 3, dtype, "cpu") for _ in range(2))
+    cache.reserve(3, 64)
+    prompts.reserve(1, 30)
+    runner = ModelRunner(view, cache, "cpu")
+    with torch.inference_mode():
+        runner.extend([Extension(prompts if shared else cache, 0, 0, range(30)), Extension(cache, 2, 0, range(40, 57))])
+        sharing = Sharing(prompts, [30], [[0, 1]]) if shared else None
+        if not shared:
+            cache.copy(0, [1], 30)
+        steps = [
+            runner.decode([100 + step, 120 + step, 140 + step], [30 + step, 30 + step, 17 + step], sharing)
+            for step in range(20)
+        ]
+    return torch.stack(steps).float()
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["prompt shared", "prompt copied"])
+def test_the_model_is_as_right_with_them_as_without(
+    config: DecoderConfig, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = random_weights(config, seed=3)
+    assert kernels.available(config, torch.bfloat16, "cpu")
+    exact = run_model(config, weights, torch.float32, shared)
+    compiled = run_model(config, weights, torch.bfloat16, shared)
+    monkeypatch.setattr(kernels, "available", lambda *_: False)
+    plain = run_model(config, weights, torch.bfloat16, shared)
+    assert not torch.equal(compiled, plain), "both forms were run"
+    assert (compiled - exact).abs().mean() < 1.1 * (plain - exact).abs().mean()
+    assert (compiled - exact).abs().max() < 1.5 * (plain - exact).abs().max()
+
+
+def complete(config: DecoderConfig, weights: dict[str, Tensor]) -> list[Completion]:
+    async def ask() -> list[Completion]:
+        engine = LocalEngine(config, weights.items(), stop_token_ids=(), decode=str, dtype=torch.bfloat16, num_slots=16)
+        return await asyncio.gather(
+            *(
+                engine.generate(
+                    range(20, 30 + number), Sampling(max_new_tokens=40), request_id=str(number), seed=number
+                )
+                for number in range(20)
+            )
+        )
+
+    return asyncio.run(ask())
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_the_threads(config: DecoderConfig, num_threads: int) -> None:
+    weights = random_weights(config, seed=3)
+    ours = complete(config, weights)
+    assert ours == complete(config, weights)
+    # The products are PyTorch's, and none of them sums across threads for sizes like these.
+    torch.set_num_threads(3 - num_threads)
+    assert ours == complete(config, weights)
+
+
+def test_weights_that_diverged_are_noticed(config: DecoderConfig) -> None:
+    weights = random_weights(config, seed=3)
+    weights["model.layers.0.self_attn.k_proj.weight"][0, 0] = torch.nan
+    with pytest.raises(EngineError, match="not finite"):
+        complete(config, weights)
+
+
+def test_only_what_they_are_made_for(config: DecoderConfig) -> None:
+    assert not kernels.available(config, torch.float32, "cpu")
+    assert not kernels.available(config, torch.bfloat16, "cuda")
+    assert not kernels.available(dataclasses.replace(config, intermediate_size=100), torch.bfloat16, "cpu")
+    assert not kernels.available(dataclasses.replace(config, head_size=48), torch.bfloat16, "cpu")
+
+
+def test_without_numba_the_plain_forms_serve(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['numba'] = None\nfrom assay.engines.local import kernels\nprint(kernels._works())"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert answer.stdout.strip() == "False"
