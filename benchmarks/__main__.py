@@ -87,7 +87,9 @@ def main() -> None:
         prog="python benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(works.WORKS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="fewer repeats and no search of the peers' settings")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer repeats, some smaller jobs, no search of the peers' settings"
+    )
     parser.add_argument("--repeats", type=int, help="counted jobs of each side; default 5, quick 2 or 1")
     parser.add_argument("--without", action="append", default=[], metavar="PEER", help="leave a peer out")
     parser.add_argument("--busy", action="store_true", help="measure though others use the machine")
@@ -107,7 +109,7 @@ def main() -> None:
     bench = works.Bench(model, assay_home() / "benchmarks", quick=arguments.quick, without=tuple(arguments.without))
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
-    chosen = [works.WORKS[name] for name in arguments.works or works.WORKS]
+    chosen = [works.WORKS[name].form(arguments.quick) for name in arguments.works or works.WORKS]
     with contextlib.closing(bench):
         for index, work in enumerate(chosen):
             try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,12 @@ def _peak(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def share_right(texts: Sequence[str], answers: Sequence[str]) -> float:
+    """Of responses whose last number is the answer: the same rule for every side."""
+    last = [re.findall(r"-?\d+", text)[-1:] for text in texts]
+    return sum(number == [answer] for number, answer in zip(last, answers, strict=True)) / len(answers)
 
 
 def serve(jobs: dict[str, Any], ready: dict[str, float]) -> None:

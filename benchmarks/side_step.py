@@ -2,7 +2,8 @@
 
 Usage: side_step.py SETTINGS RUN_FOLDER FORCED
 
-FORCED is 1 where every response is as long as the limit.
+FORCED is 1 where every response is as long as the limit. A line is JSON; with "evaluate", the path of held-out tasks,
+the share that the model then solves comes with the answer. That takes no part in the step's seconds.
 """
 
 from __future__ import annotations
@@ -14,27 +15,32 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from assay.config import validate
+from assay.engines import Sampling
 from assay.launch import build_run
 from assay.loop import train
 from assay.observe.console import Console
 from assay.recipe import RunConfig
 from assay.run import Run
 from assay.training import StepReport
-from assay.types import Group
-from side import PREFIX
+from assay.types import Group, Task
+from side import PREFIX, share_right
 
 
 class GatedRun(Run):
     """A run that makes a step when it is told to, and says how long it took."""
 
     _began = 0.0
+    _job: dict[str, Any]
 
     def steps(self) -> Iterator[int]:
         for step in super().steps():
-            if not sys.stdin.readline():
+            line = sys.stdin.readline()
+            if not line:
                 return
+            self._job = json.loads(line)
             self._began = time.perf_counter()
             yield step
 
@@ -42,7 +48,22 @@ class GatedRun(Run):
         await super().after_step(step, groups, report)
         lengths = [rollout.num_sampled_tokens for group in groups for rollout in group.rollouts]
         answer = {"seconds": time.perf_counter() - self._began, "tokens": sum(lengths) / len(lengths)}
+        if path := self._job.get("evaluate"):
+            answer["accuracy"] = await self._solved_share(Path(path))
         print(PREFIX + json.dumps(answer), flush=True)
+
+    async def _solved_share(self, path: Path) -> float:
+        """Greedy answers, right where their last number is."""
+        tasks = [Task.from_dict(json.loads(line)) for line in path.read_text().splitlines()]
+        sampling = Sampling(max_new_tokens=self.config.sampling.max_new_tokens, temperature=0.0)
+        completions = await asyncio.gather(
+            *(
+                self.engine.generate(self.renderer.render(task.prompt), sampling, request_id=f"held-out {i}", seed=i)
+                for i, task in enumerate(tasks)
+            )
+        )
+        texts = [self.renderer.parse(completion.token_ids).content for completion in completions]
+        return share_right(texts, [task.answer for task in tasks])
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """TRL's side of a whole step. Usage: side_trl.py MODEL_FOLDER PROMPTS.jsonl MAX_NEW_TOKENS FORCED SETTINGS
 
-FORCED is 1 where every response is as long as the limit. SETTINGS is JSON: other options of GRPOConfig.
+FORCED is 1 where every response is as long as the limit. SETTINGS is JSON: other options of GRPOConfig. Lines on
+standard input are as in side_step.py.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+import torch
 import transformers
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from side import PREFIX
+from side import PREFIX, share_right
 
 model_folder, prompts, max_new_tokens = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 forced, searched = sys.argv[4] == "1", json.loads(sys.argv[5])
@@ -36,12 +38,30 @@ def last_number_is_right(completions, answer, **_):
     return rewards
 
 
+def solved_share(path):
+    """Greedy answers, right where their last number is."""
+    held_out = [json.loads(line) for line in path.read_text().splitlines()]
+    tokenizer, model = trainer.processing_class, trainer.model
+    prompts = [[{"role": role, "content": content} for role, content in task["prompt"]] for task in held_out]
+    inputs = tokenizer.apply_chat_template(
+        prompts, add_generation_prompt=True, padding=True, padding_side="left", return_tensors="pt", return_dict=True
+    )
+    model.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        whole = model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens)
+    model.train()
+    texts = tokenizer.batch_decode(whole[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    return share_right(texts, [task["answer"] for task in held_out])
+
+
 class Gate(transformers.TrainerCallback):
     """Makes a step when told to, and says how long it took."""
 
     def on_step_begin(self, args, state, control, **_):
-        if not sys.stdin.readline():
+        line = sys.stdin.readline()
+        if not line:
             sys.exit()
+        self.job = json.loads(line)
         self.began = time.perf_counter()
 
     def on_step_end(self, args, state, control, **_):
@@ -50,6 +70,8 @@ class Gate(transformers.TrainerCallback):
     def on_log(self, args, state, control, logs=None, **_):
         if "completions/mean_length" in (logs or {}):
             answer = {"seconds": self.seconds, "tokens": logs["completions/mean_length"]}
+            if path := self.job.get("evaluate"):
+                answer["accuracy"] = solved_share(Path(path))
             print(PREFIX + json.dumps(answer), file=answers, flush=True)
 
 

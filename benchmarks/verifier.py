@@ -14,7 +14,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from assay.types import Message, Task
@@ -82,7 +82,12 @@ def by_math_verify(rows: list[Row]) -> Callable[[], list[bool]]:
 
 
 def by_ours(rows: list[Row], timeout_seconds: float = 5.0) -> Callable[[], list[bool]]:
-    verifier = Math(timeout_seconds=timeout_seconds)
+    score = score_all(Math(timeout_seconds=timeout_seconds), rows)
+    return lambda: asyncio.run(score)
+
+
+def score_all(verifier: Math, rows: list[Row]) -> Coroutine[None, None, list[bool]]:
+    """Whether each is solved; begun when awaited."""
     tasks = [Task("bench", (Message("user", str(i)),), gold) for i, (gold, _, _) in enumerate(rows)]
     # In training the rollouts are there already.
     rollouts = [as_rollout(response, task) for task, (_, response, _) in zip(tasks, rows, strict=True)]
@@ -91,7 +96,7 @@ def by_ours(rows: list[Row], timeout_seconds: float = 5.0) -> Callable[[], list[
         scores = await asyncio.gather(*(verifier(r, t) for r, t in zip(rollouts, tasks, strict=True)))
         return [score.verdict.value == "solved" for score in scores]
 
-    return lambda: asyncio.run(score())
+    return score()
 
 
 def timed(judge: Callable[[], list[bool]], rows: list[Row]) -> tuple[float, int]:

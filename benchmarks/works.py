@@ -6,10 +6,9 @@ import itertools
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from assay.config import dump, validate
 from assay.curriculum import Curriculum
 from assay.recipe import RunConfig
+from assay.types import Task
 from machine import Machine
 from peers import python_of
 from side import Side, SideError
@@ -48,11 +48,16 @@ class Work:
     counts: str = "tokens"
     quick_repeats: int = 2
     """Counted jobs of each side in the quick form."""
+    quick_form: Work | None = None
+    """A smaller one that --quick measures in its place."""
 
     @property
     def warms_up(self) -> bool:
         """A long job without a peer counts from the first one in the quick form."""
         return len(self.sides) > 1
+
+    def form(self, quick: bool) -> Work:
+        return self.quick_form if quick and self.quick_form else self
 
     def job(self, side: str, repeat: int) -> Job:
         return self.jobs(repeat) | self.only.get(side, {})
@@ -75,8 +80,7 @@ class Bench:
             for name in work.sides:
                 if name not in self.without:
                     side = self._kept.pop(name, None)
-                    log = self.folder / "logs" / f"{work.name}-{name}.log"
-                    sides.append(side or Side(name, self._command(name, work), log))
+                    sides.append(side or self._start(name, work))
             yield sides
             for side in sides:
                 if side.name in SLOW_STARTERS and any(side.name in other.sides for other in later):
@@ -105,40 +109,49 @@ class Bench:
                 print(f"  {work.name} {side.name} {settings}: {seconds[-1]:.2f} s", file=sys.stderr)
         return choices[seconds.index(min(seconds))]
 
+    def step_side(self, name: str, config: RunConfig, *, forced: bool = False) -> Side:
+        """A side that makes whole steps of a run, one for each job."""
+        folder = self.folder / f"steps-{config.seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return Side(name, self._step_command(name, config, folder, forced=forced), folder / f"{name}.log")
+
+    def _start(self, name: str, work: Work) -> Side:
+        if work.name.startswith("step"):
+            return self.step_side(name, STEP, forced=work.name == "step_forced")
+        return Side(name, self._command(name, work), self.folder / "logs" / f"{work.name}-{name}.log")
+
     def _command(self, name: str, work: Work) -> list[str]:
         if work.name.startswith("math"):
             return [sys.executable, str(HERE / "side_verifier.py"), name]
-        step = work.name.startswith("step")
-        if name == OURS and not step:
-            return [sys.executable, str(HERE / "side_ours.py"), str(self.model)]
-        if not step:
-            return [str(python_of(name, self.folder)), str(HERE / f"side_{name}.py"), str(self.model)]
-        forced = "1" if work.name == "step_forced" else "0"
         if name == OURS:
-            runs = self.folder / "runs"
-            runs.mkdir(parents=True, exist_ok=True)
-            run = next(folder for i in itertools.count() if not (folder := runs / str(i)).exists())
-            return [sys.executable, str(HERE / "side_step.py"), str(self._recipe), str(run), forced]
-        limit = str(STEP.sampling.max_new_tokens)
-        trl = str(HERE / "side_trl.py")
-        return [str(python_of("trl", self.folder)), trl, str(self.model), str(self._prompts), limit, forced, "{}"]
+            return [sys.executable, str(HERE / "side_ours.py"), str(self.model)]
+        return [str(python_of(name, self.folder)), str(HERE / f"side_{name}.py"), str(self.model)]
 
-    @cached_property
-    def _recipe(self) -> Path:
-        path = self.folder / "settings.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dump(STEP)))
-        return path
+    def _step_command(self, name: str, config: RunConfig, folder: Path, *, forced: bool) -> list[str]:
+        """Settings and prompts are left in a folder; the prompts in the order that our curriculum gives them out."""
+        if name == OURS:
+            settings = folder / "settings.json"
+            settings.write_text(json.dumps(dump(config)))
+            run = next(path for i in itertools.count() if not (path := folder / f"run-{i}").exists())
+            return [sys.executable, str(HERE / "side_step.py"), str(settings), str(run), str(int(forced))]
+        curriculum = Curriculum(config.curriculum, config.domain, config.seed)
+        prompts = folder / "prompts.jsonl"
+        write_tasks(prompts, (curriculum.next_task(i) for i in range(config.groups_per_step * 100)))
+        limit, options = str(config.sampling.max_new_tokens), json.dumps({"seed": config.seed})
+        script = str(HERE / "side_trl.py")
+        return [
+            str(python_of("trl", self.folder)),
+            script,
+            str(self.model),
+            str(prompts),
+            limit,
+            str(int(forced)),
+            options,
+        ]
 
-    @cached_property
-    def _prompts(self) -> Path:
-        """The tasks of the steps, in the order that our curriculum gives them out."""
-        curriculum = Curriculum(STEP.curriculum, STEP.domain, STEP.seed)
-        tasks = [curriculum.next_task(i) for i in range(STEP.groups_per_step * 100)]
-        path = self.folder / "prompts.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(task.to_dict()) + "\n" for task in tasks))
-        return path
+
+def write_tasks(path: Path, tasks: Iterable[Task]) -> None:
+    path.write_text("".join(json.dumps(task.to_dict()) + "\n" for task in tasks))
 
 
 STEP = validate(
@@ -220,68 +233,55 @@ UPDATING: tuple[Job, ...] = tuple(
 )
 PEERS = (OURS, "transformers", "vllm")
 
+
+def sampling(name: str, count: int, length: int, group_size: int, quick: Work | None = None, repeats: int = 2) -> Work:
+    samples = "" if group_size == 1 else f" x {group_size} samples"
+    return Work(
+        name,
+        f"{count} prompts of {length} tokens{samples}, {NEW_TOKENS} new tokens each",
+        rollouts_job(count, length, group_size),
+        PEERS,
+        search={"transformers": SAMPLING},
+        floor=lambda m, f: f.rollouts(m, [length] * count, group_size, NEW_TOKENS),
+        quick_repeats=repeats,
+        quick_form=quick,
+    )
+
+
+def backlog(name: str, heavy: bool, rounds: int = 10, quick: Work | None = None) -> Work:
+    lengths = "of 32 tokens, one in ten of 512" if heavy else "of 80 tokens"
+    what = f"{64 * rounds} responses {lengths}, through 64 slots, until the last has a slot"
+    return Work(name, what, backlog_job(heavy, rounds=rounds), (OURS,), quick_repeats=1, quick_form=quick)
+
+
+def updating(name: str, count: int, length: int, group_size: int, quick: Work | None = None) -> Work:
+    """A prompt's tokens are forwarded once a group, its last one beside each response."""
+    samples = "" if group_size == 1 else f" x {group_size} samples"
+    rows = count * group_size
+    tokens = count * (length - 1) + rows * NEW_TOKENS if group_size == 1 else count * length + rows * (NEW_TOKENS - 1)
+    return Work(
+        name,
+        f"{count} prompts of {length} tokens{samples} of {NEW_TOKENS} tokens: forward, backward, AdamW",
+        update_job(count, length, group_size, NEW_TOKENS),
+        (OURS, "transformers"),
+        search={"transformers": UPDATING},
+        only={OURS: {"tokens_per_microbatch": 4096}},
+        floor=lambda m, f: f.update(m, tokens, rows * NEW_TOKENS, NUM_PARAMETERS),
+        quick_repeats=1,
+        quick_form=quick,
+    )
+
+
 WORKS = {
     work.name: work
     for work in (
-        Work(
-            "rollouts",
-            "64 distinct prompts of 40 tokens, 64 new tokens each",
-            rollouts_job(64, 40, 1),
-            PEERS,
-            search={"transformers": SAMPLING},
-            floor=lambda m, f: f.rollouts(m, [40] * 64, 1, NEW_TOKENS),
-        ),
-        Work(
-            "rollouts_grouped",
-            "8 prompts of 40 tokens x 8 samples of 64 new tokens",
-            rollouts_job(8, 40, 8),
-            PEERS,
-            search={"transformers": SAMPLING},
-            floor=lambda m, f: f.rollouts(m, [40] * 8, 8, NEW_TOKENS),
-        ),
-        Work(
-            "rollouts_long_prompts",
-            "8 prompts of 512 tokens x 8 samples of 64 new tokens",
-            rollouts_job(8, 512, 8),
-            PEERS,
-            search={"transformers": SAMPLING},
-            floor=lambda m, f: f.rollouts(m, [512] * 8, 8, NEW_TOKENS),
-            quick_repeats=1,
-        ),
-        Work(
-            "backlog_equal",
-            "640 responses of 80 tokens through 64 slots, until the last has a slot",
-            backlog_job(heavy=False),
-            (OURS,),
-            quick_repeats=1,
-        ),
-        Work(
-            "backlog_heavy",
-            "the same with nine of ten of 32 tokens and one of 512",
-            backlog_job(heavy=True),
-            (OURS,),
-            quick_repeats=1,
-        ),
-        Work(
-            "update",
-            "64 samples of 40 + 64 tokens, no shared prompt: forward, backward, AdamW",
-            update_job(64, 40, 1, 64),
-            (OURS, "transformers"),
-            search={"transformers": UPDATING},
-            only={OURS: {"tokens_per_microbatch": 4096}},
-            floor=lambda m, f: f.update(m, 64 * 103, 64 * 64, NUM_PARAMETERS),
-            quick_repeats=1,
-        ),
-        Work(
-            "update_shared",
-            "8 prompts of 512 tokens x 8 samples of 64 tokens: forward, backward, AdamW",
-            update_job(8, 512, 8, 64),
-            (OURS, "transformers"),
-            search={"transformers": UPDATING},
-            only={OURS: {"tokens_per_microbatch": 4096}},
-            floor=lambda m, f: f.update(m, 8 * 512 + 64 * 63, 64 * 64, NUM_PARAMETERS),
-            quick_repeats=1,
-        ),
+        sampling("rollouts", 64, 40, 1),
+        sampling("rollouts_grouped", 8, 40, 8, repeats=1),
+        sampling("rollouts_long_prompts", 8, 512, 8, sampling("rollouts_long_prompts", 4, 512, 8, repeats=1)),
+        backlog("backlog_equal", heavy=False, quick=backlog("backlog_equal", heavy=False, rounds=3)),
+        backlog("backlog_heavy", heavy=True, quick=backlog("backlog_heavy", heavy=True, rounds=3)),
+        updating("update", 64, 40, 1),
+        updating("update_shared", 8, 512, 8, updating("update_shared", 2, 512, 8)),
         Work(
             "math_numbers",
             "2,000 responses with plain numbers, scored by the math verifier",

@@ -1,0 +1,125 @@
+"""Time to the same held-out accuracy, ours beside TRL's: `python benchmarks/accuracy.py --json FILE`.
+
+Both train SmolLM2-135M-Instruct by GRPO on the same prompts in the same order, with the same settings (works.STEP). The
+two make their steps in turn, and the one that waits is stopped. Every few steps each answers the same held-out tasks,
+greedily; that time is not counted. A side is done at its first accuracy of at least the target. What was measured is
+in FILE after every step, and a seed that is there is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import machine
+from assay.config import validate
+from assay.home import assay_home
+from assay.observe.provenance import provenance
+from assay.policies.registry import resolve_model
+from assay.recipe import RunConfig
+from works import OURS, STEP, Bench, write_tasks
+
+SIDES = (OURS, "trl")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python benchmarks/accuracy.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--target", type=float, default=0.5, help="held-out accuracy that ends a side")
+    parser.add_argument("--max-steps", type=int, default=60)
+    parser.add_argument("--every", type=int, default=5, help="steps between two evaluations")
+    parser.add_argument("--held-out", type=int, default=128, help="tasks")
+    parser.add_argument("--busy", action="store_true", help="measure though others use the machine")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="takes and resumes what was measured")
+    arguments = parser.parse_args()
+    if not arguments.busy:
+        machine.refuse_if_busy()
+    bench = Bench(resolve_model("default"), assay_home() / "benchmarks", quick=False, without=())
+    held_out = bench.folder / "held-out.jsonl"
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    write_tasks(held_out, itertools.islice(STEP.domain.tasks("test"), arguments.held_out))
+    settings = {name: getattr(arguments, name) for name in ("target", "max_steps", "every", "held_out")}
+    content: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {"seeds": {}}
+    if content.setdefault("settings", settings) != settings:
+        raise SystemExit(f"{arguments.json} was measured with {content['settings']}; give another file for {settings}")
+    for seed in arguments.seeds:
+        if not content["seeds"].get(str(seed), {}).get("done"):
+            _measure(bench, seed, held_out, arguments, content)
+    _print(content)
+
+
+def _measure(bench: Bench, seed: int, held_out: Path, arguments: argparse.Namespace, content: dict[str, Any]) -> None:
+    config = validate(RunConfig, {**STEP.model_dump(mode="json"), "seed": seed})
+    sides = {name: bench.step_side(name, config) for name in SIDES}
+    curves: dict[str, list[dict[str, float]]] = {name: [] for name in SIDES}
+    entry: dict[str, Any] = {"steps": curves}
+    content["seeds"][str(seed)] = entry
+    try:
+        for step in range(1, arguments.max_steps + 1):
+            for name, side in sides.items():
+                if _reached(curves[name], arguments.target):
+                    continue
+                job = {"job": "step"} | ({"evaluate": str(held_out)} if step % arguments.every == 0 else {})
+                curves[name].append(side.measure(job))
+                shown = curves[name][-1]
+                print(
+                    f"seed {seed} step {step} {name} {shown['seconds']:.1f} s {shown.get('accuracy', '')}",
+                    file=sys.stderr,
+                )
+            _write(arguments.json, content)
+            if all(_reached(curve, arguments.target) for curve in curves.values()):
+                break
+        for name, curve in curves.items():
+            reached = _reached(curve, arguments.target)
+            entry[name] = {
+                "seconds": sum(row["seconds"] for row in curve) if reached else None,
+                "steps": len(curve),
+                "peak_gigabytes": sides[name].peak_gigabytes(),
+                "start_seconds": sides[name].start_seconds,
+            }
+        entry["done"] = True
+        _write(arguments.json, content)
+    finally:
+        for side in sides.values():
+            side.close()
+
+
+def _reached(curve: list[dict[str, float]], target: float) -> bool:
+    return bool(curve) and curve[-1].get("accuracy", 0.0) >= target
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    ratios = [
+        entry["trl"]["seconds"] / entry[OURS]["seconds"]
+        for entry in content["seeds"].values()
+        if entry.get("done") and entry["trl"]["seconds"] and entry[OURS]["seconds"]
+    ]
+    content["ratios"] = (
+        {"accuracy/trl": {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}}
+        if ratios
+        else {}
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**content, **provenance()}, indent=2) + "\n", encoding="utf-8")
+
+
+def _print(content: dict[str, Any]) -> None:
+    target = content["settings"]["target"]
+    for seed, entry in content["seeds"].items():
+        for name in SIDES:
+            side = entry[name]
+            took = "not reached" if side["seconds"] is None else f"{side['seconds']:.0f} s"
+            print(f"seed {seed}  {name:6} {target:.0%} held out: {took} in {side['steps']} steps")
+    for name, ratio in content["ratios"].items():
+        print(f"{name}: {ratio['median']:.2f} times as fast [{ratio['low']:.2f}, {ratio['high']:.2f}]")
+
+
+if __name__ == "__main__":
+    main()
