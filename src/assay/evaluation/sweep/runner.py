@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import RunFolderError
-from assay.evaluation.sweep.spec import Sweep, SweepRun
+from assay.evaluation.sweep.spec import Sweep, SweepRun, SweepSettings
 from assay.observe.folder import write_json
 
 TRAIN = (sys.executable, "-m", "assay.cli.main", "train")
@@ -67,7 +67,7 @@ def run_sweep(
         stopping = threading.Event()
 
         def execute(run: SweepRun) -> bool:
-            return not stopping.is_set() and _execute(run, sweep.settings.keep, output, command, lock, say)
+            return not stopping.is_set() and _execute(run, sweep.settings, output, command, lock, say)
 
         with ThreadPoolExecutor(num_jobs) as pool:
             try:
@@ -103,7 +103,7 @@ def _is_finished(run: SweepRun, output: Path) -> bool:
 
 
 def _execute(
-    run: SweepRun, keep: Sequence[str], output: Path, command: Sequence[str], lock: int, say: Callable[[str], None]
+    run: SweepRun, settings: SweepSettings, output: Path, command: Sequence[str], lock: int, say: Callable[[str], None]
 ) -> bool:
     folder, results = output / "runs" / run.path, output / "results" / run.path
     before = read_state(run, output)
@@ -117,8 +117,8 @@ def _execute(
     if resume:
         arguments = [*command, "--resume", str(folder)]
     else:
-        settings = [part for override in run.overrides for part in ("--set", override)]
-        arguments = [*command, str(run.cell.recipe), *settings, "--run-folder", str(folder)]
+        overrides = [part for override in run.overrides for part in ("--set", override)]
+        arguments = [*command, str(run.cell.recipe), *overrides, "--run-folder", str(folder)]
     state = {
         "state": "running",
         "cell": run.cell.name,
@@ -138,11 +138,14 @@ def _execute(
             arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, pass_fds=(lock,)
         ).returncode
     state |= {"state": "failed" if code else "finished", "exit_code": code, "attempt_seconds": time.monotonic() - start}
-    _copy_results(folder, results, keep)
+    _copy_results(folder, results, settings.keep)
     if code:
         state["output_tail"] = log.read_text(encoding="utf-8", errors="replace")[-_MAX_TAIL:]
         say(f"{run.label}: failed with exit code {code}; its output is in {log}")
     else:
+        if not settings.keep_optimizer:
+            for path in folder.glob("checkpoints/step-*/optimizer.safetensors"):
+                path.unlink()
         say(f"{run.label}: finished in {state['attempt_seconds']:.0f} s")
     write_json(results / STATE, state)
     return code == 0

@@ -57,6 +57,8 @@ class SweepSettings(Settings):
     """Dotted keys of numbers in a run's summary.json: the columns of the table."""
     keep: tuple[str, ...] = ("*.json", "*.jsonl", "*.toml", "*.csv", "run.sqlite", "report/**/*")
     """A run's raw results: files of its folder, as patterns."""
+    keep_optimizer: bool = False
+    """Whether a finished run's optimizer state stays, so that it could go on: two numbers a parameter on disk."""
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
     cells: dict[str, CellSettings] = pydantic.Field(default_factory=dict)
     grid: dict[str, Any] = pydantic.Field(default_factory=dict)

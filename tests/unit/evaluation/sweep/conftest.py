@@ -31,6 +31,7 @@ with calls.open("a") as file:
 (folder / "config.json").write_text(json.dumps(recipe))
 (folder / "checkpoints" / "step-000001").mkdir(parents=True, exist_ok=True)
 (folder / "checkpoints" / "step-000001" / "model.safetensors").write_text("large")
+(folder / "checkpoints" / "step-000001" / "optimizer.safetensors").write_text("twice as large")
 if recipe.get("kill_at_first") and not resumed:
     os.kill(os.getpid(), signal.SIGKILL)
 if recipe.get("fail") == recipe["seed"]:

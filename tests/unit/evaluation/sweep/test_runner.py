@@ -51,6 +51,17 @@ def test_finished_runs_are_skipped_and_failed_ones_tried_again(tmp_path: Path, t
     assert state(output, "demo/seed-0")["attempts"] == 2
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_optimizer_states_of_finished_runs_go(tmp_path: Path, trainer: tuple[str, ...], kept: bool):
+    output = tmp_path / "out"
+    more = ("keep_optimizer = true\n" if kept else "") + "settings.fail = 0\n"
+    run_sweep(load(tmp_path, more), output, command=trainer, say=lambda line: None)
+    failed, finished = (output / "runs" / "demo" / f"seed-{seed}" / "checkpoints" / "step-000001" for seed in (0, 1))
+    assert (failed / "optimizer.safetensors").exists(), "it may go on"
+    assert (finished / "optimizer.safetensors").exists() == kept
+    assert (finished / "model.safetensors").exists()
+
+
 def test_interrupted_run_is_resumed(tmp_path: Path, trainer: tuple[str, ...]):
     output = tmp_path / "out"
     sweep = load(tmp_path, "settings.kill_at_first = true\n")
