@@ -1,9 +1,9 @@
 """Time to the same held-out accuracy, ours beside TRL's: `python benchmarks/accuracy.py --json FILE`.
 
-Both train SmolLM2-135M-Instruct by GRPO on the same prompts in the same order, with the same settings (works.STEP). The
-two make their steps in turn, and the one that waits is stopped. Every few steps each answers the same held-out tasks,
-greedily; that time is not counted. A side is done at its first accuracy of at least the target. What was measured is
-in FILE after every step, and a seed that is there is not measured again.
+Both train SmolLM2-135M-Instruct by GRPO on the same prompts in the same order, for the same reward, with the same
+settings (works.STEP). The two make their steps in turn, and the one that waits is stopped. Every few steps each answers
+the same held-out tasks, greedily; that time is not counted. A side is done at its first accuracy of at least the
+target. What was measured is in FILE after every step, and a seed that is done there is not measured again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import signal
 import statistics
 import sys
 from pathlib import Path
@@ -22,7 +23,8 @@ from assay.home import assay_home
 from assay.observe.provenance import provenance
 from assay.policies.registry import resolve_model
 from assay.recipe import RunConfig
-from works import OURS, STEP, Bench, write_tasks
+from side import Side
+from works import MAX_STEPS, OURS, STEP, Bench, write_tasks
 
 SIDES = (OURS, "trl")
 
@@ -39,6 +41,10 @@ def main() -> None:
     parser.add_argument("--busy", action="store_true", help="measure though others use the machine")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="takes and resumes what was measured")
     arguments = parser.parse_args()
+    if not 1 <= arguments.max_steps <= MAX_STEPS:
+        parser.error(f"--max-steps must be from 1 to {MAX_STEPS}, got {arguments.max_steps}")
+    # Ended from outside, it still ends its sides: they stand stopped, with all their memory.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not arguments.busy:
         machine.refuse_if_busy()
     bench = Bench(resolve_model("default"), assay_home() / "benchmarks", quick=False, without=())
@@ -57,11 +63,13 @@ def main() -> None:
 
 def _measure(bench: Bench, seed: int, held_out: Path, arguments: argparse.Namespace, content: dict[str, Any]) -> None:
     config = validate(RunConfig, {**STEP.model_dump(mode="json"), "seed": seed})
-    sides = {name: bench.step_side(name, config) for name in SIDES}
+    sides: dict[str, Side] = {}
     curves: dict[str, list[dict[str, float]]] = {name: [] for name in SIDES}
     entry: dict[str, Any] = {"steps": curves}
     content["seeds"][str(seed)] = entry
     try:
+        for name in SIDES:
+            sides[name] = bench.step_side(name, config)
         for step in range(1, arguments.max_steps + 1):
             for name, side in sides.items():
                 if _reached(curves[name], arguments.target):
@@ -96,16 +104,15 @@ def _reached(curve: list[dict[str, float]], target: float) -> bool:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    ratios = [
-        entry["trl"]["seconds"] / entry[OURS]["seconds"]
-        for entry in content["seeds"].values()
-        if entry.get("done") and entry["trl"]["seconds"] and entry[OURS]["seconds"]
-    ]
-    content["ratios"] = (
-        {"accuracy/trl": {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}}
-        if ratios
-        else {}
-    )
+    done = [entry for entry in content["seeds"].values() if entry.get("done")]
+    reached = [entry for entry in done if all(entry[name]["seconds"] is not None for name in SIDES)]
+    content["ratios"] = {}
+    # A seed that one side did not finish is not left out: then there is no ratio.
+    if done and len(reached) == len(done):
+        ratios = [entry["trl"]["seconds"] / entry[OURS]["seconds"] for entry in done]
+        content["ratios"] = {
+            "accuracy/trl": {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
+        }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**content, **provenance()}, indent=2) + "\n", encoding="utf-8")
 
@@ -113,6 +120,9 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def _print(content: dict[str, Any]) -> None:
     target = content["settings"]["target"]
     for seed, entry in content["seeds"].items():
+        if not entry.get("done"):
+            print(f"seed {seed}  not finished")
+            continue
         for name in SIDES:
             side = entry[name]
             took = "not reached" if side["seconds"] is None else f"{side['seconds']:.0f} s"

@@ -261,6 +261,8 @@ def _measure(curve: Curve, repeats: int) -> dict[str, Any]:
         sizes.append(size)
         seconds.append(min(measure() for _ in range(repeats)))
         print(f"  {curve.name} {size:g}: {seconds[-1]:.3f} s", file=sys.stderr)
+        # It holds the model, which is to be gone before the next is made.
+        del measure
     pairs = list(zip(sizes, seconds, strict=True))
     return {
         "size": curve.size,

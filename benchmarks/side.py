@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +117,9 @@ def _peak(pid: int) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
-def share_right(texts: Sequence[str], answers: Sequence[str]) -> float:
-    """Of responses whose last number is the answer: the same rule for every side."""
-    last = [re.findall(r"-?\d+", text)[-1:] for text in texts]
-    return sum(number == [answer] for number, answer in zip(last, answers, strict=True)) / len(answers)
+def last_number_is_right(response: str, answer: str) -> float:
+    """The reward of every side, and what held-out answers are read by: 1 where the last whole number is the answer."""
+    return float(re.findall(r"-?\d+", response)[-1:] == [answer])
 
 
 def serve(jobs: dict[str, Any], ready: dict[str, float]) -> None:

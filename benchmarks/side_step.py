@@ -26,7 +26,7 @@ from assay.recipe import RunConfig
 from assay.run import Run
 from assay.training import StepReport
 from assay.types import Group, Task
-from side import PREFIX, share_right
+from side import PREFIX, last_number_is_right
 
 
 class GatedRun(Run):
@@ -53,7 +53,7 @@ class GatedRun(Run):
         print(PREFIX + json.dumps(answer), flush=True)
 
     async def _solved_share(self, path: Path) -> float:
-        """Greedy answers, right where their last number is."""
+        """Of held-out tasks, answered greedily."""
         tasks = [Task.from_dict(json.loads(line)) for line in path.read_text().splitlines()]
         sampling = Sampling(max_new_tokens=self.config.sampling.max_new_tokens, temperature=0.0)
         completions = await asyncio.gather(
@@ -62,8 +62,12 @@ class GatedRun(Run):
                 for i, task in enumerate(tasks)
             )
         )
+        # What was computed for them must not make the next step sooner.
+        self.engine.forget()
         texts = [self.renderer.parse(completion.token_ids).content for completion in completions]
-        return share_right(texts, [task.answer for task in tasks])
+        return sum(last_number_is_right(text, task.answer) for text, task in zip(texts, tasks, strict=True)) / len(
+            tasks
+        )
 
 
 def main() -> None:

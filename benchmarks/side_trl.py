@@ -7,7 +7,6 @@ standard input are as in side_step.py.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ import transformers
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from side import PREFIX, share_right
+from side import PREFIX, last_number_is_right
 
 model_folder, prompts, max_new_tokens = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 forced, searched = sys.argv[4] == "1", json.loads(sys.argv[5])
@@ -30,28 +29,34 @@ rows = [
 answers, sys.stdout = sys.stdout, sys.stderr
 
 
-def last_number_is_right(completions, answer, **_):
-    rewards = []
-    for completion, gold in zip(completions, answer, strict=True):
-        numbers = re.findall(r"-?\d+", completion[0]["content"])
-        rewards.append(1.0 if numbers and numbers[-1] == gold else 0.0)
-    return rewards
+def reward(completions, answer, **_):
+    return [
+        last_number_is_right(completion[0]["content"], gold)
+        for completion, gold in zip(completions, answer, strict=True)
+    ]
 
 
 def solved_share(path):
-    """Greedy answers, right where their last number is."""
+    """Of held-out tasks, answered greedily."""
     held_out = [json.loads(line) for line in path.read_text().splitlines()]
     tokenizer, model = trainer.processing_class, trainer.model
     prompts = [[{"role": role, "content": content} for role, content in task["prompt"]] for task in held_out]
     inputs = tokenizer.apply_chat_template(
-        prompts, add_generation_prompt=True, padding=True, padding_side="left", return_tensors="pt", return_dict=True
+        prompts,
+        add_generation_prompt=True,
+        padding=True,
+        tokenizer_kwargs={"padding_side": "left"},
+        return_tensors="pt",
+        return_dict=True,
     )
+    assert inputs["attention_mask"][:, -1].all(), "generate wants the padding on the left"
     model.eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         whole = model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens)
     model.train()
     texts = tokenizer.batch_decode(whole[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    return share_right(texts, [task["answer"] for task in held_out])
+    right = [last_number_is_right(text, task["answer"]) for text, task in zip(texts, held_out, strict=True)]
+    return sum(right) / len(right)
 
 
 class Gate(transformers.TrainerCallback):
@@ -100,7 +105,7 @@ options = {
 began = time.perf_counter()
 trainer = GRPOTrainer(
     model=model_folder,
-    reward_funcs=last_number_is_right,
+    reward_funcs=reward,
     train_dataset=Dataset.from_list(rows),
     callbacks=[Gate()],
     args=GRPOConfig(**options),

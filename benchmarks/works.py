@@ -27,6 +27,8 @@ SLOW_STARTERS = ("vllm",)
 """Started once for all their works; the others afresh for each, so that its peak of memory is its own."""
 NEW_TOKENS = 64
 NUM_PARAMETERS = 134_515_008
+MAX_STEPS = 100
+"""That a side makes: TRL is given its prompts beforehand."""
 
 Job = dict[str, Any]
 
@@ -113,7 +115,8 @@ class Bench:
         """A side that makes whole steps of a run, one for each job."""
         folder = self.folder / f"steps-{config.seed}"
         folder.mkdir(parents=True, exist_ok=True)
-        return Side(name, self._step_command(name, config, folder, forced=forced), folder / f"{name}.log")
+        log = folder / f"{name}{'-forced' if forced else ''}.log"
+        return Side(name, self._step_command(name, config, folder, forced=forced), log)
 
     def _start(self, name: str, work: Work) -> Side:
         if work.name.startswith("step"):
@@ -136,7 +139,7 @@ class Bench:
             return [sys.executable, str(HERE / "side_step.py"), str(settings), str(run), str(int(forced))]
         curriculum = Curriculum(config.curriculum, config.domain, config.seed)
         prompts = folder / "prompts.jsonl"
-        write_tasks(prompts, (curriculum.next_task(i) for i in range(config.groups_per_step * 100)))
+        write_tasks(prompts, (curriculum.next_task(i) for i in range(config.groups_per_step * MAX_STEPS)))
         limit, options = str(config.sampling.max_new_tokens), json.dumps({"seed": config.seed})
         script = str(HERE / "side_trl.py")
         return [
@@ -162,7 +165,11 @@ STEP = validate(
         "groups_per_step": 8,
         "group_size": 8,
         "model": {"compute_dtype": "bf16"},
-        "verifier": {"name": "numeric"},
+        "verifier": {
+            "name": "python",
+            "function": f"{HERE / 'side.py'}:last_number_is_right",
+            "gold_format": "{answer}",
+        },
         "sampling": {"max_new_tokens": 48},
         "algorithm": {"name": "grpo", "normaliser": "tokens"},
         "trainer": {"learning_rate": 1e-5},

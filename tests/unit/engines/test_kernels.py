@@ -26,9 +26,8 @@ from assay.policies.decoder import rms_norm, rotate, swiglu
 from assay.policies.tiny import random_weights
 from assay.types import Completion
 
-pytest.importorskip("numba")
-if not kernels._works():
-    pytest.skip("this machine allows no kernels", allow_module_level=True)
+if sys.platform != "linux":
+    pytest.skip("only PyTorch on Linux has the OpenMP runtime that they need", allow_module_level=True)
 
 from assay.engines.local.kernels import elementwise
 from assay.engines.local.kernels.attention import CompiledRowAttention
@@ -120,6 +119,12 @@ def make_rows(
     return [queries * scale, keys, values, cache]
 
 
+def attention_over(config: DecoderConfig, columns: list[int], prompt_capacity: int = 0) -> CompiledRowAttention:
+    return CompiledRowAttention(
+        torch.tensor(columns), config.num_kv_heads, config.head_size, capacity=64, prompt_capacity=prompt_capacity
+    )
+
+
 def attend_exactly(
     config: DecoderConfig, rows: list[Tensor], columns: list[int], window: int | None, prompt: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
@@ -151,8 +156,7 @@ def test_attention_over_rows(
     rows = make_rows(config, columns, generator, scale)
     expected, _ = attend_exactly(config, rows, columns, window, None)
     before = rows[3].clone()
-    attention = CompiledRowAttention(torch.tensor(columns), config, 64, 0)
-    ours = attention(*rows[:3], rows[3], window)
+    ours = attention_over(config, columns)(*rows[:3], rows[3], window)
     assert torch.allclose(ours.double(), expected, rtol=0.02, atol=0.02)
     for i, column in enumerate(columns):
         assert torch.equal(rows[3][0, i, :, column], rows[1][i])
@@ -170,7 +174,7 @@ def test_attention_over_a_shared_prompt_and_rows(config: DecoderConfig, generato
     # The last one shares no prompt.
     scores[-config.num_kv_heads :] = -torch.inf
     expected, weights = attend_exactly(config, rows, columns, None, scores)
-    ours = CompiledRowAttention(torch.tensor(columns), config, 64, 32)(*rows[:3], rows[3], None, scores)
+    ours = attention_over(config, columns, 32)(*rows[:3], rows[3], None, scores)
     assert torch.allclose(ours.double(), expected, rtol=0.02, atol=0.02)
     assert weights is not None
     assert torch.allclose(scores.double(), weights, rtol=0.02, atol=1e-3)
@@ -179,12 +183,32 @@ def test_attention_over_a_shared_prompt_and_rows(config: DecoderConfig, generato
 def test_a_row_does_not_depend_on_its_neighbours(config: DecoderConfig, generator: torch.Generator) -> None:
     columns = [int(column) for column in torch.randint(0, 64, (33,), generator=generator)]
     rows = make_rows(config, columns, generator)
-    together = CompiledRowAttention(torch.tensor(columns), config, 64, 0)(*rows[:3], rows[3].clone(), None)
+    together = attention_over(config, columns)(*rows[:3], rows[3].clone(), None)
     for i, column in enumerate(columns):
-        alone = CompiledRowAttention(torch.tensor([column]), config, 64, 0)(
+        alone = attention_over(config, [column])(
             *(tensor[i : i + 1] for tensor in rows[:3]), rows[3][:, i : i + 1].clone(), None
         )
         assert torch.equal(alone[0], together[i])
+
+
+@pytest.mark.parametrize("which", ["queries", "keys", "values", "cached keys", "cached values"])
+@pytest.mark.parametrize("what", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_not_finite_stays_so(
+    config: DecoderConfig, generator: torch.Generator, which: str, what: float
+) -> None:
+    """A -inf key may be seen by nobody; whatever else is not finite shows in the result."""
+    columns = [20, 30, 40]
+    rows = make_rows(config, columns, generator)
+    broken = [tensor.clone() for tensor in rows]
+    index = ["queries", "keys", "values", "cached keys", "cached values"].index(which)
+    if index < 3:
+        broken[index][1] = what
+    else:
+        broken[3][index - 3, 1, :, 7] = what
+    expected, _ = attend_exactly(config, broken, columns, None, None)
+    ours = attention_over(config, columns)(*broken[:3], broken[3], None)
+    assert torch.equal(ours.isfinite().all(dim=2), expected.isfinite().all(dim=2))
+    assert ours[[0, 2]].isfinite().all(), "the neighbours are untouched"
 
 
 # ---- in the engine ----
@@ -249,11 +273,24 @@ def test_the_same_seed_gives_the_same_bits_whatever_the_threads(config: DecoderC
     assert ours == complete(config, weights)
 
 
-def test_weights_that_diverged_are_noticed(config: DecoderConfig) -> None:
+@pytest.mark.parametrize("part", ["q_proj", "k_proj", "v_proj"])
+def test_weights_that_diverge_on_the_way_are_noticed(config: DecoderConfig, part: str) -> None:
+    """The prompt was computed with good ones, so that compiled attention is what sees them first."""
     weights = random_weights(config, seed=3)
-    weights["model.layers.0.self_attn.k_proj.weight"][0, 0] = torch.nan
+    bad = {name: torch.full_like(w, torch.nan) if part in name else w for name, w in weights.items()}
+
+    async def ask() -> None:
+        engine = LocalEngine(config, weights.items(), stop_token_ids=(), decode=str, dtype=torch.bfloat16)
+        request = asyncio.create_task(
+            engine.generate(range(20, 40), Sampling(max_new_tokens=60), request_id="a", seed=0)
+        )
+        while len(engine.sampled_so_far("a")) < 3:
+            await asyncio.sleep(0)
+        await engine.load_weights(bad.items(), 1)
+        await request
+
     with pytest.raises(EngineError, match="not finite"):
-        complete(config, weights)
+        asyncio.run(ask())
 
 
 def test_only_what_they_are_made_for(config: DecoderConfig) -> None:
@@ -264,6 +301,6 @@ def test_only_what_they_are_made_for(config: DecoderConfig) -> None:
 
 
 def test_without_numba_the_plain_forms_serve(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['numba'] = None\nfrom assay.engines.local import kernels\nprint(kernels._works())"
+    code = "import sys; sys.modules['numba'] = None\nfrom assay.engines.local import kernels\nprint(kernels._work(64))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert answer.stdout.strip() == "False"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from assay.engines.local.batching import BatchingEngine
 from assay.engines.local.cache import KeyValueCache
+from assay.engines.local.graphs import padded_rows, records
 from assay.engines.local.prefixes import BLOCK, PrefixCache, shared_length
 from assay.engines.local.prompt_attention import Extension
 from assay.engines.local.request import Request
@@ -24,6 +25,9 @@ MAX_PACKED_TOKENS = 8192
 MIN_SHARED_TOKENS = 64
 """Prompts of at least this many tokens that several requests continue are stored once. For shorter ones, attending
 prompt and row apart costs more than it saves."""
+
+MIN_SHARED_TOKENS_RECORDED = 1024
+"""The same where decode passes are recorded, which those over shared prompts are not. A guess: not measured."""
 
 
 class LocalEngine(BatchingEngine):
@@ -69,7 +73,8 @@ class LocalEngine(BatchingEngine):
         )
         self.config = config
         self._view = ServingView(config, dtype, device)
-        self._cache = KeyValueCache(config, num_slots, dtype, device)
+        self._records = records(config, device)
+        self._cache = KeyValueCache(config, self._rows(num_slots), dtype, device)
         self._shared = SharedPrompts(KeyValueCache(config, num_slots, dtype, device))
         self._prefixes = PrefixCache(prefix_cache_bytes)
         self._runner = ModelRunner(self._view, self._cache, device)
@@ -114,7 +119,7 @@ class LocalEngine(BatchingEngine):
 
     def _share(self, prompt_ids: tuple[int, ...], requests: Sequence[Request]) -> None:
         """Has requests continue one stored prompt, where that is worth it."""
-        if len(prompt_ids) < MIN_SHARED_TOKENS:
+        if len(prompt_ids) < (MIN_SHARED_TOKENS_RECORDED if self._records else MIN_SHARED_TOKENS):
             return
         shared = self._shared.find(prompt_ids, self._generation)
         if shared is None and len(requests) > 1:
@@ -156,7 +161,13 @@ class LocalEngine(BatchingEngine):
 
     def _reserve(self) -> None:
         running = self._scheduler.running
-        self._cache.reserve(len(running), max(len(r.prompt_ids) + len(r.token_ids) - r.num_apart for r in running))
+        self._cache.reserve(
+            self._rows(len(running)), max(len(r.prompt_ids) + len(r.token_ids) - r.num_apart for r in running)
+        )
+
+    def _rows(self, num_sequences: int) -> int:
+        """Of the cache, for so many sequences."""
+        return padded_rows(num_sequences) if self._records else num_sequences
 
     def _saved(self, request: Request, length: int) -> Tensor:
         """A copy of the keys and values of a request's first tokens: [layers, 2, K, length, D]."""

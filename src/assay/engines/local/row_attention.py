@@ -74,7 +74,9 @@ class RowAttention:
         from assay.engines.local.kernels.attention import CompiledRowAttention
 
         prompt_capacity = 0 if self.prompts is None else self.prompts.cache.capacity
-        return CompiledRowAttention(self.column_n, self.config, self.cache.capacity, prompt_capacity)
+        return CompiledRowAttention(
+            self.column_n, self.num_kv_heads, self.config.head_size, self.cache.capacity, prompt_capacity
+        )
 
     def _attend_compiled(
         self, compiled: CompiledRowAttention, layer: int, queries: Tensor, keys: Tensor, values: Tensor

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from assay.engines.local import kernels
 from assay.engines.local.cache import KeyValueCache
+from assay.engines.local.graphs import DecodeGraphs, record_graph, records
 from assay.engines.local.prompt_attention import Extension, PromptAttention
 from assay.engines.local.row_attention import RowAttention
 from assay.engines.local.shared import Sharing
@@ -39,6 +40,7 @@ class ModelRunner:
         self.rotary = Rotary(view.config, device)
         self.compiled = kernels.available(view.config, view.dtype, device)
         self.elementwise = kernels.compiled_elementwise() if self.compiled else PLAIN
+        self.graphs = DecodeGraphs(self._decode, cache, record_graph) if records(view.config, device) else None
 
     def extend(self, extensions: Sequence[Extension]) -> Tensor:
         """Computes several tokens of several sequences, packed end to end; the cache must have room for them.
@@ -48,10 +50,10 @@ class ModelRunner:
         """
         token_ids = [token for extension in extensions for token in extension.token_ids]
         positions = [extension.start + offset for extension in extensions for offset in range(len(extension.token_ids))]
-        lengths = [len(extension.token_ids) for extension in extensions]
-        last = torch.tensor(lengths).cumsum(0) - 1
+        last = torch.tensor([len(extension.token_ids) for extension in extensions]).cumsum(0) - 1
         attend = PromptAttention(extensions, self.config, self.view.dtype, self.device)
-        hidden = self._forward(token_ids, positions, attend)
+        token_T, position_T = self._on_device(token_ids, positions)
+        hidden = self._forward(token_T, position_T, attend)
         return self._logits(hidden[last.to(self.device)])
 
     def decode(self, token_ids: Sequence[int], positions: Sequence[int], sharing: Sharing | None = None) -> Tensor:
@@ -64,22 +66,30 @@ class ModelRunner:
         Returns:
             [n, V] logits.
         """
-        position_n = torch.tensor(positions, device=self.device)
-        attend = RowAttention(self.cache, self.config, position_n, sharing, compiled=self.compiled)
-        return self._logits(self._forward(token_ids, positions, attend))
+        token_n, position_n = self._on_device(token_ids, positions)
+        if sharing is None and self.graphs is not None:
+            return self.graphs(token_n, position_n)
+        return self._decode(token_n, position_n, sharing)
 
-    def _forward(self, token_ids: Sequence[int], positions: Sequence[int], attend: Attend) -> Tensor:
+    def _decode(self, token_n: Tensor, position_n: Tensor, sharing: Sharing | None = None) -> Tensor:
+        """[n, V] logits. Asks nothing of the device, so that it can be recorded."""
+        attend = RowAttention(self.cache, self.config, position_n, sharing, compiled=self.compiled)
+        return self._logits(self._forward(token_n, position_n, attend))
+
+    def _on_device(self, *numbers: Sequence[int]) -> Tensor:
+        return torch.tensor(numbers, device=self.device)
+
+    def _forward(self, token_T: Tensor, position_T: Tensor, attend: Attend) -> Tensor:
         """[T, H] hidden states, before the final norm."""
-        view, config, num_tokens = self.view, self.config, len(token_ids)
-        padding = [0] * (MIN_ROWS - num_tokens)
+        view, config, num_tokens = self.view, self.config, len(token_T)
 
         def attend_real(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             attended = attend(layer, queries[:num_tokens], keys[:num_tokens], values[:num_tokens])
-            return _pad_rows(attended) if padding else attended
+            return _pad_rows(attended)
 
         # An fp32 residual stream, as in the policy.
-        x = view.embedding[torch.tensor([*token_ids, *padding], device=self.device)].float()
-        cos, sin = self.rotary(torch.tensor([*positions, *padding], device=self.device))
+        x = view.embedding[_pad_rows(token_T)].float()
+        cos, sin = self.rotary(_pad_rows(position_T))
         rotary = cos.to(view.dtype), sin.to(view.dtype)
         for layer, weights in enumerate(view.layers):
             x = decoder_layer(

@@ -13,7 +13,7 @@ import sys
 import torch
 
 from assay.policies.config import DecoderConfig
-from assay.policies.decoder import Elementwise, swiglu
+from assay.policies.decoder import PLAIN, Elementwise
 
 
 def compiled_elementwise() -> Elementwise:
@@ -23,26 +23,38 @@ def compiled_elementwise() -> Elementwise:
 
 
 def available(config: DecoderConfig, dtype: torch.dtype, device: torch.device | str) -> bool:
-    """Whether there are kernels for this model, dtype and device."""
+    """Whether there are kernels for this model, dtype and device. Compiles them, at the first call in a process."""
     sizes = (config.hidden_size, config.intermediate_size, config.head_size)
     return (
         dtype == torch.bfloat16
         and torch.device(device).type == "cpu"
         and all(size % 32 == 0 for size in sizes)
-        and _works()
+        and _work(config.head_size)
     )
 
 
 @functools.cache
-def _works() -> bool:
-    """Tried once. Big-endian processors hold pairs of bf16 numbers the other way round."""
+def _work(head_size: int) -> bool:
+    """Each is tried once, on one token."""
+    # Big-endian processors hold pairs of bf16 numbers the other way round.
+    if sys.byteorder != "little":
+        return False
     try:
-        # Imported here: where numba does not load, the plain forms serve.
         team = importlib.import_module("assay.engines.local.kernels.team")
-        if sys.byteorder != "little" or team.find_parallel() is None:
+        if team.find_parallel() is None:
             return False
-        kernels = importlib.import_module("assay.engines.local.kernels.elementwise")
-        x = torch.linspace(-3, 3, 64).to(torch.bfloat16).view(1, 64)
-        return torch.allclose(kernels.swiglu(x).float(), swiglu(x).float(), rtol=0.02, atol=1e-3)
+        attention = importlib.import_module("assay.engines.local.kernels.attention")
+        compiled, plain = compiled_elementwise(), PLAIN
+        x = torch.linspace(-3, 3, 2 * head_size).view(1, -1)
+        low = x.to(torch.bfloat16)
+        head = low.view(1, 2, head_size)
+        pairs = [
+            (compiled.rms_norm(x, low[0], 1e-5), plain.rms_norm(x, low[0], 1e-5)),
+            (compiled.swiglu(low), plain.swiglu(low)),
+            (compiled.rotate(head, head[:, :1], head[:, 1:]), plain.rotate(head, head[:, :1], head[:, 1:])),
+            # The only token of its row takes its own value.
+            (attention.attend_once(head[:, :1], head[:, :1], head[:, 1:]), head[:, 1:]),
+        ]
+        return all(torch.allclose(ours.float(), theirs.float(), rtol=0.02, atol=1e-3) for ours, theirs in pairs)
     except Exception:  # numba refuses in many ways: a processor or a Python that it does not know
         return False

@@ -37,7 +37,6 @@ from assay.engines.local.kernels.simd import (
     total,
 )
 from assay.engines.local.kernels.team import Kernel, compiled
-from assay.policies.config import DecoderConfig
 
 CHUNK = 16
 """Scores that go through the softmax at once; rows of scores are a multiple of it."""
@@ -48,16 +47,19 @@ class CompiledRowAttention:
 
     Args:
         column_n: [n] int64, where each sequence's new token goes in its row; the row holds all before it.
+        num_kv_heads, head_size: K, D.
         capacity: C
         prompt_capacity: P, 0 where no sequence continues a shared prompt; a multiple of CHUNK.
     """
 
-    def __init__(self, column_n: Tensor, config: DecoderConfig, capacity: int, prompt_capacity: int) -> None:
-        self.column_n, self.config = column_n, config
+    def __init__(
+        self, column_n: Tensor, num_kv_heads: int, head_size: int, capacity: int, prompt_capacity: int = 0
+    ) -> None:
+        self.column_n, self.num_kv_heads = column_n, num_kv_heads
         self.capacity, self.prompt_capacity = capacity, prompt_capacity
         self.room = -(-capacity // CHUNK) * CHUNK + prompt_capacity
-        self.scores = torch.empty(len(column_n) * config.num_kv_heads, self.room)
-        self.kernel = _kernel(config.head_size)
+        self.scores = torch.empty(len(column_n) * num_kv_heads, self.room)
+        self.kernel = _kernel(head_size)
 
     def __call__(
         self,
@@ -83,12 +85,11 @@ class CompiledRowAttention:
         """
         attended = torch.empty(queries.shape, dtype=queries.dtype)
         cached_keys, cached_values = cached
-        num_kv_heads = self.config.num_kv_heads
         self.kernel(
-            len(queries) * num_kv_heads,
+            len(queries) * self.num_kv_heads,
             4,
-            num_kv_heads,
-            self.config.num_query_heads // num_kv_heads,
+            self.num_kv_heads,
+            queries.shape[1] // self.num_kv_heads,
             self.capacity,
             self.column_n.data_ptr(),
             window or self.capacity,
@@ -107,6 +108,14 @@ class CompiledRowAttention:
             0 if prompt_scores is None else prompt_scores.data_ptr(),
         )
         return attended
+
+
+def attend_once(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Of sequences that begin: each query [n, Q, D] sees the one key of its head [n, K, D]."""
+    num_sequences, num_kv_heads, head_size = keys.shape
+    cached = torch.zeros((2, num_sequences, num_kv_heads, 1, head_size), dtype=keys.dtype)
+    first_n = torch.zeros(num_sequences, dtype=torch.int64)
+    return CompiledRowAttention(first_n, num_kv_heads, head_size, capacity=1)(queries, keys, values, cached, None)
 
 
 @functools.cache

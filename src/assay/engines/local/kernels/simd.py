@@ -246,7 +246,7 @@ def maximum(typing: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def exp(typing: Any, x: Any) -> Any:
-    """e^x to 2 units in the last place or so; x is first brought within EXPONENTS, and NaN to the least.
+    """e^x to 2 units in the last place or so; x is first brought within EXPONENTS; of NaN, NaN.
 
     2^n times a polynomial for 2^f with f in [-1/2, 1/2] (Taylor coefficients, degree 7).
     """
@@ -265,7 +265,8 @@ def exp(typing: Any, x: Any) -> Any:
         for coefficient in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
             result = _llvm(builder, "fma", result, rest, _same(kind, coefficient))
         biased = builder.add(builder.fptosi(whole, whole_kind), _same(whole_kind, 127))
-        return builder.fmul(result, builder.bitcast(builder.shl(biased, _same(whole_kind, 23)), kind))
+        result = builder.fmul(result, builder.bitcast(builder.shl(biased, _same(whole_kind, 23)), kind))
+        return builder.select(builder.fcmp_unordered("uno", args[0], args[0]), args[0], result)
 
     return x(x), generate
 
