@@ -117,6 +117,7 @@ def build_run(
         raise
     run.lock = lock
     run.memory = estimate.summary(available)
+    run.expected_bytes = estimate.total_bytes
     write_json(folder / "config.json", {**record, "settings": dump(config), **run.parameter_counts()})
     return run
 

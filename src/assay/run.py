@@ -45,7 +45,7 @@ from assay.observe.tracking import Trackers
 from assay.policies.lora import is_adapter
 from assay.recipe import RunConfig
 from assay.rollout import Collector, Demonstrations
-from assay.training import StepReport, Trainer
+from assay.training import StepReport, Trainer, tidy_memory
 from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_checkpoint, write_best, write_checkpoint
 from assay.training.random_state import random_state, set_random_state
 from assay.training.report import NUM_TOKENS
@@ -53,6 +53,9 @@ from assay.types import Group, Rollout, Score, Task
 from assay.verifiers import close_verifiers, compares, score_group, score_rollout, verifier_metrics
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
+MEMORY = metric(
+    "memory/gigabytes", "What the process holds after the step; on a GPU, the most that tensors took during it."
+)
 SAMPLED_TOKENS = metric("rollout/total_sampled_tokens", "Tokens sampled since the run began, dropped groups included.")
 
 _NOT_FOR_TRACKERS = ("settings", "previous", "groups_by_level", "versions", "git", "machine", "readings", "transcripts")
@@ -178,6 +181,8 @@ class Run:
             )
         self.memory = ""
         """What was reckoned before anything was loaded, in a line."""
+        self.expected_bytes = 0
+        """The same as a number; 0 where nothing was reckoned."""
         self.lock: IO[str] | None = None
         """Keeps other processes out of the run folder until it is closed."""
         self.stop_requested = False
@@ -281,6 +286,7 @@ class Run:
             **report.metrics,
             **verifier_metrics(self.config.verifier),
             STEP_SECONDS: step_seconds,
+            MEMORY: tidy_memory(self.expected_bytes, self.policy.device) / 1e9,
         }
         if not self.algorithm.needs.demonstrations:
             sampled = sum(group.num_sampled_tokens for group in [*groups, *dropped])

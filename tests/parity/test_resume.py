@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from assay.observe.metrics import OF_THE_MACHINE
 from assay.observe.store import RunStore
 
 HERE = Path(__file__).parent
@@ -80,12 +81,12 @@ def fingerprint(folder: Path) -> dict[str, Any]:
 
 
 def _points(folder: Path) -> list[tuple[str, int, float]]:
-    """(metric, step, value) of every point in the event files, repeats included; clock readings left out."""
+    """(metric, step, value) of every point in the event files, repeats included."""
     points = []
     for path in folder.glob("events.out.tfevents.*"):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
-                if not value.tag.startswith("time/"):
+                if not value.tag.startswith(OF_THE_MACHINE):
                     points.append((value.tag, event.step, value.tensor.float_val[0]))
     return sorted(points)
 

@@ -2,10 +2,13 @@
 
     CLIP_SHARE = metric("loss/clip_share", "Share of trained-on tokens whose ratio left the clip range.")
 
-Names are `area/thing_unit`. Those that start with `time/` are clock readings, left out when two runs are compared.
+Names are `area/thing_unit`. Those in the areas of OF_THE_MACHINE are left out when two runs are compared.
 """
 
 from __future__ import annotations
+
+OF_THE_MACHINE = ("time/", "memory/")
+"""How names begin that a run at the same seed need not repeat."""
 
 METRICS: dict[str, str] = {}
 """Name to explanation, of every metric whose module was imported."""

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from assay.errors import RunFolderError
+from assay.observe.metrics import OF_THE_MACHINE
 from assay.types import Group, Rollout, Score
 
 STORE_NAME = "run.sqlite"
@@ -330,8 +331,8 @@ class RunStore:
         return series
 
     def comparable_metrics(self) -> dict[str, list[tuple[int, float | None]]]:
-        """The metrics that a run at the same seed must repeat bit for bit: all but clock readings."""
-        return {name: points for name, points in self.metrics().items() if not name.startswith("time/")}
+        """The metrics that a run at the same seed must repeat bit for bit."""
+        return {name: points for name, points in self.metrics().items() if not name.startswith(OF_THE_MACHINE)}
 
     def num_steps(self) -> int:
         """Steps recorded so far."""

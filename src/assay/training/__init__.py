@@ -17,6 +17,7 @@ from assay.training.memory import (
     device_memory_bytes,
     keep_freed_memory,
     memory_estimate,
+    tidy_memory,
 )
 from assay.training.precision import PrecisionChoice, choose_dtype
 from assay.training.random_state import random_state, set_random_state
@@ -42,6 +43,7 @@ __all__ = [
     "read_best",
     "read_checkpoint",
     "set_random_state",
+    "tidy_memory",
     "write_best",
     "write_checkpoint",
 ]

@@ -6,6 +6,7 @@ K key-value heads, D head size, b bytes of the compute dtype.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ import torch
 from assay.errors import ConfigError
 from assay.policies.head import CHUNK_ROWS, MAX_KEPT_ELEMENTS
 from assay.policies.shape import ModelShape
+
+MOST_HELD = 1.2
+"""Times what a process should need, beyond which freed memory is given back."""
 
 
 def keep_freed_memory() -> bool:
@@ -30,6 +34,38 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, 2**31 - 1))
+
+
+def tidy_memory(expected_bytes: int, device: torch.device | str) -> int:
+    """Bytes in use; where a process holds more than it should need, freed blocks are given back to the system first.
+
+    Freed blocks of other sizes than are asked for next pile up, since they are kept (`keep_freed_memory`). Giving them
+    back costs one fault a page when they are next used.
+
+    Args:
+        expected_bytes: what it should need; 0 where that is not known.
+
+    Returns:
+        Of a GPU what PyTorch's tensors took at most since the last call; of a CPU what the process holds, before it
+        gave any back; 0 where the system does not say.
+    """
+    if torch.device(device).type == "cuda":
+        most = torch.cuda.max_memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return most
+    held = _resident_bytes()
+    if expected_bytes and held > MOST_HELD * expected_bytes:
+        with contextlib.suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return held
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -169,3 +171,23 @@ def test_shapes_of_other_architectures(tmp_path, family, overrides, expected):
     assert (shape.num_layers, shape.hidden_size) == (2, 32)
     for name, value in expected.items():
         assert getattr(shape, name) == value, name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs glibc and /proc")
+def test_freed_memory_is_given_back_where_more_is_held_than_needed():
+    code = """
+import torch
+from assay.training import keep_freed_memory, tidy_memory
+assert keep_freed_memory()
+before = tidy_memory(0, "cpu")
+blocks = [torch.ones(2**18 + 64 * i) for i in range(400)]
+kept = blocks[::40]
+del blocks
+held = tidy_memory(0, "cpu")
+assert held > before + 300e6, "nothing is given back where nothing is expected"
+assert tidy_memory(held, "cpu") > before + 300e6
+assert tidy_memory(held // 2, "cpu") > before + 300e6, "what was held before"
+assert tidy_memory(0, "cpu") < before + 100e6
+assert all(bool((block == 1).all()) for block in kept)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
