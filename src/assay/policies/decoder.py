@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+
+from assay.policies.elementwise import PLAIN, Elementwise, rms_norm
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """(layer, queries [T, Q, D], keys [T, K, D], values [T, K, D]) -> [T, Q, D]; keys and queries are already rotated."""
@@ -50,45 +51,6 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.is_mkldnn:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)
-
-
-def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """x / rms(x) * weight over the last dimension, in fp32 inside. Zhang and Sennrich 2019, arXiv 1910.07467.
-
-    The result has the dtype of `weight`, so that an fp32 residual stream feeds products in bf16.
-    """
-    wide = x.float()
-    scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)
-    return weight * scaled.to(weight.dtype)
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding, half-split form as in Hugging Face checkpoints. Su et al. 2021, arXiv 2104.09864.
-
-    Args:
-        x: [T, heads, D]
-        cos, sin: [T, 1, D], of the tokens' positions.
-    """
-    left, right = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-right, left), dim=-1) * sin
-
-
-def swiglu(gate_up: Tensor) -> Tensor:
-    """silu(gate) * up of [T, 2 I], gate, then up. Shazeer 2020, "GLU Variants Improve Transformer", arXiv
-    2002.05202."""
-    gate, up = gate_up.chunk(2, dim=-1)
-    return F.silu(gate) * up
-
-
-class Elementwise(NamedTuple):
-    """What a layer computes beside products and attention; other forms give the same numbers, sooner."""
-
-    rms_norm: Callable[[Tensor, Tensor, float], Tensor] = rms_norm
-    rotate: Callable[[Tensor, Tensor, Tensor], Tensor] = rotate
-    swiglu: Callable[[Tensor], Tensor] = swiglu
-
-
-PLAIN = Elementwise()
 
 
 def decoder_layer(

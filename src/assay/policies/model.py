@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from assay.errors import ContextLengthError, ModelError
 from assay.policies.attention import PackedAttention
 from assay.policies.config import DecoderConfig
-from assay.policies.decoder import decoder_layer, rms_norm
+from assay.policies.decoder import decoder_layer
+from assay.policies.elementwise import elementwise_of
 from assay.policies.folder import read_tokenizer_files, read_weights, write_folder
 from assay.policies.head import logits_of, predict
 from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names, weight_shapes
@@ -72,6 +73,7 @@ class DecoderPolicy(nn.Module):
         for name, parameter in adapter.named_parameters() if adapter is not None else ():
             _register(self, name, parameter)
         self._rotary = Rotary(config, self.device)
+        self._elementwise = elementwise_of(config, compute_dtype, self.device)
 
     @property
     def device(self) -> torch.device:
@@ -221,6 +223,7 @@ class DecoderPolicy(nn.Module):
                 config.norm_epsilon,
                 rotary if config.rope_layers[layer] else None,
                 attend,
+                self._elementwise,
             )
 
         for layer in range(config.num_layers):
@@ -231,7 +234,8 @@ class DecoderPolicy(nn.Module):
         return hidden
 
     def _normed(self, parameters: Mapping[str, Tensor], hidden: Tensor) -> Tensor:
-        return rms_norm(hidden, parameters[FINAL_NORM].to(self.compute_dtype), self.config.norm_epsilon)
+        weight = parameters[FINAL_NORM].to(self.compute_dtype)
+        return self._elementwise.rms_norm(hidden, weight, self.config.norm_epsilon)
 
 
 def load_decoder(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from assay.policies.config import DecoderConfig
-from assay.policies.decoder import rotate
+from assay.policies.elementwise import rotate
 from assay.policies.rope import Rotary
 
 

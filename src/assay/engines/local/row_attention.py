@@ -19,7 +19,7 @@ from assay.engines.local.shared_attention import SharedAttention
 from assay.policies.config import DecoderConfig
 
 if TYPE_CHECKING:
-    from assay.engines.local.kernels.attention import CompiledRowAttention
+    from assay.kernels.attention import CompiledRowAttention
 
 
 class RowAttention:
@@ -71,7 +71,7 @@ class RowAttention:
 
     def _compile(self) -> CompiledRowAttention:
         # Imported here: only who can use numba has to have it.
-        from assay.engines.local.kernels.attention import CompiledRowAttention
+        from assay.kernels.attention import CompiledRowAttention
 
         prompt_capacity = 0 if self.prompts is None else self.prompts.cache.capacity
         return CompiledRowAttention(

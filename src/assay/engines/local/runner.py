@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from assay.engines.local import kernels
 from assay.engines.local.cache import KeyValueCache
 from assay.engines.local.graphs import DecodeGraphs, record_graph, records
 from assay.engines.local.prompt_attention import Extension, PromptAttention
@@ -23,7 +22,8 @@ from assay.engines.local.row_attention import RowAttention
 from assay.engines.local.shared import Sharing
 from assay.engines.local.view import ServingView
 from assay.policies.config import DecoderConfig
-from assay.policies.decoder import PLAIN, Attend, decoder_layer, linear
+from assay.policies.decoder import Attend, decoder_layer, linear
+from assay.policies.elementwise import compiles, elementwise_of
 from assay.policies.rope import Rotary
 
 MIN_ROWS = 16
@@ -38,8 +38,8 @@ class ModelRunner:
         self.view, self.cache, self.device = view, cache, device
         self.config: DecoderConfig = view.config
         self.rotary = Rotary(view.config, device)
-        self.compiled = kernels.available(view.config, view.dtype, device)
-        self.elementwise = kernels.compiled_elementwise() if self.compiled else PLAIN
+        self.compiled = compiles(view.config, view.dtype, device)
+        self.elementwise = elementwise_of(view.config, view.dtype, device)
         self.graphs = DecodeGraphs(self._decode, cache, record_graph) if records(view.config, device) else None
 
     def extend(self, extensions: Sequence[Extension]) -> Tensor:

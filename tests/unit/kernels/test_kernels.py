@@ -6,31 +6,31 @@ import asyncio
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from assay import kernels
+from assay.batching import pack
 from assay.engines import LocalEngine, Sampling
-from assay.engines.local import kernels
 from assay.engines.local.cache import KeyValueCache
 from assay.engines.local.prompt_attention import Extension
 from assay.engines.local.runner import ModelRunner
 from assay.engines.local.shared import Sharing
 from assay.engines.local.view import ServingView
 from assay.errors import EngineError
-from assay.policies import DecoderConfig
-from assay.policies.decoder import rms_norm, rotate, swiglu
+from assay.policies import DecoderConfig, DecoderPolicy
+from assay.policies.elementwise import COMPILED, compiles, rms_norm, rotate, swiglu
 from assay.policies.tiny import random_weights
-from assay.types import Completion
+from assay.types import Completion, CreditedSample
 
 if sys.platform != "linux":
     pytest.skip("only PyTorch on Linux has the OpenMP runtime that they need", allow_module_level=True)
 
-from assay.engines.local.kernels import elementwise
-from assay.engines.local.kernels.attention import CompiledRowAttention
+from assay.kernels.attention import CompiledRowAttention
 
 
 @pytest.fixture(autouse=True, params=[1, 2], ids=["one thread", "two threads"])
@@ -66,16 +66,16 @@ def config(tiny_model: Path) -> DecoderConfig:
 def test_norms_are_the_plain_ones(num_tokens: int, generator: torch.Generator) -> None:
     x = torch.randn(num_tokens, 576, generator=generator) * torch.logspace(-3, 3, num_tokens)[:, None]
     weight = torch.randn(576, generator=generator).bfloat16()
-    assert_nearly_equal(elementwise.rms_norm(x, weight, 1e-5), rms_norm(x, weight, 1e-5))
+    assert_nearly_equal(COMPILED.rms_norm(x, weight, 1e-5), rms_norm(x, weight, 1e-5))
     # Where epsilon is most of it.
     tiny = x / x.abs().amax() * 1e-3
-    assert_nearly_equal(elementwise.rms_norm(tiny, weight, 1e-2), rms_norm(tiny, weight, 1e-2))
+    assert_nearly_equal(COMPILED.rms_norm(tiny, weight, 1e-2), rms_norm(tiny, weight, 1e-2))
 
 
 @pytest.mark.parametrize("num_tokens", [1, 3, 64, 131])
 def test_activations_are_the_plain_ones(num_tokens: int, generator: torch.Generator) -> None:
     gate_up = (torch.randn(num_tokens, 192, generator=generator) * 6).bfloat16()
-    assert_nearly_equal(elementwise.swiglu(gate_up), swiglu(gate_up))
+    assert_nearly_equal(COMPILED.swiglu(gate_up), swiglu(gate_up))
 
 
 def test_activations_of_every_bf16_gate() -> None:
@@ -83,7 +83,7 @@ def test_activations_of_every_bf16_gate() -> None:
     gates = gates[gates.abs() < 1e6]
     gates = gates[: len(gates) // 32 * 32].view(-1, 32)
     gate_up = torch.cat((gates, torch.ones_like(gates)), dim=1)
-    ours, plain = elementwise.swiglu(gate_up).float(), swiglu(gate_up).float()
+    ours, plain = COMPILED.swiglu(gate_up).float(), swiglu(gate_up).float()
     # Below -87 the plain form goes on into numbers too small for anything; ours stays at the last that is not.
     assert torch.allclose(ours, plain, rtol=2**-7, atol=1e-30)
 
@@ -93,7 +93,84 @@ def test_rotations_are_the_plain_ones(head_size: int, generator: torch.Generator
     both = torch.randn(7, 5, head_size, generator=generator).bfloat16()
     cos, sin = (torch.randn(7, 1, head_size, generator=generator).bfloat16() for _ in range(2))
     # A part of the heads, as queries and keys lie beside values.
-    assert_nearly_equal(elementwise.rotate(both[:, :3], cos, sin), rotate(both[:, :3], cos, sin))
+    assert_nearly_equal(COMPILED.rotate(both[:, :3], cos, sin), rotate(both[:, :3], cos, sin))
+
+
+# ---- gradients ----
+
+
+def gradients(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], given: Tensor, *fixed: float
+) -> tuple[Tensor, ...]:
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+    return torch.autograd.grad(function(*leaves, *fixed), leaves, given.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("num_tokens", [1, 3, 200])
+def test_gradients_of_norms(num_tokens: int, generator: torch.Generator) -> None:
+    x = torch.randn(num_tokens, 96, generator=generator) * torch.logspace(-1, 1, num_tokens)[:, None]
+    weight = torch.randn(96, generator=generator).bfloat16()
+    given = torch.randn(num_tokens, 96, generator=generator)
+    ours = gradients(COMPILED.rms_norm, (x, weight), given, 1e-3)
+    plain = gradients(rms_norm, (x, weight), given, 1e-3)
+    exact = gradients(lambda *args: rms_norm(*args).to(torch.bfloat16), (x, weight.float()), given, 1e-3)
+    assert [tensor.dtype for tensor in ours] == [tensor.dtype for tensor in plain]
+    assert torch.allclose(ours[0], plain[0], rtol=1e-4, atol=1e-4 * float(plain[0].abs().max()))
+    # Summed over many tokens: ours in fp32, the plain one over products that were rounded.
+    assert (ours[1] - exact[1]).abs().max() <= (plain[1] - exact[1]).abs().max() + 0.01 * exact[1].abs().max()
+
+
+@pytest.mark.parametrize("num_tokens", [1, 3, 65])
+def test_gradients_of_activations(num_tokens: int, generator: torch.Generator) -> None:
+    gate_up = (torch.randn(num_tokens, 192, generator=generator) * 4).bfloat16()
+    given = torch.randn(num_tokens, 96, generator=generator)
+    (ours,), (plain,) = gradients(COMPILED.swiglu, (gate_up,), given), gradients(swiglu, (gate_up,), given)
+    # Near the zero of silu's slope rounding is most of the result.
+    assert torch.allclose(ours.float(), plain.float(), rtol=2**-6, atol=1e-3)
+    assert (ours != plain).float().mean() < 0.05
+
+
+def test_gradients_of_rotations(generator: torch.Generator) -> None:
+    both = torch.randn(7, 5, 64, generator=generator).bfloat16()
+    angles = torch.randn(7, 1, 32, generator=generator).repeat(1, 1, 2)
+    cos, sin = angles.cos().bfloat16(), angles.sin().bfloat16()
+    given = torch.randn(7, 3, 64, generator=generator)
+
+    def turned(rotation: Callable[..., Tensor]) -> Tensor:
+        (gradient,) = gradients(lambda x: rotation(x[:, :3], cos, sin), (both,), given)
+        return gradient
+
+    assert_nearly_equal(turned(COMPILED.rotate), turned(rotate))
+
+
+def test_an_update_has_the_gradients_of_the_plain_forms(config: DecoderConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a whole model in bf16: as near to those in fp32 as the plain forms' are."""
+    weights = random_weights(config, seed=3)
+    generator = torch.Generator().manual_seed(5)
+    mask = torch.arange(30) >= 12
+    samples = [
+        CreditedSample(
+            group_id=0,
+            index=index,
+            token_ids=torch.randint(250, (30,), generator=generator),
+            loss_mask=mask,
+            sampling_logprobs=-5.5 * mask,
+            advantages=(1.0 if index % 2 else -1.0) * mask,
+        )
+        for index in range(4)
+    ]
+
+    def gradient(dtype: torch.dtype) -> Tensor:
+        policy = DecoderPolicy(config, weights, compute_dtype=dtype)
+        for batch in pack(samples, 200)[0]:
+            (policy(batch).logprobs * batch.advantages).sum().backward()
+        return torch.cat([parameter.grad.flatten() for parameter in policy.parameters()])
+
+    exact, compiled = gradient(torch.float32), gradient(torch.bfloat16)
+    monkeypatch.setattr(kernels, "available", lambda **_: False)
+    plain = gradient(torch.bfloat16)
+    assert not torch.equal(compiled, plain), "both forms were run"
+    assert (compiled - exact).norm() < 1.1 * (plain - exact).norm()
 
 
 def assert_nearly_equal(ours: Tensor, plain: Tensor) -> None:
@@ -239,10 +316,10 @@ def test_the_model_is_as_right_with_them_as_without(
     config: DecoderConfig, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = random_weights(config, seed=3)
-    assert kernels.available(config, torch.bfloat16, "cpu")
+    assert compiles(config, torch.bfloat16, "cpu")
     exact = run_model(config, weights, torch.float32, shared)
     compiled = run_model(config, weights, torch.bfloat16, shared)
-    monkeypatch.setattr(kernels, "available", lambda *_: False)
+    monkeypatch.setattr(kernels, "available", lambda **_: False)
     plain = run_model(config, weights, torch.bfloat16, shared)
     assert not torch.equal(compiled, plain), "both forms were run"
     assert (compiled - exact).abs().mean() < 1.1 * (plain - exact).abs().mean()
@@ -294,13 +371,13 @@ def test_weights_that_diverge_on_the_way_are_noticed(config: DecoderConfig, part
 
 
 def test_only_what_they_are_made_for(config: DecoderConfig) -> None:
-    assert not kernels.available(config, torch.float32, "cpu")
-    assert not kernels.available(config, torch.bfloat16, "cuda")
-    assert not kernels.available(dataclasses.replace(config, intermediate_size=100), torch.bfloat16, "cpu")
-    assert not kernels.available(dataclasses.replace(config, head_size=48), torch.bfloat16, "cpu")
+    assert not compiles(config, torch.float32, "cpu")
+    assert not compiles(config, torch.bfloat16, "cuda")
+    assert not compiles(dataclasses.replace(config, intermediate_size=100), torch.bfloat16, "cpu")
+    assert not compiles(dataclasses.replace(config, head_size=48), torch.bfloat16, "cpu")
 
 
 def test_without_numba_the_plain_forms_serve(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['numba'] = None\nfrom assay.engines.local import kernels\nprint(kernels._work(64))"
+    code = "import sys; sys.modules['numba'] = None\nfrom assay import kernels\nprint(kernels._work(64))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert answer.stdout.strip() == "False"

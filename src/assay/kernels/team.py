@@ -17,7 +17,7 @@ import torch
 from numba import types
 from numba.np.numpy_support import carray
 
-from assay.engines.local.kernels.simd import fetch_add
+from assay.kernels.simd import fetch_add
 
 NUM_ARGS = 24
 """Of a kernel at most, the four that every kernel has included."""

@@ -18,7 +18,7 @@ import torch
 from numba.np.numpy_support import carray
 from torch import Tensor
 
-from assay.engines.local.kernels.simd import (
+from assay.kernels.simd import (
     add,
     dot,
     exp,
@@ -36,7 +36,7 @@ from assay.engines.local.kernels.simd import (
     sub,
     total,
 )
-from assay.engines.local.kernels.team import Kernel, compiled
+from assay.kernels.team import Kernel, compiled
 
 CHUNK = 16
 """Scores that go through the softmax at once; rows of scores are a multiple of it."""

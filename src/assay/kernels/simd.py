@@ -201,6 +201,17 @@ def evens_first(typing: Any, x: Any) -> Any:
     return x(x), generate
 
 
+@intrinsic
+def in_order(typing: Any, x: Any) -> Any:
+    """Undoes `evens_first`."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        half = args[0].type.count // 2
+        return _pick(builder, args[0], [place for i in range(half) for place in (i, half + i)])
+
+    return x(x), generate
+
+
 @intrinsic(prefer_literal=True)
 def splat(typing: Any, number: Any, lanes: Any) -> Any:
     """One float32 number in every lane."""

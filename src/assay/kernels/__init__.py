@@ -1,0 +1,58 @@
+"""Compiled forms of what a decoder does beside matrix products, for bf16 on a CPU.
+
+Written with numba, compiled for the processor at hand when first used, run on PyTorch's own threads. Where a machine or
+a model does not allow them, plain forms serve. See docs/decisions/0006-kernels.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+
+def available(
+    *, hidden_size: int, intermediate_size: int, head_size: int, dtype: torch.dtype, device: torch.device | str
+) -> bool:
+    """Whether there are kernels for a decoder of these sizes. Compiles them, at the first call in a process."""
+    return (
+        dtype == torch.bfloat16
+        and torch.device(device).type == "cpu"
+        and all(size % 32 == 0 for size in (hidden_size, intermediate_size, head_size))
+        and _work(head_size)
+    )
+
+
+@functools.cache
+def _work(head_size: int) -> bool:
+    """Each is tried once, on one token."""
+    # Big-endian processors hold pairs of bf16 numbers the other way round.
+    if sys.byteorder != "little":
+        return False
+    try:
+        team, elementwise, attention = (
+            importlib.import_module(f"assay.kernels.{name}") for name in ("team", "elementwise", "attention")
+        )
+        if team.find_parallel() is None:
+            return False
+        x = torch.linspace(-3, 3, 2 * head_size).view(1, -1)
+        low = x.to(torch.bfloat16)
+        gate, up = low.float().chunk(2, dim=-1)
+        head = low.view(1, 2, head_size)
+        one, zero = torch.ones_like(head[:, :1]), torch.zeros_like(head[:, :1])
+        ones = torch.ones_like(low)
+        pairs = [
+            (elementwise.rms_norm(x, ones[0], 0.0), F.normalize(x) * x.shape[1] ** 0.5),
+            (elementwise.rms_norm_backward(x, ones[0], torch.zeros_like(low), 0.0)[0], torch.zeros_like(x)),
+            (elementwise.swiglu(low), F.silu(gate) * up),
+            (elementwise.swiglu_backward(low, torch.zeros_like(low[:, :head_size])), torch.zeros_like(low)),
+            (elementwise.rotate(head, one, zero), head),
+            # The only token of its row takes its own value.
+            (attention.attend_once(head[:, :1], head[:, :1], head[:, 1:]), head[:, 1:]),
+        ]
+        return all(torch.allclose(ours.float(), right.float(), rtol=0.02, atol=0.01) for ours, right in pairs)
+    except Exception:  # numba refuses in many ways: a processor or a Python that it does not know
+        return False

@@ -1,0 +1,146 @@
+"""What a layer computes beside products and attention: plain, and compiled for bf16 on a CPU.
+
+The compiled forms (`assay.kernels`) go through memory once where the plain ones go several times, round where those do,
+and keep less for the backward pass.
+
+Shape letters: T tokens, H hidden size, I inner size, D head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from assay import kernels
+from assay.policies.config import DecoderConfig
+
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """x / rms(x) * weight over the last dimension, in fp32 inside. Zhang and Sennrich 2019, arXiv 1910.07467.
+
+    The result has the dtype of `weight`, so that an fp32 residual stream feeds products in bf16.
+    """
+    wide = x.float()
+    scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)
+    return weight * scaled.to(weight.dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding, half-split form as in Hugging Face checkpoints. Su et al. 2021, arXiv 2104.09864.
+
+    Args:
+        x: [T, heads, D]
+        cos, sin: [T, 1, D], of the tokens' positions.
+    """
+    left, right = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-right, left), dim=-1) * sin
+
+
+def swiglu(gate_up: Tensor) -> Tensor:
+    """silu(gate) * up of [T, 2 I], gate, then up. Shazeer 2020, "GLU Variants Improve Transformer", arXiv
+    2002.05202."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
+class Elementwise(NamedTuple):
+    """What a layer computes beside products and attention; other forms give the same numbers, sooner."""
+
+    rms_norm: Callable[[Tensor, Tensor, float], Tensor] = rms_norm
+    rotate: Callable[[Tensor, Tensor, Tensor], Tensor] = rotate
+    swiglu: Callable[[Tensor], Tensor] = swiglu
+
+
+PLAIN = Elementwise()
+
+
+def compiles(config: DecoderConfig, dtype: torch.dtype, device: torch.device | str) -> bool:
+    """Whether there are kernels for this model, dtype and device."""
+    return kernels.available(
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        head_size=config.head_size,
+        dtype=dtype,
+        device=device,
+    )
+
+
+def elementwise_of(config: DecoderConfig, dtype: torch.dtype, device: torch.device | str) -> Elementwise:
+    """The compiled forms where they can be had."""
+    return COMPILED if compiles(config, dtype, device) else PLAIN
+
+
+# ---- compiled ----
+
+
+class _RmsNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        from assay.kernels import elementwise
+
+        ctx.save_for_backward(x, weight)
+        ctx.epsilon = epsilon
+        return elementwise.rms_norm(x, weight, epsilon)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        from assay.kernels import elementwise
+
+        x, weight = ctx.saved_tensors
+        by_x, by_weight = elementwise.rms_norm_backward(x, weight, gradients[0].contiguous(), ctx.epsilon)
+        return by_x, by_weight, None
+
+
+class _Swiglu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
+        from assay.kernels import elementwise
+
+        ctx.save_for_backward(gate_up)
+        return elementwise.swiglu(gate_up)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        from assay.kernels import elementwise
+
+        return elementwise.swiglu_backward(ctx.saved_tensors[0], gradients[0].contiguous())
+
+
+class _Rotate(torch.autograd.Function):
+    """Its gradient is turned back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        from assay.kernels import elementwise
+
+        ctx.save_for_backward(cos, sin)
+        return elementwise.rotate(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        from assay.kernels import elementwise
+
+        cos, sin = ctx.saved_tensors
+        return elementwise.rotate(gradients[0].contiguous(), cos, -sin), None, None
+
+
+def _rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    if x.dtype != torch.float32 or weight.dtype != torch.bfloat16:
+        return rms_norm(x, weight, epsilon)
+    return _RmsNorm.apply(x.contiguous(), weight.contiguous(), epsilon)  # pyright: ignore[reportReturnType]
+
+
+def _swiglu(gate_up: Tensor) -> Tensor:
+    return _Swiglu.apply(gate_up.contiguous())  # pyright: ignore[reportReturnType]
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    heads_lie_side_by_side = x.stride(2) == 1 and x.stride(1) == x.shape[2]
+    return _Rotate.apply(x if heads_lie_side_by_side else x.contiguous(), cos, sin)  # pyright: ignore[reportReturnType]
+
+
+COMPILED = Elementwise(_rms_norm, _rotate, _swiglu)
