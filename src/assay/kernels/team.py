@@ -24,8 +24,10 @@ NUM_ARGS = 24
 
 _Args = ctypes.c_int64 * NUM_ARGS
 
-compiled: Any = numba.njit(boundscheck=False, error_model="numpy")
-"""Of a function that kernels call: no exceptions, so that no thread needs the interpreter."""
+_njit: Any = numba.njit
+
+compiled: Any = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, boundscheck=False, error_model="numpy")
+"""Of a function that kernels call: no exceptions, so that no thread needs the interpreter, and no wrappers for it."""
 
 
 class Kernel:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from assay.kernels.packed_attention import CompiledPackedAttention
 
 MAX_FAMILY_TOKENS = 1024
 """Up to this many tokens a prefix and its continuations are attended as one masked block. Larger families go segment by
@@ -41,14 +45,22 @@ class PackedAttention:
         position_ids: Tensor,
         *,
         max_family_tokens: int = MAX_FAMILY_TOKENS,
+        compiled: bool = False,
     ) -> None:
-        """Takes [T], [num_segments] and [T] int64, as in `Batch`: segments in order, positions ascending in each."""
+        """
+        Args:
+            segment_ids, prefix_segments, position_ids: [T], [num_segments] and [T] int64, as in `Batch`: segments in
+                order, positions ascending in each.
+            compiled: whether queries, keys and values are such as `assay.kernels` has a form for.
+        """
         self._segments = segment_ids
         self._ancestors = _ancestors(prefix_segments)[:, segment_ids]
         self._positions = position_ids
+        self._num_positions = int(position_ids.max()) + 1 if len(position_ids) else 0
         lengths = torch.bincount(segment_ids, minlength=len(prefix_segments)).tolist()
         self._blocks = _blocks(lengths, prefix_segments.tolist(), max_family_tokens)
         self._masks: dict[int | None, list[Tensor | None]] = {}
+        self._compiled = _compiled(lengths, prefix_segments.tolist(), position_ids.tolist()) if compiled else None
 
     def __call__(self, queries: Tensor, keys: Tensor, values: Tensor, window: int | None) -> Tensor:
         """Softmax attention scaled by 1 / sqrt(D).
@@ -61,6 +73,8 @@ class PackedAttention:
         Returns:
             [T, Q, D], in the dtype of the queries.
         """
+        if self._compiled is not None and (window is None or window >= self._num_positions):
+            return _Compiled.apply(queries, keys, values, self._compiled)  # pyright: ignore[reportReturnType]
         dtype = queries.dtype
         if queries.device.type == "cpu" and dtype.itemsize < 4:
             # For short blocks the CPU's fused kernel takes twice as long backward in bf16 as in fp32.
@@ -141,3 +155,36 @@ def _blocks(lengths: Sequence[int], prefixes: Sequence[int], max_family_tokens: 
         blocks.append(_Block(starts[segment], starts[after], tuple(dict.fromkeys(seen))))
         segment = after
     return blocks
+
+
+class _Compiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, attention: CompiledPackedAttention) -> Tensor:
+        queries, keys, values = (_side_by_side(x) for x in (queries, keys, values))
+        attended, sums = attention.forward(queries, keys, values)
+        ctx.save_for_backward(queries, keys, values, sums)
+        ctx.attention = attention
+        return attended
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return *ctx.attention.backward(*ctx.saved_tensors, gradients[0].contiguous()), None
+
+
+def _side_by_side(x: Tensor) -> Tensor:
+    return x if x.stride(2) == 1 and x.stride(1) == x.shape[2] else x.contiguous()
+
+
+def _compiled(
+    lengths: Sequence[int], prefixes: Sequence[int], positions: Sequence[int]
+) -> CompiledPackedAttention | None:
+    """None where a continuation does not see all of what it goes on from, which the kernel takes for granted."""
+    from assay.kernels.packed_attention import CompiledPackedAttention
+
+    starts = list(itertools.accumulate(lengths, initial=0))
+    segments = list(itertools.pairwise(starts))
+    for (start, end), prefix in zip(segments, prefixes, strict=True):
+        prefix_end = segments[prefix][1]
+        if end > start and prefix_end < end and positions[prefix_end - 1] >= positions[start]:
+            return None
+    return CompiledPackedAttention(segments, prefixes)

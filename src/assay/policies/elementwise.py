@@ -69,11 +69,6 @@ def compiles(config: DecoderConfig, dtype: torch.dtype, device: torch.device | s
     )
 
 
-def elementwise_of(config: DecoderConfig, dtype: torch.dtype, device: torch.device | str) -> Elementwise:
-    """The compiled forms where they can be had."""
-    return COMPILED if compiles(config, dtype, device) else PLAIN
-
-
 # ---- compiled ----
 
 

@@ -17,7 +17,7 @@ from assay.errors import ContextLengthError, ModelError
 from assay.policies.attention import PackedAttention
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import decoder_layer
-from assay.policies.elementwise import elementwise_of
+from assay.policies.elementwise import COMPILED, PLAIN, compiles
 from assay.policies.folder import read_tokenizer_files, read_weights, write_folder
 from assay.policies.head import logits_of, predict
 from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names, weight_shapes
@@ -73,7 +73,8 @@ class DecoderPolicy(nn.Module):
         for name, parameter in adapter.named_parameters() if adapter is not None else ():
             _register(self, name, parameter)
         self._rotary = Rotary(config, self.device)
-        self._elementwise = elementwise_of(config, compute_dtype, self.device)
+        self._compiles = compiles(config, compute_dtype, self.device)
+        self._elementwise = COMPILED if self._compiles else PLAIN
 
     @property
     def device(self) -> torch.device:
@@ -109,7 +110,9 @@ class DecoderPolicy(nn.Module):
             length = int(batch.position_ids.max()) + 1
             raise ContextLengthError(f"a sequence of {length} tokens does not fit the context of {self.max_context}")
         parameters = dict(self.named_parameters())
-        attention = PackedAttention(batch.segment_ids, batch.prefix_segments, batch.position_ids)
+        attention = PackedAttention(
+            batch.segment_ids, batch.prefix_segments, batch.position_ids, compiled=self._compiles
+        )
         hidden = self._hidden(parameters, batch.token_ids, batch.position_ids, attention)
         # Normed after selection: only predicting rows need it.
         return self._normed(parameters, hidden[batch.predict_from])

@@ -23,6 +23,7 @@ from assay.engines.local.shared import Sharing
 from assay.engines.local.view import ServingView
 from assay.errors import EngineError
 from assay.policies import DecoderConfig, DecoderPolicy
+from assay.policies.attention import PackedAttention
 from assay.policies.elementwise import COMPILED, compiles, rms_norm, rotate, swiglu
 from assay.policies.tiny import random_weights
 from assay.types import Completion, CreditedSample
@@ -381,3 +382,61 @@ def test_without_numba_the_plain_forms_serve(tmp_path: Path) -> None:
     code = "import sys; sys.modules['numba'] = None\nfrom assay import kernels\nprint(kernels._work(64))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert answer.stdout.strip() == "False"
+
+
+# ---- attention of packed batches ----
+
+
+@pytest.mark.parametrize(
+    ("lengths", "prefixes"),
+    [
+        ([1], [0]),
+        ([7], [0]),
+        ([3, 2, 4, 5], [0, 0, 0, 3]),
+        # An opening, a prompt with two continuations, one with one, and a sequence of its own.
+        ([20, 33, 31, 65, 1, 40, 9], [0, 0, 1, 1, 0, 4, 6]),
+        # Longer than a tile, and than two.
+        ([129, 300, 5, 128], [0, 0, 1, 3]),
+    ],
+)
+@pytest.mark.parametrize(("num_query_heads", "num_kv_heads", "head_size"), [(6, 2, 64), (2, 2, 32), (8, 1, 96)])
+def test_packed_attention_and_its_gradients_are_the_plain_ones(
+    lengths: list[int],
+    prefixes: list[int],
+    num_query_heads: int,
+    num_kv_heads: int,
+    head_size: int,
+    generator: torch.Generator,
+) -> None:
+    segment_ids = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    starts: list[int] = []
+    for segment, prefix in enumerate(prefixes):
+        starts.append(0 if prefix == segment else starts[prefix] + lengths[prefix])
+    positions = torch.cat([torch.arange(start, start + n) for start, n in zip(starts, lengths, strict=True)])
+    total, num_heads = sum(lengths), num_query_heads + 2 * num_kv_heads
+    qkv = torch.randn(total, num_heads, head_size, generator=generator).bfloat16()
+    weights = torch.randn(total, num_query_heads, head_size, generator=generator).bfloat16()
+    results = []
+    for compiled, dtype in ((True, torch.bfloat16), (False, torch.float64)):
+        attention = PackedAttention(segment_ids, torch.tensor(prefixes), positions, compiled=compiled)
+        leaf = qkv.clone().to(dtype).requires_grad_()
+        queries, keys, values = leaf.split((num_query_heads, num_kv_heads, num_kv_heads), dim=1)
+        # Large scores: the softmax then leaves little but a few keys.
+        attended = attention(queries * 4, keys, values, None)
+        (attended * weights.to(dtype)).sum().backward()
+        assert leaf.grad is not None
+        results.append((attended.detach(), leaf.grad))
+    (attended, gradient), (exact, exact_gradient) = results
+    torch.testing.assert_close(attended.double(), exact, rtol=2**-8, atol=1e-3)
+    scale = float(exact_gradient.abs().max())
+    torch.testing.assert_close(gradient.double(), exact_gradient, rtol=2**-6, atol=2**-8 * scale)
+
+
+def test_a_window_that_some_token_feels_takes_the_plain_form(generator: torch.Generator) -> None:
+    zeros, positions = torch.zeros(12, dtype=torch.int64), torch.arange(12)
+    queries = torch.randn(12, 2, 32, generator=generator).bfloat16()
+    attention = PackedAttention(zeros, zeros[:1], positions, compiled=True)
+    plain = PackedAttention(zeros, zeros[:1], positions)
+    for window in (1, 4, 11, 12, 100):
+        expected = plain(queries, queries, queries, window)
+        assert_nearly_equal(attention(queries, queries, queries, window), expected)

@@ -23,7 +23,7 @@ from assay.engines.local.shared import Sharing
 from assay.engines.local.view import ServingView
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import Attend, decoder_layer, linear
-from assay.policies.elementwise import compiles, elementwise_of
+from assay.policies.elementwise import COMPILED, PLAIN, compiles
 from assay.policies.rope import Rotary
 
 MIN_ROWS = 16
@@ -39,7 +39,7 @@ class ModelRunner:
         self.config: DecoderConfig = view.config
         self.rotary = Rotary(view.config, device)
         self.compiled = compiles(view.config, view.dtype, device)
-        self.elementwise = elementwise_of(view.config, view.dtype, device)
+        self.elementwise = COMPILED if self.compiled else PLAIN
         self.graphs = DecodeGraphs(self._decode, cache, record_graph) if records(view.config, device) else None
 
     def extend(self, extensions: Sequence[Extension]) -> Tensor:

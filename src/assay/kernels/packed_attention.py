@@ -1,0 +1,529 @@
+"""Attention of a packed batch, forward and backward, block of rows by block of keys, in float32 inside.
+
+PyTorch's fused kernel for the CPU is made for long sequences: on packed ones of a hundred tokens it takes several times
+as long as its products. Here an item is a tile of tokens of one key-value head. Its keys are laid down with one lane a
+key, so that ROWS queries are scored at once in registers, whole rows of scores stay in the processor's cache, and
+nothing is padded. Backward, the scores are computed again, as in FlashAttention (Dao 2023, arXiv 2307.08691), once
+for the queries' gradient and once for that of keys and values: then no two items write to one place.
+
+Shape letters: T packed tokens, Q query heads, K key-value heads, G = Q / K, D head size.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+import torch
+from numba.np.numpy_support import carray
+from torch import Tensor
+
+from assay.kernels.simd import (
+    dot,
+    evens_first,
+    exp,
+    fma,
+    in_order,
+    largest,
+    load_bf16,
+    load_f32,
+    maximum,
+    mul,
+    pointer,
+    splat,
+    store_bf16,
+    store_f32,
+    sub,
+    total,
+)
+from assay.kernels.team import Kernel, compiled
+
+LANES = 32 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 16
+"""Numbers beside each other in a block of registers: ROWS of them, two operands and a factor fill the processor's."""
+
+ROWS = 6
+"""Queries, or keys, that go through a product at once."""
+
+TILE = 128
+"""Tokens of an item at most."""
+
+Range = tuple[int, int]
+
+
+class CompiledPackedAttention:
+    """Who sees whom in one packed batch; made once, used by every layer.
+
+    Args:
+        segments: where each starts and ends; together they cover T.
+        prefixes: the segment that each goes on from; itself where it begins.
+    """
+
+    def __init__(self, segments: Sequence[Range], prefixes: Sequence[int]) -> None:
+        ancestors = [list(_ancestors(segment, prefixes)) for segment in range(len(segments))]
+        followers: list[list[Range]] = [[] for _ in segments]
+        for segment, seen in zip(segments, ancestors, strict=True):
+            for ancestor in seen:
+                followers[ancestor].append(segment)
+        # [start, end, its segment's start or end, first and end of other ranges] of each tile.
+        queries: list[list[int]] = []
+        keys: list[list[int]] = []
+        seen_ranges: list[Range] = []
+        seeing_ranges: list[Range] = []
+        for (start, end), seen, seeing in zip(segments, ancestors, followers, strict=True):
+            first_seen, first_seeing = len(seen_ranges), len(seeing_ranges)
+            seen_ranges += [segments[ancestor] for ancestor in reversed(seen)]
+            seeing_ranges += seeing
+            for tile in range(start, end, TILE):
+                tile_end = min(tile + TILE, end)
+                queries.append([tile, tile_end, start, first_seen, len(seen_ranges)])
+                keys.append([tile, tile_end, end, first_seeing, len(seeing_ranges)])
+        # The long ones first, so that no thread begins one when the others are done.
+        queries.sort(key=lambda tile: tile[2] - tile[1])
+        keys.sort(key=lambda tile: tile[0] - tile[2])
+        self._queries, self._keys = _integers(queries, 5), _integers(keys, 5)
+        self._seen, self._seeing = _integers(seen_ranges, 2), _integers(seeing_ranges, 2)
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Softmax attention scaled by 1 / sqrt(D).
+
+        Args:
+            queries: [T, Q, D] bf16; heads lie side by side, as in all three.
+            keys, values: [T, K, D] bf16; query head h uses key-value head h // G.
+
+        Returns:
+            [T, Q, D] bf16, and [T, Q] fp32: the logarithm of each softmax's sum.
+        """
+        num_tokens, num_heads, head_size = queries.shape
+        attended = torch.empty((num_tokens, num_heads, head_size), dtype=queries.dtype)
+        sums = torch.empty(num_tokens, num_heads)
+        _forward_kernel(head_size)(
+            len(self._queries) * keys.shape[1],
+            1,
+            *self._shared(queries, keys, values, self._queries, self._seen),
+            attended.data_ptr(),
+            sums.data_ptr(),
+        )
+        return attended, sums
+
+    def backward(
+        self, queries: Tensor, keys: Tensor, values: Tensor, sums: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of `forward`'s attended values by queries, keys and values, [T, heads, D] bf16 each.
+
+        Args:
+            sums: what `forward` gave beside them.
+            gradient: [T, Q, D] bf16 contiguous, by the attended values.
+        """
+        num_tokens, num_heads, head_size = queries.shape
+        by_queries = torch.empty((num_tokens, num_heads, head_size), dtype=queries.dtype)
+        by_keys, by_values = (torch.empty(keys.shape, dtype=keys.dtype) for _ in range(2))
+        # The mean of the gradients of a softmax's weights, which it takes off each of them.
+        taken_off = torch.empty_like(sums)
+        # These also compute `taken_off`, which the keys' need.
+        _queries_kernel(head_size)(
+            len(self._queries) * keys.shape[1],
+            1,
+            *self._shared(queries, keys, values, self._queries, self._seen),
+            sums.data_ptr(),
+            gradient.data_ptr(),
+            taken_off.data_ptr(),
+            by_queries.data_ptr(),
+        )
+        _keys_kernel(head_size)(
+            len(self._keys) * keys.shape[1],
+            1,
+            *self._shared(queries, keys, values, self._keys, self._seeing),
+            sums.data_ptr(),
+            gradient.data_ptr(),
+            taken_off.data_ptr(),
+            by_keys.data_ptr(),
+            by_values.data_ptr(),
+        )
+        return by_queries, by_keys, by_values
+
+    @staticmethod
+    def _shared(queries: Tensor, keys: Tensor, values: Tensor, tiles: np.ndarray, ranges: np.ndarray) -> list[int]:
+        """Arguments 4 to 13 of every kernel."""
+        num_kv_heads = keys.shape[1]
+        return [
+            num_kv_heads,
+            queries.shape[1] // num_kv_heads,
+            tiles.ctypes.data,
+            ranges.ctypes.data,
+            queries.data_ptr(),
+            queries.stride(0),
+            keys.data_ptr(),
+            keys.stride(0),
+            values.data_ptr(),
+            values.stride(0),
+        ]
+
+
+def _ancestors(segment: int, prefixes: Sequence[int]) -> Iterator[int]:
+    """What it goes on from, what that goes on from, and so on."""
+    while prefixes[segment] != segment:
+        segment = prefixes[segment]
+        yield segment
+
+
+def _integers(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
+    return np.array(rows, dtype=np.int64).reshape(len(rows), width)
+
+
+@compiled
+def _floats(address: int, count: int) -> Any:
+    return carray(pointer(address), count, np.float32)
+
+
+@compiled
+def _whole(count: int) -> int:
+    """Rounded up to LANES."""
+    return (count + LANES - 1) // LANES * LANES
+
+
+@functools.cache
+def _parts(head_size: int) -> tuple[Any, ...]:
+    """What the kernels consist of. Rows are fp32 [n, D], columns fp32 [D, width], both without gaps."""
+
+    @compiled
+    def read_rows(source: int, stride: int, start: int, end: int, rows_at: int) -> None:
+        """bf16 rows of one head, `stride` numbers from token to token."""
+        for token in range(start, end):
+            row = load_bf16(source + token * stride * 2, head_size)
+            store_f32(rows_at + (token - start) * head_size * 4, in_order(row))
+
+    @compiled
+    def turn(rows_at: int, count: int, columns_at: int, width: int) -> None:
+        """Rows to columns; columns beyond are 0."""
+        rows, columns = _floats(rows_at, count * head_size), _floats(columns_at, head_size * width)
+        for first in range(0, count, 16):
+            last = min(first + 16, count)
+            for place in range(head_size):
+                for column in range(first, last):
+                    columns[place * width + column] = rows[column * head_size + place]
+        for place in range(head_size):
+            for column in range(count, width):
+                columns[place * width + column] = np.float32(0)
+
+    @compiled
+    def score(rows_at: int, columns_at: int, width: int, visible: int, scores_at: int) -> None:
+        """ROWS rows times columns: [ROWS, width], the first `visible` of each, and some more."""
+        rows = _floats(rows_at, ROWS * head_size)
+        for column in range(0, visible, LANES):
+            s0 = s1 = s2 = s3 = s4 = s5 = splat(np.float32(0), LANES)
+            for place in range(head_size):
+                numbers = load_f32(columns_at + (place * width + column) * 4, LANES)
+                s0 = fma(splat(rows[place], LANES), numbers, s0)
+                s1 = fma(splat(rows[head_size + place], LANES), numbers, s1)
+                s2 = fma(splat(rows[2 * head_size + place], LANES), numbers, s2)
+                s3 = fma(splat(rows[3 * head_size + place], LANES), numbers, s3)
+                s4 = fma(splat(rows[4 * head_size + place], LANES), numbers, s4)
+                s5 = fma(splat(rows[5 * head_size + place], LANES), numbers, s5)
+            at = scores_at + column * 4
+            store_f32(at, s0)
+            store_f32(at + width * 4, s1)
+            store_f32(at + 2 * width * 4, s2)
+            store_f32(at + 3 * width * 4, s3)
+            store_f32(at + 4 * width * 4, s4)
+            store_f32(at + 5 * width * 4, s5)
+
+    @compiled
+    def mix(factors_at: int, along: int, across: int, first: int, end: int, rows_at: int, sums_at: int) -> None:
+        """Adds to each of ROWS rows of sums the rows first .. end-1, times factors: `across` numbers from one sum's
+        factor to the next one's, `along` from one row's to the next one's."""
+        factors = _floats(factors_at, (end - 1) * along + (ROWS - 1) * across + 1)
+        for place in range(0, head_size, LANES):
+            at = sums_at + place * 4
+            s0, s1 = load_f32(at, LANES), load_f32(at + head_size * 4, LANES)
+            s2, s3 = load_f32(at + 2 * head_size * 4, LANES), load_f32(at + 3 * head_size * 4, LANES)
+            s4, s5 = load_f32(at + 4 * head_size * 4, LANES), load_f32(at + 5 * head_size * 4, LANES)
+            for row in range(first, end):
+                numbers = load_f32(rows_at + (row * head_size + place) * 4, LANES)
+                factor = row * along
+                s0 = fma(splat(factors[factor], LANES), numbers, s0)
+                s1 = fma(splat(factors[factor + across], LANES), numbers, s1)
+                s2 = fma(splat(factors[factor + 2 * across], LANES), numbers, s2)
+                s3 = fma(splat(factors[factor + 3 * across], LANES), numbers, s3)
+                s4 = fma(splat(factors[factor + 4 * across], LANES), numbers, s4)
+                s5 = fma(splat(factors[factor + 5 * across], LANES), numbers, s5)
+            store_f32(at, s0)
+            store_f32(at + head_size * 4, s1)
+            store_f32(at + 2 * head_size * 4, s2)
+            store_f32(at + 3 * head_size * 4, s3)
+            store_f32(at + 4 * head_size * 4, s4)
+            store_f32(at + 5 * head_size * 4, s5)
+
+    @compiled
+    def write_row(row_at: int, factor: float, target: int) -> None:
+        """fp32 times a factor to bf16."""
+        row = evens_first(load_f32(row_at, head_size))
+        store_bf16(target, mul(row, splat(np.float32(factor), head_size)))
+
+    @compiled
+    def read_scaled(source: int, factor: float, row_at: int) -> None:
+        """bf16 times a factor to fp32."""
+        row = in_order(load_bf16(source, head_size))
+        store_f32(row_at, mul(row, splat(np.float32(factor), head_size)))
+
+    return read_rows, turn, score, mix, write_row, read_scaled
+
+
+@compiled
+def _weights(scores_at: int, limit: int, visible: int, log_sum: float) -> None:
+    """Scores to e^(score - log_sum) in place; 0 from `limit` to where `visible` is rounded up."""
+    off = splat(np.float32(log_sum), LANES)
+    for column in range(0, limit, LANES):
+        store_f32(scores_at + column * 4, exp(sub(load_f32(scores_at + column * 4, LANES), off)))
+    _clear(scores_at, limit, _whole(visible))
+
+
+@compiled
+def _clear(row_at: int, start: int, end: int) -> None:
+    row = _floats(row_at, end)
+    for column in range(start, end):
+        row[column] = np.float32(0)
+
+
+@compiled
+def _by_scores(weights_at: int, gradients_at: int, limit: int, visible: int, taken_off: float) -> None:
+    """Gradients by weights to gradients by scores, in place; 0 from `limit` to where `visible` is rounded up."""
+    off = splat(np.float32(taken_off), LANES)
+    for column in range(0, limit, LANES):
+        at = gradients_at + column * 4
+        store_f32(at, mul(load_f32(weights_at + column * 4, LANES), sub(load_f32(at, LANES), off)))
+    _clear(gradients_at, limit, _whole(visible))
+
+
+@functools.cache
+def _reader(head_size: int) -> Any:
+    read_rows = _parts(head_size)[0]
+
+    @compiled
+    def read_seen(source: int, stride: int, ranges: Any, tile: Any, rows_at: int) -> int:
+        """Rows of the tokens that a tile of queries sees, in order of their positions; how many."""
+        count = 0
+        for index in range(tile[3], tile[4]):
+            start, end = ranges[2 * index], ranges[2 * index + 1]
+            read_rows(source, stride, start, end, rows_at + count * head_size * 4)
+            count += end - start
+        read_rows(source, stride, tile[2], tile[1], rows_at + count * head_size * 4)
+        return count + tile[1] - tile[2]
+
+    return read_seen
+
+
+@compiled
+def _num_seen(ranges: Any, tile: Any) -> int:
+    count = tile[1] - tile[2]
+    for index in range(tile[3], tile[4]):
+        count += ranges[2 * index + 1] - ranges[2 * index]
+    return count
+
+
+@functools.cache
+def _forward_kernel(head_size: int) -> Kernel:
+    _, turn, score, mix, write_row, read_scaled = _parts(head_size)
+    read_seen = _reader(head_size)
+    row_bytes = head_size * 4
+    scale = float(head_size**-0.5)
+
+    @compiled
+    def attend(args: Any, item: int) -> None:
+        num_kv_heads, group_size = args[4], args[5]
+        head = item % num_kv_heads
+        tile = carray(pointer(args[6] + item // num_kv_heads * 40), 5, np.int64)
+        ranges = carray(pointer(args[7]), 2 * tile[4], np.int64)
+        num_heads = num_kv_heads * group_size
+        num_seen = _num_seen(ranges, tile)
+        width = _whole(num_seen)
+        space = np.empty((head_size + ROWS) * width + (num_seen + 2 * ROWS) * head_size, np.float32)
+        shares = np.empty(ROWS, np.float32)
+        columns_at = space.ctypes.data
+        scores_at = columns_at + width * row_bytes
+        rows_at = scores_at + ROWS * width * 4
+        queries_at = rows_at + num_seen * row_bytes
+        sums_at = queries_at + ROWS * row_bytes
+        read_seen(args[10] + head * head_size * 2, args[11], ranges, tile, rows_at)
+        turn(rows_at, num_seen, columns_at, width)
+        read_seen(args[12] + head * head_size * 2, args[13], ranges, tile, rows_at)
+        log_sums = _floats(args[15], tile[1] * num_heads)
+        num_rows = (tile[1] - tile[0]) * group_size
+        before = num_seen - tile[1] + 1
+        for first in range(0, num_rows, ROWS):
+            for i in range(ROWS):
+                # Beyond the tile's last row it is computed again, and not written.
+                row = min(first + i, num_rows - 1)
+                token, member = tile[0] + row // group_size, row % group_size
+                source = args[8] + (token * args[9] + (head * group_size + member) * head_size) * 2
+                read_scaled(source, scale, queries_at + i * row_bytes)
+            visible = before + tile[0] + min(first + ROWS - 1, num_rows - 1) // group_size
+            score(queries_at, columns_at, width, visible, scores_at)
+            _clear(sums_at, 0, ROWS * head_size)
+            for i in range(ROWS):
+                row = min(first + i, num_rows - 1)
+                token, member = tile[0] + row // group_size, row % group_size
+                limit = before + token
+                at = scores_at + i * width * 4
+                scores = _floats(at, width)
+                for column in range(limit, _whole(limit)):
+                    scores[column] = np.float32(-np.inf)
+                top_lanes = load_f32(at, LANES)
+                for column in range(LANES, limit, LANES):
+                    top_lanes = maximum(top_lanes, load_f32(at + column * 4, LANES))
+                top = largest(top_lanes)
+                _weights(at, limit, visible, top)
+                weight_sum = np.float32(0)
+                for column in range(0, limit, LANES):
+                    weight_sum += total(load_f32(at + column * 4, LANES))
+                log_sums[token * num_heads + head * group_size + member] = top + np.log(weight_sum)
+                shares[i] = np.float32(1) / weight_sum
+            mix(scores_at, 1, width, 0, visible, rows_at, sums_at)
+            for i in range(min(ROWS, num_rows - first)):
+                token, member = tile[0] + (first + i) // group_size, (first + i) % group_size
+                place = token * num_heads + head * group_size + member
+                write_row(sums_at + i * row_bytes, shares[i], args[14] + place * head_size * 2)
+
+    return Kernel(attend)
+
+
+@functools.cache
+def _queries_kernel(head_size: int) -> Kernel:
+    """Their gradients, and what the softmax takes off."""
+    _, turn, score, mix, write_row, read_scaled = _parts(head_size)
+    read_seen = _reader(head_size)
+    row_bytes = head_size * 4
+    scale = float(head_size**-0.5)
+
+    @compiled
+    def go_back(args: Any, item: int) -> None:
+        num_kv_heads, group_size = args[4], args[5]
+        head = item % num_kv_heads
+        tile = carray(pointer(args[6] + item // num_kv_heads * 40), 5, np.int64)
+        ranges = carray(pointer(args[7]), 2 * tile[4], np.int64)
+        num_heads = num_kv_heads * group_size
+        num_seen = _num_seen(ranges, tile)
+        width = _whole(num_seen)
+        space = np.empty((2 * head_size + 2 * ROWS) * width + (num_seen + 3 * ROWS) * head_size, np.float32)
+        key_columns_at = space.ctypes.data
+        value_columns_at = key_columns_at + width * row_bytes
+        scores_at = value_columns_at + width * row_bytes
+        gradients_at = scores_at + ROWS * width * 4
+        rows_at = gradients_at + ROWS * width * 4
+        queries_at = rows_at + num_seen * row_bytes
+        given_at = queries_at + ROWS * row_bytes
+        sums_at = given_at + ROWS * row_bytes
+        read_seen(args[12] + head * head_size * 2, args[13], ranges, tile, rows_at)
+        turn(rows_at, num_seen, value_columns_at, width)
+        read_seen(args[10] + head * head_size * 2, args[11], ranges, tile, rows_at)
+        turn(rows_at, num_seen, key_columns_at, width)
+        log_sums, taken_off = _floats(args[14], tile[1] * num_heads), _floats(args[16], tile[1] * num_heads)
+        num_rows = (tile[1] - tile[0]) * group_size
+        before = num_seen - tile[1] + 1
+        for first in range(0, num_rows, ROWS):
+            for i in range(ROWS):
+                row = min(first + i, num_rows - 1)
+                token, member = tile[0] + row // group_size, head * group_size + row % group_size
+                source = args[8] + (token * args[9] + member * head_size) * 2
+                read_scaled(source, scale, queries_at + i * row_bytes)
+                given = args[15] + (token * num_heads + member) * head_size * 2
+                read_scaled(given, 1.0, given_at + i * row_bytes)
+            visible = before + tile[0] + min(first + ROWS - 1, num_rows - 1) // group_size
+            score(queries_at, key_columns_at, width, visible, scores_at)
+            score(given_at, value_columns_at, width, visible, gradients_at)
+            for i in range(ROWS):
+                row = min(first + i, num_rows - 1)
+                token, member = tile[0] + row // group_size, head * group_size + row % group_size
+                place = token * num_heads + member
+                limit, at = before + token, i * width * 4
+                _weights(scores_at + at, limit, visible, log_sums[place])
+                taken = np.float32(0)
+                for column in range(0, limit, LANES):
+                    weights = load_f32(scores_at + at + column * 4, LANES)
+                    taken += dot(weights, load_f32(gradients_at + at + column * 4, LANES))
+                taken_off[place] = taken
+                _by_scores(scores_at + at, gradients_at + at, limit, visible, taken)
+            _clear(sums_at, 0, ROWS * head_size)
+            mix(gradients_at, 1, width, 0, visible, rows_at, sums_at)
+            for i in range(min(ROWS, num_rows - first)):
+                token, member = tile[0] + (first + i) // group_size, head * group_size + (first + i) % group_size
+                write_row(sums_at + i * row_bytes, scale, args[17] + (token * num_heads + member) * head_size * 2)
+
+    return Kernel(go_back)
+
+
+@functools.cache
+def _keys_kernel(head_size: int) -> Kernel:
+    """Gradients of keys and values."""
+    read_rows, turn, score, mix, write_row, read_scaled = _parts(head_size)
+    row_bytes = head_size * 4
+    scale = float(head_size**-0.5)
+
+    @compiled
+    def go_back(args: Any, item: int) -> None:
+        num_kv_heads, group_size = args[4], args[5]
+        head = item % num_kv_heads
+        tile = carray(pointer(args[6] + item // num_kv_heads * 40), 5, np.int64)
+        ranges = carray(pointer(args[7]), 2 * tile[4], np.int64)
+        num_heads = num_kv_heads * group_size
+        num_keys = tile[1] - tile[0]
+        # Keys beyond the tile's last, up to a multiple of ROWS, are zeros.
+        width = _whole(num_keys + ROWS)
+        at_once = (48 + group_size - 1) // group_size
+        num_rows = (at_once * group_size + ROWS - 1) // ROWS * ROWS
+        space = np.empty(4 * head_size * width + 2 * num_rows * (width + head_size), np.float32)
+        key_columns_at = space.ctypes.data
+        value_columns_at = key_columns_at + width * row_bytes
+        by_keys_at = value_columns_at + width * row_bytes
+        by_values_at = by_keys_at + width * row_bytes
+        scores_at = by_values_at + width * row_bytes
+        gradients_at = scores_at + num_rows * width * 4
+        queries_at = gradients_at + num_rows * width * 4
+        given_at = queries_at + num_rows * row_bytes
+        read_rows(args[10] + head * head_size * 2, args[11], tile[0], tile[1], by_keys_at)
+        turn(by_keys_at, num_keys, key_columns_at, width)
+        read_rows(args[12] + head * head_size * 2, args[13], tile[0], tile[1], by_keys_at)
+        turn(by_keys_at, num_keys, value_columns_at, width)
+        _clear(by_keys_at, 0, 2 * width * head_size)
+        for index in range(tile[3] - 1, tile[4]):
+            # First those of the keys' own segment, from the tile on.
+            own = index == tile[3] - 1
+            start, end = (tile[0], tile[2]) if own else (ranges[2 * index], ranges[2 * index + 1])
+            log_sums, taken_off = _floats(args[14], end * num_heads), _floats(args[16], end * num_heads)
+            for first in range(start, end, at_once):
+                count = min(at_once, end - first) * group_size
+                rounded = (count + ROWS - 1) // ROWS * ROWS
+                visible = min(num_keys, first - tile[0] + at_once) if own else num_keys
+                for row in range(rounded):
+                    token = first + min(row, count - 1) // group_size
+                    member = head * group_size + min(row, count - 1) % group_size
+                    source = args[8] + (token * args[9] + member * head_size) * 2
+                    read_scaled(source, scale, queries_at + row * row_bytes)
+                    given = args[15] + (token * num_heads + member) * head_size * 2
+                    read_scaled(given, 1.0, given_at + row * row_bytes)
+                for row in range(0, rounded, ROWS):
+                    at = row * width * 4
+                    score(queries_at + row * row_bytes, key_columns_at, width, visible, scores_at + at)
+                    score(given_at + row * row_bytes, value_columns_at, width, visible, gradients_at + at)
+                for row in range(count):
+                    token, member = first + row // group_size, head * group_size + row % group_size
+                    place = token * num_heads + member
+                    limit = min(num_keys, token - tile[0] + 1) if own else num_keys
+                    at = row * width * 4
+                    _weights(scores_at + at, limit, visible + ROWS, log_sums[place])
+                    _by_scores(scores_at + at, gradients_at + at, limit, visible + ROWS, taken_off[place])
+                for key in range(0, visible, ROWS):
+                    # Queries before the first of these keys do not see them.
+                    from_row = max(0, key + tile[0] - first) * group_size if own else 0
+                    if from_row < count:
+                        at = key * row_bytes
+                        mix(scores_at + key * 4, width, 1, from_row, count, given_at, by_values_at + at)
+                        mix(gradients_at + key * 4, width, 1, from_row, count, queries_at, by_keys_at + at)
+        for key in range(num_keys):
+            target = ((tile[0] + key) * num_kv_heads + head) * head_size * 2
+            write_row(by_keys_at + key * row_bytes, 1.0, args[17] + target)
+            write_row(by_values_at + key * row_bytes, 1.0, args[18] + target)
+
+    return Kernel(go_back)
