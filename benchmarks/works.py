@@ -241,7 +241,7 @@ UPDATING: tuple[Job, ...] = tuple(
 PEERS = (OURS, "transformers", "vllm")
 
 
-def sampling(name: str, count: int, length: int, group_size: int, quick: Work | None = None, repeats: int = 2) -> Work:
+def sampling(name: str, count: int, length: int, group_size: int, quick: Work | None = None) -> Work:
     samples = "" if group_size == 1 else f" x {group_size} samples"
     return Work(
         name,
@@ -250,7 +250,7 @@ def sampling(name: str, count: int, length: int, group_size: int, quick: Work | 
         PEERS,
         search={"transformers": SAMPLING},
         floor=lambda m, f: f.rollouts(m, [length] * count, group_size, NEW_TOKENS),
-        quick_repeats=repeats,
+        quick_repeats=1,
         quick_form=quick,
     )
 
@@ -283,8 +283,8 @@ WORKS = {
     work.name: work
     for work in (
         sampling("rollouts", 64, 40, 1),
-        sampling("rollouts_grouped", 8, 40, 8, repeats=1),
-        sampling("rollouts_long_prompts", 8, 512, 8, sampling("rollouts_long_prompts", 4, 512, 8, repeats=1)),
+        sampling("rollouts_grouped", 8, 40, 8),
+        sampling("rollouts_long_prompts", 8, 512, 8, sampling("rollouts_long_prompts", 4, 512, 8)),
         backlog("backlog_equal", heavy=False, quick=backlog("backlog_equal", heavy=False, rounds=3)),
         backlog("backlog_heavy", heavy=True, quick=backlog("backlog_heavy", heavy=True, rounds=3)),
         updating("update", 64, 40, 1),
