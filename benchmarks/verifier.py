@@ -36,9 +36,9 @@ def number_rows(count: int) -> list[Row]:
     return rows
 
 
-def expression_rows(count: int) -> list[Row]:
+def expression_rows(count: int, seed: int = 1) -> list[Row]:
     """Equal and unequal pairs, every one different: nothing to cache."""
-    rng = random.Random(1)
+    rng = random.Random(seed)
     rows = []
     for i in range(count):
         a, b = rng.randint(2, 99), rng.randint(2, 99)
