@@ -18,7 +18,6 @@ from typing import Any
 import llvmlite.binding
 import numpy as np
 import torch
-from numba.np.numpy_support import carray
 from torch import Tensor
 
 from assay.kernels.simd import (
@@ -27,13 +26,16 @@ from assay.kernels.simd import (
     exp,
     fma,
     in_order,
+    integer_at,
     largest,
     load_bf16,
     load_f32,
     maximum,
     mul,
-    pointer,
+    number_at,
+    put_number,
     splat,
+    stay_apart,
     store_bf16,
     store_f32,
     sub,
@@ -146,7 +148,7 @@ class CompiledPackedAttention:
 
     @staticmethod
     def _shared(queries: Tensor, keys: Tensor, values: Tensor, tiles: np.ndarray, ranges: np.ndarray) -> list[int]:
-        """Arguments 4 to 13 of every kernel."""
+        """Arguments 5 to 14 of every kernel."""
         num_kv_heads = keys.shape[1]
         return [
             num_kv_heads,
@@ -174,11 +176,6 @@ def _integers(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
 
 
 @compiled
-def _floats(address: int, count: int) -> Any:
-    return carray(pointer(address), count, np.float32)
-
-
-@compiled
 def _whole(count: int) -> int:
     """Rounded up to LANES."""
     return (count + LANES - 1) // LANES * LANES
@@ -191,6 +188,7 @@ def _parts(head_size: int) -> tuple[Any, ...]:
     @compiled
     def read_rows(source: int, stride: int, start: int, end: int, rows_at: int) -> None:
         """bf16 rows of one head, `stride` numbers from token to token."""
+        stay_apart()
         for token in range(start, end):
             row = load_bf16(source + token * stride * 2, head_size)
             store_f32(rows_at + (token - start) * head_size * 4, in_order(row))
@@ -198,30 +196,30 @@ def _parts(head_size: int) -> tuple[Any, ...]:
     @compiled
     def turn(rows_at: int, count: int, columns_at: int, width: int) -> None:
         """Rows to columns; columns beyond are 0."""
-        rows, columns = _floats(rows_at, count * head_size), _floats(columns_at, head_size * width)
+        stay_apart()
         for first in range(0, count, 16):
             last = min(first + 16, count)
             for place in range(head_size):
                 for column in range(first, last):
-                    columns[place * width + column] = rows[column * head_size + place]
+                    number = number_at(rows_at + (column * head_size + place) * 4)
+                    put_number(columns_at + (place * width + column) * 4, number)
         for place in range(head_size):
-            for column in range(count, width):
-                columns[place * width + column] = np.float32(0)
+            _fill(columns_at + place * width * 4, count, width, 0.0)
 
     @compiled
     def score(rows_at: int, columns_at: int, width: int, visible: int, scores_at: int) -> None:
         """ROWS rows times columns: [ROWS, width], the first `visible` of each, and some more."""
-        rows = _floats(rows_at, ROWS * head_size)
+        stay_apart()
         for column in range(0, visible, LANES):
             s0 = s1 = s2 = s3 = s4 = s5 = splat(np.float32(0), LANES)
             for place in range(head_size):
                 numbers = load_f32(columns_at + (place * width + column) * 4, LANES)
-                s0 = fma(splat(rows[place], LANES), numbers, s0)
-                s1 = fma(splat(rows[head_size + place], LANES), numbers, s1)
-                s2 = fma(splat(rows[2 * head_size + place], LANES), numbers, s2)
-                s3 = fma(splat(rows[3 * head_size + place], LANES), numbers, s3)
-                s4 = fma(splat(rows[4 * head_size + place], LANES), numbers, s4)
-                s5 = fma(splat(rows[5 * head_size + place], LANES), numbers, s5)
+                s0 = fma(splat(number_at(rows_at + place * 4), LANES), numbers, s0)
+                s1 = fma(splat(number_at(rows_at + (head_size + place) * 4), LANES), numbers, s1)
+                s2 = fma(splat(number_at(rows_at + (2 * head_size + place) * 4), LANES), numbers, s2)
+                s3 = fma(splat(number_at(rows_at + (3 * head_size + place) * 4), LANES), numbers, s3)
+                s4 = fma(splat(number_at(rows_at + (4 * head_size + place) * 4), LANES), numbers, s4)
+                s5 = fma(splat(number_at(rows_at + (5 * head_size + place) * 4), LANES), numbers, s5)
             at = scores_at + column * 4
             store_f32(at, s0)
             store_f32(at + width * 4, s1)
@@ -234,7 +232,7 @@ def _parts(head_size: int) -> tuple[Any, ...]:
     def mix(factors_at: int, along: int, across: int, first: int, end: int, rows_at: int, sums_at: int) -> None:
         """Adds to each of ROWS rows of sums the rows first .. end-1, times factors: `across` numbers from one sum's
         factor to the next one's, `along` from one row's to the next one's."""
-        factors = _floats(factors_at, (end - 1) * along + (ROWS - 1) * across + 1)
+        stay_apart()
         for place in range(0, head_size, LANES):
             at = sums_at + place * 4
             s0, s1 = load_f32(at, LANES), load_f32(at + head_size * 4, LANES)
@@ -242,13 +240,13 @@ def _parts(head_size: int) -> tuple[Any, ...]:
             s4, s5 = load_f32(at + 4 * head_size * 4, LANES), load_f32(at + 5 * head_size * 4, LANES)
             for row in range(first, end):
                 numbers = load_f32(rows_at + (row * head_size + place) * 4, LANES)
-                factor = row * along
-                s0 = fma(splat(factors[factor], LANES), numbers, s0)
-                s1 = fma(splat(factors[factor + across], LANES), numbers, s1)
-                s2 = fma(splat(factors[factor + 2 * across], LANES), numbers, s2)
-                s3 = fma(splat(factors[factor + 3 * across], LANES), numbers, s3)
-                s4 = fma(splat(factors[factor + 4 * across], LANES), numbers, s4)
-                s5 = fma(splat(factors[factor + 5 * across], LANES), numbers, s5)
+                factor = factors_at + row * along * 4
+                s0 = fma(splat(number_at(factor), LANES), numbers, s0)
+                s1 = fma(splat(number_at(factor + 4 * across), LANES), numbers, s1)
+                s2 = fma(splat(number_at(factor + 8 * across), LANES), numbers, s2)
+                s3 = fma(splat(number_at(factor + 12 * across), LANES), numbers, s3)
+                s4 = fma(splat(number_at(factor + 16 * across), LANES), numbers, s4)
+                s5 = fma(splat(number_at(factor + 20 * across), LANES), numbers, s5)
             store_f32(at, s0)
             store_f32(at + head_size * 4, s1)
             store_f32(at + 2 * head_size * 4, s2)
@@ -274,27 +272,28 @@ def _parts(head_size: int) -> tuple[Any, ...]:
 @compiled
 def _weights(scores_at: int, limit: int, visible: int, log_sum: float) -> None:
     """Scores to e^(score - log_sum) in place; 0 from `limit` to where `visible` is rounded up."""
+    stay_apart()
     off = splat(np.float32(log_sum), LANES)
     for column in range(0, limit, LANES):
         store_f32(scores_at + column * 4, exp(sub(load_f32(scores_at + column * 4, LANES), off)))
-    _clear(scores_at, limit, _whole(visible))
+    _fill(scores_at, limit, _whole(visible), 0.0)
 
 
 @compiled
-def _clear(row_at: int, start: int, end: int) -> None:
-    row = _floats(row_at, end)
+def _fill(row_at: int, start: int, end: int, number: float) -> None:
     for column in range(start, end):
-        row[column] = np.float32(0)
+        put_number(row_at + column * 4, np.float32(number))
 
 
 @compiled
 def _by_scores(weights_at: int, gradients_at: int, limit: int, visible: int, taken_off: float) -> None:
     """Gradients by weights to gradients by scores, in place; 0 from `limit` to where `visible` is rounded up."""
+    stay_apart()
     off = splat(np.float32(taken_off), LANES)
     for column in range(0, limit, LANES):
         at = gradients_at + column * 4
         store_f32(at, mul(load_f32(weights_at + column * 4, LANES), sub(load_f32(at, LANES), off)))
-    _clear(gradients_at, limit, _whole(visible))
+    _fill(gradients_at, limit, _whole(visible), 0.0)
 
 
 @functools.cache
@@ -302,24 +301,23 @@ def _reader(head_size: int) -> Any:
     read_rows = _parts(head_size)[0]
 
     @compiled
-    def read_seen(source: int, stride: int, ranges: Any, tile: Any, rows_at: int) -> int:
-        """Rows of the tokens that a tile of queries sees, in order of their positions; how many."""
-        count = 0
-        for index in range(tile[3], tile[4]):
-            start, end = ranges[2 * index], ranges[2 * index + 1]
-            read_rows(source, stride, start, end, rows_at + count * head_size * 4)
-            count += end - start
-        read_rows(source, stride, tile[2], tile[1], rows_at + count * head_size * 4)
-        return count + tile[1] - tile[2]
+    def read_seen(source: int, stride: int, ranges_at: int, tile_at: int, rows_at: int) -> None:
+        """Rows of the tokens that a tile of queries sees, in order of their positions."""
+        stay_apart()
+        for index in range(integer_at(tile_at + 24), integer_at(tile_at + 32)):
+            start, end = integer_at(ranges_at + index * 16), integer_at(ranges_at + index * 16 + 8)
+            read_rows(source, stride, start, end, rows_at)
+            rows_at += (end - start) * head_size * 4
+        read_rows(source, stride, integer_at(tile_at + 16), integer_at(tile_at + 8), rows_at)
 
     return read_seen
 
 
 @compiled
-def _num_seen(ranges: Any, tile: Any) -> int:
-    count = tile[1] - tile[2]
-    for index in range(tile[3], tile[4]):
-        count += ranges[2 * index + 1] - ranges[2 * index]
+def _num_seen(ranges_at: int, tile_at: int) -> int:
+    count = integer_at(tile_at + 8) - integer_at(tile_at + 16)
+    for index in range(integer_at(tile_at + 24), integer_at(tile_at + 32)):
+        count += integer_at(ranges_at + index * 16 + 8) - integer_at(ranges_at + index * 16)
     return count
 
 
@@ -330,46 +328,43 @@ def _forward_kernel(head_size: int) -> Kernel:
     row_bytes = head_size * 4
     scale = float(head_size**-0.5)
 
-    @compiled
     def attend(args: Any, item: int) -> None:
-        num_kv_heads, group_size = args[4], args[5]
+        stay_apart()
+        num_kv_heads, group_size = args[5], args[6]
         head = item % num_kv_heads
-        tile = carray(pointer(args[6] + item // num_kv_heads * 40), 5, np.int64)
-        ranges = carray(pointer(args[7]), 2 * tile[4], np.int64)
+        tile_at = args[7] + item // num_kv_heads * 40
+        start, end = integer_at(tile_at), integer_at(tile_at + 8)
         num_heads = num_kv_heads * group_size
-        num_seen = _num_seen(ranges, tile)
+        num_seen = _num_seen(args[8], tile_at)
         width = _whole(num_seen)
-        space = np.empty((head_size + ROWS) * width + (num_seen + 2 * ROWS) * head_size, np.float32)
-        shares = np.empty(ROWS, np.float32)
+        space = np.empty((head_size + ROWS) * width + (num_seen + 2 * ROWS) * head_size + ROWS, np.float32)
         columns_at = space.ctypes.data
         scores_at = columns_at + width * row_bytes
         rows_at = scores_at + ROWS * width * 4
         queries_at = rows_at + num_seen * row_bytes
         sums_at = queries_at + ROWS * row_bytes
-        read_seen(args[10] + head * head_size * 2, args[11], ranges, tile, rows_at)
+        shares_at = sums_at + ROWS * row_bytes
+        read_seen(args[11] + head * head_size * 2, args[12], args[8], tile_at, rows_at)
         turn(rows_at, num_seen, columns_at, width)
-        read_seen(args[12] + head * head_size * 2, args[13], ranges, tile, rows_at)
-        log_sums = _floats(args[15], tile[1] * num_heads)
-        num_rows = (tile[1] - tile[0]) * group_size
-        before = num_seen - tile[1] + 1
+        read_seen(args[13] + head * head_size * 2, args[14], args[8], tile_at, rows_at)
+        num_rows = (end - start) * group_size
+        before = num_seen - end + 1
         for first in range(0, num_rows, ROWS):
             for i in range(ROWS):
                 # Beyond the tile's last row it is computed again, and not written.
                 row = min(first + i, num_rows - 1)
-                token, member = tile[0] + row // group_size, row % group_size
-                source = args[8] + (token * args[9] + (head * group_size + member) * head_size) * 2
+                token, member = start + row // group_size, row % group_size
+                source = args[9] + (token * args[10] + (head * group_size + member) * head_size) * 2
                 read_scaled(source, scale, queries_at + i * row_bytes)
-            visible = before + tile[0] + min(first + ROWS - 1, num_rows - 1) // group_size
+            visible = before + start + min(first + ROWS - 1, num_rows - 1) // group_size
             score(queries_at, columns_at, width, visible, scores_at)
-            _clear(sums_at, 0, ROWS * head_size)
+            _fill(sums_at, 0, ROWS * head_size, 0.0)
             for i in range(ROWS):
                 row = min(first + i, num_rows - 1)
-                token, member = tile[0] + row // group_size, row % group_size
+                token, member = start + row // group_size, row % group_size
                 limit = before + token
                 at = scores_at + i * width * 4
-                scores = _floats(at, width)
-                for column in range(limit, _whole(limit)):
-                    scores[column] = np.float32(-np.inf)
+                _fill(at, limit, _whole(limit), -np.inf)
                 top_lanes = load_f32(at, LANES)
                 for column in range(LANES, limit, LANES):
                     top_lanes = maximum(top_lanes, load_f32(at + column * 4, LANES))
@@ -378,13 +373,13 @@ def _forward_kernel(head_size: int) -> Kernel:
                 weight_sum = np.float32(0)
                 for column in range(0, limit, LANES):
                     weight_sum += total(load_f32(at + column * 4, LANES))
-                log_sums[token * num_heads + head * group_size + member] = top + np.log(weight_sum)
-                shares[i] = np.float32(1) / weight_sum
+                put_number(args[16] + (token * num_heads + head * group_size + member) * 4, top + np.log(weight_sum))
+                put_number(shares_at + i * 4, np.float32(1) / weight_sum)
             mix(scores_at, 1, width, 0, visible, rows_at, sums_at)
             for i in range(min(ROWS, num_rows - first)):
-                token, member = tile[0] + (first + i) // group_size, (first + i) % group_size
+                token, member = start + (first + i) // group_size, (first + i) % group_size
                 place = token * num_heads + head * group_size + member
-                write_row(sums_at + i * row_bytes, shares[i], args[14] + place * head_size * 2)
+                write_row(sums_at + i * row_bytes, number_at(shares_at + i * 4), args[15] + place * head_size * 2)
 
     return Kernel(attend)
 
@@ -397,14 +392,14 @@ def _queries_kernel(head_size: int) -> Kernel:
     row_bytes = head_size * 4
     scale = float(head_size**-0.5)
 
-    @compiled
     def go_back(args: Any, item: int) -> None:
-        num_kv_heads, group_size = args[4], args[5]
+        stay_apart()
+        num_kv_heads, group_size = args[5], args[6]
         head = item % num_kv_heads
-        tile = carray(pointer(args[6] + item // num_kv_heads * 40), 5, np.int64)
-        ranges = carray(pointer(args[7]), 2 * tile[4], np.int64)
+        tile_at = args[7] + item // num_kv_heads * 40
+        start, end = integer_at(tile_at), integer_at(tile_at + 8)
         num_heads = num_kv_heads * group_size
-        num_seen = _num_seen(ranges, tile)
+        num_seen = _num_seen(args[8], tile_at)
         width = _whole(num_seen)
         space = np.empty((2 * head_size + 2 * ROWS) * width + (num_seen + 3 * ROWS) * head_size, np.float32)
         key_columns_at = space.ctypes.data
@@ -415,41 +410,40 @@ def _queries_kernel(head_size: int) -> Kernel:
         queries_at = rows_at + num_seen * row_bytes
         given_at = queries_at + ROWS * row_bytes
         sums_at = given_at + ROWS * row_bytes
-        read_seen(args[12] + head * head_size * 2, args[13], ranges, tile, rows_at)
+        read_seen(args[13] + head * head_size * 2, args[14], args[8], tile_at, rows_at)
         turn(rows_at, num_seen, value_columns_at, width)
-        read_seen(args[10] + head * head_size * 2, args[11], ranges, tile, rows_at)
+        read_seen(args[11] + head * head_size * 2, args[12], args[8], tile_at, rows_at)
         turn(rows_at, num_seen, key_columns_at, width)
-        log_sums, taken_off = _floats(args[14], tile[1] * num_heads), _floats(args[16], tile[1] * num_heads)
-        num_rows = (tile[1] - tile[0]) * group_size
-        before = num_seen - tile[1] + 1
+        num_rows = (end - start) * group_size
+        before = num_seen - end + 1
         for first in range(0, num_rows, ROWS):
             for i in range(ROWS):
                 row = min(first + i, num_rows - 1)
-                token, member = tile[0] + row // group_size, head * group_size + row % group_size
-                source = args[8] + (token * args[9] + member * head_size) * 2
+                token, member = start + row // group_size, head * group_size + row % group_size
+                source = args[9] + (token * args[10] + member * head_size) * 2
                 read_scaled(source, scale, queries_at + i * row_bytes)
-                given = args[15] + (token * num_heads + member) * head_size * 2
+                given = args[16] + (token * num_heads + member) * head_size * 2
                 read_scaled(given, 1.0, given_at + i * row_bytes)
-            visible = before + tile[0] + min(first + ROWS - 1, num_rows - 1) // group_size
+            visible = before + start + min(first + ROWS - 1, num_rows - 1) // group_size
             score(queries_at, key_columns_at, width, visible, scores_at)
             score(given_at, value_columns_at, width, visible, gradients_at)
             for i in range(ROWS):
                 row = min(first + i, num_rows - 1)
-                token, member = tile[0] + row // group_size, head * group_size + row % group_size
+                token, member = start + row // group_size, head * group_size + row % group_size
                 place = token * num_heads + member
                 limit, at = before + token, i * width * 4
-                _weights(scores_at + at, limit, visible, log_sums[place])
+                _weights(scores_at + at, limit, visible, number_at(args[15] + place * 4))
                 taken = np.float32(0)
                 for column in range(0, limit, LANES):
                     weights = load_f32(scores_at + at + column * 4, LANES)
                     taken += dot(weights, load_f32(gradients_at + at + column * 4, LANES))
-                taken_off[place] = taken
+                put_number(args[17] + place * 4, taken)
                 _by_scores(scores_at + at, gradients_at + at, limit, visible, taken)
-            _clear(sums_at, 0, ROWS * head_size)
+            _fill(sums_at, 0, ROWS * head_size, 0.0)
             mix(gradients_at, 1, width, 0, visible, rows_at, sums_at)
             for i in range(min(ROWS, num_rows - first)):
-                token, member = tile[0] + (first + i) // group_size, head * group_size + (first + i) % group_size
-                write_row(sums_at + i * row_bytes, scale, args[17] + (token * num_heads + member) * head_size * 2)
+                token, member = start + (first + i) // group_size, head * group_size + (first + i) % group_size
+                write_row(sums_at + i * row_bytes, scale, args[18] + (token * num_heads + member) * head_size * 2)
 
     return Kernel(go_back)
 
@@ -461,14 +455,14 @@ def _keys_kernel(head_size: int) -> Kernel:
     row_bytes = head_size * 4
     scale = float(head_size**-0.5)
 
-    @compiled
     def go_back(args: Any, item: int) -> None:
-        num_kv_heads, group_size = args[4], args[5]
+        stay_apart()
+        num_kv_heads, group_size = args[5], args[6]
         head = item % num_kv_heads
-        tile = carray(pointer(args[6] + item // num_kv_heads * 40), 5, np.int64)
-        ranges = carray(pointer(args[7]), 2 * tile[4], np.int64)
+        tile_at = args[7] + item // num_kv_heads * 40
+        first_key, end_key = integer_at(tile_at), integer_at(tile_at + 8)
         num_heads = num_kv_heads * group_size
-        num_keys = tile[1] - tile[0]
+        num_keys = end_key - first_key
         # Keys beyond the tile's last, up to a multiple of ROWS, are zeros.
         width = _whole(num_keys + ROWS)
         at_once = (48 + group_size - 1) // group_size
@@ -482,26 +476,27 @@ def _keys_kernel(head_size: int) -> Kernel:
         gradients_at = scores_at + num_rows * width * 4
         queries_at = gradients_at + num_rows * width * 4
         given_at = queries_at + num_rows * row_bytes
-        read_rows(args[10] + head * head_size * 2, args[11], tile[0], tile[1], by_keys_at)
+        read_rows(args[11] + head * head_size * 2, args[12], first_key, end_key, by_keys_at)
         turn(by_keys_at, num_keys, key_columns_at, width)
-        read_rows(args[12] + head * head_size * 2, args[13], tile[0], tile[1], by_keys_at)
+        read_rows(args[13] + head * head_size * 2, args[14], first_key, end_key, by_keys_at)
         turn(by_keys_at, num_keys, value_columns_at, width)
-        _clear(by_keys_at, 0, 2 * width * head_size)
-        for index in range(tile[3] - 1, tile[4]):
+        _fill(by_keys_at, 0, 2 * width * head_size, 0.0)
+        first_range = integer_at(tile_at + 24)
+        for index in range(first_range - 1, integer_at(tile_at + 32)):
             # First those of the keys' own segment, from the tile on.
-            own = index == tile[3] - 1
-            start, end = (tile[0], tile[2]) if own else (ranges[2 * index], ranges[2 * index + 1])
-            log_sums, taken_off = _floats(args[14], end * num_heads), _floats(args[16], end * num_heads)
+            own = index < first_range
+            start = first_key if own else integer_at(args[8] + index * 16)
+            end = integer_at(tile_at + 16) if own else integer_at(args[8] + index * 16 + 8)
             for first in range(start, end, at_once):
                 count = min(at_once, end - first) * group_size
                 rounded = (count + ROWS - 1) // ROWS * ROWS
-                visible = min(num_keys, first - tile[0] + at_once) if own else num_keys
+                visible = min(num_keys, first - first_key + at_once) if own else num_keys
                 for row in range(rounded):
                     token = first + min(row, count - 1) // group_size
                     member = head * group_size + min(row, count - 1) % group_size
-                    source = args[8] + (token * args[9] + member * head_size) * 2
+                    source = args[9] + (token * args[10] + member * head_size) * 2
                     read_scaled(source, scale, queries_at + row * row_bytes)
-                    given = args[15] + (token * num_heads + member) * head_size * 2
+                    given = args[16] + (token * num_heads + member) * head_size * 2
                     read_scaled(given, 1.0, given_at + row * row_bytes)
                 for row in range(0, rounded, ROWS):
                     at = row * width * 4
@@ -510,20 +505,22 @@ def _keys_kernel(head_size: int) -> Kernel:
                 for row in range(count):
                     token, member = first + row // group_size, head * group_size + row % group_size
                     place = token * num_heads + member
-                    limit = min(num_keys, token - tile[0] + 1) if own else num_keys
+                    limit = min(num_keys, token - first_key + 1) if own else num_keys
                     at = row * width * 4
-                    _weights(scores_at + at, limit, visible + ROWS, log_sums[place])
-                    _by_scores(scores_at + at, gradients_at + at, limit, visible + ROWS, taken_off[place])
+                    _weights(scores_at + at, limit, visible + ROWS, number_at(args[15] + place * 4))
+                    _by_scores(
+                        scores_at + at, gradients_at + at, limit, visible + ROWS, number_at(args[17] + place * 4)
+                    )
                 for key in range(0, visible, ROWS):
                     # Queries before the first of these keys do not see them.
-                    from_row = max(0, key + tile[0] - first) * group_size if own else 0
+                    from_row = max(0, key + first_key - first) * group_size if own else 0
                     if from_row < count:
                         at = key * row_bytes
                         mix(scores_at + key * 4, width, 1, from_row, count, given_at, by_values_at + at)
                         mix(gradients_at + key * 4, width, 1, from_row, count, queries_at, by_keys_at + at)
         for key in range(num_keys):
-            target = ((tile[0] + key) * num_kv_heads + head) * head_size * 2
-            write_row(by_keys_at + key * row_bytes, 1.0, args[17] + target)
-            write_row(by_values_at + key * row_bytes, 1.0, args[18] + target)
+            target = ((first_key + key) * num_kv_heads + head) * head_size * 2
+            write_row(by_keys_at + key * row_bytes, 1.0, args[18] + target)
+            write_row(by_values_at + key * row_bytes, 1.0, args[19] + target)
 
     return Kernel(go_back)

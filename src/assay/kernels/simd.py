@@ -81,6 +81,29 @@ def _larger(builder: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def stay_apart(typing: Any) -> Any:
+    """Written first in a function: it is not copied into those that call it, and so is optimized once."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def call_item(typing: Any, function: Any, args: Any, number: Any) -> Any:
+    """Calls the compiled function at an address: of a pointer to int64 numbers, and an int64 number."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [given[1].type, _I64])
+        builder.call(builder.inttoptr(given[0], kind.as_pointer()), given[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, args, types.int64), generate
+
+
+@intrinsic
 def fetch_add(typing: Any, address: Any, amount: Any) -> Any:
     """The int64 there before `amount` was added to it, by one thread at a time."""
 
@@ -120,6 +143,33 @@ def prefetch(typing: Any, address: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64), generate
+
+
+@intrinsic
+def number_at(typing: Any, address: Any) -> Any:
+    """The float32 number there."""
+    return types.float32(types.int64), lambda context, builder, signature, args: builder.load(
+        builder.inttoptr(args[0], ir.FloatType().as_pointer()), align=4
+    )
+
+
+@intrinsic
+def integer_at(typing: Any, address: Any) -> Any:
+    """The int64 number there."""
+    return types.int64(types.int64), lambda context, builder, signature, args: builder.load(
+        builder.inttoptr(args[0], _I64.as_pointer()), align=8
+    )
+
+
+@intrinsic
+def put_number(typing: Any, address: Any, number: Any) -> Any:
+    """Stores a float32 number."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[1], builder.inttoptr(args[0], ir.FloatType().as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float32), generate
 
 
 @intrinsic(prefer_literal=True)

@@ -12,49 +12,41 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-import numpy as np
 import torch
 from numba import types
-from numba.np.numpy_support import carray
 
-from assay.kernels.simd import fetch_add
+from assay.kernels.simd import call_item, fetch_add
 
 NUM_ARGS = 24
-"""Of a kernel at most, the four that every kernel has included."""
+"""Of a kernel at most, the five that every kernel has included."""
 
 _Args = ctypes.c_int64 * NUM_ARGS
 
-_njit: Any = numba.njit
+_OPTIONS = {"boundscheck": False, "error_model": "numpy", "nopython": True}
+"""No exceptions, so that no thread needs the interpreter."""
 
-compiled: Any = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, boundscheck=False, error_model="numpy")
-"""Of a function that kernels call: no exceptions, so that no thread needs the interpreter, and no wrappers for it."""
+_ADDRESS = types.CPointer(types.int64)
+_ITEM = types.void(_ADDRESS, types.int64)
+
+_cfunc: Any = numba.cfunc
+_jit: Any = numba.jit
+
+compiled: Any = _jit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+"""Of a function that items call."""
 
 
 class Kernel:
     """Does items 0 .. n-1, on all threads.
 
     Args:
-        item: compiled, of an int64 array of arguments and the number of an item. The arguments of a call begin at 4;
-            addresses are among them. What one item computes must not depend on another's.
+        item: a function that numba compiles, of the address of int64 arguments and the number of an item. The arguments
+            of a call begin at 5; addresses are among them. What one item computes must not depend on another's.
     """
 
     def __init__(self, item: Any) -> None:
-        cfunc: Any = numba.cfunc
-
-        @cfunc(types.void(types.voidptr), nopython=True)
-        def task(data: Any) -> None:
-            args = carray(data, NUM_ARGS, np.int64)
-            counter, at_once, num_items = args[1], args[2], args[3]
-            while True:
-                start = fetch_add(counter, at_once)
-                if start >= num_items:
-                    break
-                for number in range(start, min(start + at_once, num_items)):
-                    item(args, number)
-
         parallel = find_parallel()
         assert parallel is not None, "asked for by `available`"
-        self._task, self._parallel = task, parallel
+        self._item, self._parallel = _cfunc(_ITEM, **_OPTIONS)(item), parallel
 
     def __call__(self, num_items: int, at_once: int, *args: int) -> None:
         """Returns once all items are done.
@@ -64,9 +56,26 @@ class Kernel:
             args: the item's arguments.
         """
         # The first is the counter, the second says where it is.
-        all_args = _Args(0, 0, at_once, num_items, *args)
+        all_args = _Args(0, 0, at_once, num_items, self._item.address, *args)
         all_args[1] = ctypes.addressof(all_args)
-        self._parallel(self._task.address, all_args, torch.get_num_threads(), 0)
+        self._parallel(_task().address, all_args, torch.get_num_threads(), 0)
+
+
+@functools.cache
+def _task() -> Any:
+    """What each thread does; one for all kernels, so that none is compiled into it."""
+
+    @_cfunc(types.void(_ADDRESS), **_OPTIONS)
+    def task(args: Any) -> None:
+        counter, at_once, num_items = args[1], args[2], args[3]
+        while True:
+            start = fetch_add(counter, at_once)
+            if start >= num_items:
+                break
+            for number in range(start, min(start + at_once, num_items)):
+                call_item(args[4], args, number)
+
+    return task
 
 
 @functools.cache
