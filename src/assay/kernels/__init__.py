@@ -56,3 +56,24 @@ def _work(head_size: int) -> bool:
         return all(torch.allclose(ours.float(), right.float(), rtol=0.02, atol=0.01) for ours, right in pairs)
     except Exception:  # numba refuses in many ways: a processor or a Python that it does not know
         return False
+
+
+@functools.cache
+def attention_works(head_size: int) -> bool:
+    """Whether there is attention of packed batches for heads of this size, given that kernels are `available`. Compiles
+    it, at the first call in a process, and tries it on a few tokens."""
+    try:
+        packed = importlib.import_module("assay.kernels.packed_attention").CompiledPackedAttention([(0, 3)], [0])
+        qkv = torch.linspace(-2, 2, 9 * head_size).view(3, 3, head_size).sin().to(torch.bfloat16)
+        with torch.enable_grad():
+            leaf = qkv.float().requires_grad_()
+            q, k, v = leaf.transpose(0, 1).split(1)
+            right = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            (by_qkv,) = torch.autograd.grad(right.sum(), leaf)
+        q, k, v = qkv.split(1, dim=1)
+        attended, sums = packed.forward(q, k, v)
+        gradients = packed.backward(q, k, v, sums, torch.ones_like(attended))
+        pairs = [(attended, right.transpose(0, 1)), (torch.cat(gradients, 1), by_qkv)]
+        return all(torch.allclose(ours.float(), right.float(), rtol=0.02, atol=0.02) for ours, right in pairs)
+    except Exception:  # as in `_work`
+        return False

@@ -124,24 +124,24 @@ def _kernel(head_size: int) -> Kernel:
     scale = np.float32(head_size**-0.5)
     none = np.float32(-np.inf)
 
-    def attend(args: Any, item: int) -> None:
-        num_kv_heads, group_size, capacity = args[5], args[6], args[7]
+    def attend(args: Any, item: int, space: int) -> None:
+        num_kv_heads, group_size, capacity = args[7], args[8], args[9]
         sequence, head = item // num_kv_heads, item % num_kv_heads
-        length = carray(pointer(args[8]), sequence + 1, np.int64)[sequence] + 1
-        first = max(0, length - args[9])
-        row_keys = args[16] + item * capacity * row_bytes
-        row_values = args[17] + item * capacity * row_bytes
+        length = carray(pointer(args[10]), sequence + 1, np.int64)[sequence] + 1
+        first = max(0, length - args[11])
+        row_keys = args[18] + item * capacity * row_bytes
+        row_values = args[19] + item * capacity * row_bytes
         new = (length - 1) * row_bytes
-        store_bf16(row_keys + new, load_bf16(args[12] + (sequence * args[13] + head * head_size) * 2, head_size))
-        store_bf16(row_values + new, load_bf16(args[14] + (sequence * args[15] + head * head_size) * 2, head_size))
-        scores_at = args[19] + item * args[20] * 4
-        scores = carray(pointer(scores_at), args[20], np.float32)
-        prompt_length = args[21]
+        store_bf16(row_keys + new, load_bf16(args[14] + (sequence * args[15] + head * head_size) * 2, head_size))
+        store_bf16(row_values + new, load_bf16(args[16] + (sequence * args[17] + head * head_size) * 2, head_size))
+        scores_at = args[21] + item * args[22] * 4
+        scores = carray(pointer(scores_at), args[22], np.float32)
+        prompt_length = args[23]
         own_chunks = (length - first + CHUNK - 1) // CHUNK
         chunks = own_chunks + prompt_length // CHUNK
         for member in range(group_size):
             query_head = head * group_size + member
-            query = load_bf16(args[10] + (sequence * args[11] + query_head * head_size) * 2, head_size)
+            query = load_bf16(args[12] + (sequence * args[13] + query_head * head_size) * 2, head_size)
             query = mul(query, splat(scale, head_size))
             # Values are asked for while keys are read, and the next row's keys while values are.
             for column in range(first, length):
@@ -151,7 +151,7 @@ def _kernel(head_size: int) -> Kernel:
                         prefetch(row_values + column * row_bytes + line)
             for place in range(length - first, own_chunks * CHUNK):
                 scores[place] = none
-            prompt_at = args[22] + (item * group_size + member) * prompt_length * 2
+            prompt_at = args[24] + (item * group_size + member) * prompt_length * 2
             for chunk in range(prompt_length // CHUNK):
                 store_f32(scores_at + (own_chunks + chunk) * CHUNK * 4, load_bf16(prompt_at + chunk * CHUNK * 2, CHUNK))
             top_lanes = load_f32(scores_at, CHUNK)
@@ -174,7 +174,7 @@ def _kernel(head_size: int) -> Kernel:
                 if member == group_size - 1:
                     for line in range(0, row_bytes, 64):
                         prefetch(row_keys + (capacity + column) * row_bytes + line)
-            result = args[18] + ((sequence * num_kv_heads * group_size) + query_head) * row_bytes
+            result = args[20] + ((sequence * num_kv_heads * group_size) + query_head) * row_bytes
             store_bf16(result, mul(attended, splat(share, head_size)))
 
     return Kernel(attend)

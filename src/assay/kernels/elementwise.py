@@ -99,9 +99,9 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 @functools.cache
 def _norm_kernel() -> Kernel:
-    def row(args: Any, item: int) -> None:
-        size, epsilon = args[5], float64_of(args[9])
-        x, weight, normed = args[6] + item * size * 4, args[7], args[8] + item * size * 2
+    def row(args: Any, item: int, space: int) -> None:
+        size, epsilon = args[7], float64_of(args[11])
+        x, weight, normed = args[8] + item * size * 4, args[9], args[10] + item * size * 2
         squares = np.float32(0)
         for place in range(0, size, LANES):
             numbers = load_f32(x + place * 4, LANES)
@@ -116,17 +116,17 @@ def _norm_kernel() -> Kernel:
 
 @functools.cache
 def _norm_backward_kernel() -> Kernel:
-    def block(args: Any, item: int) -> None:
-        num_tokens, size, epsilon = args[5], args[6], float64_of(args[12])
-        by_weight = args[11] + item * size * 4
+    def block(args: Any, item: int, space: int) -> None:
+        num_tokens, size, epsilon = args[7], args[8], float64_of(args[14])
+        by_weight = args[13] + item * size * 4
         for token in range(item * num_tokens // NUM_BLOCKS, (item + 1) * num_tokens // NUM_BLOCKS):
-            x, gradient, by_x = args[7] + token * size * 4, args[9] + token * size * 2, args[10] + token * size * 4
+            x, gradient, by_x = args[9] + token * size * 4, args[11] + token * size * 2, args[12] + token * size * 4
             squares = np.float32(0)
             products = np.float32(0)
             for place in range(0, size, LANES):
                 numbers = evens_first(load_f32(x + place * 4, LANES))
                 given = load_bf16(gradient + place * 2, LANES)
-                weighted = round_bf16(mul(given, load_bf16(args[8] + place * 2, LANES)))
+                weighted = round_bf16(mul(given, load_bf16(args[10] + place * 2, LANES)))
                 squares += dot(numbers, numbers)
                 products += dot(numbers, weighted)
             inverse = np.float32(1) / np.sqrt(squares / np.float32(size) + np.float32(epsilon))
@@ -135,7 +135,7 @@ def _norm_backward_kernel() -> Kernel:
             for place in range(0, size, LANES):
                 numbers = evens_first(load_f32(x + place * 4, LANES))
                 given = load_bf16(gradient + place * 2, LANES)
-                weighted = round_bf16(mul(given, load_bf16(args[8] + place * 2, LANES)))
+                weighted = round_bf16(mul(given, load_bf16(args[10] + place * 2, LANES)))
                 store_f32(by_x + place * 4, in_order(fma(along, numbers, mul(scale, weighted))))
                 sums = evens_first(load_f32(by_weight + place * 4, LANES))
                 sums = fma(given, round_bf16(mul(numbers, scale)), sums)
@@ -146,10 +146,10 @@ def _norm_backward_kernel() -> Kernel:
 
 @functools.cache
 def _swiglu_backward_kernel() -> Kernel:
-    def row(args: Any, item: int) -> None:
-        size = args[5]
-        gates, gradients = args[6] + item * size * 4, args[7] + item * size * 2
-        by_gates = args[8] + item * size * 4
+    def row(args: Any, item: int, space: int) -> None:
+        size = args[7]
+        gates, gradients = args[8] + item * size * 4, args[9] + item * size * 2
+        by_gates = args[10] + item * size * 4
         one = splat(np.float32(1), LANES)
         zero = splat(np.float32(0), LANES)
         for place in range(0, size, LANES):
@@ -166,9 +166,9 @@ def _swiglu_backward_kernel() -> Kernel:
 
 @functools.cache
 def _swiglu_kernel() -> Kernel:
-    def row(args: Any, item: int) -> None:
-        size = args[5]
-        gates, inner = args[6] + item * size * 4, args[7] + item * size * 2
+    def row(args: Any, item: int, space: int) -> None:
+        size = args[7]
+        gates, inner = args[8] + item * size * 4, args[9] + item * size * 2
         one = splat(np.float32(1), LANES)
         zero = splat(np.float32(0), LANES)
         for place in range(0, size, LANES):
@@ -184,14 +184,14 @@ def _rotate_kernel(head_size: int) -> Kernel:
     half = head_size // 2
     half_bytes = head_size
 
-    def row(args: Any, item: int) -> None:
-        num_heads = args[5]
+    def row(args: Any, item: int, space: int) -> None:
+        num_heads = args[7]
         angles = item * head_size * 2
-        left_cos, right_cos = load_bf16(args[8] + angles, half), load_bf16(args[8] + angles + half_bytes, half)
-        left_sin, right_sin = load_bf16(args[9] + angles, half), load_bf16(args[9] + angles + half_bytes, half)
+        left_cos, right_cos = load_bf16(args[10] + angles, half), load_bf16(args[10] + angles + half_bytes, half)
+        left_sin, right_sin = load_bf16(args[11] + angles, half), load_bf16(args[11] + angles + half_bytes, half)
         for head in range(num_heads):
-            x = args[6] + (item * args[7] + head * head_size) * 2
-            turned = args[10] + (item * num_heads + head) * head_size * 2
+            x = args[8] + (item * args[9] + head * head_size) * 2
+            turned = args[12] + (item * num_heads + head) * head_size * 2
             left, right = load_bf16(x, half), load_bf16(x + half_bytes, half)
             store_bf16(turned, sub(round_bf16(mul(left, left_cos)), round_bf16(mul(right, left_sin))))
             store_bf16(turned + half_bytes, add(round_bf16(mul(right, right_cos)), round_bf16(mul(left, right_sin))))

@@ -1,10 +1,10 @@
-"""Attention of a packed batch, forward and backward, block of rows by block of keys, in float32 inside.
+"""Attention of a packed batch, forward and backward, in float32 inside.
 
 PyTorch's fused kernel for the CPU is made for long sequences: on packed ones of a hundred tokens it takes several times
 as long as its products. Here an item is a tile of tokens of one key-value head. Its keys are laid down with one lane a
-key, so that ROWS queries are scored at once in registers, whole rows of scores stay in the processor's cache, and
-nothing is padded. Backward, the scores are computed again, as in FlashAttention (Dao 2023, arXiv 2307.08691), once
-for the queries' gradient and once for that of keys and values: then no two items write to one place.
+key, so that ROWS queries are scored at once in registers, and whole rows of scores stay in the processor's cache.
+Backward, the scores are computed again, as in FlashAttention (Dao 2023, arXiv 2307.08691), once for the queries'
+gradient and once for that of keys and values: then no two items write to one place.
 
 Shape letters: T packed tokens, Q query heads, K key-value heads, G = Q / K, D head size.
 """
@@ -44,7 +44,7 @@ from assay.kernels.simd import (
 from assay.kernels.team import Kernel, compiled
 
 LANES = 32 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 16
-"""Numbers beside each other in a block of registers: ROWS of them, two operands and a factor fill the processor's."""
+"""Numbers beside each other in a block of registers: for ROWS of them and two operands a processor has enough."""
 
 ROWS = 6
 """Queries, or keys, that go through a product at once."""
@@ -82,10 +82,18 @@ class CompiledPackedAttention:
                 tile_end = min(tile + TILE, end)
                 queries.append([tile, tile_end, start, first_seen, len(seen_ranges)])
                 keys.append([tile, tile_end, end, first_seeing, len(seeing_ranges)])
-        # The long ones first, so that no thread begins one when the others are done.
-        queries.sort(key=lambda tile: tile[2] - tile[1])
-        keys.sort(key=lambda tile: tile[0] - tile[2])
+        num_seen = [
+            tile[1] - tile[2] + sum(end - start for start, end in seen_ranges[tile[3] : tile[4]]) for tile in queries
+        ]
+        self.most_seen = max(num_seen, default=0)
+        """Tokens that a tile of queries sees at most: all of them are laid down for it."""
         self._queries, self._keys = _integers(queries, 5), _integers(keys, 5)
+        # The long ones first, so that no thread begins one when the others are done.
+        num_seeing = [
+            tile[2] - tile[0] + sum(end - start for start, end in seeing_ranges[tile[3] : tile[4]]) for tile in keys
+        ]
+        self._queries = self._queries[np.argsort(num_seen)[::-1]]
+        self._keys = self._keys[np.argsort(num_seeing)[::-1]]
         self._seen, self._seeing = _integers(seen_ranges, 2), _integers(seeing_ranges, 2)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,14 +107,15 @@ class CompiledPackedAttention:
             [T, Q, D] bf16, and [T, Q] fp32: the logarithm of each softmax's sum.
         """
         num_tokens, num_heads, head_size = queries.shape
-        attended = torch.empty((num_tokens, num_heads, head_size), dtype=queries.dtype)
-        sums = torch.empty(num_tokens, num_heads)
+        attended = torch.empty((num_tokens, num_heads, head_size), dtype=queries.dtype, device="cpu")
+        sums = torch.empty((num_tokens, num_heads), dtype=torch.float32, device="cpu")
         _forward_kernel(head_size)(
             len(self._queries) * keys.shape[1],
             1,
             *self._shared(queries, keys, values, self._queries, self._seen),
             attended.data_ptr(),
             sums.data_ptr(),
+            space=_space(head_size, self.most_seen),
         )
         return attended, sums
 
@@ -120,8 +129,8 @@ class CompiledPackedAttention:
             gradient: [T, Q, D] bf16 contiguous, by the attended values.
         """
         num_tokens, num_heads, head_size = queries.shape
-        by_queries = torch.empty((num_tokens, num_heads, head_size), dtype=queries.dtype)
-        by_keys, by_values = (torch.empty(keys.shape, dtype=keys.dtype) for _ in range(2))
+        by_queries = torch.empty((num_tokens, num_heads, head_size), dtype=queries.dtype, device="cpu")
+        by_keys, by_values = (torch.empty(keys.shape, dtype=keys.dtype, device="cpu") for _ in range(2))
         # The mean of the gradients of a softmax's weights, which it takes off each of them.
         taken_off = torch.empty_like(sums)
         # These also compute `taken_off`, which the keys' need.
@@ -133,7 +142,13 @@ class CompiledPackedAttention:
             gradient.data_ptr(),
             taken_off.data_ptr(),
             by_queries.data_ptr(),
+            space=_space(head_size, self.most_seen),
         )
+        # Queries that a tile of keys takes at once: whole tokens, then rounded up.
+        group_size = num_heads // keys.shape[1]
+        at_once = -(-48 // group_size)
+        num_rows = -(-at_once * group_size // ROWS) * ROWS
+        width = TILE + ROWS + LANES
         _keys_kernel(head_size)(
             len(self._keys) * keys.shape[1],
             1,
@@ -143,12 +158,15 @@ class CompiledPackedAttention:
             taken_off.data_ptr(),
             by_keys.data_ptr(),
             by_values.data_ptr(),
+            at_once,
+            num_rows,
+            space=4 * head_size * width + 2 * num_rows * (width + head_size),
         )
         return by_queries, by_keys, by_values
 
     @staticmethod
     def _shared(queries: Tensor, keys: Tensor, values: Tensor, tiles: np.ndarray, ranges: np.ndarray) -> list[int]:
-        """Arguments 5 to 14 of every kernel."""
+        """Arguments 7 to 16 of every kernel."""
         num_kv_heads = keys.shape[1]
         return [
             num_kv_heads,
@@ -169,6 +187,12 @@ def _ancestors(segment: int, prefixes: Sequence[int]) -> Iterator[int]:
     while prefixes[segment] != segment:
         segment = prefixes[segment]
         yield segment
+
+
+def _space(head_size: int, num_seen: int) -> int:
+    """Numbers that a tile of queries needs: keys and values as columns, one of them as rows, and its ROWS queries'."""
+    width = num_seen + LANES
+    return (2 * head_size + 2 * ROWS) * width + (num_seen + 4 * ROWS) * head_size
 
 
 def _integers(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
@@ -328,25 +352,24 @@ def _forward_kernel(head_size: int) -> Kernel:
     row_bytes = head_size * 4
     scale = float(head_size**-0.5)
 
-    def attend(args: Any, item: int) -> None:
+    def attend(args: Any, item: int, space: int) -> None:
         stay_apart()
-        num_kv_heads, group_size = args[5], args[6]
+        num_kv_heads, group_size = args[7], args[8]
         head = item % num_kv_heads
-        tile_at = args[7] + item // num_kv_heads * 40
+        tile_at = args[9] + item // num_kv_heads * 40
         start, end = integer_at(tile_at), integer_at(tile_at + 8)
         num_heads = num_kv_heads * group_size
-        num_seen = _num_seen(args[8], tile_at)
+        num_seen = _num_seen(args[10], tile_at)
         width = _whole(num_seen)
-        space = np.empty((head_size + ROWS) * width + (num_seen + 2 * ROWS) * head_size + ROWS, np.float32)
-        columns_at = space.ctypes.data
+        columns_at = space
         scores_at = columns_at + width * row_bytes
         rows_at = scores_at + ROWS * width * 4
         queries_at = rows_at + num_seen * row_bytes
         sums_at = queries_at + ROWS * row_bytes
         shares_at = sums_at + ROWS * row_bytes
-        read_seen(args[11] + head * head_size * 2, args[12], args[8], tile_at, rows_at)
+        read_seen(args[13] + head * head_size * 2, args[14], args[10], tile_at, rows_at)
         turn(rows_at, num_seen, columns_at, width)
-        read_seen(args[13] + head * head_size * 2, args[14], args[8], tile_at, rows_at)
+        read_seen(args[15] + head * head_size * 2, args[16], args[10], tile_at, rows_at)
         num_rows = (end - start) * group_size
         before = num_seen - end + 1
         for first in range(0, num_rows, ROWS):
@@ -354,7 +377,7 @@ def _forward_kernel(head_size: int) -> Kernel:
                 # Beyond the tile's last row it is computed again, and not written.
                 row = min(first + i, num_rows - 1)
                 token, member = start + row // group_size, row % group_size
-                source = args[9] + (token * args[10] + (head * group_size + member) * head_size) * 2
+                source = args[11] + (token * args[12] + (head * group_size + member) * head_size) * 2
                 read_scaled(source, scale, queries_at + i * row_bytes)
             visible = before + start + min(first + ROWS - 1, num_rows - 1) // group_size
             score(queries_at, columns_at, width, visible, scores_at)
@@ -373,13 +396,13 @@ def _forward_kernel(head_size: int) -> Kernel:
                 weight_sum = np.float32(0)
                 for column in range(0, limit, LANES):
                     weight_sum += total(load_f32(at + column * 4, LANES))
-                put_number(args[16] + (token * num_heads + head * group_size + member) * 4, top + np.log(weight_sum))
+                put_number(args[18] + (token * num_heads + head * group_size + member) * 4, top + np.log(weight_sum))
                 put_number(shares_at + i * 4, np.float32(1) / weight_sum)
             mix(scores_at, 1, width, 0, visible, rows_at, sums_at)
             for i in range(min(ROWS, num_rows - first)):
                 token, member = start + (first + i) // group_size, (first + i) % group_size
                 place = token * num_heads + head * group_size + member
-                write_row(sums_at + i * row_bytes, number_at(shares_at + i * 4), args[15] + place * head_size * 2)
+                write_row(sums_at + i * row_bytes, number_at(shares_at + i * 4), args[17] + place * head_size * 2)
 
     return Kernel(attend)
 
@@ -392,17 +415,16 @@ def _queries_kernel(head_size: int) -> Kernel:
     row_bytes = head_size * 4
     scale = float(head_size**-0.5)
 
-    def go_back(args: Any, item: int) -> None:
+    def go_back(args: Any, item: int, space: int) -> None:
         stay_apart()
-        num_kv_heads, group_size = args[5], args[6]
+        num_kv_heads, group_size = args[7], args[8]
         head = item % num_kv_heads
-        tile_at = args[7] + item // num_kv_heads * 40
+        tile_at = args[9] + item // num_kv_heads * 40
         start, end = integer_at(tile_at), integer_at(tile_at + 8)
         num_heads = num_kv_heads * group_size
-        num_seen = _num_seen(args[8], tile_at)
+        num_seen = _num_seen(args[10], tile_at)
         width = _whole(num_seen)
-        space = np.empty((2 * head_size + 2 * ROWS) * width + (num_seen + 3 * ROWS) * head_size, np.float32)
-        key_columns_at = space.ctypes.data
+        key_columns_at = space
         value_columns_at = key_columns_at + width * row_bytes
         scores_at = value_columns_at + width * row_bytes
         gradients_at = scores_at + ROWS * width * 4
@@ -410,9 +432,9 @@ def _queries_kernel(head_size: int) -> Kernel:
         queries_at = rows_at + num_seen * row_bytes
         given_at = queries_at + ROWS * row_bytes
         sums_at = given_at + ROWS * row_bytes
-        read_seen(args[13] + head * head_size * 2, args[14], args[8], tile_at, rows_at)
+        read_seen(args[15] + head * head_size * 2, args[16], args[10], tile_at, rows_at)
         turn(rows_at, num_seen, value_columns_at, width)
-        read_seen(args[11] + head * head_size * 2, args[12], args[8], tile_at, rows_at)
+        read_seen(args[13] + head * head_size * 2, args[14], args[10], tile_at, rows_at)
         turn(rows_at, num_seen, key_columns_at, width)
         num_rows = (end - start) * group_size
         before = num_seen - end + 1
@@ -420,9 +442,9 @@ def _queries_kernel(head_size: int) -> Kernel:
             for i in range(ROWS):
                 row = min(first + i, num_rows - 1)
                 token, member = start + row // group_size, head * group_size + row % group_size
-                source = args[9] + (token * args[10] + member * head_size) * 2
+                source = args[11] + (token * args[12] + member * head_size) * 2
                 read_scaled(source, scale, queries_at + i * row_bytes)
-                given = args[16] + (token * num_heads + member) * head_size * 2
+                given = args[18] + (token * num_heads + member) * head_size * 2
                 read_scaled(given, 1.0, given_at + i * row_bytes)
             visible = before + start + min(first + ROWS - 1, num_rows - 1) // group_size
             score(queries_at, key_columns_at, width, visible, scores_at)
@@ -432,18 +454,18 @@ def _queries_kernel(head_size: int) -> Kernel:
                 token, member = start + row // group_size, head * group_size + row % group_size
                 place = token * num_heads + member
                 limit, at = before + token, i * width * 4
-                _weights(scores_at + at, limit, visible, number_at(args[15] + place * 4))
+                _weights(scores_at + at, limit, visible, number_at(args[17] + place * 4))
                 taken = np.float32(0)
                 for column in range(0, limit, LANES):
                     weights = load_f32(scores_at + at + column * 4, LANES)
                     taken += dot(weights, load_f32(gradients_at + at + column * 4, LANES))
-                put_number(args[17] + place * 4, taken)
+                put_number(args[19] + place * 4, taken)
                 _by_scores(scores_at + at, gradients_at + at, limit, visible, taken)
             _fill(sums_at, 0, ROWS * head_size, 0.0)
             mix(gradients_at, 1, width, 0, visible, rows_at, sums_at)
             for i in range(min(ROWS, num_rows - first)):
                 token, member = start + (first + i) // group_size, head * group_size + (first + i) % group_size
-                write_row(sums_at + i * row_bytes, scale, args[18] + (token * num_heads + member) * head_size * 2)
+                write_row(sums_at + i * row_bytes, scale, args[20] + (token * num_heads + member) * head_size * 2)
 
     return Kernel(go_back)
 
@@ -455,20 +477,18 @@ def _keys_kernel(head_size: int) -> Kernel:
     row_bytes = head_size * 4
     scale = float(head_size**-0.5)
 
-    def go_back(args: Any, item: int) -> None:
+    def go_back(args: Any, item: int, space: int) -> None:
         stay_apart()
-        num_kv_heads, group_size = args[5], args[6]
+        num_kv_heads, group_size = args[7], args[8]
         head = item % num_kv_heads
-        tile_at = args[7] + item // num_kv_heads * 40
+        tile_at = args[9] + item // num_kv_heads * 40
         first_key, end_key = integer_at(tile_at), integer_at(tile_at + 8)
         num_heads = num_kv_heads * group_size
         num_keys = end_key - first_key
         # Keys beyond the tile's last, up to a multiple of ROWS, are zeros.
         width = _whole(num_keys + ROWS)
-        at_once = (48 + group_size - 1) // group_size
-        num_rows = (at_once * group_size + ROWS - 1) // ROWS * ROWS
-        space = np.empty(4 * head_size * width + 2 * num_rows * (width + head_size), np.float32)
-        key_columns_at = space.ctypes.data
+        at_once, num_rows = args[22], args[23]
+        key_columns_at = space
         value_columns_at = key_columns_at + width * row_bytes
         by_keys_at = value_columns_at + width * row_bytes
         by_values_at = by_keys_at + width * row_bytes
@@ -476,17 +496,17 @@ def _keys_kernel(head_size: int) -> Kernel:
         gradients_at = scores_at + num_rows * width * 4
         queries_at = gradients_at + num_rows * width * 4
         given_at = queries_at + num_rows * row_bytes
-        read_rows(args[11] + head * head_size * 2, args[12], first_key, end_key, by_keys_at)
-        turn(by_keys_at, num_keys, key_columns_at, width)
         read_rows(args[13] + head * head_size * 2, args[14], first_key, end_key, by_keys_at)
+        turn(by_keys_at, num_keys, key_columns_at, width)
+        read_rows(args[15] + head * head_size * 2, args[16], first_key, end_key, by_keys_at)
         turn(by_keys_at, num_keys, value_columns_at, width)
         _fill(by_keys_at, 0, 2 * width * head_size, 0.0)
         first_range = integer_at(tile_at + 24)
         for index in range(first_range - 1, integer_at(tile_at + 32)):
             # First those of the keys' own segment, from the tile on.
             own = index < first_range
-            start = first_key if own else integer_at(args[8] + index * 16)
-            end = integer_at(tile_at + 16) if own else integer_at(args[8] + index * 16 + 8)
+            start = first_key if own else integer_at(args[10] + index * 16)
+            end = integer_at(tile_at + 16) if own else integer_at(args[10] + index * 16 + 8)
             for first in range(start, end, at_once):
                 count = min(at_once, end - first) * group_size
                 rounded = (count + ROWS - 1) // ROWS * ROWS
@@ -494,9 +514,9 @@ def _keys_kernel(head_size: int) -> Kernel:
                 for row in range(rounded):
                     token = first + min(row, count - 1) // group_size
                     member = head * group_size + min(row, count - 1) % group_size
-                    source = args[9] + (token * args[10] + member * head_size) * 2
+                    source = args[11] + (token * args[12] + member * head_size) * 2
                     read_scaled(source, scale, queries_at + row * row_bytes)
-                    given = args[16] + (token * num_heads + member) * head_size * 2
+                    given = args[18] + (token * num_heads + member) * head_size * 2
                     read_scaled(given, 1.0, given_at + row * row_bytes)
                 for row in range(0, rounded, ROWS):
                     at = row * width * 4
@@ -507,9 +527,9 @@ def _keys_kernel(head_size: int) -> Kernel:
                     place = token * num_heads + member
                     limit = min(num_keys, token - first_key + 1) if own else num_keys
                     at = row * width * 4
-                    _weights(scores_at + at, limit, visible + ROWS, number_at(args[15] + place * 4))
+                    _weights(scores_at + at, limit, visible + ROWS, number_at(args[17] + place * 4))
                     _by_scores(
-                        scores_at + at, gradients_at + at, limit, visible + ROWS, number_at(args[17] + place * 4)
+                        scores_at + at, gradients_at + at, limit, visible + ROWS, number_at(args[19] + place * 4)
                     )
                 for key in range(0, visible, ROWS):
                     # Queries before the first of these keys do not see them.
@@ -520,7 +540,7 @@ def _keys_kernel(head_size: int) -> Kernel:
                         mix(gradients_at + key * 4, width, 1, from_row, count, queries_at, by_keys_at + at)
         for key in range(num_keys):
             target = ((first_key + key) * num_kv_heads + head) * head_size * 2
-            write_row(by_keys_at + key * row_bytes, 1.0, args[18] + target)
-            write_row(by_values_at + key * row_bytes, 1.0, args[19] + target)
+            write_row(by_keys_at + key * row_bytes, 1.0, args[20] + target)
+            write_row(by_values_at + key * row_bytes, 1.0, args[21] + target)
 
     return Kernel(go_back)

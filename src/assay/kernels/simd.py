@@ -92,25 +92,25 @@ def stay_apart(typing: Any) -> Any:
 
 
 @intrinsic
-def call_item(typing: Any, function: Any, args: Any, number: Any) -> Any:
-    """Calls the compiled function at an address: of a pointer to int64 numbers, and an int64 number."""
+def call_item(typing: Any, function: Any, args: Any, number: Any, space: Any) -> Any:
+    """Calls the compiled function at an address: of a pointer to int64 numbers, and two int64 numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [given[1].type, _I64])
+        kind = ir.FunctionType(ir.VoidType(), [given[1].type, _I64, _I64])
         builder.call(builder.inttoptr(given[0], kind.as_pointer()), given[1:])
         return context.get_dummy_value()
 
-    return types.void(types.int64, args, types.int64), generate
+    return types.void(types.int64, args, types.int64, types.int64), generate
 
 
 @intrinsic
-def fetch_add(typing: Any, address: Any, amount: Any) -> Any:
-    """The int64 there before `amount` was added to it, by one thread at a time."""
+def fetch_add(typing: Any, numbers: Any, place: Any, amount: Any) -> Any:
+    """The int64 at a place before `amount` was added to it, by one thread at a time."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.atomic_rmw("add", builder.inttoptr(args[0], _I64.as_pointer()), args[1], "monotonic")
+        return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), args[2], "monotonic")
 
-    return types.int64(types.int64, types.int64), generate
+    return types.int64(numbers, types.int64, types.int64), generate
 
 
 @intrinsic

@@ -17,16 +17,16 @@ from numba import types
 
 from assay.kernels.simd import call_item, fetch_add
 
-NUM_ARGS = 24
-"""Of a kernel at most, the five that every kernel has included."""
+NUM_ARGS = 32
+"""Of a kernel at most, the seven that every kernel has included."""
 
 _Args = ctypes.c_int64 * NUM_ARGS
 
 _OPTIONS = {"boundscheck": False, "error_model": "numpy", "nopython": True}
-"""No exceptions, so that no thread needs the interpreter."""
+"""No exceptions, so that no thread needs the interpreter: what is compiled allocates nothing either."""
 
 _ADDRESS = types.CPointer(types.int64)
-_ITEM = types.void(_ADDRESS, types.int64)
+_ITEM = types.void(_ADDRESS, types.int64, types.int64)
 
 _cfunc: Any = numba.cfunc
 _jit: Any = numba.jit
@@ -39,8 +39,9 @@ class Kernel:
     """Does items 0 .. n-1, on all threads.
 
     Args:
-        item: a function that numba compiles, of the address of int64 arguments and the number of an item. The arguments
-            of a call begin at 5; addresses are among them. What one item computes must not depend on another's.
+        item: a function that numba compiles, of the address of int64 arguments, the number of an item, and the address
+            of space that no other thread uses meanwhile. The arguments of a call begin at 7; addresses are among them.
+            What one item computes must not depend on another's.
     """
 
     def __init__(self, item: Any) -> None:
@@ -48,17 +49,19 @@ class Kernel:
         assert parallel is not None, "asked for by `available`"
         self._item, self._parallel = _cfunc(_ITEM, **_OPTIONS)(item), parallel
 
-    def __call__(self, num_items: int, at_once: int, *args: int) -> None:
+    def __call__(self, num_items: int, at_once: int, *args: int, space: int = 0) -> None:
         """Returns once all items are done.
 
         Args:
             at_once: items that a thread takes, then asks again.
             args: the item's arguments.
+            space: float32 numbers that each thread has for itself.
         """
-        # The first is the counter, the second says where it is.
-        all_args = _Args(0, 0, at_once, num_items, self._item.address, *args)
-        all_args[1] = ctypes.addressof(all_args)
-        self._parallel(_task().address, all_args, torch.get_num_threads(), 0)
+        num_threads = torch.get_num_threads()
+        spaces = torch.empty(num_threads * space, dtype=torch.float32, device="cpu")
+        # The first two count items and threads.
+        all_args = _Args(0, 0, at_once, num_items, self._item.address, spaces.data_ptr(), space * 4, *args)
+        self._parallel(_task().address, all_args, num_threads, 0)
 
 
 @functools.cache
@@ -67,13 +70,14 @@ def _task() -> Any:
 
     @_cfunc(types.void(_ADDRESS), **_OPTIONS)
     def task(args: Any) -> None:
-        counter, at_once, num_items = args[1], args[2], args[3]
+        at_once, num_items = args[2], args[3]
+        space = args[5] + fetch_add(args, 1, 1) * args[6]
         while True:
-            start = fetch_add(counter, at_once)
+            start = fetch_add(args, 0, at_once)
             if start >= num_items:
                 break
             for number in range(start, min(start + at_once, num_items)):
-                call_item(args[4], args, number)
+                call_item(args[4], args, number, space)
 
     return task
 

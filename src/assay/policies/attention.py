@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 if TYPE_CHECKING:
     from assay.kernels.packed_attention import CompiledPackedAttention
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 MAX_FAMILY_TOKENS = 1024
 """Up to this many tokens a prefix and its continuations are attended as one masked block. Larger families go segment by
 segment: a block costs the square of its tokens, but each call has a cost of its own."""
+
+MAX_COMPILED_TOKENS = 8192
+"""Up to this many keys a tile of queries is attended by `assay.kernels`, which lays them all down for it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ class PackedAttention:
         Returns:
             [T, Q, D], in the dtype of the queries.
         """
-        if self._compiled is not None and (window is None or window >= self._num_positions):
+        fits = queries.dtype == torch.bfloat16 and queries.device.type == "cpu"
+        if self._compiled is not None and fits and (window is None or window >= self._num_positions):
             return _Compiled.apply(queries, keys, values, self._compiled)  # pyright: ignore[reportReturnType]
         dtype = queries.dtype
         if queries.device.type == "cpu" and dtype.itemsize < 4:
@@ -158,6 +163,8 @@ def _blocks(lengths: Sequence[int], prefixes: Sequence[int], max_family_tokens: 
 
 
 class _Compiled(torch.autograd.Function):
+    """`CompiledPackedAttention` with its gradient, which has none of its own."""
+
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, attention: CompiledPackedAttention) -> Tensor:
         queries, keys, values = (_side_by_side(x) for x in (queries, keys, values))
@@ -167,6 +174,7 @@ class _Compiled(torch.autograd.Function):
         return attended
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return *ctx.attention.backward(*ctx.saved_tensors, gradients[0].contiguous()), None
 
@@ -178,13 +186,16 @@ def _side_by_side(x: Tensor) -> Tensor:
 def _compiled(
     lengths: Sequence[int], prefixes: Sequence[int], positions: Sequence[int]
 ) -> CompiledPackedAttention | None:
-    """None where a continuation does not see all of what it goes on from, which the kernel takes for granted."""
+    """None where a continuation does not see all of what it goes on from, which the kernel takes for granted, and where
+    a token sees more than the kernel is fast for."""
     from assay.kernels.packed_attention import CompiledPackedAttention
 
-    starts = list(itertools.accumulate(lengths, initial=0))
-    segments = list(itertools.pairwise(starts))
-    for (start, end), prefix in zip(segments, prefixes, strict=True):
-        prefix_end = segments[prefix][1]
-        if end > start and prefix_end < end and positions[prefix_end - 1] >= positions[start]:
+    segments = list(itertools.pairwise(itertools.accumulate(lengths, initial=0)))
+    last: list[int] = []
+    for segment, ((start, end), prefix) in enumerate(zip(segments, prefixes, strict=True)):
+        before = -1 if prefix == segment else last[prefix]
+        if start < end and before >= positions[start]:
             return None
-    return CompiledPackedAttention(segments, prefixes)
+        last.append(positions[end - 1] if start < end else before)
+    attention = CompiledPackedAttention(segments, prefixes)
+    return attention if attention.most_seen <= MAX_COMPILED_TOKENS else None

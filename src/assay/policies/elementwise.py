@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from assay import kernels
 from assay.policies.config import DecoderConfig
@@ -82,6 +83,7 @@ class _RmsNorm(torch.autograd.Function):
         return elementwise.rms_norm(x, weight, epsilon)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         from assay.kernels import elementwise
 
@@ -99,6 +101,7 @@ class _Swiglu(torch.autograd.Function):
         return elementwise.swiglu(gate_up)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         from assay.kernels import elementwise
 
@@ -116,6 +119,7 @@ class _Rotate(torch.autograd.Function):
         return elementwise.rotate(x, cos, sin)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         from assay.kernels import elementwise
 

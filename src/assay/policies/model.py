@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from assay.errors import ContextLengthError, ModelError
+from assay.kernels import attention_works
 from assay.policies.attention import PackedAttention
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import decoder_layer
@@ -111,7 +112,10 @@ class DecoderPolicy(nn.Module):
             raise ContextLengthError(f"a sequence of {length} tokens does not fit the context of {self.max_context}")
         parameters = dict(self.named_parameters())
         attention = PackedAttention(
-            batch.segment_ids, batch.prefix_segments, batch.position_ids, compiled=self._compiles
+            batch.segment_ids,
+            batch.prefix_segments,
+            batch.position_ids,
+            compiled=self._compiles and attention_works(self.config.head_size),
         )
         hidden = self._hidden(parameters, batch.token_ids, batch.position_ids, attention)
         # Normed after selection: only predicting rows need it.
