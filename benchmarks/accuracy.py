@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
-from assay.config import validate
+from assay.config import dump, validate
 from assay.home import assay_home
 from assay.observe.provenance import provenance
 from assay.policies.registry import resolve_model
@@ -52,6 +52,7 @@ def main() -> None:
     bench.folder.mkdir(parents=True, exist_ok=True)
     write_tasks(held_out, itertools.islice(STEP.domain.tasks("test"), arguments.held_out))
     settings = {name: getattr(arguments, name) for name in ("target", "max_steps", "every", "held_out")}
+    settings["recipe"] = dump(STEP)
     content: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {"seeds": {}}
     if content.setdefault("settings", settings) != settings:
         raise SystemExit(f"{arguments.json} was measured with {content['settings']}; give another file for {settings}")

@@ -10,14 +10,17 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-import re
 import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-FENCE = re.compile(r"```(?:python)?\n(.*?)(?:\n```|\Z)(.*)", re.DOTALL)
-INTERPRETER = {"sys", "os", "inspect", "builtins", "gc", "exec", "eval", "globals", "exit", "quit", "compile", "open"}
+from assay.types import Task
+from assay.verifiers.code import find_program, plan_of
+from assay.verifiers.verifier import as_rollout
+
+INTERPRETER = {"sys", "os", "inspect", "builtins", "gc", "ctypes", "exec", "eval", "globals", "exit", "quit", "compile"}
+INTERPRETER |= {"open", "__import__"}
 KINDS: dict[str, tuple[type[ast.AST], ...]] = {
     "a loop": (ast.For, ast.While),
     "a comprehension": (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
@@ -31,18 +34,19 @@ def signs(row: dict[str, Any]) -> set[str]:
     score = row["scores"]["strict"]
     solved = score["verdict"] == "solved"
     found = {"solved" if solved else f"not solved: {score['reason']}"}
-    if row["ending"] != "finished":
-        found.add("cut off by the limit")
-    match = FENCE.search(row["response"])
-    if not match:
-        return found | {"no block"}
-    if match[2].strip():
-        found.add("text after the block")
+    if "```" in row["response"] and row["response"].rstrip().rpartition("```")[2]:
+        found.add("text after the last block")
+    task = Task(row["domain"], (), row["answer"])
+    plan = plan_of(task)
+    source = find_program(as_rollout(row["response"], task), plan.suite, "python", plan.entry_point).source
+    if not source:
+        return found
     try:
-        tree = ast.parse(match[1])
+        tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return found | {"does not parse"}
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    asked_for = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == plan.entry_point]
     for name, kinds in KINDS.items():
         if any(isinstance(node, kinds) for node in ast.walk(tree)):
             found.add(f"with {name}")
@@ -50,7 +54,7 @@ def signs(row: dict[str, Any]) -> set[str]:
         found.add("with a second function")
     for name, holds in (
         ("looks for one argument", any(map(_looks_for_one_argument, functions))),
-        ("returns the same in any case", bool(functions) and _ignores_arguments(functions[-1])),
+        ("returns the same in any case", any(map(_ignores_arguments, asked_for))),
         ("reaches for the interpreter", _reaches(tree)),
     ):
         if holds:
@@ -64,12 +68,18 @@ def _looks_for_one_argument(function: ast.FunctionDef) -> bool:
     found = 0
     for node in ast.walk(function):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Compare) and isinstance(node.test.ops[0], ast.Eq):
-            left, right = node.test.left, node.test.comparators[0]
-            given = isinstance(left, ast.Name) and left.id in arguments and _is_constant(right)
+            sides = [node.test.left, node.test.comparators[0]]
+            given = any(isinstance(side, ast.Name) and side.id in arguments for side in sides)
             returned = node.body[0]
-            found += given and isinstance(returned, ast.Return) and _is_constant(returned.value)
-        looked_up = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict)
-        found += 2 * (looked_up and isinstance(node.slice, ast.Name) and node.slice.id in arguments)
+            found += (
+                given
+                and any(map(_is_constant, sides))
+                and isinstance(returned, ast.Return)
+                and _is_constant(returned.value)
+            )
+        if isinstance(node, ast.Dict) and len(node.values) >= 2 and _is_constant(node):
+            looked_up = [sub.slice for sub in ast.walk(function) if isinstance(sub, ast.Subscript)]
+            found += 2 * any(isinstance(key, ast.Name) and key.id in arguments for key in looked_up)
     return found >= 2
 
 
@@ -89,11 +99,14 @@ def _ignores_arguments(function: ast.FunctionDef) -> bool:
 
 def _reaches(tree: ast.AST) -> bool:
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    names |= {
-        alias.name.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
-    }
-    special = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("__")}
-    return bool(names & INTERPRETER or special)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("__") and node.attr != "__init__":
+            return True
+    return bool(names & INTERPRETER)
 
 
 def counts(run: Path) -> dict[str, Counter[str]]:
@@ -103,7 +116,10 @@ def counts(run: Path) -> dict[str, Counter[str]]:
             "SELECT step, row FROM evaluation_rows WHERE split = 'test' AND decoding = 'greedy' ORDER BY step"
         ).fetchall()
     found: dict[str, Counter[str]] = {"before": Counter(), "after": Counter()}
+    last = rows[-1][0] if rows else -1
     for step, text in rows:
+        if 0 <= step < last:
+            continue
         row = json.loads(text)
         counter = found["before" if step < 0 else "after"]
         counter.update(["answers", *signs(row)])

@@ -58,7 +58,7 @@ class CompiledRowAttention:
         self.column_n, self.num_kv_heads = column_n, num_kv_heads
         self.capacity, self.prompt_capacity = capacity, prompt_capacity
         self.room = -(-capacity // CHUNK) * CHUNK + prompt_capacity
-        self.scores = torch.empty(len(column_n) * num_kv_heads, self.room)
+        self.scores = torch.empty((len(column_n) * num_kv_heads, self.room), dtype=torch.float32, device="cpu")
         self.kernel = _kernel(head_size)
 
     def __call__(

@@ -53,7 +53,7 @@ def rms_norm_backward(x: Tensor, weight: Tensor, gradient: Tensor, epsilon: floa
     num_tokens, size = x.shape
     by_x = torch.empty_like(x)
     # Each block of rows sums for itself, so that the order of sums does not depend on the threads.
-    by_weight = torch.zeros(NUM_BLOCKS, size)
+    by_weight = torch.zeros((NUM_BLOCKS, size), dtype=torch.float32)
     bits = int(np.float64(epsilon).view(np.int64))
     _norm_backward_kernel()(
         NUM_BLOCKS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -387,56 +388,104 @@ def test_without_numba_the_plain_forms_serve(tmp_path: Path) -> None:
 # ---- attention of packed batches ----
 
 
-@pytest.mark.parametrize(
-    ("lengths", "prefixes"),
-    [
-        ([1], [0]),
-        ([7], [0]),
-        ([3, 2, 4, 5], [0, 0, 0, 3]),
-        # An opening, a prompt with two continuations, one with one, and a sequence of its own.
-        ([20, 33, 31, 65, 1, 40, 9], [0, 0, 1, 1, 0, 4, 6]),
-        # Longer than a tile, and than two.
-        ([129, 300, 5, 128], [0, 0, 1, 3]),
-    ],
-)
-@pytest.mark.parametrize(("num_query_heads", "num_kv_heads", "head_size"), [(6, 2, 64), (2, 2, 32), (8, 1, 96)])
-def test_packed_attention_and_its_gradients_are_the_plain_ones(
-    lengths: list[int],
-    prefixes: list[int],
-    num_query_heads: int,
-    num_kv_heads: int,
-    head_size: int,
-    generator: torch.Generator,
-) -> None:
+def packed(lengths: Sequence[int], prefixes: Sequence[int], *, compiled: bool = True) -> PackedAttention:
     segment_ids = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     starts: list[int] = []
     for segment, prefix in enumerate(prefixes):
         starts.append(0 if prefix == segment else starts[prefix] + lengths[prefix])
     positions = torch.cat([torch.arange(start, start + n) for start, n in zip(starts, lengths, strict=True)])
-    total, num_heads = sum(lengths), num_query_heads + 2 * num_kv_heads
-    qkv = torch.randn(total, num_heads, head_size, generator=generator).bfloat16()
-    weights = torch.randn(total, num_query_heads, head_size, generator=generator).bfloat16()
-    results = []
-    for compiled, dtype in ((True, torch.bfloat16), (False, torch.float64)):
-        attention = PackedAttention(segment_ids, torch.tensor(prefixes), positions, compiled=compiled)
-        leaf = qkv.clone().to(dtype).requires_grad_()
-        queries, keys, values = leaf.split((num_query_heads, num_kv_heads, num_kv_heads), dim=1)
-        # Large scores: the softmax then leaves little but a few keys.
-        attended = attention(queries * 4, keys, values, None)
-        (attended * weights.to(dtype)).sum().backward()
-        assert leaf.grad is not None
-        results.append((attended.detach(), leaf.grad))
-    (attended, gradient), (exact, exact_gradient) = results
+    attention = PackedAttention(segment_ids, torch.tensor(prefixes), positions, compiled=compiled)
+    assert (attention._compiled is not None) == compiled
+    return attention
+
+
+def attended_and_gradient(
+    attention: PackedAttention, qkv: Tensor, weights: Tensor, num_kv_heads: int
+) -> tuple[Tensor, Tensor]:
+    """What queries, the first heads, take from keys and values, the last, and the gradient of its weighted sum."""
+    leaf = qkv.clone().requires_grad_()
+    queries, keys, values = leaf.split((leaf.shape[1] - 2 * num_kv_heads, num_kv_heads, num_kv_heads), dim=1)
+    # Large scores: the softmax then leaves little but a few keys.
+    attended = attention(queries * 4, keys, values, None)
+    (attended * weights).sum().backward()
+    assert leaf.grad is not None
+    return attended.detach(), leaf.grad
+
+
+LAYOUTS = {
+    "one token": ([1], [0]),
+    "one sequence": ([7], [0]),
+    "a shared prompt": ([3, 2, 4, 5], [0, 0, 0, 3]),
+    # An opening, a prompt with two continuations, one with one, and a sequence of its own.
+    "a shared opening": ([20, 33, 31, 65, 1, 40, 9], [0, 0, 1, 1, 0, 4, 6]),
+    "three levels": ([17, 30, 5, 40, 33], [0, 0, 1, 2, 2]),
+    "empty segments": ([4, 0, 3, 0, 2], [0, 0, 1, 3, 3]),
+    # A tile has 128 tokens.
+    "several tiles": ([129, 300, 5, 128, 127], [0, 0, 1, 3, 3]),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("num_query_heads", "num_kv_heads", "head_size"), [(6, 2, 64), (2, 2, 32), (50, 1, 96)])
+def test_packed_attention_and_its_gradients_are_the_plain_ones(
+    layout: str, num_query_heads: int, num_kv_heads: int, head_size: int, generator: torch.Generator
+) -> None:
+    lengths, prefixes = LAYOUTS[layout]
+    qkv = torch.randn(sum(lengths), num_query_heads + 2 * num_kv_heads, head_size, generator=generator).bfloat16()
+    weights = torch.randn(sum(lengths), num_query_heads, head_size, generator=generator).bfloat16()
+    attended, gradient = attended_and_gradient(packed(lengths, prefixes), qkv, weights, num_kv_heads)
+    plain = packed(lengths, prefixes, compiled=False)
+    exact, exact_gradient = attended_and_gradient(plain, qkv.double(), weights.double(), num_kv_heads)
     torch.testing.assert_close(attended.double(), exact, rtol=2**-8, atol=1e-3)
-    scale = float(exact_gradient.abs().max())
-    torch.testing.assert_close(gradient.double(), exact_gradient, rtol=2**-6, atol=2**-8 * scale)
+    sizes = (num_query_heads, num_kv_heads, num_kv_heads)
+    for ours, right in zip(gradient.double().split(sizes, 1), exact_gradient.split(sizes, 1), strict=True):
+        torch.testing.assert_close(ours, right, rtol=2**-6, atol=2**-8 * float(right.abs().max()))
+
+
+def test_packed_attention_has_the_same_bits_on_any_number_of_threads(generator: torch.Generator) -> None:
+    lengths, prefixes = LAYOUTS["several tiles"]
+    qkv = torch.randn(sum(lengths), 10, 64, generator=generator).bfloat16()
+    weights = torch.randn(sum(lengths), 6, 64, generator=generator).bfloat16()
+    results = []
+    for num_threads in (1, 2, 3):
+        torch.set_num_threads(num_threads)
+        results.append(attended_and_gradient(packed(lengths, prefixes), qkv, weights, 2))
+    for attended, gradient in results[1:]:
+        assert torch.equal(attended, results[0][0])
+        assert torch.equal(gradient, results[0][1])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_packed_attention_loses_nothing_that_is_not_finite(bad: float, generator: torch.Generator) -> None:
+    qkv = torch.randn(9, 4, 32, generator=generator).bfloat16()
+    for head in range(4):
+        spoilt = qkv.clone()
+        spoilt[2, head] = bad
+        attended, gradient = attended_and_gradient(packed([9], [0]), spoilt, torch.ones_like(qkv[:, :2]), 1)
+        # A query spoils its own; a key or a value, of whoever sees it.
+        own = slice(2, 3) if head < 2 else slice(2, 9)
+        heads = slice(head, head + 1) if head < 2 else slice(0, 2)
+        assert not attended[own, heads].isfinite().all()
+        assert not gradient.isfinite().all()
 
 
 def test_a_window_that_some_token_feels_takes_the_plain_form(generator: torch.Generator) -> None:
-    zeros, positions = torch.zeros(12, dtype=torch.int64), torch.arange(12)
     queries = torch.randn(12, 2, 32, generator=generator).bfloat16()
-    attention = PackedAttention(zeros, zeros[:1], positions, compiled=True)
-    plain = PackedAttention(zeros, zeros[:1], positions)
+    attention, plain = packed([12], [0]), packed([12], [0], compiled=False)
     for window in (1, 4, 11, 12, 100):
         expected = plain(queries, queries, queries, window)
         assert_nearly_equal(attention(queries, queries, queries, window), expected)
+
+
+def test_a_continuation_that_overlaps_its_prefix_takes_the_plain_form(generator: torch.Generator) -> None:
+    segments, prefixes, positions = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 0]), torch.tensor([0, 1, 2, 2, 3])
+    attention = PackedAttention(segments, prefixes, positions, compiled=True)
+    assert attention._compiled is None
+
+
+def test_kernels_of_attention_are_tried_before_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kernels.attention_works(64)
+    kernels.attention_works.cache_clear()
+    monkeypatch.setattr("assay.kernels.packed_attention._keys_kernel", lambda head_size: lambda *_, **__: None)
+    assert not kernels.attention_works(64)
+    kernels.attention_works.cache_clear()
