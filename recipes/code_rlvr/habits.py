@@ -1,8 +1,9 @@
 """What programs look like before and after training: `python recipes/code_rlvr/habits.py RUN_FOLDER ...`.
 
-Reads the answers to the closing test (greedy) of runs that ended, and prints as Markdown, in shares of all answers, how
-they ended, what they are written with, and what a program does that only wants to pass: that it looks for one argument
-and returns what is expected there, that it returns the same whatever it is given, that it reaches for the interpreter.
+Reads the answers to the closing test (greedy) of runs that ended, or those of evaluations, and prints as Markdown, in
+shares of all answers, how they ended, what they are written with, and what a program does that only wants to pass: that
+it looks for one argument and returns what is expected there, that it returns the same whatever it is given, that it
+reaches for the interpreter.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ KINDS: dict[str, tuple[type[ast.AST], ...]] = {
 
 def signs(row: dict[str, Any]) -> set[str]:
     """What holds of one answer."""
-    score = row["scores"]["strict"]
+    score = row["scores"].get("strict") or next(iter(row["scores"].values()))
     solved = score["verdict"] == "solved"
     found = {"solved" if solved else f"not solved: {score['reason']}"}
     if "```" in row["response"] and row["response"].rstrip().rpartition("```")[2]:
@@ -109,39 +110,51 @@ def _reaches(tree: ast.AST) -> bool:
     return bool(names & INTERPRETER)
 
 
-def counts(run: Path) -> dict[str, Counter[str]]:
-    """Of one run: "before" and "after" to how often each sign holds; "answers" counts them all."""
+def of_run(run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Answers to the closing test, greedy."""
     with sqlite3.connect(f"file:{run / 'run.sqlite'}?mode=ro", uri=True) as database:
         rows = database.execute(
             "SELECT step, row FROM evaluation_rows WHERE split = 'test' AND decoding = 'greedy' ORDER BY step"
         ).fetchall()
-    found: dict[str, Counter[str]] = {"before": Counter(), "after": Counter()}
-    last = rows[-1][0] if rows else -1
-    for step, text in rows:
-        if 0 <= step < last:
-            continue
-        row = json.loads(text)
-        counter = found["before" if step < 0 else "after"]
-        counter.update(["answers", *signs(row)])
-        counter["tokens"] += row["num_tokens"]
-    return found
+    last = rows[-1][0] if rows else 0
+    return {
+        when: [json.loads(row) for step, row in rows if step == at] for when, at in (("before", -1), ("after", last))
+    }
+
+
+def of_evaluation(folder: Path) -> list[dict[str, Any]]:
+    """Answers in the folder of an `assay eval --recipe`."""
+    return [json.loads(line) for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN_FOLDER")
-    runs = parser.parse_args().runs
-    for run in runs:
-        if not (run / "run.sqlite").is_file():
-            parser.error(f"{run} is no run's folder: it has no run.sqlite")
-    found = [counts(run) for run in runs]
-    total = {when: sum((run[when] for run in found), Counter()) for when in ("before", "after")}
-    if not all(counter["answers"] for counter in total.values()):
-        parser.error("these runs have no closing test: set evaluation.test_tasks, and let them end")
-    print(f"| of {total['after']['answers']} answers | before | after |\n|---|---|---|")
-    for name in sorted({name for counter in total.values() for name in counter} - {"answers", "tokens"}):
-        print(f"| {name} | " + " | ".join(f"{c[name] / c['answers']:.1%}" for c in total.values()) + " |")
-    print("| tokens, mean | " + " | ".join(f"{c['tokens'] / c['answers']:.0f}" for c in total.values()) + " |")
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN_FOLDER", help="with a closing test")
+    for when in ("before", "after"):
+        parser.add_argument(f"--{when}", type=Path, nargs="*", default=[], metavar="FOLDER", help="of an evaluation")
+    arguments = parser.parse_args()
+    for folder, name in [(run, "run.sqlite") for run in arguments.runs] + [
+        (folder, "rows.jsonl") for folder in (*arguments.before, *arguments.after)
+    ]:
+        if not (folder / name).is_file():
+            parser.error(f"{folder} has no {name}")
+    rows = {
+        when: [row for folder in getattr(arguments, when) for row in of_evaluation(folder)]
+        for when in ("before", "after")
+    }
+    for run in arguments.runs:
+        for when, more in of_run(run).items():
+            rows[when] += more
+    if not (rows["before"] and rows["after"]):
+        parser.error(
+            "there are no answers from both before and after: runs need evaluation.test_tasks, and to have ended"
+        )
+    held = {when: Counter(sign for row in some for sign in signs(row)) for when, some in rows.items()}
+    print(f"| of {len(rows['before'])} and {len(rows['after'])} answers | before | after |\n|---|---|---|")
+    for name in sorted(held["before"].keys() | held["after"].keys()):
+        print(f"| {name} | " + " | ".join(f"{held[when][name] / len(rows[when]):.1%}" for when in rows) + " |")
+    means = [sum(row["num_tokens"] for row in some) / len(some) for some in rows.values()]
+    print("| tokens, mean | " + " | ".join(f"{mean:.0f}" for mean in means) + " |")
 
 
 if __name__ == "__main__":
