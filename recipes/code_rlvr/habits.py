@@ -53,6 +53,8 @@ def signs(row: dict[str, Any]) -> set[str]:
             found.add(f"with {name}")
     if len(functions) > 1:
         found.add("with a second function")
+    if any(map(_goes_on_after_return, ast.walk(tree))):
+        found.add("with a line that is never reached")
     for name, holds in (
         ("looks for one argument", any(map(_looks_for_one_argument, functions))),
         ("returns the same in any case", any(map(_ignores_arguments, asked_for))),
@@ -82,6 +84,11 @@ def _looks_for_one_argument(function: ast.FunctionDef) -> bool:
             looked_up = [sub.slice for sub in ast.walk(function) if isinstance(sub, ast.Subscript)]
             found += 2 * any(isinstance(key, ast.Name) and key.id in arguments for key in looked_up)
     return found >= 2
+
+
+def _goes_on_after_return(node: ast.AST) -> bool:
+    blocks = [getattr(node, name, None) for name in ("body", "orelse")]
+    return any(isinstance(line, ast.Return) for block in blocks if isinstance(block, list) for line in block[:-1])
 
 
 def _is_constant(node: ast.expr | None) -> bool:
