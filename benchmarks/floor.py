@@ -42,6 +42,18 @@ def update(machine: Machine, packed_tokens: int, predicted_tokens: int, num_para
     return body + head + optimizer
 
 
+def step(
+    machine: Machine, prompt_lengths: Sequence[int], group_size: int, new_tokens: int, num_parameters: int
+) -> float:
+    """Seconds of rollouts and of an update on all of them; prompts stand once a group in both."""
+    rows = len(prompt_lengths) * group_size
+    # A last token is predicted and never read.
+    packed_tokens = sum(prompt_lengths) + rows * (new_tokens - 1)
+    return rollouts(machine, prompt_lengths, group_size, new_tokens) + update(
+        machine, packed_tokens, rows * new_tokens, num_parameters
+    )
+
+
 def _cached_bytes(config: DecoderConfig) -> int:
     """Of the keys and values of one token, in bf16."""
     return config.num_layers * 2 * config.num_kv_heads * config.head_size * BF16

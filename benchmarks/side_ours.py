@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,25 +51,38 @@ class Ours:
         """Requests that wait for slots: tokens a second until the last of them has one."""
         engine = self.engine(num_slots)
         requests = [(prompts[i % len(prompts)], length) for i, length in enumerate(lengths)]
-        start = time.perf_counter()
-        ends = asyncio.run(self._sample(engine, requests, seed))
-        order = sorted(range(len(ends)), key=ends.__getitem__)
-        # From then on slots stand empty: the tail of the last requests.
-        full = ends[order[len(order) - num_slots]]
-        steady = sum(lengths[i] for i in order[: len(order) - num_slots + 1])
-        return {
-            "seconds": full - start,
-            "tokens": steady,
-            "all_seconds": max(ends) - start,
-            "all_tokens": sum(lengths),
-        }
+        full: dict[str, float] = {}
 
-    async def _sample(self, engine: LocalEngine, requests: list[tuple[list[int], int]], seed: int) -> list[float]:
+        def count(num_ended: int) -> None:
+            if num_ended == len(requests) - num_slots:
+                # From now on slots will stand empty: the tail of the last requests. Those under way count with what
+                # they have; who is no longer there has ended.
+                under_way = [engine._scheduler.find(str(i)) for i in range(len(requests))]
+                sampled = [
+                    length if r is None else len(r.token_ids) for r, length in zip(under_way, lengths, strict=True)
+                ]
+                full.update(seconds=time.perf_counter() - start, tokens=sum(sampled))
+
+        start = time.perf_counter()
+        ends = asyncio.run(self._sample(engine, requests, seed, count))
+        return {**full, "all_seconds": max(ends) - start, "all_tokens": sum(lengths)}
+
+    async def _sample(
+        self,
+        engine: LocalEngine,
+        requests: list[tuple[list[int], int]],
+        seed: int,
+        on_end: Callable[[int], None] = lambda num_ended: None,
+    ) -> list[float]:
         """When each request ended."""
+        num_ended = 0
 
         async def one(index: int, prompt: list[int], new_tokens: int) -> float:
+            nonlocal num_ended
             sampling = Sampling(max_new_tokens=new_tokens)
             await engine.generate(prompt, sampling, request_id=str(index), seed=seed * 100_000 + index)
+            num_ended += 1
+            on_end(num_ended)
             return time.perf_counter()
 
         ends = await asyncio.gather(*(one(i, *request) for i, request in enumerate(requests)))

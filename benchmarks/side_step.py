@@ -46,8 +46,8 @@ class GatedRun(Run):
 
     async def after_step(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
         await super().after_step(step, groups, report)
-        lengths = [rollout.num_sampled_tokens for group in groups for rollout in group.rollouts]
-        answer = {"seconds": time.perf_counter() - self._began, "tokens": sum(lengths) / len(lengths)}
+        num_tokens = sum(rollout.num_sampled_tokens for group in groups for rollout in group.rollouts)
+        answer = {"seconds": time.perf_counter() - self._began, "tokens": num_tokens}
         if path := self._job.get("evaluate"):
             answer["accuracy"] = await self._solved_share(Path(path))
         print(PREFIX + json.dumps(answer), flush=True)

@@ -74,7 +74,8 @@ class Gate(transformers.TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **_):
         if "completions/mean_length" in (logs or {}):
-            answer = {"seconds": self.seconds, "tokens": logs["completions/mean_length"]}
+            num_tokens = logs["completions/mean_length"] * args.per_device_train_batch_size
+            answer = {"seconds": self.seconds, "tokens": num_tokens}
             if path := self.job.get("evaluate"):
                 answer["accuracy"] = solved_share(Path(path))
             print(PREFIX + json.dumps(answer), file=answers, flush=True)

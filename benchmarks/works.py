@@ -27,6 +27,8 @@ SLOW_STARTERS = ("vllm",)
 """Started once for all their works; the others afresh for each, so that its peak of memory is its own."""
 NEW_TOKENS = 64
 NUM_PARAMETERS = 134_515_008
+STEP_PROMPT_TOKENS = 46
+"""Of a prompt of `STEP`, in the model's chat format."""
 MAX_STEPS = 100
 """That a side makes: TRL is given its prompts beforehand."""
 
@@ -315,6 +317,7 @@ WORKS = {
             "the same, every answer of 48 tokens",
             lambda repeat: {"job": "step"},
             (OURS, "trl"),
+            floor=lambda m, f: f.step(m, [STEP_PROMPT_TOKENS] * 8, 8, 48, NUM_PARAMETERS),
             quick_repeats=1,
         ),
     )

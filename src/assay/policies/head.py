@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 CHUNK_ROWS = 128
 """C: 128 rows of a vocabulary of 50,000 are 25 MB of fp32 logits."""
 MAX_KEPT_ELEMENTS = 1 << 27
-"""Probabilities of at most this many tokens times words are kept, in the compute dtype, for the backward pass (256 MB
-in bf16); of more, the backward pass computes each chunk again."""
+"""Probabilities of at most this many tokens times words stand at a time, in the compute dtype (256 MB in bf16). A batch
+of no more keeps them for the backward pass; of a larger one the backward pass computes them again, part by part."""
 
 
 def predict(
@@ -51,8 +51,8 @@ def predict(
         empty = _widen(hidden.sum(-1) + weight.sum() * 0)
         return empty, empty.detach()
     if not entropy_gradient:
-        keep = weight.shape[0] * hidden.shape[0] <= max_kept_elements
-        return _Predict.apply(hidden, weight, target_ids, temperature, chunk_rows, keep)  # pyright: ignore[reportReturnType]
+        part_rows = max(1, max_kept_elements // len(weight))
+        return _Predict.apply(hidden, weight, target_ids, temperature, chunk_rows, part_rows)  # pyright: ignore[reportReturnType]
     logprobs, entropies = [], []
     for rows_CH, targets_C in zip(hidden.split(chunk_rows), target_ids.split(chunk_rows), strict=True):
         logprobs_C, entropy_C = checkpoint(_plain, rows_CH, weight, targets_C, temperature, use_reentrant=False)  # pyright: ignore[reportGeneralTypeIssues]
@@ -82,11 +82,17 @@ class _Predict(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, target_ids: Tensor, temperature: float, chunk_rows: int, keep: bool
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        target_ids: Tensor,
+        temperature: float,
+        chunk_rows: int,
+        part_rows: int,
     ) -> tuple[Tensor, Tensor]:
         logprobs = hidden.new_empty(len(hidden), dtype=_widen(hidden[:0]).dtype)
         entropy = torch.empty_like(logprobs)
-        keep = keep and any(ctx.needs_input_grad[:2])
+        keep = len(hidden) <= part_rows and any(ctx.needs_input_grad[:2])
         kept = hidden.new_empty(len(hidden) if keep else 0, len(weight))
         for start in range(0, len(hidden), chunk_rows):
             chunk = slice(start, start + chunk_rows)
@@ -102,31 +108,35 @@ class _Predict(torch.autograd.Function):
             if keep:
                 kept[chunk] = probabilities
         ctx.save_for_backward(hidden, weight, target_ids, kept)
-        ctx.temperature, ctx.keep = temperature, keep
-        ctx.step_rows = max(1, len(hidden)) if keep else chunk_rows
+        ctx.temperature, ctx.chunk_rows, ctx.part_rows = temperature, chunk_rows, part_rows
         ctx.mark_non_differentiable(entropy)
         return logprobs, entropy
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        logprobs_gradient = gradients[0]
         hidden, weight, target_ids, kept = ctx.saved_tensors
+        scale = (gradients[0][:, None] / ctx.temperature).to(hidden.dtype)
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = None
-        for start in range(0, len(hidden), ctx.step_rows):
-            chunk = slice(start, start + ctx.step_rows)
-            if ctx.keep:
-                probabilities = kept
-            else:
-                scores = logits_of(hidden[chunk], weight).div_(ctx.temperature)
-                probabilities = scores.softmax(-1).to(hidden.dtype)
-            scale = (logprobs_gradient[chunk, None] / ctx.temperature).to(hidden.dtype)
-            logits_gradient = (probabilities * -scale).scatter_add_(-1, target_ids[chunk, None], scale)
-            hidden_gradient[chunk] = logits_gradient @ weight
+        for start in range(0, len(hidden), ctx.part_rows):
+            part = slice(start, start + ctx.part_rows)
+            probabilities = kept if len(kept) else _probabilities(hidden[part], weight, ctx.temperature, ctx.chunk_rows)
+            logits_gradient = (probabilities * -scale[part]).scatter_add_(-1, target_ids[part, None], scale[part])
+            hidden_gradient[part] = logits_gradient @ weight
             if ctx.needs_input_grad[1]:
-                # Summed over chunks in fp32: bf16 would drop what later chunks add.
-                part = logits_gradient.T @ hidden[chunk]
-                weight_gradient = _widen(part) if weight_gradient is None else weight_gradient.add_(part)
+                # Parts are large, since each reads and writes the whole gradient, and summed in fp32: bf16 would drop
+                # what later ones add.
+                of_part = logits_gradient.T @ hidden[part]
+                weight_gradient = of_part if weight_gradient is None else _widen(weight_gradient).add_(of_part)
         if weight_gradient is not None:
             weight_gradient = weight_gradient.to(weight.dtype)
         return hidden_gradient, weight_gradient, None, None, None, None
+
+
+def _probabilities(hidden: Tensor, weight: Tensor, temperature: float, chunk_rows: int) -> Tensor:
+    """[N, V] in the compute dtype; only a chunk of it in fp32 at a time."""
+    probabilities = hidden.new_empty(len(hidden), len(weight))
+    for start in range(0, len(hidden), chunk_rows):
+        chunk = slice(start, start + chunk_rows)
+        probabilities[chunk] = logits_of(hidden[chunk], weight).div_(temperature).softmax(-1)
+    return probabilities

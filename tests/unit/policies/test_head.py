@@ -42,7 +42,7 @@ def test_values_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-@pytest.mark.parametrize("max_kept_elements", [0, 10**6], ids=["computed again", "kept"])
+@pytest.mark.parametrize("max_kept_elements", [0, 4 * V, 10**6], ids=["again by ones", "again by fours", "kept"])
 @pytest.mark.parametrize("chunk_rows", [1, 4, 100])
 def test_values_and_gradients_are_those_of_the_plain_formula(
     chunk_rows: int, max_kept_elements: int, temperature: float

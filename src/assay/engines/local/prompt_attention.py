@@ -1,11 +1,11 @@
 """Attention of prompts: the new tokens of many sequences at once, each over its own row of a cache.
 
 A product for each sequence would cost more in starting operations than in computing. So sequences whose new tokens are
-about as many go into one batched product, padded to a multiple of PADDING: what one computes does not depend on which
-others are beside it.
+about as many go into one batched product, padded to a multiple of PADDING, over the part of their rows that they reach
+into: what one computes does not depend on which others are beside it, nor on how long those are.
 
 Shape letters: T new tokens of all sequences, n sequences of a batch, P their new tokens with padding, Q query heads,
-K key-value heads, G = Q / K, C capacity of a cache row, D head size.
+K key-value heads, G = Q / K, C columns of a cache row that a batch reaches into, D head size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from assay.engines.local.cache import KeyValueCache
+from assay.engines.local.cache import GRANULE, KeyValueCache
 from assay.policies.config import DecoderConfig
 
 PADDING = 16
@@ -54,10 +54,15 @@ class _Piece:
     def padded(self) -> int:
         return -(-self.length // PADDING) * PADDING
 
+    @property
+    def columns(self) -> int:
+        """Of its row that hold what it sees, in whole granules: a row has as many."""
+        return -(-(self.position + self.length) // GRANULE) * GRANULE
+
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Pieces of one padded length over one cache."""
+    """Pieces of one padded length over as many columns of one cache."""
 
     cache: KeyValueCache
     slots: slice | Tensor
@@ -106,14 +111,14 @@ class PromptAttention:
     def _attend(self, layer: int, queries: Tensor, batch: _Batch) -> Tensor:
         """[n P, Q, D]"""
         num_kv_heads, head_size = self.config.num_kv_heads, self.config.head_size
-        row_keys, row_values = batch.cache.layers[layer][:, batch.slots].flatten(1, 2)
         mask = batch.masks[self.config.windows[layer]]
-        num_sequences, _, padded, capacity = mask.shape
+        num_sequences, _, padded, columns = mask.shape
+        row_keys, row_values = batch.cache.layers[layer][:, batch.slots, :, :columns].flatten(1, 2)
         heads = (num_sequences, num_kv_heads, -1, padded, head_size)
         grouped = queries.index_select(0, batch.tokens).view(num_sequences, padded, num_kv_heads, -1, head_size)
         grouped = grouped.permute(0, 2, 3, 1, 4).reshape(num_sequences * num_kv_heads, -1, head_size)
         scores = torch.bmm(grouped, row_keys.transpose(1, 2))
-        by_head = scores.view(num_sequences, -1, padded, capacity)
+        by_head = scores.view(num_sequences, -1, padded, columns)
         weights = torch.add(mask, by_head, alpha=self.scale).softmax(dim=-1).view(scores.shape)
         attended = torch.bmm(weights, row_values).view(heads)
         return attended.permute(0, 3, 1, 2, 4).reshape(num_sequences * padded, -1, head_size)
@@ -128,25 +133,25 @@ class PromptAttention:
         return cache, token_T, slot_T, position_T
 
     def _batch(self, pieces: Sequence[_Piece]) -> _Batch:
-        cache, padded = pieces[0].extension.cache, pieces[0].padded
+        cache, padded, columns = pieces[0].extension.cache, pieces[0].padded, pieces[0].columns
         slots = [piece.extension.slot for piece in pieces]
         neighbours = slots == list(range(slots[0], slots[0] + len(slots)))
         offset_P = torch.arange(padded)
         within_nP = torch.stack([offset_P.clamp(max=piece.length - 1) for piece in pieces])
         token_nP = within_nP + torch.tensor([piece.first_token for piece in pieces])[:, None]
         position_nP = within_nP + torch.tensor([piece.position for piece in pieces])[:, None]
-        masks = {window: self._mask(position_nP, cache.capacity, window) for window in set(self.config.windows)}
+        masks = {window: self._mask(position_nP, columns, window) for window in set(self.config.windows)}
         where = slice(slots[0], slots[0] + len(slots)) if neighbours else torch.tensor(slots, device=self.device)
         return _Batch(cache, where, token_nP.flatten().to(self.device), masks)
 
-    def _mask(self, position_nP: Tensor, capacity: int, window: int | None) -> Tensor:
-        return causal_mask(position_nP.to(self.device), capacity, window, self.dtype)[:, None]
+    def _mask(self, position_nP: Tensor, columns: int, window: int | None) -> Tensor:
+        return causal_mask(position_nP.to(self.device), columns, window, self.dtype)[:, None]
 
 
-def causal_mask(position: Tensor, capacity: int, window: int | None, dtype: torch.dtype) -> Tensor:
+def causal_mask(position: Tensor, columns: int, window: int | None, dtype: torch.dtype) -> Tensor:
     """[..., C] what to add to scores of queries at these positions [...] of a row: 0 where they see a column, -inf
     where it comes later or before the window."""
-    columns_C = torch.arange(capacity, device=position.device)
+    columns_C = torch.arange(columns, device=position.device)
     unseen = columns_C > position[..., None]
     if window is not None:
         unseen |= columns_C <= position[..., None] - window
@@ -165,12 +170,12 @@ def _cut(extensions: Sequence[Extension]) -> list[_Piece]:
 
 
 def _gather(pieces: Sequence[_Piece], num_query_heads: int) -> list[list[_Piece]]:
-    """Pieces of one cache and one padded length together, as many as MAX_SCORES allows."""
-    alike: dict[tuple[KeyValueCache, int], list[_Piece]] = {}
+    """Pieces of one cache, one padded length and as many columns together, as many as MAX_SCORES allows."""
+    alike: dict[tuple[KeyValueCache, int, int], list[_Piece]] = {}
     for piece in pieces:
-        alike.setdefault((piece.extension.cache, piece.padded), []).append(piece)
+        alike.setdefault((piece.extension.cache, piece.padded, piece.columns), []).append(piece)
     batches: list[list[_Piece]] = []
-    for (cache, padded), members in alike.items():
-        most = max(1, MAX_SCORES // (num_query_heads * padded * cache.capacity))
+    for (_, padded, columns), members in alike.items():
+        most = max(1, MAX_SCORES // (num_query_heads * padded * columns))
         batches.extend(members[i : i + most] for i in range(0, len(members), most))
     return batches
