@@ -88,7 +88,9 @@ def main() -> None:
     )
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(works.WORKS)}; all by default")
     parser.add_argument(
-        "--quick", action="store_true", help="fewer repeats, some smaller jobs, no search of the peers' settings"
+        "--quick",
+        action="store_true",
+        help="about 15 minutes: fewer repeats, some smaller jobs, no search of the peers' settings, no step_forced",
     )
     parser.add_argument("--repeats", type=int, help="counted jobs of each side; default 5, quick 2 or 1")
     parser.add_argument("--without", action="append", default=[], metavar="PEER", help="leave a peer out")
@@ -109,7 +111,8 @@ def main() -> None:
     bench = works.Bench(model, assay_home() / "benchmarks", quick=arguments.quick, without=tuple(arguments.without))
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
-    chosen = [works.WORKS[name].form(arguments.quick) for name in arguments.works or works.WORKS]
+    everything = [name for name, work in works.WORKS.items() if work.in_quick or not arguments.quick]
+    chosen = [works.WORKS[name].form(arguments.quick) for name in arguments.works or everything]
     with contextlib.closing(bench):
         for index, work in enumerate(chosen):
             try:

@@ -54,6 +54,10 @@ class Work:
     """Counted jobs of each side in the quick form."""
     quick_form: Work | None = None
     """A smaller one that --quick measures in its place."""
+    quick_warm_up: Job = field(default_factory=dict)
+    """What the job that warms a side up has in place of its own, in the quick form."""
+    in_quick: bool = True
+    """Whether --quick measures it."""
 
     @property
     def warms_up(self) -> bool:
@@ -106,7 +110,7 @@ class Bench:
             return choices[0]
         seconds: list[float] = []
         for settings in choices[:1] if self.quick else choices:
-            job = work.job(side.name, 1000) | settings
+            job = work.job(side.name, 1000) | settings | (work.quick_warm_up if self.quick else {})
             side.measure(job)
             seconds.append(side.measure(job)["seconds"] if len(choices) > 1 and not self.quick else 0.0)
             if len(choices) > 1 and not self.quick:
@@ -254,6 +258,7 @@ def sampling(name: str, count: int, length: int, group_size: int, quick: Work | 
         floor=lambda m, f: f.rollouts(m, [length] * count, group_size, NEW_TOKENS),
         quick_repeats=1,
         quick_form=quick,
+        quick_warm_up={"new_tokens": 8},
     )
 
 
@@ -289,7 +294,7 @@ WORKS = {
         sampling("rollouts_long_prompts", 8, 512, 8, sampling("rollouts_long_prompts", 4, 512, 8)),
         backlog("backlog_equal", heavy=False, quick=backlog("backlog_equal", heavy=False, rounds=3)),
         backlog("backlog_heavy", heavy=True, quick=backlog("backlog_heavy", heavy=True, rounds=3)),
-        updating("update", 64, 40, 1),
+        updating("update", 64, 40, 1, updating("update", 32, 40, 1)),
         updating("update_shared", 8, 512, 8, updating("update_shared", 2, 512, 8)),
         Work(
             "math_numbers",
@@ -318,7 +323,7 @@ WORKS = {
             lambda repeat: {"job": "step"},
             (OURS, "trl"),
             floor=lambda m, f: f.step(m, [STEP_PROMPT_TOKENS] * 8, 8, 48, NUM_PARAMETERS),
-            quick_repeats=1,
+            in_quick=False,
         ),
     )
 }

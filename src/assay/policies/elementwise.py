@@ -8,7 +8,9 @@ Shape letters: T tokens, H hidden size, I inner size, D head size.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -73,39 +75,39 @@ def compiles(config: DecoderConfig, dtype: torch.dtype, device: torch.device | s
 # ---- compiled ----
 
 
+@functools.cache
+def _kernels() -> ModuleType:
+    """Imported when they are first used: only who can use numba has to have it."""
+    from assay.kernels import elementwise
+
+    return elementwise
+
+
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        from assay.kernels import elementwise
-
         ctx.save_for_backward(x, weight)
         ctx.epsilon = epsilon
-        return elementwise.rms_norm(x, weight, epsilon)
+        return _kernels().rms_norm(x, weight, epsilon)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        from assay.kernels import elementwise
-
         x, weight = ctx.saved_tensors
-        by_x, by_weight = elementwise.rms_norm_backward(x, weight, gradients[0].contiguous(), ctx.epsilon)
+        by_x, by_weight = _kernels().rms_norm_backward(x, weight, gradients[0].contiguous(), ctx.epsilon)
         return by_x, by_weight, None
 
 
 class _Swiglu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
-        from assay.kernels import elementwise
-
         ctx.save_for_backward(gate_up)
-        return elementwise.swiglu(gate_up)
+        return _kernels().swiglu(gate_up)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        from assay.kernels import elementwise
-
-        return elementwise.swiglu_backward(ctx.saved_tensors[0], gradients[0].contiguous())
+        return _kernels().swiglu_backward(ctx.saved_tensors[0], gradients[0].contiguous())
 
 
 class _Rotate(torch.autograd.Function):
@@ -113,33 +115,39 @@ class _Rotate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        from assay.kernels import elementwise
-
         ctx.save_for_backward(cos, sin)
-        return elementwise.rotate(x, cos, sin)
+        return _kernels().rotate(x, cos, sin)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        from assay.kernels import elementwise
-
         cos, sin = ctx.saved_tensors
-        return elementwise.rotate(gradients[0].contiguous(), cos, -sin), None, None
+        return _kernels().rotate(gradients[0].contiguous(), cos, -sin), None, None
+
+
+# Where no gradient is wanted, nothing stands between: in a pass of a few rows every call counts.
 
 
 def _rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     if x.dtype != torch.float32 or weight.dtype != torch.bfloat16:
         return rms_norm(x, weight, epsilon)
+    if not torch.is_grad_enabled():
+        return _kernels().rms_norm(x.contiguous(), weight.contiguous(), epsilon)
     return _RmsNorm.apply(x.contiguous(), weight.contiguous(), epsilon)  # pyright: ignore[reportReturnType]
 
 
 def _swiglu(gate_up: Tensor) -> Tensor:
+    if not torch.is_grad_enabled():
+        return _kernels().swiglu(gate_up.contiguous())
     return _Swiglu.apply(gate_up.contiguous())  # pyright: ignore[reportReturnType]
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     heads_lie_side_by_side = x.stride(2) == 1 and x.stride(1) == x.shape[2]
-    return _Rotate.apply(x if heads_lie_side_by_side else x.contiguous(), cos, sin)  # pyright: ignore[reportReturnType]
+    x = x if heads_lie_side_by_side else x.contiguous()
+    if not torch.is_grad_enabled():
+        return _kernels().rotate(x, cos, sin)
+    return _Rotate.apply(x, cos, sin)  # pyright: ignore[reportReturnType]
 
 
 COMPILED = Elementwise(_rms_norm, _rotate, _swiglu)

@@ -90,17 +90,22 @@ def test_like_one_sequence_at_a_time(
             assert torch.equal(written[1], values[own].transpose(0, 1))
 
 
-def test_neighbours_change_no_bit(config: DecoderConfig) -> None:
-    cache = make_cache(config, 6, 64, seed=0)
-    extensions = [Extension(cache, slot, 0, range(length)) for slot, length in enumerate((33, 40, 48, 17, 41, 36))]
+@pytest.mark.parametrize("capacity", [64, 500])
+def test_neighbours_and_their_length_change_no_bit(config: DecoderConfig, capacity: int) -> None:
+    cache = make_cache(config, 6, 48, seed=0)
+    wide = KeyValueCache(config, 6, torch.float32, "cpu")
+    wide.reserve(6, capacity)
+    lengths = (33, 40, 48, 17, 41, 36)
+    extensions = [Extension(wide, slot, 0, range(length)) for slot, length in enumerate(lengths)]
     generator = torch.Generator().manual_seed(2)
     num_tokens = sum(len(extension.token_ids) for extension in extensions)
     queries = torch.randn(num_tokens, config.num_query_heads, config.head_size, generator=generator)
     keys, values = torch.randn(2, num_tokens, config.num_kv_heads, config.head_size, generator=generator)
     together = PromptAttention(extensions, config, torch.float32, "cpu")(0, queries, keys, values)
     first = 0
-    for extension in extensions:
-        own = slice(first, first + len(extension.token_ids))
+    for slot, length in enumerate(lengths):
+        own = slice(first, first + length)
         first = own.stop
+        extension = Extension(cache, slot, 0, range(length))
         alone = PromptAttention([extension], config, torch.float32, "cpu")(0, queries[own], keys[own], values[own])
         assert torch.equal(alone, together[own])
