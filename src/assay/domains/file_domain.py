@@ -63,8 +63,10 @@ class FileDomain(Settings):
         return _load(self)
 
     def levels(self) -> tuple[tuple[float | None, float | None], ...]:
-        """The levels that the file has, by complexity and horizon."""
+        """The levels that the file has, by complexity and horizon. Rows of no level beside others are in none of them:
+        a setting without dials means every row."""
         dials = {(task.complexity, task.horizon) for tasks in self.splits.values() for task in tasks}
+        dials = dials - {(None, None)} or dials
         return tuple(sorted(dials, key=lambda level: tuple(-math.inf if dial is None else dial for dial in level)))
 
     def tasks(

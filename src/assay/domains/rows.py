@@ -53,7 +53,18 @@ class Rows(FileDomain):
         return _task(self, row, place)
 
 
-class GSM8K(Rows):
+class PublishedRows(Rows):
+    """A data set with a test split of its own on the hub, which a file given in place of the training split lacks."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _leave_the_hub(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "path" in data:
+            return {"test_path": None, **data}
+        return data
+
+
+class GSM8K(PublishedRows):
     """GSM8K (Cobbe et al. 2021, https://arxiv.org/abs/2110.14168): grade-school problems in words.
 
     From the hub, or from local files of the original form (`path`, `test_path`).
@@ -66,17 +77,24 @@ class GSM8K(Rows):
     answer_after: str | None = "####"
 
 
-class MATH(Rows):
+class MATH(PublishedRows):
     """MATH (Hendrycks et al. 2021, https://arxiv.org/abs/2103.03874): competition problems with five levels.
 
-    From a local file of the original form, with `problem`, `solution` and `level`. The gold answer is the last box of
-    the solution; use the `math` verifier.
+    From the hub, or from local files of the original form (`path`, `test_path`): `problem`, `solution` and `level`. The
+    gold answer is the last box of the solution; use the `math` verifier. A problem of "Level ?" has no complexity.
     """
 
     name: Literal["math"] = "math"  # pyright: ignore[reportIncompatibleVariableOverride]
+    path: str = "hub:DigitalLearningGmbH/MATH-lighteval/data/train-00000-of-00001.parquet"
+    test_path: str | None = "hub:DigitalLearningGmbH/MATH-lighteval/data/test-00000-of-00001.parquet"
     prompt: str = "{problem}\nPut the final answer in \\boxed{{}}."
     answer: str = "{solution}"
     complexity: str | None = "level"
+
+    def make_task(self, row: Mapping[str, Any], place: str) -> Task:
+        """The task of a row, by the templates."""
+        unknown = self.complexity is not None and row.get(self.complexity) == "Level ?"
+        return _task(self.model_copy(update={"complexity": None}) if unknown else self, row, place)
 
 
 def _task(domain: Rows, row: Mapping[str, Any], place: str) -> Task:

@@ -1,7 +1,8 @@
 """The worker's side of `pool`: reads calls line by line, answers each in a line.
 
-It holds itself to limits of memory and of what it writes to files, and dies with its parent. What it prints is kept
-apart from its answers, which have a descriptor of their own.
+It holds itself to limits of memory and of what it writes to files, stands in a folder that is no more, so that a name
+without a folder makes no file, and dies with its parent. What it prints is kept apart from its answers, which have a
+descriptor of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 
 MAX_MEMORY_BYTES = 2 << 30
 _PR_SET_PDEATHSIG = 1
@@ -29,6 +31,7 @@ def main(function: str, parent: int) -> None:
     module = importlib.import_module(module_name)
     call = getattr(module, name)
     getattr(module, "warm_up", lambda: None)()
+    _leave_the_folder()
     _limit()
     with open(os.devnull, "w") as nowhere:
         # Nobody reads what is printed from here on: a full pipe would stop the worker.
@@ -50,6 +53,13 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL("libc.so.6").prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _leave_the_folder() -> None:
+    """A limit on the size of files still lets empty ones be made; in a folder that was removed nothing can be."""
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
+    os.rmdir(folder)
 
 
 def _limit() -> None:

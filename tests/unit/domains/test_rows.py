@@ -10,7 +10,7 @@ import pytest
 
 from assay.domains import GSM8K, MATH, Rows, check_domain, make_domain
 from assay.domains.files import read_rows
-from assay.errors import ConfigError, DataError
+from assay.errors import DataError
 from assay.types import Message
 from assay.verifiers import Math, Numeric
 
@@ -180,8 +180,23 @@ def test_known_data_sets(tmp_path: Path) -> None:
     assert isinstance(competition, MATH)
     asyncio.run(check_domain(competition, verifier=Math(), levels=[(None, None)]))
     assert competition.levels() == tuple((float(level), None) for level in range(1, 6))
-    with pytest.raises(ConfigError, match="path"):
-        make_domain("math")
+    problems.append({"problem": "And this?", "level": "Level ?", "solution": "\\boxed{7}"})
+    unknown = make_domain("math", {"path": write(tmp_path / "unknown.jsonl", problems)})
+    assert unknown.levels() == competition.levels()
+
+
+def test_a_file_in_place_of_a_published_split_does_not_call_for_the_hub(tmp_path: Path) -> None:
+    for name in ("gsm8k", "math"):
+        published = make_domain(name)
+        assert isinstance(published, Rows)
+        assert published.path.startswith("hub:")
+        assert published.test_path is not None
+        local = make_domain(name, {"path": "train.jsonl"})
+        assert isinstance(local, Rows)
+        assert local.test_path is None
+        both = make_domain(name, {"path": "train.jsonl", "test_path": "test.jsonl"})
+        assert isinstance(both, Rows)
+        assert both.test_path == "test.jsonl"
 
 
 def test_parquet(tmp_path: Path) -> None:

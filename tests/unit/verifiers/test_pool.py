@@ -43,6 +43,11 @@ def work(kind="echo", value=None):
             with open(value, "w") as file: file.write("content")
         except OSError: pass
         return os.path.getsize(value) if os.path.exists(value) else 0
+    if kind == "litter":
+        try:
+            open(value, "w").close(); os.makedirs(value + "-folder")
+        except OSError as error: return type(error).__name__
+        return "made"
     if kind == "pid":
         return os.getpid()
     return value
@@ -101,6 +106,16 @@ def test_what_a_worker_prints_is_no_answer(pool: WorkerPool) -> None:
 
 def test_a_worker_writes_no_file(pool: WorkerPool, tmp_path: Path) -> None:
     assert pool.call({"kind": "write", "value": str(tmp_path / "file")}) == 0
+
+
+def test_a_worker_leaves_nothing_where_the_parent_stands(
+    pool: WorkerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand = tmp_path / "stand"
+    stand.mkdir()
+    monkeypatch.chdir(stand)
+    assert pool.call({"kind": "litter", "value": "litter.txt"}) == "FileNotFoundError"
+    assert list(stand.iterdir()) == []
 
 
 def test_a_function_that_cannot_be_had_is_an_error_that_names_it(tmp_path: Path) -> None:
