@@ -134,7 +134,7 @@ def evaluate(
     from assay.config import validate
     from assay.domains import DOMAINS, make_domain
     from assay.engines.engine import Sampling
-    from assay.evaluation import EvaluationFolder
+    from assay.evaluation import EvaluationFolder, cautions, commonest_answer, commonest_response
     from assay.home import assay_home
     from assay.observe.provenance import provenance
     from assay.verifiers import make_verifier
@@ -189,8 +189,17 @@ def evaluate(
             kept, tasks, verifiers, sampling, samples=samples, seed=seed, settings=record, console=console
         )
         asked = {} if subject.tally is None else {"asked": subject.tally.to_dict()}
-        scores = kept.write_scores({**result.to_dict(ks), **asked})
+        found = {reading: cautions(result, reading) for reading in result.readings}
+        constant = {
+            "commonest_response": commonest_response(result).to_dict(),
+            "commonest_answer": commonest_answer(result).to_dict(),
+            "cautions": found,
+        }
+        scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
     console.print(_table(result, ks))
+    for reading, sentences in found.items():
+        for sentence in sentences:
+            console.print(f"caution, {reading}: {sentence}", markup=False)
     for reading in result.readings:
         if missing := result.num_not_measured(reading):
             bounds = result.bounds(reading)

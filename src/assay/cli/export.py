@@ -175,6 +175,7 @@ def _card_body(summary: Mapping[str, Any], model: Path, weights: str) -> list[st
             f"[{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}] ({gain['decoding']}, {gain['reading']}); after: "
             f"{_percent(after)}.",
             "",
+            *(f"Caution: {caution}.\n" for caution in summary.get("cautions", [])),
         ]
     return [*lines, "## Settings", "", "```json", json.dumps(settings, indent=2), "```", ""]
 

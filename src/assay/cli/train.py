@@ -163,6 +163,7 @@ def _describe_test(summary: Mapping[str, Any]) -> list[str]:
         f"gain: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
         f"the smallest of these ({gain['decoding']}, {gain['reading']}), paired test p = {gain['p_value']:.2g}"
     )
+    lines += [f"caution, after training: {caution}" for caution in summary["cautions"]]
     for transcript in summary["transcripts"]:
         lines += [
             f"  asked:  {_one_line(transcript['prompt'])}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from assay.evaluation.cautions import cautions, commonest_answer, commonest_response
 from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
 from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Bounds, Evaluation
@@ -15,6 +16,9 @@ __all__ = [
     "EvalRow",
     "Evaluation",
     "EvaluationFolder",
+    "cautions",
+    "commonest_answer",
+    "commonest_response",
     "compare",
     "evaluate",
     "smallest_gain",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from assay.evaluation.cautions import cautions, commonest_answer, commonest_response
 from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
 from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.transcripts import RULE, transcripts
@@ -30,7 +31,8 @@ class BeforeAfter:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """What `summary.json` keeps: the claimed gain with its two accuracies, and all that were compared."""
+        """What `summary.json` keeps: the claimed gain with its two accuracies, all that were compared, and what one
+        answer given to every task would explain of it."""
         claimed = self.claimed
         readings = [
             {
@@ -49,6 +51,12 @@ class BeforeAfter:
             "after": chosen["after"],
             "gain": {**claimed.difference.to_dict(), "decoding": claimed.decoding, "reading": claimed.reading},
             "readings": readings,
+            "commonest_response": {
+                side: commonest_response(evaluations[claimed.decoding]).to_dict()
+                for side, evaluations in (("before", self.before), ("after", self.after))
+            },
+            "commonest_answer": commonest_answer(self.after[claimed.decoding]).to_dict(),
+            "cautions": cautions(self.after[claimed.decoding], claimed.reading),
             "transcripts": transcripts(self.before["greedy"], self.after["greedy"], next(iter(readings))["reading"]),
             "transcripts_rule": RULE,
         }

@@ -92,6 +92,7 @@ def _summary_view(summary: Mapping[str, Any], config: Mapping[str, Any], folder:
         "gain": gain if _is_number(gain.get("value")) else None,
         "before": _mapping(summary.get("before")),
         "after": _mapping(summary.get("after")),
+        "cautions": [text for text in summary.get("cautions") or [] if isinstance(text, str)],
         "readings": [_reading(entry) for entry in _mappings(summary.get("readings"))],
         "transcripts": _mappings(summary.get("transcripts"))[:_MAX_TRANSCRIPTS],
         "settings": _flatten(settings),

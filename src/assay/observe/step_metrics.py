@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from assay.observe.curves import mean_and_half_width
@@ -18,6 +19,11 @@ SOLVED = metric("reward/solved_share", "Share of the step's measured rollouts th
 SIGNAL = metric("reward/groups_with_signal_share", "Share of groups whose members did not all earn the same.")
 RESPONSE_TOKENS = metric("rollout/response_tokens", "Mean sampled tokens of a rollout.")
 TRUNCATED = metric("rollout/truncated_share", "Share of rollouts that a limit ended.")
+SAME_RESPONSE = metric(
+    "rollout/commonest_response_share",
+    "Share of rollouts that say the commonest response of the step, word for word; towards 1 the policy gives one "
+    "answer to every task, and reward that still comes in is that answer's share.",
+)
 NOT_MEASURED = metric("rollout/num_not_measured", "Rollouts left out of training because they could not be scored.")
 
 
@@ -34,8 +40,13 @@ def step_metrics(groups: Sequence[Group]) -> dict[str, float]:
         SIGNAL: mean_of_measured([float(len(set(r)) > 1) for r in rewards]),
         RESPONSE_TOKENS: mean_of_measured([rollout.num_sampled_tokens for rollout in rollouts]),
         TRUNCATED: mean_of_measured([float(rollout.ending.kind is EndingKind.TRUNCATED) for rollout in rollouts]),
+        SAME_RESPONSE: _commonest_share([rollout.response for rollout in rollouts]),
         NOT_MEASURED: float(sum(not score.measured for group in groups for score in group.scores)),
     }
+
+
+def _commonest_share(responses: Sequence[str]) -> float:
+    return Counter(responses).most_common(1)[0][1] / len(responses) if responses else math.nan
 
 
 def mean_of_measured(values: Sequence[float]) -> float:

@@ -94,6 +94,17 @@ def test_the_claim_is_the_smallest_gain(held_out: Callable[..., HeldOut]):
     assert result["gain"]["reading"] == "lenient"
     assert result["before"]["accuracy"] == result["after"]["accuracy"] == 1.0
     assert result["before"]["num_tasks"] == 5
+    assert result["cautions"] == []
+
+
+def test_a_gain_by_one_answer_to_everything_is_told(held_out: Callable[..., HeldOut]):
+    """After: "7" to every task."""
+    _, before = measured(held_out(lambda question: f"no idea, {question}"))
+    _, after = measured(held_out(lambda question: "7"))
+    result = BeforeAfter(before, after).to_dict()
+    assert result["commonest_response"]["after"] == {"text": "7", "share": 1.0}
+    assert result["commonest_response"]["before"]["share"] == 1 / 5
+    assert result["cautions"][0] == "100 % of the responses are the same text: '7'"
 
 
 def test_answers_that_validation_cuts_off_may_take_longer_in_the_test(held_out: Callable[..., HeldOut]):
