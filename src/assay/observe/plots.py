@@ -79,22 +79,50 @@ def plot_evaluations(path: Path, title: str, series: Mapping[str, Sequence[Evalu
         axes.legend(loc="best", frameon=False, fontsize=8)
 
 
+def plot_cells(
+    path: Path,
+    title: str,
+    unit: str,
+    values: Mapping[str, Sequence[float]],
+    intervals: Mapping[str, tuple[float, float]],
+) -> None:
+    """Cells of a sweep below each other: a dot a run, and the mean over runs with its interval where it has one."""
+    size = (_SIZE_INCHES[0], 1.0 + 0.25 * len(values))
+    with _picture(path, title, "", size=size, below=unit, integers=False) as axes:
+        for row, (cell, runs) in enumerate(values.items()):
+            if cell in intervals:
+                axes.plot(intervals[cell], [row, row], color=_COLOURS[0], linewidth=1.4)
+                axes.plot(sum(runs) / len(runs), row, marker="D", color=_COLOURS[0], markersize=5)
+            axes.plot(runs, [row] * len(runs), linestyle="", marker=".", color=_COLOURS[1], markersize=5)
+        axes.axvline(0.0, color="#888888", linewidth=0.8)
+        axes.set_yticks(range(len(values)), list(values), parse_math=False)
+        axes.set_ylim(len(values) - 0.4, -0.6)
+
+
 @contextmanager
-def _picture(path: Path, title: str, unit: str) -> Iterator[Axes]:
+def _picture(
+    path: Path,
+    title: str,
+    unit: str,
+    *,
+    size: tuple[float, float] = _SIZE_INCHES,
+    below: str = "updates",
+    integers: bool = True,
+) -> Iterator[Axes]:
     """Axes that are saved when the block ends. Drawn with Agg directly: no display, no global pyplot state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=size, dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     yield axes
     # parse_math off: a "$" in a level's name starts no formula.
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
-    axes.set_xlabel("updates", fontsize=9)
+    axes.set_xlabel(below, fontsize=9, parse_math=False)
     axes.set_ylabel(unit, fontsize=9, parse_math=False)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=integers, steps=[1, 2, 5, 10]))
     axes.tick_params(labelsize=8)
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

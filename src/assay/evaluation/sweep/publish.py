@@ -1,6 +1,7 @@
 """What a results page shows of a sweep, as small files: the table, each cell's curve over seeds, every answer.
 
 FOLDER/table.md, table.json       as in the sweep's folder
+FOLDER/gains.png                  every cell's gain, its seeds and their interval, where gains are tabulated
 FOLDER/CELL/curve.csv, curve.png  held-out accuracy over training: mean over seeds, with its interval over seeds
 FOLDER/CELL/seed-S/summary.json   what the run says of itself
 FOLDER/CELL/seed-S/rows.jsonl     every answer to a test task, before and after
@@ -14,7 +15,7 @@ import json
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from assay.evaluation.sweep.spec import Sweep
 from assay.evaluation.sweep.table import write_table
 from assay.observe.curves import natural_key
 from assay.observe.folder import read_json, write_json
-from assay.observe.plots import plot_evaluations
+from assay.observe.plots import plot_cells, plot_evaluations
 from assay.observe.store import BEFORE_TRAINING, STORE_NAME, EvaluationRecord, RunStore
 from assay.statistics import t_interval
 
 PLACES = ("model", "model_folder", "commands")
 """What a summary says of where things lie."""
+GAIN = "gain.value"
 STRICT = ("validation", "greedy", "strict")
 """Split, decoding and reading of the curve."""
 
@@ -55,6 +57,7 @@ def publish(sweep: Sweep, output: Path, folder: Path) -> Path:
     for cell in data["cells"]:
         cell["recipe"] = Path(cell["recipe"]).name
     write_json(folder / "table.json", data)
+    draw_gains(folder / "gains.png", data)
     for cell in sweep.cells:
         for old in (folder / cell.name).glob("seed-*"):
             # Of a sweep that was published here before: a page must not mix the two.
@@ -76,6 +79,20 @@ def publish(sweep: Sweep, output: Path, folder: Path) -> Path:
             _write_curve(folder / name / "curve.csv", series)
             plot_evaluations(folder / name / "curve.png", "Held-out accuracy, mean over seeds", series)
     return folder
+
+
+def draw_gains(path: Path, table: Mapping[str, Any]) -> None:
+    """Draws the gains in a table.json; nothing where it has none."""
+    values, intervals = {}, {}
+    for cell in table["cells"]:
+        runs = [run["values"].get(GAIN) for run in table["runs"] if run["cell"] == cell["name"]]
+        if found := [100 * value for value in runs if value is not None]:
+            values[cell["name"]] = found
+            column = cell["columns"][GAIN]
+            if "low" in column:
+                intervals[cell["name"]] = (100 * column["low"], 100 * column["high"])
+    if values:
+        plot_cells(path, "Gain over seeds, with 95 % t intervals", "gain, points", values, intervals)
 
 
 def curve_over_seeds(records: Iterable[EvaluationRecord]) -> dict[str, list[EvaluationRecord]]:

@@ -8,6 +8,7 @@ import pytest
 
 from assay.errors import RunFolderError
 from assay.evaluation.sweep import Sweep, publish
+from assay.evaluation.sweep.publish import draw_gains
 from assay.observe.folder import write_json
 from assay.observe.store import BEFORE_TRAINING, RunStore
 
@@ -74,6 +75,7 @@ def test_what_a_page_shows(sweep: Sweep, tmp_path: Path):
     finish(sweep, tmp_path / "out", 1, [0.25, 1.0, 1.0])
     folder = publish(sweep, tmp_path / "out", tmp_path / "page")
     assert "2 of 3" in (folder / "table.md").read_text()
+    assert (folder / "gains.png").stat().st_size > 1000
     rows = list(csv.DictReader((folder / "a" / "curve.csv").open()))
     assert [(r["updates"], r["num_seeds"], r["accuracy"]) for r in rows] == [
         ("0", "2", "0.2500"),
@@ -88,6 +90,12 @@ def test_what_a_page_shows(sweep: Sweep, tmp_path: Path):
     assert [(answer["side"], answer["strict"]) for answer in answers] == [("before", "solved"), ("after", "solved")]
     assert (folder / "a" / "seed-1" / "steps.csv").read_text() == "step,reward/mean\n0,1\n1,1\n"
     assert not (folder / "a" / "seed-2").exists()
+
+
+def test_a_table_without_gains_has_no_picture_of_them(tmp_path: Path):
+    run = {"cell": "a", "seed": 0, "state": "finished", "values": {"seconds": 3.0}}
+    draw_gains(tmp_path / "gains.png", {"cells": [{"name": "a", "columns": {}}], "runs": [run]})
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_publish_is_an_error(sweep: Sweep, tmp_path: Path):
