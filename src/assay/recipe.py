@@ -6,7 +6,7 @@ from typing import Literal
 
 import pydantic
 
-from assay.algorithms import GRPO, AnyAlgorithm
+from assay.algorithms import DAPO, GRPO, AnyAlgorithm
 from assay.config import Settings
 from assay.curriculum import CurriculumSettings
 from assay.domains import AnyDomain, Arithmetic
@@ -119,6 +119,13 @@ class RunConfig(Settings):
                 f"minibatches_per_step={self.minibatches_per_step} is more than groups_per_step="
                 f"{self.groups_per_step}: groups are not split"
             )
+        if isinstance(algorithm, DAPO) and algorithm.overlong == "penalty":
+            free = (algorithm.max_response_tokens or 0) - (algorithm.overlong_margin or 0)
+            if sampling.max_new_tokens <= free:
+                raise ValueError(
+                    f'algorithm.overlong="penalty" has no effect: it begins beyond {free} tokens (max_response_tokens '
+                    f"less overlong_margin), where sampling.max_new_tokens={sampling.max_new_tokens} has ended them"
+                )
         if self.max_staleness and algorithm.needs.demonstrations:
             raise ValueError(f"max_staleness has no effect with {algorithm.name}, which samples nothing: leave it out")
         corrected = algorithm.ratio_against == "sampling" or algorithm.correction.kind != "none"

@@ -7,7 +7,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from assay import losses
-from assay.algorithms import RLOO, Algorithm
+from assay.algorithms import RLOO, Algorithm, LossInputs
 from assay.cli.main import app
 from assay.training.conformance import ALGORITHMS, check_algorithm, check_gradients, check_tables
 
@@ -39,6 +39,19 @@ def test_it_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [check.subject for check in check_tables() if not check.passed] == ["k3"]
     monkeypatch.setattr(losses, "kl_penalty", lambda now, old, reference: now.detach() * 0 + now * 1)
     assert {check.subject for check in check_gradients() if not check.passed} == {"kl_penalty"}
+
+
+class PerMicroBatch(RLOO):
+    """Divides by what one micro-batch holds."""
+
+    def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        loss_N, metrics_N = super().policy_loss(inputs)
+        return loss_N / len(loss_N), metrics_N
+
+
+def test_it_finds_a_mean_over_the_micro_batch() -> None:
+    wrong = {check.what for check in check_algorithm(PerMicroBatch()) if not check.passed}
+    assert wrong == {"splitting a minibatch into micro-batches changes nothing"}
 
 
 def test_the_command() -> None:

@@ -17,17 +17,33 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from assay.algorithms import CISPO, DAPO, GRPO, GSPO, RLOO, ExpertIteration, LossInputs, Reinforce
+from assay.algorithms import (
+    CISPO,
+    DAPO,
+    GRPO,
+    GSPO,
+    PPO,
+    RLOO,
+    SFT,
+    Distillation,
+    ExpertIteration,
+    LossInputs,
+    Reinforce,
+    ReinforcePP,
+)
 from assay.algorithms.algorithm import Algorithm
-from assay.estimators import group_mean, whitened
+from assay.batching import to_samples
 from assay.losses import (
     ImportanceCorrection,
     correction_weights,
+    k1,
+    k3,
     kl_penalty,
     normalising_count,
     policy_gradient,
     token_weights,
 )
+from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Task, Turn
 
 Response = tuple[int, ...]
 PAIRS: list[Response] = list(itertools.product(range(3), repeat=2))
@@ -330,14 +346,151 @@ def test_expert_iteration_follows_the_chance_to_solve() -> None:
     assert_close(-gradient_of(result.loss_sum, logits) * 2, true_gradient(logits, BINARY), rtol=1e-10, atol=1e-13)
 
 
-def test_whitening_one_group_of_equal_lengths_keeps_the_direction_for_binary_rewards() -> None:
-    class Whitened(Reinforce):
-        def advantages(self, rewards_G: Tensor) -> Tensor:
-            return whitened(group_mean(rewards_G), torch.full((len(rewards_G),), 2))
+def group_of(group_id: int, responses: Sequence[Response], rewards: Sequence[float]) -> Group:
+    """Members that said these words and earned these rewards, as the collector would hand them to credit."""
+    task = Task("words", (Message("user", "?"),), "!")
+    rollouts = [
+        Rollout(
+            task.task_id,
+            group_id,
+            i,
+            (Turn((9,), False, Completion(y, (-1.0,) * len(y), "stop", ((0, 0),)), Message("assistant", "")),),
+            Ending(EndingKind.FINISHED),
+        )
+        for i, y in enumerate(responses)
+    ]
+    return Group(group_id, task, tuple(rollouts), tuple(Score.solved(reward) for reward in rewards))
 
+
+def credited_gradient(
+    algorithm: Algorithm, logits: Tensor, tasks: Sequence[Rewards], values: Sequence[float] | None = None
+) -> Tensor:
+    """As `expected_gradient`, through the algorithm's own credit over the whole minibatch: one attempt at each task.
+
+    Args:
+        values: a critic's, of the states in `STATES`, for algorithms that need them.
+    """
+    total = torch.zeros_like(logits)
+    for minibatch in itertools.product(*(list(rewards) for rewards in tasks)):
+        groups = [group_of(i, [y], [tasks[i][y]]) for i, y in enumerate(minibatch)]
+        samples = to_samples(groups)
+        if values is not None:
+            samples = [
+                sample.replace(values=torch.tensor([0.0, values[0], values[1 + y[0]]][: 1 + len(y)]))
+                for sample, y in zip(samples, minibatch, strict=True)
+            ]
+        credited = algorithm.credit(groups, samples)
+        now = [token_logprobs(logits, y) for y in minibatch]
+        lengths = torch.tensor([len(y) for y in minibatch])
+        tokens = torch.cat(now)
+        ids = torch.arange(len(minibatch)).repeat_interleave(lengths)
+        inputs = LossInputs(
+            policy_logprobs=tokens,
+            old_logprobs=tokens.detach(),
+            advantages=torch.cat([sample.advantages[sample.loss_mask] for sample in credited]).double(),
+            weights=torch.full_like(tokens, 1.0).detach() / len(tokens),
+            entropy=torch.zeros_like(tokens),
+            sequence_ids=ids,
+            num_sequences=len(minibatch),
+        )
+        chance = math.prod(float(probability(logits, y).detach()) for y in minibatch)
+        total -= chance * gradient_of(algorithm.loss(inputs).loss_sum, logits)
+    return total
+
+
+CRITIC = (0.3, -0.8, 0.5, 1.7)
+"""Values of the states in `STATES`, as wrong as can be."""
+
+
+def true_values(logits: Tensor, rewards: Rewards) -> list[float]:
+    """Expected reward from each of `STATES` on."""
+    after = [sum(float(logits[1 + a].softmax(-1)[b].detach()) * rewards[(a, b)] for b in range(3)) for a in range(3)]
+    return [sum(float(logits[0].softmax(-1)[a].detach()) * after[a] for a in range(3)), *after]
+
+
+def test_ppo_is_unbiased_with_any_critic_where_decay_is_1() -> None:
     logits = parameters()
-    measured = expected_gradient(Whitened(), logits, BINARY, group_size=3)
+    measured = credited_gradient(PPO(decay=1.0, whiten=False), logits, [GRADED], CRITIC)
+    # One response of two tokens: the loss is their mean. 1e-6: credit is in float32.
+    assert_close(measured * 2, true_gradient(logits, GRADED), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_ppo_with_a_smaller_decay_is_unbiased_with_a_true_critic_only(decay: float) -> None:
+    logits = parameters()
+    algorithm = PPO(decay=decay, whiten=False)
+    true = true_gradient(logits, GRADED)
+    right = credited_gradient(algorithm, logits, [GRADED], true_values(logits, GRADED))
+    assert_close(right * 2, true, rtol=1e-5, atol=1e-6)
+    wrong = credited_gradient(algorithm, logits, [GRADED], CRITIC)
+    assert float((wrong * 2 - true).norm()) > 0.05
+
+
+def test_ppo_discounts_toward_the_reward() -> None:
+    """With a discount and no critic the first word is credited with less than the second."""
+    logits = parameters()
+    measured = credited_gradient(PPO(decay=1.0, discount=0.5, whiten=False), logits, [GRADED], (0.0,) * 4)
+    true = true_gradient(logits, GRADED)
+    # Row 0 holds the first word, whose reward lies one token away; the other rows the second.
+    assert_close(measured[0] * 2, 0.5 * true[0], rtol=1e-5, atol=1e-6)
+    assert_close(measured[1:] * 2, true[1:], rtol=1e-5, atol=1e-6)
+
+
+def test_reinforce_pp_keeps_the_direction_within_one_task_for_binary_rewards() -> None:
+    logits = parameters()
+    measured = credited_gradient(ReinforcePP(), logits, [BINARY] * 3)
     assert cosine(measured, true_gradient(logits, BINARY)) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_reinforce_pp_without_the_groups_mean_compares_unlike_tasks() -> None:
+    """The best that a hard task gives counts for less than 0 beside the worst of an easy one."""
+    groups = [group_of(0, [(0, 0)], [1.0]), group_of(1, [(0, 0)], [4.0])]
+    hard, easy = [float(sample.advantages[-1]) for sample in ReinforcePP().credit(groups, to_samples(groups))]
+    assert hard == pytest.approx(-easy)
+    assert hard < 0
+
+
+def test_dynamic_sampling_scales_the_step_by_how_often_a_group_is_kept() -> None:
+    """What `keep` leaves out has no advantage: with groups of one size that refill the batch, the direction stays."""
+    logits = parameters()
+    group_size = 3
+    all_groups = expected_gradient(DAPO(dynamic_sampling=False), logits, BINARY, group_size=group_size)
+    kept = torch.zeros_like(logits)
+    kept_chance = 0.0
+    algorithm = DAPO()
+    for members in itertools.product(BINARY, repeat=group_size):
+        if not algorithm.keep(group_of(0, members, [BINARY[y] for y in members])):
+            continue
+        chance = math.prod(float(probability(logits, y).detach()) for y in members)
+        kept_chance += chance
+        advantages = algorithm.advantages(torch.tensor([BINARY[y] for y in members], dtype=torch.float64))
+        step = sum(
+            (
+                a * gradient_of(token_logprobs(logits, y).sum(), logits)
+                for a, y in zip(advantages, members, strict=True)
+            ),
+            start=torch.zeros_like(logits),
+        )
+        kept += chance * step / (2 * group_size)
+    solve_chance = expected_reward(logits, BINARY)
+    assert kept_chance == pytest.approx(1 - solve_chance**3 - (1 - solve_chance) ** 3)
+    # Both are sums over the groups that were sampled; a batch that is refilled holds 1 / kept_chance times as many.
+    assert_close(kept, all_groups, rtol=1e-9, atol=1e-12)
+
+
+def test_sft_follows_the_likelihood_of_what_was_written() -> None:
+    logits = parameters()
+    demonstrations = {(0, 1): 0.75, (2, 2): 0.25}
+    now = torch.cat([token_logprobs(logits, y) for y in demonstrations])
+    shares = torch.tensor([share for share in demonstrations.values() for _ in range(2)], dtype=torch.float64)
+    ids = torch.arange(2).repeat_interleave(2)
+    ones = torch.ones_like(now).detach()
+    result = SFT().loss(LossInputs(now, now.detach(), ones, shares, 0 * ones, ids, 2))
+    likelihood = sum(
+        (share * probability(logits, y).log() for y, share in demonstrations.items()),
+        start=torch.zeros((), dtype=torch.float64),
+    )
+    assert_close(-gradient_of(result.loss_sum, logits), gradient_of(likelihood, logits), rtol=1e-10, atol=1e-13)
 
 
 STATES: list[Response] = [(), (0,), (1,), (2,)]
@@ -385,16 +538,71 @@ def test_kl_in_the_reward_has_the_gradient_of_the_whole_responses_divergence() -
     )
 
 
-def test_the_teachers_advantage_descends_the_divergence_in_every_state() -> None:
+@pytest.mark.parametrize("off_policy", [False, True])
+def test_distillation_descends_the_divergence_in_every_state_whoever_sampled(off_policy: bool) -> None:
     logits, teacher = parameters(seed=0), parameters(seed=2).detach()
+    sampler = parameters(seed=1).detach() if off_policy else logits.detach()
+    algorithm = Distillation(teacher="somewhere", ratio_against="sampling")
+
+    def step(now_logits: Tensor) -> Tensor:
+        value = torch.zeros((), dtype=torch.float64)
+        for y in PAIRS:
+            now, sampled = token_logprobs(now_logits, y), token_logprobs(sampler, y)
+            weights = torch.full((2,), float(probability(sampler, y)), dtype=torch.float64)
+            advantages = token_logprobs(teacher, y) - sampled
+            inputs = LossInputs(now, sampled, advantages, weights, 0 * weights, torch.zeros(2, dtype=torch.long), 1)
+            value = value + algorithm.loss(inputs).loss_sum
+        return gradient_of(value, now_logits)
+
+    assert_close(step(logits), divergence_gradient(logits, teacher, sampler), rtol=1e-9, atol=1e-12)
+    there = teacher.clone().requires_grad_()
+    assert_close(step(there), torch.zeros_like(there), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("level", ["token"])
+def test_the_kl_of_the_loss_is_corrected_for_the_sampler(level: str) -> None:
+    """One update on samples of another policy: ratio 1 against "proximal", and the weight in front of both terms."""
+    logits, reference = parameters(seed=0), parameters(seed=2).detach()
+    sampler = parameters(seed=1).detach()
+    correction = ImportanceCorrection(kind="truncate", level=level, high=1e6)
+    algorithm = RLOO(kl_coefficient=1.0, correction=correction)
     value = torch.zeros((), dtype=torch.float64)
     for y in PAIRS:
-        now = token_logprobs(logits, y)
-        advantages = (token_logprobs(teacher, y) - now).detach()
-        value = value + float(probability(logits, y).detach()) * policy_gradient(now, now.detach(), advantages).sum()
-    assert_close(
-        gradient_of(value, logits), divergence_gradient(logits, teacher, logits.detach()), rtol=1e-9, atol=1e-12
-    )
+        now, sampled = token_logprobs(logits, y), token_logprobs(sampler, y)
+        weights = torch.full((2,), float(probability(sampler, y)), dtype=torch.float64)
+        inputs = LossInputs(
+            now,
+            now.detach(),
+            0 * weights,
+            weights,
+            0 * weights,
+            torch.zeros(2, dtype=torch.long),
+            1,
+            sampling_logprobs=sampled,
+            reference_logprobs=token_logprobs(reference, y),
+        )
+        value = value + algorithm.loss(inputs).loss_sum
+    assert_close(gradient_of(value, logits), divergence_gradient(logits, reference, sampler), rtol=1e-9, atol=1e-12)
+
+
+def test_what_the_other_estimators_do_as_a_loss() -> None:
+    """On fresh samples k1 has no gradient at all, and k3 that of the other divergence, KL(reference || now)."""
+    logits, reference = parameters(seed=0), parameters(seed=2).detach()
+
+    def gradient(estimator: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        value = torch.zeros((), dtype=torch.float64)
+        for y in PAIRS:
+            chance = float(probability(logits, y).detach())
+            value = value + chance * estimator(token_logprobs(logits, y), token_logprobs(reference, y)).sum()
+        return gradient_of(value, logits)
+
+    assert_close(gradient(k1), torch.zeros_like(logits), rtol=0, atol=1e-12)
+    forward = torch.zeros((), dtype=torch.float64)
+    for row, state in enumerate(STATES):
+        visited = float(probability(logits.detach(), state)) if state else 1.0
+        there = reference.softmax(-1)[row]
+        forward = forward + visited * (there * (there.log() - logits.log_softmax(-1)[row])).sum()
+    assert_close(gradient(k3), gradient_of(forward, logits), rtol=1e-9, atol=1e-12)
 
 
 def corrected_gradient(logits: Tensor, sampler: Tensor, correction: ImportanceCorrection) -> Tensor:

@@ -28,6 +28,13 @@ from assay.recipe import RunConfig
         ({"minibatches_per_step": 9, "groups_per_step": 8}, "groups are not split"),
         ({"max_staleness": 1}, 'algorithm.ratio_against="sampling"'),
         ({"algorithm": {"name": "grpo", "normaliser_constant": 24.0}}, "no effect with normaliser"),
+        (
+            {
+                "algorithm": {"name": "dapo", "overlong": "penalty", "max_response_tokens": 512, "overlong_margin": 100},
+                "sampling": {"max_new_tokens": 256},
+            },
+            "it begins beyond 412 tokens .*, where sampling.max_new_tokens=256 has ended them",
+        ),
         ({"name": "../elsewhere"}, "name: "),
     ],
 )

@@ -48,6 +48,8 @@ class Needs:
     """A critic's values; the trainer then trains the critic too."""
     demonstrations: bool = False
     """Responses that somebody else wrote, in place of sampled ones."""
+    proximal_in_credit: bool = False
+    """Credit looks at the trainer's own log-probabilities: also where one update a step would leave them out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +158,7 @@ class Algorithm(Settings):
             min_group_size=self.min_group_size,
             reference=self.kl_coefficient > 0,
             entropy_gradient=self.entropy_coefficient != 0,
+            proximal_in_credit=self.kl_coefficient > 0 and self.kl_in == "reward",
         )
 
     @property
@@ -223,20 +226,21 @@ class Algorithm(Settings):
         raise NotImplementedError
 
     def loss(self, inputs: LossInputs) -> LossOutput:
-        """The summed loss of one micro-batch: the policy's, corrected for the sampler, KL and entropy beside it."""
+        """The summed loss of one micro-batch: policy and KL, both corrected for the sampler, and entropy."""
         loss_N, metrics_N = self.policy_loss(inputs)
-        if self.correction.kind != "none":
-            sampling = inputs.old_logprobs if inputs.sampling_logprobs is None else inputs.sampling_logprobs
-            factors_N, more_N = correction_weights(
-                inputs.old_logprobs, sampling, inputs.sequence_ids, inputs.num_sequences, self.correction
-            )
-            loss_N, metrics_N = factors_N * loss_N, metrics_N | more_N
         if inputs.reference_logprobs is not None:
             metrics_N = metrics_N | kl_metrics(inputs.policy_logprobs, inputs.reference_logprobs)
             if self.kl_coefficient and self.kl_in == "loss":
                 loss_N = loss_N + self.kl_coefficient * kl_penalty(
                     inputs.policy_logprobs, inputs.old_logprobs, inputs.reference_logprobs
                 )
+        if self.correction.kind != "none":
+            sampling = inputs.old_logprobs if inputs.sampling_logprobs is None else inputs.sampling_logprobs
+            factors_N, more_N = correction_weights(
+                inputs.old_logprobs, sampling, inputs.sequence_ids, inputs.num_sequences, self.correction
+            )
+            # Both terms are expectations over tokens of the old policy, and another one sampled them.
+            loss_N, metrics_N = factors_N * loss_N, metrics_N | more_N
         if self.entropy_coefficient:
             loss_N = loss_N - self.entropy_coefficient * inputs.entropy
         return LossOutput.of(inputs, loss_N, metrics_N)
@@ -262,7 +266,9 @@ class Algorithm(Settings):
         for sample in samples:
             if sample.reference_logprobs is None:
                 raise ContractError("the reward has a KL term, but samples came without reference log-probabilities")
-            now = sample.sampling_logprobs if sample.proximal_logprobs is None else sample.proximal_logprobs
+            if sample.proximal_logprobs is None:
+                raise ContractError("the reward has a KL term, but samples came without the trainer's own logprobs")
+            now = sample.proximal_logprobs
             key = (sample.group_id, sample.index)
             mask = sample.loss_mask
             divergences[key] = divergences.get(key, 0.0) + float(

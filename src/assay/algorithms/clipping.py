@@ -16,6 +16,9 @@ class Clipping(Algorithm):
     """How far below 1 a token's ratio may fall before it is left alone; 1 or more leaves that side open."""
     clip_high: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
     """How far above 1 a token's ratio may rise before it is left alone."""
+    dual_clip: float | None = pydantic.Field(default=None, gt=1, allow_inf_nan=False)
+    """Ratio above which a token with a negative advantage is left alone too: without it one token that became far
+    likelier can set the direction of an update. None for no such bound; 3 is usual."""
 
     def ratio(self, inputs: LossInputs) -> Tensor:
         """[N] what is clipped; differentiable."""
@@ -23,5 +26,5 @@ class Clipping(Algorithm):
 
     def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
         ratio_N = self.ratio(inputs)
-        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high}
+        clip = {"clip_low": self.clip_low, "clip_high": self.clip_high, "dual_clip": self.dual_clip}
         return clipped(ratio_N, inputs.advantages, **clip), clip_metrics(ratio_N, inputs.advantages, **clip)

@@ -56,4 +56,5 @@ class DAPO(GRPO):
     def keep(self, group: Group) -> bool:
         if not self.dynamic_sampling:
             return True
-        return len({self.reward(rollout, score, value) for rollout, score, value in group.measured}) > 1
+        rewards = {self.reward(rollout, score, value) for rollout, score, value in group.measured}
+        return len(rewards) > 1 and any(self.trains_on(rollout, score) for rollout, score, _ in group.measured)

@@ -19,7 +19,10 @@ from assay.types import CreditedSample, Group, Sample
 
 
 class Distillation(Algorithm):
-    """Each token's advantage is the teacher's log-probability minus the policy's own. Verdicts are only recorded."""
+    """Each token's advantage is the teacher's log-probability minus the policy's own. Verdicts are only recorded.
+
+    Recorded advantages are against the sampler's log-probabilities; the loss takes them against the policy's now.
+    """
 
     name: Literal["distillation"] = "distillation"
     teacher: str
@@ -44,12 +47,22 @@ class Distillation(Algorithm):
     def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:
         return [_taught(sample) for sample in super().credit(groups, samples)]
 
+    @property
+    def gradient_is_credit(self) -> bool:
+        """The policy may have moved away from where teacher and sampler agreed."""
+        return False
+
     def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
-        return policy_gradient(inputs.policy_logprobs, inputs.old_logprobs, inputs.advantages), {}
+        now = inputs.policy_logprobs.detach()
+        sampling = inputs.old_logprobs if inputs.sampling_logprobs is None else inputs.sampling_logprobs
+        # Credit holds log teacher - log sampler; what the policy is now is known only here. With the sampler's in its
+        # place the step would go away from the sampler, past the teacher.
+        advantages = inputs.advantages + k1(sampling, now)
+        return policy_gradient(inputs.policy_logprobs, inputs.old_logprobs, advantages), {}
 
 
 def _taught(sample: CreditedSample) -> CreditedSample:
     if sample.teacher_logprobs is None:
         raise ContractError("samples came to distillation without the teacher's log-probabilities")
-    now = sample.sampling_logprobs if sample.proximal_logprobs is None else sample.proximal_logprobs
-    return CreditedSample.of(sample, -k1(now, sample.teacher_logprobs).masked_fill(~sample.loss_mask, 0.0))
+    advantages = -k1(sample.sampling_logprobs, sample.teacher_logprobs)
+    return CreditedSample.of(sample, advantages.masked_fill(~sample.loss_mask, 0.0))

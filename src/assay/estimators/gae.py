@@ -38,11 +38,13 @@ def gae(rewards_N: Tensor, values_N: Tensor, *, discount: float, decay: float) -
         raise ValueError(f"expected [N] and [N], got {tuple(rewards_N.shape)} and {tuple(values_N.shape)}")
     if not (0.0 <= discount <= 1.0 and 0.0 <= decay <= 1.0):
         raise ValueError(f"discount and decay must be from 0 to 1, got {discount} and {decay}")
-    advantages_N = torch.zeros_like(rewards_N)
-    following_advantage = following_value = torch.zeros((), dtype=rewards_N.dtype)
-    for t in range(len(rewards_N) - 1, -1, -1):
-        delta = rewards_N[t] + discount * following_value - values_N[t]
+    # Python numbers: a recursion over tensors of one element takes fifty times as long.
+    advantages: list[float] = []
+    following_advantage = following_value = 0.0
+    for reward, value in zip(reversed(rewards_N.tolist()), reversed(values_N.tolist()), strict=True):
+        delta = reward + discount * following_value - value
         following_advantage = delta + discount * decay * following_advantage
-        following_value = values_N[t]
-        advantages_N[t] = following_advantage
+        following_value = value
+        advantages.append(following_advantage)
+    advantages_N = torch.tensor(advantages[::-1], dtype=rewards_N.dtype)
     return advantages_N, advantages_N + values_N

@@ -22,7 +22,16 @@ CLIP_HIGH_SHARE = metric(
 )
 
 
-def clipped(ratio_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float) -> Tensor:
+DUAL_CLIP_SHARE = metric(
+    "loss/dual_clip_share",
+    "Share of trained-on tokens with a negative advantage whose ratio rose above dual_clip: so much likelier than "
+    "under the old policy that this update leaves them alone.",
+)
+
+
+def clipped(
+    ratio_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float, dual_clip: float | None = None
+) -> Tensor:
     """The pessimistic one of minus ratio times advantage and the same with its ratio held in the clip range.
 
     loss = -min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A). A token that has already moved out of the range in
@@ -30,11 +39,15 @@ def clipped(ratio_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high
     Schulman et al. 2017, "Proximal Policy Optimization Algorithms", https://arxiv.org/abs/1707.06347, equation 7, with
     one bound; two bounds as in Yu et al. 2025, "DAPO", https://arxiv.org/abs/2503.14476.
 
+    With a negative advantage the loss has no upper bound: min(loss, -dual_clip A) gives it one (Ye et al. 2020,
+    "Mastering Complex Control in MOBA Games with Deep Reinforcement Learning", https://arxiv.org/abs/1912.09729).
+
     Args:
         ratio_N: [N] float, importance ratio of each token, or of the sequence it stands in; differentiable.
         advantages_N: [N] float; a constant.
         clip_low: how far below 1 the ratio may fall; 1 or more leaves that side open.
         clip_high: how far above 1 the ratio may rise.
+        dual_clip: ratio above which a token with a negative advantage gets no gradient, more than 1; None for no bound.
 
     Returns:
         [N] float, loss of each token, not weighted yet.
@@ -48,12 +61,21 @@ def clipped(ratio_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high
     """
     if advantages_N.shape != ratio_N.shape:
         raise ValueError(f"advantages must be [{len(ratio_N)}], got {tuple(advantages_N.shape)}")
-    return torch.maximum(-ratio_N * advantages_N, -ratio_N.clamp(1 - clip_low, 1 + clip_high) * advantages_N)
+    loss_N = torch.maximum(-ratio_N * advantages_N, -ratio_N.clamp(1 - clip_low, 1 + clip_high) * advantages_N)
+    if dual_clip is None:
+        return loss_N
+    return torch.where(advantages_N < 0, torch.minimum(loss_N, -dual_clip * advantages_N), loss_N)
 
 
-def clip_metrics(ratio_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float) -> dict[str, Tensor]:
-    """What each token adds to the weighted means `CLIP_LOW_SHARE` and `CLIP_HIGH_SHARE`: [N] each, 1 where clipped."""
+def clip_metrics(
+    ratio_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float, dual_clip: float | None = None
+) -> dict[str, Tensor]:
+    """What each token adds to the weighted means `CLIP_LOW_SHARE` and `CLIP_HIGH_SHARE`, and with `dual_clip` to
+    `DUAL_CLIP_SHARE`: [N] each, 1 where clipped."""
     ratio_N = ratio_N.detach()
     low_N = (ratio_N < 1 - clip_low) & (advantages_N < 0)
     high_N = (ratio_N > 1 + clip_high) & (advantages_N > 0)
-    return {CLIP_LOW_SHARE: low_N.to(ratio_N.dtype), CLIP_HIGH_SHARE: high_N.to(ratio_N.dtype)}
+    metrics_N = {CLIP_LOW_SHARE: low_N.to(ratio_N.dtype), CLIP_HIGH_SHARE: high_N.to(ratio_N.dtype)}
+    if dual_clip is not None:
+        metrics_N[DUAL_CLIP_SHARE] = ((ratio_N > dual_clip) & (advantages_N < 0)).to(ratio_N.dtype)
+    return metrics_N

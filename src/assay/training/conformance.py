@@ -31,6 +31,7 @@ from assay.algorithms import (
     Reinforce,
     ReinforcePP,
 )
+from assay.algorithms.algorithm import LossInputs
 from assay.batching import pack, to_samples
 from assay.policies import load_policy
 from assay.policies.tiny import write_tiny_model
@@ -66,10 +67,18 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     SFT(),
     PPO(),
     PPO(decay=1.0, whiten=False),
+    DAPO(overlong="penalty", max_response_tokens=5, overlong_margin=3),
+    GRPO(dual_clip=3.0),
     RLOO(kl_coefficient=0.1),
+    RLOO(kl_coefficient=0.1, kl_in="reward"),
+    RLOO(entropy_coefficient=0.01),
+    RLOO(normaliser="episodes"),
     RLOO(correction=lo.ImportanceCorrection(kind="truncate", level="sequence")),
+    GRPO(correction=lo.ImportanceCorrection(kind="mask", low=0.5), kl_coefficient=0.1),
 )
 """Every algorithm, in the forms that differ."""
+MICROBATCH_TOKENS = 20
+"""Less than two of `check_algorithm`'s samples of one prompt, which have 12 tokens of prompt and 2 to 5 of response."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,8 @@ def _log(*values: float) -> Tensor:
 
 _IDS = torch.tensor([0, 0, 1])
 _TRUNCATE = lo.ImportanceCorrection(kind="truncate", high=3.0)
+_WHOLE = lo.ImportanceCorrection(kind="truncate", level="sequence", high=3.5)
+_MASK_TOKENS = lo.ImportanceCorrection(kind="mask", low=0.6, high=3.0)
 _MASK = lo.ImportanceCorrection(kind="mask", level="geometric", low=0.5, high=1.5)
 _LOG2 = math.log(2)
 
@@ -134,6 +145,12 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
         (-1.3, 2, 0.8),
     ),
     (
+        "clipped",
+        "ratios 5, 5, 2 and advantages 1, -1, -1 in [0.8, 1.3], dual clip 3",
+        lambda: lo.clipped(_t(5, 5, 2), _t(1, -1, -1), clip_low=0.2, clip_high=0.3, dual_clip=3.0),
+        (-1.3, 3, 2),
+    ),
+    (
         "sequence_ratio",
         "tokens 4 and 1, token 1",
         lambda: lo.sequence_ratio(_log(0.8, 0.2, 0.5), _log(0.2, 0.2, 0.5), _IDS, 2),
@@ -144,6 +161,12 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
         "ratios 8 and 1/2, at most 5",
         lambda: lo.cut_weight(_log(0.8, 0.2), _log(0.1, 0.4), _t(1, 1), max_weight=5.0),
         (-5 * math.log(0.8), -0.5 * math.log(0.2)),
+    ),
+    (
+        "cut_weight",
+        "ratios 8 and 1/2, at least 3/4 and at most 5",
+        lambda: lo.cut_weight(_log(0.8, 0.2), _log(0.1, 0.4), _t(1, 1), min_weight=0.75, max_weight=5.0),
+        (-5 * math.log(0.8), -0.75 * math.log(0.2)),
     ),
     ("k1", "1/2 against 1/4", lambda: lo.k1(_log(0.5), _log(0.25)), (_LOG2,)),
     ("k3", "1/2 against 1/4 and back", lambda: lo.k3(_log(0.5, 0.25), _log(0.25, 0.5)), (_LOG2 - 0.5, 1 - _LOG2)),
@@ -166,10 +189,42 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
         (0, 0, 0.5),
     ),
     (
+        "correction_weights",
+        "products 4 and 1/2, truncated at 3.5",
+        lambda: lo.correction_weights(_log(0.8, 0.2, 0.2), _log(0.2, 0.2, 0.4), _IDS, 2, _WHOLE)[0],
+        (3.5, 3.5, 0.5),
+    ),
+    (
+        "correction_weights",
+        "tokens 4, 1 and 1/2, masked beyond [0.6, 3]",
+        lambda: lo.correction_weights(_log(0.8, 0.2, 0.2), _log(0.2, 0.2, 0.4), _IDS, 2, _MASK_TOKENS)[0],
+        (0, 1, 0),
+    ),
+    (
+        "token_weights",
+        "tokens and constant",
+        lambda: torch.cat(
+            [lo.token_weights(rule, _IDS, torch.tensor([2, 1]), _t(1, 0.5)) for rule in ("tokens", "constant")]
+        ),
+        (1, 1, 1, 1, 1, 1),
+    ),
+    (
+        "token_weights",
+        "sequences: two tokens, then one",
+        lambda: lo.token_weights("sequences", _IDS, torch.tensor([2, 1]), _t(1, 0.5)),
+        (0.5, 0.5, 1),
+    ),
+    (
         "token_weights",
         "episodes: two tokens, then a fork of one",
         lambda: lo.token_weights("episodes", _IDS, torch.tensor([2, 1]), _t(1, 0.5)),
         (0.5, 0.5, 0.5),
+    ),
+    (
+        "normalising_count",
+        "37 tokens, four samples, three rollouts",
+        lambda: _t(*(lo.normalising_count(rule, None, 37, 4, 3) for rule in ("tokens", "sequences", "episodes"))),
+        (37, 4, 3),
     ),
     (
         "normalising_count",
@@ -185,8 +240,29 @@ _NOW, _IDS4 = _log(0.43, 0.37, 0.12, 0.3), torch.tensor([0, 0, 1, 1])
 _CLIP = {"clip_low": 0.2, "clip_high": 0.3}
 
 
+_SAMPLED, _WEIGHTS = _log(0.1, 0.5, 0.1, 0.4), _t(0.5, 0.5, 0.25, 0.25)
+_FACTORS = _t(2, 0.8, 1, 1.25)
+"""_OLD over _SAMPLED, at most 2."""
+
+
 def _ratio(now: Tensor) -> Tensor:
     return (now - _OLD).exp()
+
+
+def _composed(now: Tensor) -> Tensor:
+    algorithm = RLOO(kl_coefficient=0.2, correction=lo.ImportanceCorrection(kind="truncate", high=2.0))
+    inputs = LossInputs(
+        policy_logprobs=now,
+        old_logprobs=_OLD,
+        advantages=_ADVANTAGES,
+        weights=_WEIGHTS,
+        entropy=torch.zeros_like(now),
+        sequence_ids=_IDS4,
+        num_sequences=2,
+        sampling_logprobs=_SAMPLED,
+        reference_logprobs=_REFERENCE,
+    )
+    return algorithm.loss(inputs).loss_sum
 
 
 POTENTIALS: tuple[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]], ...] = (
@@ -199,6 +275,31 @@ POTENTIALS: tuple[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tens
         "clipped, by sequence",
         lambda x: lo.clipped(lo.sequence_ratio(x, _OLD, _IDS4, 2), _ADVANTAGES, **_CLIP),
         lambda x: lo.clipped(_geometric(x), _ADVANTAGES, **_CLIP),
+    ),
+    (
+        "clipped, dual",
+        lambda x: lo.clipped(lo.importance_ratio(x, _OLD), 20 * _ADVANTAGES, **_CLIP, dual_clip=1.05),
+        lambda x: torch.where(
+            _ADVANTAGES > 0,
+            lo.clipped(_ratio(x), 20 * _ADVANTAGES, **_CLIP),
+            -torch.maximum(_ratio(x), _t(0.8)).clamp(max=1.05) * 20 * _ADVANTAGES,
+        ),
+    ),
+    (
+        "value_loss",
+        lambda x: lo.value_loss(x, _OLD, _ADVANTAGES, clip=0.05),
+        lambda x: (
+            0.5 * torch.maximum((x - _ADVANTAGES) ** 2, (_OLD + (x - _OLD).clamp(-0.05, 0.05) - _ADVANTAGES) ** 2)
+        ),
+    ),
+    (
+        "algorithm: loss, KL and correction together",
+        lambda x: _composed(x),
+        lambda x: (
+            _FACTORS
+            * (-_ratio(x) * _ADVANTAGES + 0.2 * _ratio(x) * ((_REFERENCE - x).exp() - 1 + x - _REFERENCE))
+            * _WEIGHTS
+        ),
     ),
     ("policy_gradient", lambda x: lo.policy_gradient(x, _OLD, _ADVANTAGES), lambda x: -_ratio(x) * _ADVANTAGES),
     (
@@ -256,8 +357,10 @@ def check_algorithm(algorithm: Algorithm) -> list[Check]:
     Args:
         algorithm: any; one of your own too.
     """
-    name = algorithm.name  # pyright: ignore[reportAttributeAccessIssue]
-    comparing = algorithm.min_group_size > 1
+    name = _form(algorithm)
+    comparing = algorithm.min_group_size > 1 or isinstance(algorithm, ReinforcePP)
+    # A KL in the reward, or a penalty for length, makes equal scores unequal rewards.
+    comparing = comparing and algorithm.kl_in == "loss" and getattr(algorithm, "overlong", "") != "penalty"
     rewards = (1.0, 0.0, 0.25, 0.75)
     plain = _advantages(algorithm, _group(rewards))
     checks = [Check(name, "every advantage is finite", _unless(all(map(math.isfinite, plain.values())), str(plain)))]
@@ -272,14 +375,17 @@ def check_algorithm(algorithm: Algorithm) -> list[Check]:
 
     with tempfile.TemporaryDirectory() as folder:
         model = write_tiny_model(Path(folder) / "model")
-        samples = algorithm.credit([_group(rewards)], _annotated(to_samples([_group(rewards)])))
+        groups = [_group(rewards), _group((0.0, 0.5, 1.0), group_id=1)]
+        samples = algorithm.credit(groups, _annotated(to_samples(groups)))
         shifted = [_aged(sample) for sample in samples]
         whole = _gradient(model, algorithm, pack(shifted, 10_000)[0])
         layouts = {
-            "splitting a minibatch into micro-batches changes nothing": pack(shifted, 24)[0],
+            "splitting a minibatch into micro-batches changes nothing": pack(shifted, MICROBATCH_TOKENS)[0],
             "sharing a prompt changes nothing": pack(shifted, 10_000, share_prompts=False)[0],
             "the order of samples changes nothing": pack(shifted[::-1], 10_000)[0],
         }
+        if any(len(batches) == len(pack(shifted, 10_000)[0]) for what, batches in layouts.items() if "micro" in what):
+            raise AssertionError("the minibatch was not split: the check would say nothing")
         for what, batches in layouts.items():
             difference = (_gradient(model, algorithm, batches) - whole).abs().max()
             error = float(difference / whole.abs().max().clamp(min=1e-12))
@@ -291,6 +397,16 @@ def check_algorithm(algorithm: Algorithm) -> list[Check]:
 def check_all(algorithms: Iterable[Algorithm] = ALGORITHMS) -> list[Check]:
     """Tables, gradients and the invariants of these algorithms."""
     return [*check_tables(), *check_gradients(), *(check for a in algorithms for check in check_algorithm(a))]
+
+
+def _form(algorithm: Algorithm) -> str:
+    """Its name and what it has set: "rloo kl_coefficient=0.1"."""
+    name = algorithm.name  # pyright: ignore[reportAttributeAccessIssue]
+    given = algorithm.model_dump(exclude_defaults=True)
+    for part, settings in [*given.items()]:
+        if isinstance(settings, dict):
+            given |= {f"{part}.{key}": value for key, value in given.pop(part).items()}
+    return " ".join([name, *(f"{key}={value}" for key, value in given.items() if key not in ("name", "teacher"))])
 
 
 def _unless(holds: bool, problem: str) -> str:
@@ -306,24 +422,25 @@ def _differ(first: Mapping[int, float], second: Mapping[int, float]) -> str:
     return f"member to (before, after): {wrong}" if wrong else ""
 
 
-def _group(rewards: tuple[float | None, ...], order: tuple[int, ...] = ()) -> Group:
+def _group(rewards: tuple[float | None, ...], order: tuple[int, ...] = (), group_id: int = 0) -> Group:
     """Member i answered with i + 2 tokens and earned rewards[i]; None for not measured."""
-    task = Task("check", (Message("user", "?"),), "!")
+    task = Task("check", (Message("user", "?" * (1 + group_id)),), "!")
     rollouts, scores = [], []
     for i in order or range(len(rewards)):
-        tokens = tuple(97 + (7 * i + j) % 20 for j in range(i + 2))
+        tokens = tuple(97 + (7 * i + j + 3 * group_id) % 20 for j in range(i + 2))
         completion = Completion(tokens, (-5.0 + 0.1 * i,) * len(tokens), "stop", ((0, 0),))
-        turn = Turn(tuple(range(60, 72)), False, completion, Message("assistant", ""))
-        rollouts.append(Rollout(task.task_id, 0, i, (turn,), Ending(EndingKind.FINISHED)))
+        turn = Turn(tuple(range(60 + group_id, 72 + group_id)), False, completion, Message("assistant", ""))
+        rollouts.append(Rollout(task.task_id, group_id, i, (turn,), Ending(EndingKind.FINISHED)))
         reward = rewards[i]
         scores.append(Score.not_measured("check") if reward is None else Score.solved(reward))
-    return Group(0, task, tuple(rollouts), tuple(scores))
+    return Group(group_id, task, tuple(rollouts), tuple(scores))
 
 
 def _annotated(samples: list[Sample]) -> list[Sample]:
     """With what a reference, a teacher and a critic say, made up and different from token to token."""
     return [
         sample.replace(
+            proximal_logprobs=sample.sampling_logprobs + 0.02 * sample.loss_mask,
             reference_logprobs=sample.sampling_logprobs - 0.1 * sample.loss_mask,
             values=0.1 * torch.arange(len(sample.token_ids)) * sample.loss_mask,
             teacher_logprobs=sample.sampling_logprobs + 0.05 * torch.arange(len(sample.token_ids)) * sample.loss_mask,

@@ -176,14 +176,15 @@ class Trainer:
         """Adds the log-probabilities that the algorithm needs: the trainer's at the start of the step, and those of
         models that are not trained.
 
-        With one update per step the trainer's own are what the update itself computes: then they are not added.
+        With one update per step the trainer's own are what the update itself computes: then they are not added, unless
+        credit looks at them.
 
         Raises:
             ContractError: the algorithm needs a model that this trainer was not given.
             TrainingStoppedError: the device has no memory even for a pass without gradients.
         """
         annotated = list(samples)
-        if needs.proximal and self.updates_per_step > 1:
+        if needs.proximal_in_credit or (needs.proximal and self.updates_per_step > 1):
             annotated = self._annotate(annotated, self._logprobs_of(self.policy), "proximal_logprobs")
         if needs.values:
             if self.critic is None:

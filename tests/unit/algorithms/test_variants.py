@@ -17,6 +17,7 @@ from assay.algorithms import (
     GSPO,
     PPO,
     RLOO,
+    SFT,
     Algorithm,
     Distillation,
     ExpertIteration,
@@ -26,6 +27,7 @@ from assay.algorithms import (
     ReinforcePP,
 )
 from assay.errors import ContractError
+from assay.losses import ImportanceCorrection
 from assay.losses.correction import CORRECTION_CUT_SHARE, CORRECTION_MEAN
 from assay.losses.kl import REFERENCE_KL
 from assay.types import (
@@ -108,6 +110,14 @@ def test_dapo_penalises_length_by_hand() -> None:
 def test_dapo_leaves_out_what_was_cut_off_but_compares_with_it() -> None:
     group = group_of(1.0, 0.0, truncated=(1,))
     assert credited(DAPO(overlong="filter", scale_by_std=False), group, [sample_of(0), sample_of(1)]) == [[0, 0.5, 0.5]]
+
+
+def test_dapo_replaces_a_group_that_was_cut_off_whole() -> None:
+    """It would be kept for its unequal rewards and then give nothing to train on: the step would be short."""
+    group = group_of(1.0, 0.0, truncated=(0, 1))
+    assert DAPO().keep(group)
+    assert not DAPO(overlong="filter").keep(group)
+    assert DAPO(overlong="filter").keep(group_of(1.0, 0.0, truncated=(0,)))
 
 
 @pytest.mark.parametrize(
@@ -209,18 +219,57 @@ def test_distillation_takes_the_teachers_word_token_by_token() -> None:
     sample = sample_of(0, sampling_logprobs=[-1.0, -2.0], teacher_logprobs=[-0.5, -4.0])
     assert credited(algorithm, group_of(1.0), [sample]) == [[0, 0.5, -2.0]]
     annotated = sample.replace(proximal_logprobs=torch.tensor([0.0, -1.5, -2.0]))
-    assert credited(algorithm, group_of(0.0), [annotated]) == [[0, 1.0, -2.0]]
+    assert credited(algorithm, group_of(0.0), [annotated]) == [[0, 0.5, -2.0]]
     with pytest.raises(ContractError, match="teacher"):
         algorithm.credit([group_of(1.0)], [sample_of(0)])
     with pytest.raises(pydantic.ValidationError, match="kl_coefficient has no effect"):
         Distillation(teacher="somewhere", kl_coefficient=0.1)
 
 
+def test_distillation_compares_the_teacher_with_the_policy_as_it_is_now() -> None:
+    """Teacher 0.6 and 0.5, sampler 0.2 and 0.5, policy 0.8 and 0.5: advantages log 3/4 and 0, ratios to old 2 and 1."""
+    sampling = torch.tensor([0.2, 0.5]).log()
+    advantages = torch.tensor([0.6, 0.5]).log() - sampling
+    algorithm = Distillation(teacher="somewhere")
+    inputs = inputs_of(advantages=advantages, sampling_logprobs=sampling)
+    (gradient,) = torch.autograd.grad(algorithm.loss(inputs).loss_sum, inputs.policy_logprobs)
+    assert_close(gradient, torch.tensor([-2 * math.log(0.75), 0.0]))
+    assert not algorithm.gradient_is_credit
+
+
+# ---- supervised fine-tuning ----
+
+
+def test_sft_is_the_negative_log_likelihood() -> None:
+    algorithm = SFT()
+    assert algorithm.needs == Needs(demonstrations=True)
+    assert credited(algorithm, group_of(0.0), [sample_of(0)]) == [[0, 1, 1]]
+    inputs = inputs_of(advantages=torch.ones(2))
+    loss = algorithm.loss(inputs).loss_sum
+    assert float(loss.detach()) == pytest.approx(-math.log(0.8) - math.log(0.5))
+    (gradient,) = torch.autograd.grad(loss, inputs.policy_logprobs)
+    assert_close(gradient, -torch.ones(2))
+
+
+# ---- published settings ----
+
+
+def test_published_settings_are_the_defaults() -> None:
+    gspo, cispo, ppo, plus = GSPO(), CISPO(), PPO(), ReinforcePP()
+    assert (gspo.clip_low, gspo.clip_high, gspo.normaliser, gspo.scale_by_std) == (3e-4, 4e-4, "sequences", True)
+    assert (cispo.min_weight, cispo.max_weight, cispo.normaliser) == (0.0, 5.0, "tokens")
+    assert (ppo.clip_low, ppo.clip_high, ppo.discount, ppo.decay, ppo.value_clip) == (0.2, 0.2, 1.0, 0.95, 0.2)
+    assert (plus.clip_low, plus.clip_high, plus.normaliser, plus.baseline) == (0.2, 0.2, "tokens", "none")
+    for algorithm in (gspo, cispo, ppo, plus, GRPO(), DAPO(), RLOO(), Reinforce(), ExpertIteration(), SFT()):
+        assert (algorithm.kl_coefficient, algorithm.entropy_coefficient) == (0.0, 0.0)
+        assert getattr(algorithm, "dual_clip", None) is None
+
+
 # ---- what all share ----
 
 
 @pytest.mark.parametrize("algorithm", [RLOO, GRPO, CISPO], ids=lambda a: a.__name__)
-def test_the_correction_multiplies_the_policy_loss_alone(algorithm: type[Algorithm]) -> None:
+def test_the_correction_multiplies_the_policy_loss(algorithm: type[Algorithm]) -> None:
     # Trainer over sampler: 4 and 1/2.
     inputs = inputs_of(sampling_logprobs=torch.tensor([0.1, 1.0]).log())
     separate = [
@@ -242,19 +291,39 @@ def test_kl_in_the_loss_by_hand() -> None:
     assert float(output.metric_sums[REFERENCE_KL]) == pytest.approx(k3)
 
 
+def test_the_correction_multiplies_the_kl_of_the_loss_too() -> None:
+    """Trainer over sampler: 4, cut at 3, and 1/2, left out. KL: ratio 2 times k3 of 0.8 against 0.4."""
+    inputs = inputs_of(
+        sampling_logprobs=torch.tensor([0.1, 1.0]).log(),
+        reference_logprobs=torch.tensor([0.4, 0.25]).log(),
+    )
+    algorithm = RLOO(kl_coefficient=0.1, correction=ImportanceCorrection(kind="truncate", high=3.0))
+    policy = [-2 * math.log(0.8), math.log(0.5)]
+    kl = [2 * (0.5 - 1 + math.log(2)), 0.5 - 1 + math.log(2)]
+    expected = 3 * (policy[0] + 0.1 * kl[0]) + 0.5 * (policy[1] + 0.1 * kl[1])
+    assert float(algorithm.loss(inputs).loss_sum.detach()) == pytest.approx(expected)
+    masked = RLOO(kl_coefficient=0.1, correction=ImportanceCorrection(kind="mask", low=0.6, high=5.0))
+    expected = 4 * (policy[0] + 0.1 * kl[0])
+    assert float(masked.loss(inputs).loss_sum.detach()) == pytest.approx(expected)
+
+
 def test_kl_in_the_reward_by_hand() -> None:
     algorithm = Reinforce(kl_coefficient=0.5, kl_in="reward")
     assert algorithm.needs.reference
     samples = [
-        sample_of(0, sampling_logprobs=[-1.0, -1.0], reference_logprobs=[-2.0, -1.5]),
-        sample_of(1, sampling_logprobs=[-1.0, -1.0], reference_logprobs=[-1.0, -1.0]),
+        sample_of(0, proximal_logprobs=[-1.0, -1.0], reference_logprobs=[-2.0, -1.5]),
+        sample_of(1, proximal_logprobs=[-1.0, -1.0], reference_logprobs=[-1.0, -1.0]),
     ]
+    assert algorithm.needs.proximal_in_credit
     # 1 - 0.5 (1 + 0.5), and 0.
     assert credited(algorithm, group_of(1.0, 0.0), samples) == [[0, 0.25, 0.25], [0, 0, 0]]
     loss = algorithm.loss(inputs_of(reference_logprobs=torch.zeros(2))).loss_sum
     assert float(loss.detach()) == float(Reinforce().loss(inputs_of()).loss_sum.detach())
     with pytest.raises(ContractError, match="reference"):
         algorithm.credit([group_of(1.0)], [sample_of(0)])
+    with pytest.raises(ContractError, match="trainer's own"):
+        # The sampler's would be the divergence of another policy.
+        algorithm.credit([group_of(1.0)], [sample_of(0, reference_logprobs=[-1.0, -1.0])])
 
 
 def test_the_entropy_bonus_by_hand() -> None:

@@ -148,6 +148,7 @@ def test_nothing_is_annotated_that_nobody_needs(tiny_model):
     policy = load_policy(tiny_model)
     one_update = Trainer(policy, TrainerSettings(), temperature=1.0)
     assert one_update.annotate(samples(), Needs(proximal=True))[0].proximal_logprobs is None
+    assert one_update.annotate(samples(), Needs(proximal_in_credit=True))[0].proximal_logprobs is not None
     two_epochs = Trainer(policy, TrainerSettings(epochs_per_step=2), temperature=1.0)
     assert two_epochs.annotate(samples(), Needs(proximal=False))[0].proximal_logprobs is None
 
