@@ -95,6 +95,26 @@ def test_two_steps_of_the_demo_with_the_real_model(tmp_path: Path) -> None:
     assert (Path(summary["model"]) / "model.safetensors").is_file()
 
 
+def test_pass_at_k_of_a_sweep_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model")
+    for seed in (1, 2):
+        best = tmp_path / "sweep" / "runs" / "grpo" / f"seed-{seed}" / "checkpoints" / "best"
+        best.parent.mkdir(parents=True)
+        best.symlink_to(model)
+    output = tmp_path / "out"
+    command = [sys.executable, str(RECIPES / "algorithms" / "pass_at_k.py"), "--base", str(model), "--cells", "grpo"]
+    command += ["--sweep", str(tmp_path / "sweep"), "--seeds", "1,2", "--num-tasks", "2", "--samples", "4"]
+    command += ["--ks", "1,2", "--max-new-tokens", "4", "--output", str(output)]
+    first = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "| base | 0.0 %" in first.stdout
+    cells = json.loads((output / "pass_at_k.json").read_text())["cells"]
+    assert [(cell["cell"], sorted(cell["seeds"])) for cell in cells] == [("base", ["0"]), ("grpo", ["1", "2"])]
+    assert (output / "pass_at_k.png").stat().st_size > 5000
+    measured = (output / "grpo" / "seed-2" / "scores.json").stat().st_mtime_ns
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (output / "grpo" / "seed-2" / "scores.json").stat().st_mtime_ns == measured
+
+
 @pytest.mark.skipif(importlib.util.find_spec("reasoning_gym") is None, reason="reasoning-gym is not installed")
 def test_the_survey_of_reasoning_gym_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     command = [sys.executable, str(RECIPES / "reasoning_gym" / "survey.py"), "--output", str(tmp_path / "survey")]

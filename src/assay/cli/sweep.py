@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.chosen import numbers
+
 
 def sweep(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A TOML file: recipe, seeds, cells, what to tabulate.")],
@@ -14,6 +16,13 @@ def sweep(
         Path | None, typer.Option(help="Folder of the sweep. Default: ~/.assay/sweeps/NAME.", show_default=False)
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at once; each is a process of its own.", min=1)] = 1,
+    only_cells: Annotated[
+        str | None,
+        typer.Option("--cells", help="Run these cells, such as grpo,rloo; the table has all.", show_default=False),
+    ] = None,
+    only_seeds: Annotated[
+        str | None, typer.Option("--seeds", help="Run these seeds, such as 1,2.", show_default=False)
+    ] = None,
     report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; make the table again.")] = False,
     publish_to: Annotated[
         Path | None,
@@ -33,12 +42,14 @@ def sweep(
     from assay.home import assay_home
 
     cells = Sweep.load(spec)
+    seeds = None if only_seeds is None else [int(seed) for seed in numbers("--seeds", only_seeds)]
+    chosen = cells.choose(None if only_cells is None else [name.strip() for name in only_cells.split(",")], seeds)
     folder = (output or assay_home() / "sweeps" / cells.settings.name).absolute()
     finished = True
     try:
         if not report_only:
             typer.echo(f"sweep folder: {folder}")
-            finished = run_sweep(cells, folder, num_jobs=jobs, say=typer.echo)
+            finished = run_sweep(cells, folder, chosen, num_jobs=jobs, say=typer.echo)
     finally:
         table = write_table(cells, folder) if folder.is_dir() or report_only else None
         if table is not None:

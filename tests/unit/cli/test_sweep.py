@@ -55,3 +55,18 @@ def test_failing_runs_are_tabulated_and_the_exit_code_says_so(spec: Path, tmp_pa
 def test_bad_spec(tmp_path: Path):
     result = CliRunner().invoke(app, [str(tmp_path / "gone.toml")])
     assert isinstance(result.exception, ConfigError)
+
+
+def test_only_chosen_cells_and_seeds_are_run(spec: Path, tmp_path: Path):
+    spec.write_text(spec.read_text() + "[cells.a]\n[cells.b]\n")
+    output = tmp_path / "out"
+    result = CliRunner().invoke(app, [str(spec), "--output", str(output), "--cells", "b", "--seeds", "1"])
+    assert result.exit_code == 1
+    assert [path.parent for path in output.glob("results/*/*/run.json")] == [output / "results" / "b" / "seed-1"]
+    assert "| a | 0 | not started | - |" in result.output
+    for options, message in (
+        (["--cells", "b,c"], "no cell c; it has a, b"),
+        (["--seeds", "2"], "no seed 2; it has 0, 1"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            CliRunner().invoke(app, [str(spec), *options], catch_exceptions=False)

@@ -36,6 +36,7 @@ _MAX_TAIL = 2000
 def run_sweep(
     sweep: Sweep,
     output: Path,
+    runs: Sequence[SweepRun] | None = None,
     *,
     command: Sequence[str] = TRAIN,
     num_jobs: int = 1,
@@ -47,18 +48,19 @@ def run_sweep(
     folders inside `output` are this function's own: one without a checkpoint is removed.
 
     Args:
+        runs: those of the sweep to run; None for all.
         command: starts one run; called with RECIPE --set key=value ... --run-folder FOLDER, or with --resume FOLDER.
         num_jobs: runs under way at once.
         say: takes each line of progress.
 
     Returns:
-        Whether every run has finished.
+        Whether each of them has finished.
 
     Raises:
         RunFolderError: another sweep, or a run that one left behind, writes to `output`; or a finished run there had
             other settings.
     """
-    runs = list(sweep.runs())
+    runs = list(sweep.runs()) if runs is None else list(runs)
     output.mkdir(parents=True, exist_ok=True)
     with _lock(output) as lock:
         waiting = [run for run in runs if not _is_finished(run, output)]

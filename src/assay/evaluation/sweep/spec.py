@@ -23,7 +23,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,26 @@ class Sweep:
         for seed in self.settings.seeds:
             for cell in self.cells:
                 yield SweepRun(cell, seed, (*cell.overrides, f"{self.settings.seed_key}={seed}"))
+
+    def choose(self, cells: Sequence[str] | None = None, seeds: Sequence[int] | None = None) -> list[SweepRun]:
+        """The runs of these cells at these seeds; None for all.
+
+        Raises:
+            ConfigError: the sweep has no such cell or seed.
+        """
+        for what, wanted, there in (
+            ("cell", cells, [cell.name for cell in self.cells]),
+            ("seed", seeds, list(self.settings.seeds)),
+        ):
+            if unknown := [each for each in wanted or () if each not in there]:
+                raise ConfigError(
+                    f"{self.settings.name} has no {what} {unknown[0]}; it has {', '.join(map(str, there))}"
+                )
+        return [
+            run
+            for run in self.runs()
+            if (cells is None or run.cell.name in cells) and (seeds is None or run.seed in seeds)
+        ]
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
