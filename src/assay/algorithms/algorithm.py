@@ -121,6 +121,8 @@ class Algorithm(Settings):
     """Where the divergence counts: a term of the loss, or taken from the reward."""
     entropy_coefficient: float = pydantic.Field(default=0.0, allow_inf_nan=False)
     """Weight of the entropy bonus: above 0 it keeps the policy from becoming sure of itself."""
+    dynamic_sampling: bool = False
+    """Whether groups whose members all earned the same are dropped and replaced until the step is full."""
 
     page: ClassVar[str] = ""
     """Its page under docs/algorithms/."""
@@ -155,7 +157,8 @@ class Algorithm(Settings):
         """What the trainer and the collector must provide."""
         return Needs(
             proximal=self.ratio_against == "proximal",
-            min_group_size=self.min_group_size,
+            # One member alone always earned the same as all: such groups would be replaced for ever.
+            min_group_size=max(self.min_group_size, 2 if self.dynamic_sampling else 1),
             reference=self.kl_coefficient > 0,
             entropy_gradient=self.entropy_coefficient != 0,
             proximal_in_credit=self.kl_coefficient > 0 and self.kl_in == "reward",
@@ -247,7 +250,10 @@ class Algorithm(Settings):
 
     def keep(self, group: Group) -> bool:
         """Whether a group is worth training on (dynamic sampling). Applied in issue order; drops are counted."""
-        return True
+        if not self.dynamic_sampling:
+            return True
+        rewards = {self.reward(rollout, score, value) for rollout, score, value in group.measured}
+        return len(rewards) > 1 and any(self.trains_on(rollout, score) for rollout, score, _ in group.measured)
 
     def _credited(self, sample: Sample, advantage: float | None) -> CreditedSample:
         if advantage is None:

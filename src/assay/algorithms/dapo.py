@@ -9,7 +9,7 @@ import pydantic
 from assay.algorithms.grpo import GRPO
 from assay.estimators import overlong_penalty
 from assay.losses import Normaliser
-from assay.types import EndingKind, Group, Rollout, Score
+from assay.types import EndingKind, Rollout, Score
 
 
 class DAPO(GRPO):
@@ -19,7 +19,6 @@ class DAPO(GRPO):
     clip_high: float = pydantic.Field(default=0.28, gt=0, allow_inf_nan=False)
     normaliser: Normaliser = "tokens"
     dynamic_sampling: bool = True
-    """Whether groups whose members all earned the same are dropped and replaced until the step is full."""
     overlong: Literal["none", "penalty", "filter"] = "none"
     """What a response that nears or hits its token limit gets. penalty: up to 1 less reward, by `max_response_tokens`
     and `overlong_margin`. filter: one that was cut off is not trained on; its siblings are still compared with it."""
@@ -52,9 +51,3 @@ class DAPO(GRPO):
 
     def trains_on(self, rollout: Rollout, score: Score) -> bool:
         return self.overlong != "filter" or rollout.ending.kind is not EndingKind.TRUNCATED
-
-    def keep(self, group: Group) -> bool:
-        if not self.dynamic_sampling:
-            return True
-        rewards = {self.reward(rollout, score, value) for rollout, score, value in group.measured}
-        return len(rewards) > 1 and any(self.trains_on(rollout, score) for rollout, score, _ in group.measured)

@@ -22,7 +22,7 @@ class ExpertIteration(Algorithm):
     name: Literal["expert_iteration"] = "expert_iteration"
 
     page: ClassVar[str] = "expert_iteration.md"
-    without_effect: ClassVar[tuple[str, ...]] = ("ratio_against", "kl_in")
+    without_effect: ClassVar[tuple[str, ...]] = ("ratio_against", "kl_in", "dynamic_sampling")
 
     def trains_on(self, rollout: Rollout, score: Score) -> bool:
         return score.verdict is Verdict.SOLVED

@@ -16,7 +16,13 @@ class SFT(Algorithm):
     name: Literal["sft"] = "sft"
 
     page: ClassVar[str] = "sft.md"
-    without_effect: ClassVar[tuple[str, ...]] = ("ratio_against", "correction", "kl_coefficient", "kl_in")
+    without_effect: ClassVar[tuple[str, ...]] = (
+        "ratio_against",
+        "correction",
+        "kl_coefficient",
+        "kl_in",
+        "dynamic_sampling",
+    )
 
     @property
     def needs(self) -> Needs:

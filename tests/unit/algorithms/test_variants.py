@@ -99,6 +99,17 @@ def test_dapo_keeps_groups_with_a_signal() -> None:
     assert DAPO(dynamic_sampling=False).keep(group_of(1.0, 1.0))
 
 
+def test_any_algorithm_of_rewards_can_sample_dynamically() -> None:
+    for algorithm in (RLOO, GRPO, Reinforce, ReinforcePP, PPO):
+        assert algorithm().keep(group_of(1.0, 1.0))
+        assert not algorithm(dynamic_sampling=True).keep(group_of(1.0, 1.0))
+        assert algorithm(dynamic_sampling=True).keep(group_of(1.0, 0.0))
+    assert Reinforce().needs.min_group_size == 1
+    assert Reinforce(dynamic_sampling=True).needs.min_group_size == 2, "groups of one would be replaced for ever"
+    with pytest.raises(pydantic.ValidationError, match="dynamic_sampling has no effect"):
+        ExpertIteration(dynamic_sampling=True)
+
+
 def test_dapo_penalises_length_by_hand() -> None:
     dapo = DAPO(overlong="penalty", max_response_tokens=20, overlong_margin=4, scale_by_std=False)
     group = group_of(1.0, 1.0, lengths=(2, 18))
