@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from assay.cli import chat, check, demonstrate, export, models, sandbox, show, sweep, train, verify
+from assay.cli import chat, check, compare, demonstrate, export, models, sandbox, show, sweep, train, verify
 from assay.cli import eval as evaluation
 from assay.errors import AssayError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("show")(show.show)
 app.command("eval")(evaluation.evaluate)
+app.command("compare")(compare.compare)
 app.command("chat")(chat.chat)
 app.command("sweep")(sweep.sweep)
 app.command("demonstrate")(demonstrate.demonstrate)

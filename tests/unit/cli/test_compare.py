@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from assay.cli.compare import compare
+from assay.errors import DataError, RunFolderError
+from assay.evaluation import EvalRow, EvaluationFolder
+from assay.types import Score
+
+app = typer.Typer()
+app.command()(compare)
+
+EXACT = {"strict": {"name": "exact"}, "lenient": {"name": "numeric"}}
+
+
+def row(index: int, solved: str, level: str) -> EvalRow:
+    """A task that these readings ("s" strict, "l" lenient) take for solved."""
+    verdicts = {"strict": "s" in solved, "lenient": "l" in solved}
+    scores = {reading: Score.solved() if right else Score.failed("wrong") for reading, right in verdicts.items()}
+    return EvalRow(f"t{index}", index, 0, "d", level, None, None, "?", f"{index}", solved, "finished", 3, scores)
+
+
+def keep(folder: Path, solved: list[str], verifiers: dict = EXACT, finished: bool = True) -> Path:
+    levels = ["c1 h1"] * 2 + ["c2 h1"] * (len(solved) - 2)
+    with EvaluationFolder(folder, {"verifiers": verifiers}, {}) as kept:
+        for index, (each, level) in enumerate(zip(solved, levels, strict=True)):
+            kept.append(row(index, each, level))
+        if finished:
+            kept.write_scores({})
+    return folder
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False, env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_gains_by_level_and_the_smallest_is_claimed(tmp_path: Path):
+    """Strict: 1 of 4 to 4 of 4. Lenient: 3 of 4 to 4 of 4, one better and none worse."""
+    before = keep(tmp_path / "before", ["sl", "l", "l", ""])
+    after = keep(tmp_path / "after", ["sl a", "sl b", "sl c", "sl d"])
+    printed = run(before, after, "--output", tmp_path / "out.json")
+    assert "+75.0 [" in printed
+    assert "gain: +25.0 [" in printed
+    assert "(lenient)" in printed
+    assert "caution" not in printed
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["levels"]["all"]["strict"]["value"] == 0.75
+    assert found["levels"]["c2 h1"]["lenient"]["value"] == 0.5
+    assert (found["claimed"]["num_improved"], found["claimed"]["num_worsened"]) == (1, 0)
+
+
+def test_rows_pair_by_task_not_by_order(tmp_path: Path):
+    before = keep(tmp_path / "before", ["sl", ""])
+    after = tmp_path / "after"
+    with EvaluationFolder(after, {"verifiers": EXACT}, {}) as kept:
+        for each in (row(1, "", "c1 h1"), row(0, "sl", "c1 h1")):
+            kept.append(each)
+        kept.write_scores({})
+    assert "gain: +0.0 [" in run(before, after)
+
+
+def test_a_single_answer_is_told(tmp_path: Path):
+    before, after = keep(tmp_path / "before", [""] * 4), keep(tmp_path / "after", ["s"] * 4)
+    assert "caution, after: 100 % of the responses are the same text: 's'" in run(before, after)
+
+
+def test_what_cannot_be_compared(tmp_path: Path):
+    one = keep(tmp_path / "one", ["s", "s"])
+    with pytest.raises(DataError, match=r"has 2 tasks and .* 3, 2 of them the same"):
+        run(one, keep(tmp_path / "more", ["s", "s", "s"]))
+    with pytest.raises(DataError, match=r"strict is .*exact.* and .*format"):
+        run(one, keep(tmp_path / "other", ["s", "s"], {**EXACT, "strict": {"name": "format"}}))
+    with pytest.raises(RunFolderError, match="no finished evaluation"):
+        run(one, keep(tmp_path / "unfinished", ["s", "s"], finished=False))
+    elsewhere = tmp_path / "elsewhere"
+    with EvaluationFolder(elsewhere, {"verifiers": {}}, {}) as kept:
+        for index in range(2):
+            kept.append(replace(row(index, "s", "c1 h1"), scores={"judge": Score.solved()}))
+        kept.write_scores({})
+    with pytest.raises(DataError, match=r"was read by strict, lenient and .* by judge"):
+        run(one, elsewhere)
