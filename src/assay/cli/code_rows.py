@@ -36,7 +36,7 @@ def tests_of(row: Mapping[str, Any], place: str) -> str:
     if isinstance(row.get("answer"), str):
         try:
             data = json.loads(row["answer"])
-        except ValueError:
+        except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):
             raise DataError(

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import signal
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from assay.cli.chosen import plain
-from assay.cli.code_rows import FIELDS, CodeRecorder, Verdicts, tests_of
+from assay.cli.code_rows import CodeRecorder, Verdicts, tests_of
 from assay.cli.options import parse_options
 from assay.cli.progress import progress
+from assay.cli.scored_rows import ScoredRows
 from assay.cli.subject import print_judges
-from assay.errors import ConfigError, DataError, RunFolderError
+from assay.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from assay.types import Score
     from assay.verifiers import Verifier
 
 _IN_FLIGHT = 512
-_IDENTITY = ("id", "response", "answer", "finish_reason", "question", *FIELDS)
+_MAX_DEPTH = 100
+"""Of a row's lists and objects: far from where Python's JSON gives up, in reading or in writing."""
 _FINISH_REASONS = ("stop", "length", "abort")
 _OUTCOMES = ("solved", "failed", "not_measured")
 
@@ -84,16 +84,25 @@ def verify(
 
     verifier, options = _verifier(name, workers, timeout_seconds, bare, settings or [])
     rows = _read(input, name)
-    done, again = _resume(input, output, {"verifier": name, **options}, rows)
-    if done:
-        typer.echo(f"{done} of {len(rows)} rows were there before, {len(again)} of them not measured", err=True)
+    scored_rows = ScoredRows(input, output, {"verifier": name, **options}, rows)
+    if scored_rows.num_before:
+        typer.echo(
+            f"{scored_rows.num_before} of {len(rows)} rows were there before, {scored_rows.num_unmeasured} of them not "
+            "measured",
+            err=True,
+        )
     counts: Counter[str] = Counter()
     began = time.perf_counter()
+    # asyncio's own handler would only cancel, which a reward function that blocks never notices.
+    before = signal.signal(signal.SIGINT, _interrupt)
     try:
-        asyncio.run(_score(verifier, rows, output, counts, done, again))
+        with scored_rows:
+            asyncio.run(_score(verifier, rows, scored_rows, counts))
     except KeyboardInterrupt:
         typer.echo("stopped; the same command continues", err=True)
         raise
+    finally:
+        signal.signal(signal.SIGINT, before)
     seconds = time.perf_counter() - began
     print_judges({name: verifier}, seconds, Console(highlight=False, stderr=True))
     scored = sum(counts[outcome] for outcome in _OUTCOMES)
@@ -102,65 +111,43 @@ def verify(
         + ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES)
     )
     if name == "code" and counts["failed"]:
-        reasons = [(reason, count) for reason, count in counts.most_common() if reason not in _OUTCOMES]
-        typer.echo("failed: " + ", ".join(f"{count} {reason}" for reason, count in reasons))
+        reasons = sorted((-count, reason) for reason, count in counts.items() if reason not in _OUTCOMES)
+        typer.echo("failed: " + ", ".join(f"{-count} {reason}" for count, reason in reasons))
 
 
-async def _score(
-    verifier: Verifier, rows: list[dict[str, Any]], output: Path, counts: Counter[str], done: int, again: list[int]
-) -> None:
-    """Scores the rows at `again` anew, in their places, then those from `done` on, at the end of the file."""
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+async def _score(verifier: Verifier, rows: list[dict[str, Any]], scored_rows: ScoredRows, counts: Counter[str]) -> None:
+    """Scores the rows that are missing, several at once; each is on disk before another event is looked at."""
+    import asyncio
+
     from assay.verifiers import close_verifiers
 
-    with progress("rows", done - len(again), len(rows)) as advance:
+    under_way: deque[asyncio.Task[None]] = deque()
+    with progress("rows", len(rows) - len(scored_rows.missing), len(rows)) as advance:
 
-        def count(score: Score) -> None:
+        async def score_row(place: int) -> None:
+            score, verdicts = await _judge(verifier, rows[place])
+            scored_rows.add(place, _line(rows[place], score, verdicts))
             counts[score.verdict.value] += 1
             if score.verdict.value == "failed":
                 counts[score.reason] += 1
             advance()
 
         try:
-            if again:
-                lines: dict[int, str] = {}
-                places = iter(again)
-                try:
-                    async for row, score, verdicts in _scored(verifier, [rows[place] for place in again]):
-                        lines[next(places)] = _line(row, score, verdicts)
-                        count(score)
-                finally:
-                    _replace(output, lines)
-            with output.open("a", encoding="utf-8") as file:
-                number = 0
-                async for row, score, verdicts in _scored(verifier, rows[done:]):
-                    file.write(_line(row, score, verdicts))
-                    count(score)
-                    number += 1
-                    if number % _IN_FLIGHT == 0:
-                        file.flush()
+            for place in scored_rows.missing:
+                under_way.append(asyncio.create_task(score_row(place)))
+                if len(under_way) >= _IN_FLIGHT:
+                    await under_way.popleft()
+            while under_way:
+                await under_way.popleft()
         finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
             await close_verifiers([verifier])
-
-
-async def _scored(
-    verifier: Verifier, rows: list[dict[str, Any]]
-) -> AsyncIterator[tuple[dict[str, Any], Score, Verdicts | None]]:
-    """Each row with its score and the verdicts of its tests, in their order; several are under way at once."""
-    import asyncio
-
-    under_way: deque[tuple[dict[str, Any], asyncio.Task[tuple[Score, Verdicts | None]]]] = deque()
-    try:
-        for row in rows:
-            under_way.append((row, asyncio.create_task(_judge(verifier, row))))
-            if len(under_way) >= _IN_FLIGHT:
-                oldest, task = under_way.popleft()
-                yield oldest, *(await task)
-        while under_way:
-            oldest, task = under_way.popleft()
-            yield oldest, *(await task)
-    finally:
-        for _, task in under_way:
-            task.cancel()
 
 
 def _line(row: dict[str, Any], score: Score, verdicts: Verdicts | None) -> str:
@@ -170,23 +157,15 @@ def _line(row: dict[str, Any], score: Score, verdicts: Verdicts | None) -> str:
     return json.dumps({**row, **outcome}) + "\n"
 
 
-def _replace(output: Path, lines: dict[int, str]) -> None:
-    """Puts lines in the place of others, all or none."""
-    partial = output.with_name(f".{output.name}.partial")
-    with output.open(encoding="utf-8") as old, partial.open("w", encoding="utf-8") as new:
-        new.writelines(lines.get(number, line) for number, line in enumerate(old))
-    partial.replace(output)
-
-
 async def _judge(verifier: Verifier, row: dict[str, Any]) -> tuple[Score, Verdicts | None]:
     from assay.types import Message, Score, Task
     from assay.verifiers import Code, as_rollout, score_rollout
 
     recorded = CodeRecorder(verifier) if isinstance(verifier, Code) else None
-    answer = row["answer"] if recorded is None else tests_of(row, f"row {row['id']!r}")
-    task = Task("verify", (Message("user", row.get("question", "")),), answer)
-    rollout = as_rollout(row["response"], task, finish_reason=row.get("finish_reason", "stop"))
     try:
+        answer = str(row["answer"]) if recorded is None else tests_of(row, f"row {row['id']!r}")
+        task = Task("verify", (Message("user", row.get("question", "")),), answer)
+        rollout = as_rollout(row["response"], task, finish_reason=row.get("finish_reason", "stop"))
         score = await score_rollout(recorded or verifier, rollout, task)
     except DataError as error:
         # A gold answer that cannot be compared with: the row's own, and no fault of the response.
@@ -242,8 +221,12 @@ def _read(path: Path, verifier: str) -> list[dict[str, Any]]:
 def _row(line: bytes, place: str, verifier: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
+        if _is_deep(row):
+            raise RecursionError
     except ValueError as error:
         raise DataError(f"{place} is not JSON: {error}") from None
+    except RecursionError:
+        raise DataError(f"{place} is not JSON of a row: it is nested more than {_MAX_DEPTH} deep") from None
     if not isinstance(row, dict):
         raise DataError(f"{place} holds {type(row).__name__}, not an object")
     is_code = verifier == "code"
@@ -263,55 +246,14 @@ def _row(line: bytes, place: str, verifier: str) -> dict[str, Any]:
         raise DataError(f"{place}: question is {type(row['question']).__name__}, not text")
     if row.get("finish_reason", "stop") not in _FINISH_REASONS:
         raise DataError(f"{place}: finish_reason {row['finish_reason']!r} is none of {', '.join(_FINISH_REASONS)}")
-    if not is_code and not isinstance(row["answer"], str):
-        row["answer"] = str(row["answer"])
     return row
 
 
-def _resume(source: Path, output: Path, settings: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[int, list[int]]:
-    """How many rows the output has already, and which of them were not measured; what was written half is cut off.
-
-    Raises:
-        RunFolderError: the output is of other rows, or of other settings.
-    """
-    record = output.with_name(f"{output.name}.settings.json")
-    if not output.exists() or not output.stat().st_size:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        output.touch()
-        return 0, []
-    try:
-        before = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise RunFolderError(
-            f"{output} exists, and {record.name} does not say what it was scored with; choose another --output"
-        ) from None
-    if before != settings:
-        changed = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]
-        raise RunFolderError(
-            f"{output} was scored with another {', '.join(sorted(changed))}; choose another --output, or remove it"
-        )
-    done = end = 0
-    again: list[int] = []
-    with output.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            try:
-                before = json.loads(line)
-            except ValueError:
-                before = {}
-            if done >= len(rows) or _digest(before) != _digest(rows[done]):
-                raise RunFolderError(
-                    f"{output}, line {done + 1}, is not row {done + 1} of {source}; choose another --output"
-                )
-            if before.get("outcome") == "not_measured":
-                again.append(done)
-            done, end = done + 1, end + len(line)
-    os.truncate(output, end)
-    return done, again
-
-
-def _digest(row: dict[str, Any]) -> bytes:
-    content = json.dumps([row.get(key) for key in _IDENTITY])
-    return hashlib.sha256(content.encode()).digest()
+def _is_deep(value: object) -> bool:
+    """Whether lists and objects stand in each other more than `_MAX_DEPTH` deep."""
+    level, depth = [value], 0
+    while level and depth <= _MAX_DEPTH:
+        nested = (one for one in level if isinstance(one, dict | list))
+        level = [inner for one in nested for inner in (one.values() if isinstance(one, dict) else one)]
+        depth += 1
+    return bool(level)

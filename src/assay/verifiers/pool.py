@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from assay.errors import VerifierError
@@ -33,6 +33,7 @@ from assay.errors import VerifierError
 START_SECONDS = 60.0
 """A worker that has not said by then that it is ready cannot be used."""
 MAX_REPLY_BYTES = 1_000_000
+CLOSED = "the pool of verifier workers was closed"
 
 
 class LimitExceededError(Exception):
@@ -69,8 +70,8 @@ class WorkerPool:
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(self.num_workers):
             self._idle.put(None)
-        # One thread a worker: a thread only waits for its worker's pipe.
-        self._threads = ThreadPoolExecutor(self.num_workers, thread_name_prefix="verifier")
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Mapping[str, Any]] | None] = queue.SimpleQueue()
+        self._has_threads = False
         self._lock = threading.Lock()
         self._workers: set[_Worker] = set()
         """All that are alive, idle or not."""
@@ -78,8 +79,23 @@ class WorkerPool:
         atexit.register(self.close)
 
     def submit(self, arguments: Mapping[str, Any]) -> Future[Any]:
-        """A future of the function's result; its exception is that of `call`."""
-        return self._threads.submit(self._call, arguments)
+        """A future of the function's result; its exception is that of `call`.
+
+        Raises:
+            VerifierError: the pool was closed.
+        """
+        future: Future[Any] = Future()
+        with self._lock:
+            if self._closed:
+                raise VerifierError(CLOSED)
+            self._calls.put((future, arguments))
+            if not self._has_threads:
+                self._has_threads = True
+                for number in range(self.num_workers):
+                    # One a worker, whose pipe is all that it waits for. Daemons, since the interpreter waits for other
+                    # threads before it closes the pool, and these may wait as long as the limit.
+                    threading.Thread(target=self._serve, name=f"verifier-{number}", daemon=True).start()
+        return future
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """The function's result; waits for a worker, and for the worker.
@@ -99,10 +115,22 @@ class WorkerPool:
         with self._lock:
             self._closed = True
             workers = list(self._workers)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for _ in range(self.num_workers):
+            self._calls.put(None)
         for worker in workers:
             worker.kill()
         atexit.unregister(self.close)
+
+    def _serve(self) -> None:
+        """Takes calls until the pool is closed."""
+        while (call := self._calls.get()) is not None:
+            future, arguments = call
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(self._call(arguments))
+            except BaseException as error:
+                future.set_exception(error)
 
     def _call(self, arguments: Mapping[str, Any]) -> Any:
         worker = self._idle.get()
@@ -124,14 +152,14 @@ class WorkerPool:
 
     def _start(self) -> _Worker:
         if self._closed:
-            raise VerifierError("the pool of verifier workers was closed")
+            raise VerifierError(CLOSED)
         worker = _Worker(self.function, self.environment)
         with self._lock:
             self._workers.add(worker)
             closed = self._closed
         if closed:
             self._end(worker)
-            raise VerifierError("the pool of verifier workers was closed")
+            raise VerifierError(CLOSED)
         return worker
 
     def _end(self, worker: _Worker) -> None:

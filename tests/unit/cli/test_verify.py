@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +58,10 @@ def test_rows_keep_their_order_and_their_fields(rows: Path, tmp_path: Path) -> N
     for row, (outcome, value, reason) in zip(scored, OUTCOMES, strict=True):
         assert (row["outcome"], row["value"]) == (outcome, value)
         assert reason in row["reason"]
-    assert scored[0]["source"] == "kept"
+    for row, before in zip(scored, ROWS, strict=True):
+        assert {key: (row[key], type(row[key])) for key in before} == {
+            key: (before[key], type(before[key])) for key in before
+        }
     assert "6 rows in" in output
     assert "2 solved, 3 failed, 1 not_measured" in output
 
@@ -100,6 +107,11 @@ def test_other_verifiers_and_their_options(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("{", "line 2 is not JSON"),
+        ("[" * 100_000 + "]" * 100_000, "line 2 is not JSON of a row: it is nested more than 100 deep"),
+        (
+            '{"id": 1, "response": "2", "answer": "2", "more": %s}' % ("[" * 900 + "]" * 900),
+            "line 2 is not JSON of a row",
+        ),
         ("[1]", "line 2 holds list"),
         ('{"id": 1, "answer": "2"}', "line 2 lacks response"),
         ('{"id": 1, "response": "2", "answer": "2", "value": 3}', "has a field 'value' already"),
@@ -114,6 +126,36 @@ def test_a_bad_line_is_named_before_anything_is_scored(rows: Path, tmp_path: Pat
     with pytest.raises(AssayError, match=message):
         run("--input", rows, "--output", tmp_path / "scored.jsonl")
     assert not (tmp_path / "scored.jsonl").exists()
+
+
+def test_lists_in_lists_are_kept(rows: Path, tmp_path: Path) -> None:
+    nested = json.loads("[" * 99 + "]" * 99)
+    rows.write_text(json.dumps({**ROWS[0], "more": nested}) + "\n")
+    run("--input", rows, "--output", tmp_path / "scored.jsonl")
+    assert read(tmp_path / "scored.jsonl")[0]["more"] == nested
+
+
+@pytest.mark.parametrize(("verifier", "answer"), [("exact", "82"), ("numeric", 82)])
+def test_hostile_text_is_counted_in_bounded_time_and_memory(verifier: str, answer: str | int, tmp_path: Path) -> None:
+    small = ["\x00\x1b[2J\x07", "\u202e\u2067\u200f", "\ud800", "\udfff\ud800", "\u2028\u0085\r\n"]
+    responses = ["<think>", *small, *(text * (10_000_000 // len(text)) for text in ("7", *small[:3]))]
+    given = [{"id": text[:9], "response": text, "answer": answer, "more": [text[:9], 1.5]} for text in responses]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    files = ("--input", str(tmp_path / "rows.jsonl"), "--output", str(tmp_path / "out.jsonl"))
+    command = [sys.executable, "-m", "assay.cli.main", "verify", verifier, *files]
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert "0 solved, 10 failed, 0 not_measured" in said
+    scored = read(tmp_path / "out.jsonl")
+    assert [{key: row[key] for key in given[0]} for row in scored] == given
+    # It takes 2 s and 0.7 GB: four responses of ten megabytes, and what one of them is as escaped JSON.
+    assert time.monotonic() - began < 30
+    assert usage.ru_maxrss * 1024 < 1 << 30
 
 
 def test_no_rows_and_no_file_are_errors(tmp_path: Path) -> None:

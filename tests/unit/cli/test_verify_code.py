@@ -63,7 +63,7 @@ def test_rows_of_every_form_keep_their_order_and_fields(tmp_path: Path) -> None:
     assert scored[1]["verdicts"][1]["detail"] == "got 3"
     assert "7 rows in" in output
     assert "4 solved, 2 failed, 1 not_measured" in output
-    assert "failed: 1 wrong answer, 1 cut off" in output
+    assert "failed: 1 cut off, 1 wrong answer" in output
     whole = target.read_text()
     target.write_text("".join(whole.splitlines(keepends=True)[:2]) + '{"id": "hum')
     assert "5 rows in" in run(source, target)
@@ -85,6 +85,7 @@ def test_rows_of_every_form_keep_their_order_and_fields(tmp_path: Path) -> None:
         ({"id": 1, "response": "x", "test": "def check(c): pass"}, "line 2: .*entry_point"),
         ({"id": 1, "response": "x", "cases": [{"in": "1"}]}, "line 2: "),
         ({"id": 1, "response": "x", "answer": "42"}, "line 2: answer holds no tests"),
+        ({"id": 1, "response": "x", "answer": "[" * 100_000 + "]" * 100_000}, "line 2: answer holds no tests"),
         ({"id": 1, "response": "x", "tests": ["assert f() == 1"], "verdicts": []}, "has a field 'verdicts' already"),
     ],
 )

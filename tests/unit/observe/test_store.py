@@ -4,6 +4,8 @@ import dataclasses
 import math
 import sqlite3
 import stat
+import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -99,6 +101,41 @@ def test_a_lone_surrogate_does_not_stop_a_run(tmp_path: Path, group: Group) -> N
         store.record_groups(0, [dataclasses.replace(group, scores=scores)], lambda ids: "\udfff")
     record = RunStore.open_readonly(tmp_path).rollouts()[0]
     assert (record.response, record.evidence) == ("?", "?")
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["7", "\x00", "\x1b[2J\x07\b\r\n", "\u202e\u2067\u200f\u061c", "\ud800", "'; DROP TABLE rollouts; --"],
+    ids=["digit", "null", "control", "right to left", "surrogate", "quote"],
+)
+def test_hostile_text_is_kept_whole_in_bounded_time_and_memory(tmp_path: Path, group: Group, part: str) -> None:
+    text = part * (10_000_000 // len(part.encode("utf-8", "surrogatepass")))
+    kept = text.replace("\ud800", "?")
+    task = dataclasses.replace(group.task, answer=text)
+    rollouts = tuple(dataclasses.replace(rollout, task_id=task.task_id) for rollout in group.rollouts)
+    scores = (Score.failed(part, evidence=part), *group.scores[1:])
+    tracemalloc.start()
+    try:
+        began = time.perf_counter()
+        with RunStore(tmp_path) as store:
+            store.record_groups(0, [Group(7, task, rollouts, scores)], lambda ids: text)
+            store.record_event(0, "note", text)
+            store.record_evaluation_rows(0, "test", "greedy", [{"response": text}])
+        seconds = time.perf_counter() - began
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    reader = RunStore.open_readonly(tmp_path)
+    first, *others = reader.rollouts()
+    assert len(others) == len(group.rollouts) - 1
+    assert (first.prompt, first.response, first.answer) == (kept, kept, kept)
+    shown = part.replace("\ud800", "?")
+    assert (first.reason, first.evidence) == (shown, shown)
+    assert [event.text for event in reader.events()] == [kept]
+    assert reader.evaluation_rows(0, "test", "greedy") == [{"response": kept}]
+    # Fourteen texts of ten megabytes in one transaction: four rows of a group are held at once.
+    assert seconds < 30
+    assert peak < 400_000_000
 
 
 def test_what_the_rollouts_add_up_to(tmp_path: Path, group: Group) -> None:

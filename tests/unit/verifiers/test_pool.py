@@ -137,6 +137,8 @@ def test_closing_leaves_no_process(pool: WorkerPool) -> None:
     else:
         os.kill(pid, signal.SIGKILL)
         pytest.fail("the worker outlived its pool")
+    with pytest.raises(VerifierError, match="was closed"):
+        pool.call({})
 
 
 def test_limits_below_one_are_errors() -> None:
