@@ -8,7 +8,9 @@ Rules that a template alone does not settle:
    stays as it was sampled. Where the template rewrites anything before that (it drops earlier reasoning, say), the next
    prompt is rendered anew. Blank space that a template trims around the answer does not count as rewriting.
 3. A template without a system role gets the system message at the head of the first user message.
-4. Templates that print the date see `TEMPLATE_DATE`: a prompt is the same today and when a run is resumed tomorrow.
+4. A template may open the reasoning of the answer itself, with `<think>` at the end of the prompt. The message then
+   begins with what the template wrote, so that what is read of it is the answer and not the reasoning.
+5. Templates that print the date see `TEMPLATE_DATE`: a prompt is the same today and when a run is resumed tomorrow.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 TEMPLATE_DATE = datetime.datetime(2024, 7, 26)
 """The day it always is inside a chat template; the default of Llama 3's own templates."""
+
+REASONING, REASONING_END = "<think>", "</think>"
 
 _CUT = "\ufdd0"
 """Where message text is cut before tokenising. A Unicode noncharacter: no text contains it on purpose."""
@@ -72,6 +76,8 @@ class ChatRenderer:
         self._visible_roles: dict[str, bool] = {}
         self._has_system_role = self._shows("system")
         self._stop_token_ids = self._find_stop_tokens(stop_token_ids)
+        self._opening = self._find_opening()
+        """What the template writes at the head of every answer: "<think>" and blank space, or nothing."""
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
@@ -91,7 +97,7 @@ class ChatRenderer:
         """What follows the assistant's answer, its end token included where a truncated answer lacks one."""
         *before, answer = messages
         whole = self._text([*messages, *new_messages])
-        rest = _after_answer(whole, self._text(before), self._as_text(answer.content))
+        rest = _after_answer(whole, self._text(before), self._as_text(answer.content.removeprefix(self._opening)))
         if rest is None:
             return Extension(self._encode(whole), extends_previous=False)
         token_ids = self._encode(rest)
@@ -100,13 +106,22 @@ class ChatRenderer:
         return Extension(token_ids, extends_previous=True)
 
     def parse(self, token_ids: Sequence[int]) -> Message:
-        """The text before the first stop token; other special tokens that the model sampled are shown as text."""
+        """The text before the first stop token, after what the template opens the answer with; other special tokens
+        that the model sampled are shown as text."""
         length = next((i for i, token in enumerate(token_ids) if token in self._stop_token_ids), len(token_ids))
-        return Message("assistant", self.decode(token_ids[:length]))
+        return Message("assistant", self._opening + self.decode(token_ids[:length]))
 
     def encode_answer(self, text: str) -> tuple[int, ...]:
-        """What the model would have sampled to say this: the text's tokens and the one that ends its turn."""
-        return (*self._encode(self._as_text(text)), self._stop_token_ids[0])
+        """What the model would have sampled to say this: the text's tokens and the one that ends its turn. Where the
+        template opens the reasoning, the text goes on after that, or ends it at once where it has none."""
+        closing = ""
+        if self._opening:
+            opened, tag, rest = text.partition(REASONING)
+            if tag and not opened.strip():
+                text = rest.lstrip("\n")
+            elif REASONING_END not in text:
+                closing = f"\n{REASONING_END}\n\n"
+        return (*self._encode(closing + self._as_text(text)), self._stop_token_ids[0])
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return str(
@@ -181,6 +196,14 @@ class ChatRenderer:
                 # Only for a system message is this an answer: other roles may be fine elsewhere in a conversation.
                 self._visible_roles[role] = role != "system"
         return self._visible_roles[role]
+
+    def _find_opening(self) -> str:
+        try:
+            _, _, prompt = self._apply_template([Message("user", "question")]).rpartition("question")
+        except jinja2.TemplateError:
+            return ""
+        opening = prompt[prompt.rindex(REASONING) :] if REASONING in prompt else ""
+        return "" if REASONING_END in opening else opening
 
     def _find_stop_tokens(self, given: Iterable[int]) -> tuple[int, ...]:
         found = [*given]

@@ -46,7 +46,8 @@ class Renderer(Protocol):
         ...
 
     def parse(self, token_ids: Sequence[int]) -> Message:
-        """The assistant's message that sampled tokens spell, stop tokens removed."""
+        """The assistant's message that sampled tokens spell, stop tokens removed, reasoning that the prompt opens put
+        before them."""
         ...
 
     def encode_answer(self, text: str) -> tuple[int, ...]:

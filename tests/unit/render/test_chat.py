@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from assay.errors import DataError, ModelError
 from assay.render import ChatRenderer, load_renderer
 from assay.types import Message
+from assay.verifiers.text import strip_reasoning
 
 USER, HINT = Message("user", "2+2?"), Message("user", "no, again")
 SYSTEM = Message("system", "Be brief.")
@@ -25,6 +26,9 @@ STRIPS_REASONING = CHATML.replace(
     "{{ m.content }}",
     "{{ m.content.split('</think>')[-1] if m.role == 'assistant' and not loop.last else m.content }}",
 )
+OPENS_REASONING = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
+OPENS_AND_STRIPS_REASONING = STRIPS_REASONING.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
+CLOSES_REASONING = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n\n</think>\n\n{% endif %}")
 TRIMS = CHATML.replace("{{ m.content }}", "{{ m.content | trim }}")
 DATED = "<|im_start|>system\nToday: {{ strftime_now('%d %b %Y') }}<|im_end|>\n" + CHATML
 COUNTS_MESSAGES = "<|im_start|>system\n{{ messages | length }} so far<|im_end|>\n" + CHATML
@@ -223,6 +227,55 @@ def test_the_same_template_extends_where_there_is_no_reasoning_to_strip(make: Ma
     sampled = encode(renderer, "5<|im_end|>")
     extension = renderer.extend([USER, renderer.parse(sampled)], (*renderer.render([USER]), *sampled), [HINT])
     assert extension.extends_previous
+
+
+def test_reasoning_that_the_template_opens_is_part_of_the_message(make: Make):
+    renderer = make(OPENS_REASONING)
+    assert renderer.decode(renderer.render([USER])).endswith("<|im_start|>assistant\n<think>\n")
+    cut_off = renderer.parse(encode(renderer, "it is \\boxed{42}, or"))
+    assert cut_off.content == "<think>\nit is \\boxed{42}, or"
+    assert strip_reasoning(cut_off.content) == ""
+    assert strip_reasoning(renderer.parse(encode(renderer, "hm</think>42<|im_end|>")).content) == "42"
+
+
+def test_reasoning_in_a_users_message_opens_no_answer(make: Make):
+    assert make(CHATML).parse(encode(make(CHATML), "4")).content == "4"
+    assert make(CLOSES_REASONING).parse(encode(make(CLOSES_REASONING), "4")).content == "4"
+
+
+@pytest.mark.parametrize("ending", ["hm</think>4<|im_end|>", "hm"])
+def test_an_answer_whose_reasoning_the_template_opened_is_extended(make: Make, ending: str):
+    renderer = make(OPENS_REASONING)
+    prompt, sampled = renderer.render([USER]), encode(renderer, ending)
+    answer = renderer.parse(sampled)
+    extension = renderer.extend([USER, answer], (*prompt, *sampled), [HINT])
+    assert extension.extends_previous
+    whole = renderer.decode(renderer.render([USER, answer, HINT]))
+    assert text_of(renderer, prompt, sampled, extension.token_ids) == whole
+    assert whole.count("<think>") == 2
+
+
+def test_a_template_that_opens_reasoning_and_strips_it_forks(make: Make):
+    renderer = make(OPENS_AND_STRIPS_REASONING)
+    sampled = encode(renderer, "hm</think>4<|im_end|>")
+    answer = renderer.parse(sampled)
+    extension = renderer.extend([USER, answer], (*renderer.render([USER]), *sampled), [HINT])
+    assert not extension.extends_previous
+    assert "hm" not in renderer.decode(extension.token_ids)
+
+
+@pytest.mark.parametrize(
+    ("text", "sampled"),
+    [
+        ("<think>\nhm</think>4", "hm</think>4<|im_end|>"),
+        ("hm</think>4", "hm</think>4<|im_end|>"),
+        ("4", "\n</think>\n\n4<|im_end|>"),
+    ],
+)
+def test_an_answer_is_encoded_after_the_reasoning_that_the_template_opened(make: Make, text: str, sampled: str):
+    renderer = make(OPENS_REASONING)
+    assert renderer.decode(renderer.encode_answer(text)) == sampled
+    assert strip_reasoning(renderer.parse(renderer.encode_answer(text)).content).strip() == "4"
 
 
 def test_a_template_that_changes_its_system_prompt_forks(make: Make):
