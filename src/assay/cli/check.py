@@ -63,7 +63,7 @@ def verifiers(
     builtin: dict[str, list[Verifier]] = {
         "exact": [Exact()],
         "numeric": [Numeric(), Numeric(reading="any")],
-        "math": [Math()],
+        "math": [Math(), Math(answer_form="after", marker="####")],
         "code": [Code(seconds=1.0)],
         "choice": [Choice()],
         "format": [Format(), Format(shape="reasoning")],

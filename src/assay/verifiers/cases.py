@@ -15,6 +15,8 @@ from assay.types import FinishReason
 
 CANARY = "{canary}"
 """Stands for the path of a file that must not exist once the case was scored."""
+BOMB, BOMB_SECONDS = "bomb", 1.0
+"""The category of what is to be refused before it is tried, and how long that may take."""
 
 
 @dataclass(frozen=True)

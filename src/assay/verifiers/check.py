@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from assay.errors import ContractError, DataError
 from assay.types import Message, Score, Task, Verdict
-from assay.verifiers.cases import CANARY, Case, builtin_cases
+from assay.verifiers.cases import BOMB, BOMB_SECONDS, CANARY, Case, builtin_cases
 from assay.verifiers.code.attack_cases import code_cases
 from assay.verifiers.math_cases import math_cases
 from assay.verifiers.resources import close_verifiers
@@ -81,7 +82,8 @@ async def check_verifier(
 
     Args:
         cases: those of `cases_of` where none are given; give your own where answers are something else than numbers.
-        slow_seconds: a verdict that takes longer is an error. The verifier is not interrupted.
+        slow_seconds: a verdict that takes longer, twice, is an error; of bombs one that takes longer than a second. The
+            verifier is not interrupted.
         strict: raise where there is any error.
 
     Raises:
@@ -130,21 +132,27 @@ async def _check_case(verifier: Verifier, case: Case, canary: Path, slow_seconds
     response = case.response.replace(CANARY, str(canary))
     task = Task(domain="check", prompt=(Message("user", "?"),), answer=case.gold)
     rollout = as_rollout(response, task, finish_reason=case.finish_reason)
-    started = time.perf_counter()
+    most = min(slow_seconds, BOMB_SECONDS) if case.category == BOMB else slow_seconds
     score: Score | None = None
-    raised = ""
-    try:
-        score = await verifier(rollout, task)
-    except Exception as error:
-        raised = f"{type(error).__name__}: {error}"[:200]
-    seconds = time.perf_counter() - started
+    raised, seconds = "", math.inf
+    for _ in range(2):
+        if seconds <= most:
+            break
+        # The second time: the machine may have been busy.
+        started = time.perf_counter()
+        score, raised = None, ""
+        try:
+            score = await verifier(rollout, task)
+        except Exception as error:
+            raised = f"{type(error).__name__}: {error}"[:200]
+        seconds = time.perf_counter() - started
     if canary.exists():
         canary.unlink()
         return CaseResult(case, "side effect", "the response was executed: it created a file", seconds)
     if not isinstance(score, Score):
         return CaseResult(case, "raised", raised or f"returned {score!r}", seconds)
     detail = f"{score.verdict.value} {score.reason}".strip()
-    if seconds > slow_seconds:
+    if seconds > most:
         return CaseResult(case, "slow", f"{seconds:.1f} s", seconds)
     if score.verdict is Verdict.NOT_MEASURED:
         return CaseResult(case, "raised", detail, seconds)
@@ -157,7 +165,7 @@ def cases_of(verifier: Verifier) -> list[Case]:
     """The built-in cases of a verifier: math, code, choice and format have their own; for "exact" and "numeric" numbers
     as their reading judges them, for any other verifier those numbers that leave no choice."""
     if verifier.name == "math":
-        return math_cases()
+        return math_cases(getattr(verifier, "marker", None))
     if verifier.name == "code":
         return code_cases()
     if verifier.name == "choice":

@@ -35,6 +35,7 @@ _TEXT = re.compile(r"\\(?:text|mathrm|textrm|textbf|mathbf|textit|mathit|mbox|op
 _DEGREES = re.compile(r"\^ ?\{? ?\\circ ?\}?|\\degree(?![a-zA-Z])|°")
 _FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
+_PRIME = re.compile(r"\^ ?(?:\\prime(?![a-zA-Z])|\{ ?((?:\\prime ?)+)\})|[\u2032\u2019]")
 _WORD_BETWEEN = re.compile(r"(?<![a-zA-Z\\])(?:or|and)(?![a-zA-Z])", re.IGNORECASE)
 _UNION = re.compile(r"\\cup(?![a-zA-Z])|∪")
 _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\{\1\}", re.DOTALL)
@@ -45,6 +46,7 @@ _VARIABLE = re.compile(
 _RELATION = re.compile(r"(?<![<>!:=\\])=(?!=)")
 _INEQUALITY = re.compile(r"[<>≤≥≠]|\\(?:leq?|geq?|lt|gt|neq?)(?![a-zA-Z])|\\in(?![a-zA-Z])")
 _NUMBER = r"[-+]?(?:\\frac\{-?\d+\}\{\d+\}|\d+/\d+|\d[\d,]*(?:\.\d+)?|\.\d+)"
+_CONSTANT = r"(?:[-+*/^(){}\[\]\d. ]|\\(?:frac|sqrt|pi|cdot|times)(?![a-zA-Z]))+"
 _UNITS = (
     "mm|cm|dm|km|inch(?:es)?|foot|feet|ft|yards?|yd|miles?|kg|mg|grams?|pounds?|lbs?|ounces?|oz|tons?|"
     "liters?|litres?|ml|gallons?|cups?|seconds?|sec|minutes?|min|hours?|hr|days?|weeks?|months?|years?|"
@@ -52,23 +54,49 @@ _UNITS = (
 )
 _UNIT = rf"(?:{_UNITS})(?:\^?[23])?"
 _WITH_UNIT = re.compile(
-    rf"({_NUMBER})\s*"
+    rf"({_NUMBER}|{_CONSTANT})\s*"
     r"(?:\\(?:text|mathrm|textrm|mbox)\s*\{([a-zA-Z .()'/^23-]*)\}(?:\^\{?([23])\}?)?"
     rf"|({_UNIT}(?:[ /]+{_UNIT})*))"
 )
-"""A number and its unit: any words in \\text{}, or bare ones that are in the list. No single letter: 2m may be 2 m."""
-_NO_UNITS = {"or", "and", "to", "not", "plus", "minus", "times", "pi", "over", "half", "quarter", "dozen"}
-_NO_UNITS |= {"hundred", "thousand", "million", "billion", "trillion"}
+"""A value and its unit: any words in \\text{}, or bare ones that are in the list. No single letter: 2m may be 2 m."""
+_SHORT_UNITS = re.compile(
+    "[msghlLJNWVAKCF]|[cdkm]m|[kmn]s|k[gJNWVB]|m[gJVALl]|[dc][lL]|gm|[MGT][WB]|Hz|Pa|eV|in|ft|yd|mi|lb|oz|hr|sq|cu|cc|"
+    "am|pm|AM|PM|of|st|nd|rd|th"
+)
+"""All words of one or two letters that a unit may have: other letters are factors (2xy), other words join or deny."""
+_NUMBER_WORD = re.compile(
+    "(?:zero|one|two|three|four|fi(?:ve|f)|six|seven|eight?|nine?|ten|eleven|twel(?:ve|f)|"
+    "(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)t(?:y|ie)|hundred|thousand|"
+    "[a-z]*illi(?:on|ard)|mln|mio|bln|lakh|crore|googol|dozen|score|gross|myriad|hal(?:f|ve)|quarter|third|pi|tau|"
+    "infinity)+(?:s|ths?)?"
+)
+_NO_UNIT = re.compile(
+    # What changes the number,
+    "plus|minus|times|over|divided|multiplied|added|subtracted|raised|power|exponent|squared|cubed|factorials?|"
+    "doubled?|tripled?|quadrupled?|halved|twice|thrice|negated|inverted|reciprocal|itself|choose|mod|modulo|base|binary|"
+    "ternary|octal|hex|hexadecimal|repeat(?:ing|ed)|recurring|"
+    # what denies it, and what says that it may be another.
+    "and|not|nor|but|none|never|n?either|maybe|perhaps|possibly|probably|likely|presumably|approximately|approx|about|"
+    "around|roughly|nearly|almost|circa|unknown|undefined|unsure|uncertain|else|otherwise|alternatively|instead|rather|"
+    "than|versus|except|unless|without|more|less|fewer|greater|least|most|from|through|until|between|was|were|could|"
+    "would|should|might|cannot|wrong|false|incorrect|invalid|actually|wait|sorry|guess|think|believe|another|both|any"
+)
+_NEEDS_A_NOUN = re.compile("square|cubic|cube|sq|cu|negative|inverse|imaginary")
+"""Words that change the number where they stand alone: 5 square is 25, 5 square feet are 5."""
 _GROUPS_OF_THREE = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?")
 _MIXED = re.compile(r"([-+]?\d+) ?\\frac\{(\d+)\}\{(\d+)\}")
 _APART = re.compile(r"\d +\d")
 _MEMBER = re.compile(r"\\?[a-zA-Z]\s*\\in(?![a-zA-Z])\s*")
 _PLUS_MINUS = re.compile(r"\\pm(?![a-zA-Z])|±")
 _OPENING, _CLOSING = "([{", ")]}"
-_TOWER = re.compile(r"(?<!\d)(\d++)\^[{(]*(\d++)\^[{(]*(\d++)")
+_POWER = re.compile(
+    r"(?<![\d._])(\d++)\^(?:\{([-+]?\d{1,9}+)\}|\(([-+]?\d{1,9}+)\)|([-+]?\d{1,9}+)(?!\d))(?!\^)(?=(\d)?)"
+)
+"""An integer to the power of an integer, the innermost of a tower."""
+_BRACKETED = re.compile(r"[{(]{2}([-+]?\d++)[)}]{2}")
 _LARGE = re.compile(r"\^[{(]*[-+]?\d{4}|(?<!\d)\d{4,}+!|![)\]}]*!|\\uparrow")
 MAX_DIGITS = 10_000
-"""Of a power that may be worked out."""
+"""Of all powers of integers in an expression, together."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +134,16 @@ def last_box(text: str) -> tuple[str | None, bool]:
     return content, any(start is not None and start > closed_at for start, _ in stack)
 
 
+def is_balanced(text: str) -> bool:
+    """Whether braces close in the order they open, those of \\{ and \\} not counted."""
+    depth = 0
+    for token in _BOX_OR_BRACE.finditer(text):
+        depth += {"close": -1, "escaped": 0}.get(token.lastgroup or "", 1)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def num_boxes(text: str) -> int:
     """Boxes that are opened, whether or not they are closed."""
     return len(_BOX.findall(text))
@@ -115,7 +153,7 @@ def clean(text: str) -> str:
     """One spelling of what is drawn alike: fences, spaces, styles, fractions, degrees, dollar and percent signs."""
     # White space first: patterns below must not meet long runs of it.
     text = re.sub(r"\s+", " ", text).strip()
-    while len(text) > 1 and text[0] == text[-1] == "$":
+    while len(text) > 1 and text[0] == text[-1] and text[0] in "$\"'":
         text = text[1:-1].strip()
     for opening, closing in (("\\(", "\\)"), ("\\[", "\\]")):
         if text.startswith(opening) and text.endswith(closing):
@@ -128,6 +166,7 @@ def clean(text: str) -> str:
     text = _FRACTION.sub(r"\\frac", text)
     text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = _DEGREES.sub("", text)
+    text = _PRIME.sub(lambda match: "'" * max(1, (match[1] or "").count("p")), text).replace('"', "''")
     text = text.replace("\\%", "%").replace("\\$", "$").replace("×", "\\times ").replace("·", "\\cdot ")
     text = text.replace("−", "-").replace("π", "\\pi ").replace("∞", "\\infty ").replace("√", "\\sqrt ")
     text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
@@ -172,10 +211,10 @@ def _parse(text: str, depth: int) -> Answer:
     measured = _WITH_UNIT.fullmatch(text)
     if measured:
         value, wrapped, power, bare = measured.groups()
-        if bare or _is_unit(wrapped):
+        if _is_unit(wrapped or bare or "", power or ""):
             number = _as_number(value)
             return Answer(
-                "leaf", value if number is None else number, unit=_unit(f"{wrapped or bare or ''}{power or ''}")
+                "leaf", value.strip() if number is None else number, unit=_unit(f"{wrapped or bare or ''}{power or ''}")
             )
     separated = _split_list(text)
     if len(separated) > 1:
@@ -262,23 +301,37 @@ def compare_leaves(gold: str, response: str, leaf: Callable[[str, str], Comparis
 
 
 def is_bomb(text: str) -> bool:
-    """Whether an expression is one that grows beyond any machine when it is worked out: towers of powers, factorials of
-    large numbers, brackets nested beyond reading."""
+    """Whether an expression is one that grows beyond any machine when it is worked out: powers beyond `MAX_DIGITS`,
+    exponents of four digits on anything but an integer, factorials of large numbers, brackets nested beyond reading."""
     depth = deepest = 0
     for character in text:
         depth += (character in _OPENING) - (character in _CLOSING)
         deepest = max(deepest, depth)
-    dense = text.replace(" ", "").replace("**", "^")
-    return deepest > MAX_DEPTH or _LARGE.search(dense) is not None or any(map(_is_large_tower, _TOWER.finditer(dense)))
-
-
-def _is_large_tower(tower: re.Match[str]) -> bool:
-    """a ^ (b ^ c), by the number of its digits."""
-    if max(map(len, tower.groups())) > 6:
+    if deepest > MAX_DEPTH:
         return True
-    a, b, c = map(int, tower.groups())
-    digits_of_exponent = c * math.log10(max(b, 1))
-    return digits_of_exponent > 9 or b**c * math.log10(max(a, 1)) > MAX_DIGITS
+    return _LARGE.search(_powers_worked_out(text.replace(" ", "").replace("**", "^"))) is not None
+
+
+def _powers_worked_out(text: str) -> str:
+    """The text with powers of integers as the numbers that they are, from the innermost of a tower outwards: large ones
+    as some large number, those beyond `MAX_DIGITS` as what `_LARGE` finds."""
+    num_digits = 0.0
+
+    def value(power: re.Match[str]) -> str:
+        nonlocal num_digits
+        # int() refuses texts of more than 4,300 digits.
+        base = int(power[1]) if len(power[1]) <= MAX_EXPRESSION else 10**MAX_EXPRESSION
+        exponent = abs(int(power[2] or power[3] or power[4]))
+        digits = exponent * math.log10(max(base, 1))
+        num_digits += digits
+        number = "9!!" if num_digits > MAX_DIGITS else "9" * 9 if digits > 9 else str(base**exponent)
+        return f"{number}*" if power[5] else number
+
+    while True:
+        worked_out = _POWER.sub(value, _BRACKETED.sub(r"{\1}", text))
+        if worked_out == text or num_digits > MAX_DIGITS:
+            return worked_out
+        text = worked_out
 
 
 def _is_number(answer: Answer) -> bool:
@@ -367,14 +420,20 @@ def _as_number(text: str) -> str | None:
     return None if parse_number(text) is None else text
 
 
-def _is_unit(text: str) -> bool:
-    """Whether words in \\text{} after a number are its unit: no number word, no connective, nothing to work out."""
+def _is_unit(text: str, power: str) -> bool:
+    """Whether words after a number are its unit: no number, nothing to work out, nothing that takes it back."""
     words = [word for word in re.split(r"[ /.()]+", text) if word]
-    return all(
-        re.fullmatch(r"[a-zA-Z]{2,}(?:\^?[23])?|[msghlLJNWVAKCF](?:\^?[23])?", word) is not None
-        and word.lower() not in _NO_UNITS
-        for word in words
-    )
+    if not words:
+        return not power
+    names = [re.sub(r"\^?[23]$", "", word) for word in words]
+    return not _NEEDS_A_NOUN.fullmatch(names[-1].lower()) and all(map(_is_unit_word, names))
+
+
+def _is_unit_word(word: str) -> bool:
+    if len(word) < 3:
+        return _SHORT_UNITS.fullmatch(word) is not None
+    lower = word.lower()
+    return lower.isalpha() and not _NO_UNIT.fullmatch(lower) and not _NUMBER_WORD.fullmatch(lower)
 
 
 def _unit(text: str) -> str:

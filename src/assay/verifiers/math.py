@@ -18,6 +18,7 @@ from assay.verifiers.expression import (
     MAX_EXPRESSION,
     Comparison,
     clean,
+    is_balanced,
     is_bomb,
     last_box,
     parse_answer,
@@ -44,8 +45,8 @@ class Math(Settings):
 
     name: Literal["math"] = "math"
     answer_form: Literal["box", "after", "bare"] = "box"
-    """Where the answer stands. box: in the last box. after: after the last `marker`, to the end of its line. bare: in
-    the last box, or where there is none it is the whole response."""
+    """Where the answer stands. box: in the last box. after: after the last `marker`, to the end of its line, or in
+    the last box there. bare: in the last box, or where there is none it is the whole response."""
     marker: str | None = Field(default=None, min_length=1, max_length=100)
     """Such as "####" or "Answer:"; for "after"."""
     timeout_seconds: float = Field(default=1.0, gt=0, le=600)
@@ -79,10 +80,11 @@ class Math(Settings):
             if is_bomb(clean(found)):
                 return Score.failed("limit", evidence=evidence)
             try:
-                equal = await _pool(self.timeout_seconds, self.num_workers).acall({"gold": gold, "response": found})
+                verdict = await _pool(self.timeout_seconds, self.num_workers).acall({"gold": gold, "response": found})
             except LimitExceededError:
                 return Score.failed("limit", evidence=evidence)
-            verdict = "same" if equal else "different"
+            if verdict == "unreadable":
+                return Score.failed("unreadable", evidence=evidence)
         return Score.solved(evidence=evidence) if verdict == "same" else Score.failed("wrong", evidence=evidence)
 
     def gold_response(self, task: Task) -> str:
@@ -99,12 +101,17 @@ class Math(Settings):
                 return None, "cut off" if cut_off else "no answer"
             if content is not None or self.answer_form == "box":
                 return content, "no answer"
-            return (None, "cut off") if cut_off else (text, "")
+            return (None, "cut off") if cut_off else (text, "") if is_balanced(text) else (None, "unreadable")
         _, marker, after = text.rpartition(normalise(self.marker or ""))
         if not marker:
             return None, "no answer"
         line, newline, _ = after.lstrip().partition("\n")
-        return (None, "cut off") if cut_off and not newline else (line, "")
+        if cut_off and not newline:
+            return None, "cut off"
+        if not is_balanced(line):
+            return None, "unreadable"
+        content, _ = last_box(line)
+        return line if content is None else content, ""
 
 
 def gold_answer(task: Task) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
+from typing import Any, Literal
 
 from assay.verifiers.expression import Comparison, parse_answer, same
 
@@ -12,13 +12,25 @@ ROUNDING_DIGITS = 15
 """Decimals to which math-verify compares a float: as many as it has, so that 0.333333 is not 1/3."""
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _COMMAND_OR_CAPITAL = re.compile(r"\\[a-zA-Z]+|[A-Z]")
+_PRIMED = re.compile(r"(\\[a-zA-Z]+|[a-zA-Z])(?:_(?:\{(\w+)\}|(\w)))?('+)")
 MAX_PARSED = 4096
 """Expressions kept parsed: gold answers come again and again."""
 
 
-def judge(gold: str, response: str) -> bool:
-    """Whether two answers are the same."""
-    return same(parse_answer(gold), parse_answer(response), leaves) == "same"
+class _UnreadableError(Exception):
+    """A response that its reader, or sympy, fails on."""
+
+
+def judge(gold: str, response: str) -> Literal["same", "different", "unreadable"]:
+    """Whether two answers are the same.
+
+    Raises:
+        Exception: the gold answer cannot be compared even with itself.
+    """
+    try:
+        return "same" if same(parse_answer(gold), parse_answer(response), leaves) == "same" else "different"
+    except _UnreadableError:
+        return "unreadable"
 
 
 def warm_up() -> None:
@@ -30,9 +42,22 @@ def warm_up() -> None:
 
 def leaves(gold: str, response: str) -> Comparison:
     """Two expressions by math-verify: as symbols, exactly."""
+    try:
+        return _compare(gold, response)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:
+        _compare(gold, gold)
+    raise _UnreadableError
+
+
+def _compare(gold: str, response: str) -> Comparison:
     from math_verify import verify
 
-    gold, response = _cases_apart(gold, response)
+    gold, response = map(_primes_apart, _cases_apart(gold, response))
+    if "'" in gold + response:
+        # Of something else than a letter. math-verify would drop it.
+        return "different"
     first, second = _parse(gold), _parse(response)
     if not first or not second:
         return "different"
@@ -54,6 +79,11 @@ def _cases_apart(*expressions: str) -> list[str]:
     ]
 
 
+def _primes_apart(expression: str) -> str:
+    """The same expression with letters that carry primes, which math-verify drops, as letters of their own."""
+    return _PRIMED.sub(lambda match: f"{match[1]}_{{{match[2] or match[3] or ''}98{len(match[4])}}}", expression)
+
+
 def _agree(first: Any, second: Any) -> bool:
     """Whether two constants are the same to 40 digits. math-verify drops what is below 2e-15 and rounds decimals: to it
     sqrt(2) / 10^20 is sqrt(3) / 10^20, and 3.141592653589793 is pi."""
@@ -65,6 +95,8 @@ def _agree(first: Any, second: Any) -> bool:
     a, b = (_exact(value).evalf(60) for value in constants)
     if not (a.is_number and b.is_number):
         return True
+    if a.is_infinite or b.is_infinite:
+        return bool(a == b)
     difference, size = abs(a - b), max(abs(a), abs(b))
     return bool(difference <= size * 10**-40)
 
@@ -82,11 +114,21 @@ _parsed: dict[str, list[Any]] = {}
 def _parse(expression: str) -> list[Any]:
     """What math-verify reads; what it could not read is tried again the next time."""
     if expression not in _parsed:
+        from latex2sympy2_extended import NormalizationConfig
         from math_verify import LatexExtractionConfig, parse
 
+        if expression.count("{") != expression.count("}") or "\\boxed" in expression or "\\fbox" in expression:
+            # math-verify would look for another box.
+            return []
         found = parse(
             f"\\boxed{{{expression}}}",
-            extraction_config=[LatexExtractionConfig(boxed_match_priority=0)],
+            extraction_config=[
+                LatexExtractionConfig(
+                    boxed_match_priority=0,
+                    # Its units are letters too: to it 42t is 42.
+                    normalization_config=NormalizationConfig(units=False, malformed_operators=True, nits=True),
+                )
+            ],
             fallback_mode="no_fallback",
             extraction_mode="first_match",
             parsing_timeout=None,  # pyright: ignore[reportArgumentType]

@@ -19,6 +19,7 @@ class Careless:
 
     fault: str
     name: str = "careless"
+    asked: bool = False
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         if self.fault == "accepts all":
@@ -27,8 +28,9 @@ class Careless:
             return Score.failed()
         if self.fault == "raises":
             raise RuntimeError("boom")
-        if self.fault == "slow":
+        if self.fault == "slow" or (self.fault == "slow once" and not self.asked):
             time.sleep(0.02)
+        self.asked = True
         if self.fault == "executes" and (path := re.search(r"open\('([^']+canary)'", rollout.response)):
             Path(path[1]).touch()
         return Score.solved() if rollout.response.strip() == task.answer else Score.failed()
@@ -56,6 +58,17 @@ CASES = [Case("right", "gold", "82", "82", True), Case("wrong", "near miss", "82
 )
 def test_faults_are_found_and_named(fault: str, gold: str, near_miss: str) -> None:
     assert [result.error for result in check(fault, CASES).results] == [gold, near_miss]
+
+
+def test_a_busy_machine_is_no_slow_verifier() -> None:
+    assert not check("slow once", CASES).errors
+
+
+def test_bombs_must_be_refused_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.verifiers.check.BOMB_SECONDS", 0.01)
+    bomb = Case("bomb", "bomb", "82", "9^9^9", False)
+    report = asyncio.run(check_verifier(Careless("slow"), [bomb, *CASES], slow_seconds=10.0))
+    assert [result.error for result in report.results] == ["slow", "", ""]
 
 
 def test_a_side_effect_is_found() -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from assay.verifiers.expression import Answer, clean, compare_leaves, is_bomb, last_box, parse_answer, same
+from assay.verifiers.expression import Answer, clean, compare_leaves, is_balanced, is_bomb, last_box, parse_answer, same
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,21 @@ from assay.verifiers.expression import Answer, clean, compare_leaves, is_bomb, l
 )
 def test_last_box(text: str, expected: tuple[str | None, bool]) -> None:
     assert last_box(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "balanced"),
+    [
+        ("\\frac{1}{2}", True),
+        ("\\{1, 2\\}", True),
+        ("\\}", True),
+        ("42}", False),
+        ("} {", False),
+        ("\\boxed{42", False),
+    ],
+)
+def test_is_balanced(text: str, balanced: bool) -> None:
+    assert is_balanced(text) == balanced
 
 
 @pytest.mark.parametrize(
@@ -63,6 +78,8 @@ def test_hostile_text_takes_no_time(text: str) -> None:
         ("90^{\\circ}", "90"),
         ("x^{2}", "x^2"),
         ("x^{12}", "x^{12}"),
+        ("f^{\\prime\\prime}(x)", "f''(x)"),
+        ("f\u2032(x)", "f'(x)"),
         ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}"),
     ],
 )
@@ -84,6 +101,11 @@ def leaf(text: str, unit: str = "") -> Answer:
         ("3 hours", leaf("3", "hour")),
         ("2m", leaf("2m")),
         ("2 \\text{ m}", leaf("2", "m")),
+        ("99\\pi \\text{ square inches}", leaf("99\\pi", "square inche")),
+        ("5 \\text{ cm}^2", leaf("5", "cm2")),
+        ("5 \\text{ millions}", leaf("5 \\text{ millions}")),
+        ("5 \\text{ square}", leaf("5 \\text{ square}")),
+        ("5 \\text{ }^2", leaf("5 \\text{ }^2")),
         ("2\\text{/3}", leaf("2\\text{/3}")),
         ("a - b", leaf("a - b")),
         ("abc", leaf("abc")),
@@ -147,14 +169,45 @@ def test_spaces_between_digits_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["9^{9^{9}}", "9^9^9", "2^{10000}", "9**9**9", "99999!", "((9!)!)!", "(" * 41 + ")" * 41]
+    "text",
+    [
+        "9^{9^{9}}",
+        "9^9^9",
+        "2^{40000}",
+        "9**9**9",
+        "99999!",
+        "((9!)!)!",
+        "(" * 41 + ")" * 41,
+        "2^{2^{2^{2^{9}}}}",
+        "(2^{2024})^{2024}",
+        "2^{2024}!",
+        "x^{2024}",
+        "2^{2024x}",
+        "9^{9^{(9)}}",
+        "(x+2^{3})^{9999}",
+        "2^{30000}+3^{30000}",
+    ],
 )
 def test_bombs(text: str) -> None:
     assert is_bomb(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["x^2", "2^{100}", "5!", "e^{x^2}", "\\frac{x^2}{y^3}", "a^2+b^2", "2^{2^3}", "\\frac{n!}{k!(n-k)!}"]
+    "text",
+    [
+        "x^2",
+        "2^{100}",
+        "5!",
+        "e^{x^2}",
+        "\\frac{x^2}{y^3}",
+        "a^2+b^2",
+        "2^{2^3}",
+        "\\frac{n!}{k!(n-k)!}",
+        "2^{2024}-1",
+        "3^{-2007}",
+        "2^{33000}",
+        "2^{2^{13}}",
+    ],
 )
 def test_no_bombs(text: str) -> None:
     assert not is_bomb(text)

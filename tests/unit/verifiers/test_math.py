@@ -6,7 +6,7 @@ import threading
 import pydantic
 import pytest
 
-from assay.errors import DataError
+from assay.errors import DataError, VerifierError
 from assay.types import FinishReason, Message, Score, Task
 from assay.verifiers import Math, as_rollout, check_verifier
 from assay.verifiers.math_cases import math_cases
@@ -25,6 +25,7 @@ def test_every_case() -> None:
     assert len(cases) >= 100
     assert len({case.case_id for case in cases}) == len(cases)
     asyncio.run(check_verifier(Math(timeout_seconds=3.0), slow_seconds=30.0, strict=True))
+    asyncio.run(check_verifier(Math(answer_form="after", marker="Answer:"), slow_seconds=30.0, strict=True))
 
 
 def test_the_reason_says_why() -> None:
@@ -34,6 +35,15 @@ def test_the_reason_says_why() -> None:
     assert score("\\boxed{4", "42", "length").reason == "cut off"
     assert score("\\boxed{9^{9^{9}}}", "42").reason == "limit"
     assert score("\\boxed{42}", "42").evidence == "42"
+    assert score("#### 42} \\boxed{43}", "43", answer_form="after", marker="####").reason == "unreadable"
+    assert score("x} \\boxed{x", "x", answer_form="bare").reason == "no answer"
+    assert score("x}", "x", answer_form="bare").reason == "unreadable"
+
+
+def test_what_the_reader_fails_on_is_the_responses_fault_unless_it_is_the_golds() -> None:
+    assert score("\\boxed{\\sum_{n=1}^{\\infty} n}", "\\infty").reason == "unreadable"
+    with pytest.raises(VerifierError, match="Sum diverges"):
+        score("\\boxed{\\sum_{n=1}^{\\infty} {n}}", "\\sum_{n=1}^{\\infty} n")
 
 
 def test_a_hang_is_a_failure_and_leaves_the_verifier_working() -> None:
