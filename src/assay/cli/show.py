@@ -193,7 +193,7 @@ def _show_curves(console: Console, named: dict[str, list[tuple[int, float | None
 
 def _explained(store: RunStore) -> list[dict[str, Any]]:
     """Metrics that the run recorded, with their last values, and those that this version knows beside them."""
-    from assay.observe.metrics import METRICS
+    from assay.observe.metrics import METRICS, explanation
 
     _import_all()
     series = store.metrics()
@@ -201,7 +201,7 @@ def _explained(store: RunStore) -> list[dict[str, Any]]:
         {
             "metric": name,
             "last": next((value for _, value in reversed(series.get(name, [])) if value is not None), None),
-            "explanation": METRICS.get(name, ""),
+            "explanation": explanation(name),
         }
         for name in sorted({*series, *METRICS})
     ]

@@ -15,6 +15,10 @@ REWARD_LOW = metric(
     "reward/low", "Lower end of the 95 % interval of the mean reward: 1.96 standard errors over groups."
 )
 REWARD_HIGH = metric("reward/high", "Upper end of the 95 % interval of the mean reward.")
+PART = metric(
+    "reward/part/NAME",
+    "Mean of a named part of the reward, before its weight, over the step's measured rollouts that have it.",
+)
 SOLVED = metric("reward/solved_share", "Share of the step's measured rollouts that were solved.")
 SIGNAL = metric("reward/groups_with_signal_share", "Share of groups whose members did not all earn the same.")
 RESPONSE_TOKENS = metric("rollout/response_tokens", "Mean sampled tokens of a rollout.")
@@ -36,6 +40,7 @@ def step_metrics(groups: Sequence[Group]) -> dict[str, float]:
         REWARD: mean,
         REWARD_LOW: mean - half_width,
         REWARD_HIGH: mean + half_width,
+        **_parts(groups),
         SOLVED: mean_of_measured([group.solved_share for group in groups]),
         SIGNAL: mean_of_measured([float(len(set(r)) > 1) for r in rewards]),
         RESPONSE_TOKENS: mean_of_measured([rollout.num_sampled_tokens for rollout in rollouts]),
@@ -43,6 +48,16 @@ def step_metrics(groups: Sequence[Group]) -> dict[str, float]:
         SAME_RESPONSE: _commonest_share([rollout.response for rollout in rollouts]),
         NOT_MEASURED: float(sum(not score.measured for group in groups for score in group.scores)),
     }
+
+
+def _parts(groups: Sequence[Group]) -> dict[str, float]:
+    """The mean of each part that any measured rollout has, by metric."""
+    values: dict[str, list[float]] = {}
+    for group in groups:
+        for _, score, _ in group.measured:
+            for name, value in score.parts.items():
+                values.setdefault(PART.replace("NAME", name), []).append(value)
+    return {name: mean_of_measured(some) for name, some in values.items()}
 
 
 def _commonest_share(responses: Sequence[str]) -> float:

@@ -48,7 +48,9 @@ def run(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
             )
             scores = (Score.solved(parts={"correct": 0.75, "form": 0.25}), Score.not_measured("timeout"))
             gaps = {(step, 0): [-0.25] * len(answer)}
-            store.record_step(step, {"policy/entropy_nats": 2.0 - step, "odd/metric": math.nan})
+            store.record_step(
+                step, {"policy/entropy_nats": 2.0 - step, "odd/metric": math.nan, "reward/part/form": 0.25}
+            )
             store.record_groups(step, [Group(step, task, rollouts, scores)], renderer.decode, gaps)
         store.record_evaluation(
             BEFORE_TRAINING,
@@ -129,6 +131,8 @@ def test_metrics_are_explained(run: Path) -> None:
     entries = {entry["metric"]: entry for entry in json.loads(output("demo", "--metrics", "--json"))}
     assert entries["policy/entropy_nats"]["last"] == 0.0
     assert "ntropy" in entries["policy/entropy_nats"]["explanation"]
+    assert entries["reward/part/form"]["last"] == 0.25
+    assert entries["reward/part/form"]["explanation"].startswith("Mean of a named part of the reward")
     assert entries["odd/metric"] == {"metric": "odd/metric", "last": None, "explanation": ""}
     assert "time/tokens_per_second" in output("demo", "--metrics")
 
