@@ -13,7 +13,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class HubServer(ThreadingHTTPServer):
-    """Repositories lie under `root`: models as owner/name, data sets as datasets/owner/name."""
+    """Repositories lie under `root`: models as owner/name, data sets as datasets/owner/name. Another revision than main
+    lies beside it as name@revision, slashes in it written %2F."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -44,12 +45,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, body: bool) -> None:
-        path = unquote(self.path.partition("?")[0]).strip("/")
-        self.server.paths.append(path)
+        path = self.path.partition("?")[0].strip("/")
+        self.server.paths.append(unquote(path))
         if path.startswith("api/"):
-            # api/models/OWNER/NAME[/revision/main]
-            _, kind, owner, name, *_ = path.split("/")
-            folder = self.server.root / ("" if kind == "models" else kind) / owner / name
+            # api/models/OWNER/NAME[/revision/main], or .../tree/main
+            _, kind, owner, name, *rest = path.split("/")
+            revision = rest[1] if len(rest) > 1 else "main"
+            folder = self._folder(f"{'' if kind == 'models' else f'{kind}/'}{owner}/{name}", revision)
             files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
             if "/tree/" in path:
                 content = json.dumps(
@@ -60,22 +62,31 @@ class _Handler(BaseHTTPRequestHandler):
                 )
             else:
                 content = json.dumps(
-                    {"id": f"{owner}/{name}", "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]}
+                    {
+                        "id": f"{owner}/{name}",
+                        "sha": _commit(revision),
+                        "siblings": [{"rfilename": file} for file in files],
+                    }
                 )
-            self._send(content.encode() if files else b"", 200 if files else 404, body)
+            self._send(content.encode() if files else b"", 200 if files else 404, body, revision)
             return
         repository, _, rest = path.partition("/resolve/")
-        file = self.server.root / repository / rest.partition("/")[2]
+        revision, _, inside = rest.partition("/")
+        file = self._folder(repository, revision) / unquote(inside)
         if not file.is_file():
-            self._send(b"", 404, body)
+            self._send(b"", 404, body, revision)
             return
-        self._send(file.read_bytes(), 200, body, ETag=f'"{_oid(file)}"')
+        self._send(file.read_bytes(), 200, body, revision, ETag=f'"{_oid(file)}"')
 
-    def _send(self, content: bytes, status: int, body: bool, **headers: str) -> None:
+    def _folder(self, repository: str, revision: str) -> Path:
+        return self.server.root / (repository if revision in ("main", COMMIT) else f"{repository}@{revision}")
+
+    def _send(self, content: bytes, status: int, body: bool, revision: str, **headers: str) -> None:
         self.send_response(status)
         if status == 404:
             self.send_header("X-Error-Code", "EntryNotFound")
-        for name, value in {"X-Repo-Commit": COMMIT, "Content-Length": str(len(content)), **headers}.items():
+        sent = {"X-Repo-Commit": _commit(revision), "Content-Length": str(len(content)), **headers}
+        for name, value in sent.items():
             self.send_header(name, value)
         self.end_headers()
         if body:
@@ -87,3 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _oid(file: Path) -> str:
     return hashlib.sha1(file.read_bytes()).hexdigest()
+
+
+def _commit(revision: str) -> str:
+    return COMMIT if revision in ("main", COMMIT) else hashlib.sha1(revision.encode()).hexdigest()

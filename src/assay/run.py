@@ -242,7 +242,8 @@ class Run:
                 f"LoRA: {counts['num_trained_parameters']:,} parameters are trained, {share:.2%} of the model's "
                 f"{counts['num_parameters']:,}"
             )
-        await self.held_out.check_tasks(self.config.verifier)
+        if unchecked := await self.held_out.check_tasks(self.config.verifier):
+            self.console.message(unchecked)
         if self.position.step == 0:
             self.store.rollback(BEFORE_TRAINING)
             await self._validate(BEFORE_TRAINING)

@@ -72,6 +72,38 @@ def test_a_data_set_by_hub_id(hub: HubServer, tmp_path: Path) -> None:
     assert answer.isdigit()
 
 
+def test_revisions_and_shards_of_a_data_set(hub: HubServer, tmp_path: Path) -> None:
+    """Revision v2 has three shards, whose names sort otherwise than they were written, and files that do not fit."""
+    for revision, names in (("v2", ("part-2", "part-0", "part-1", "other")), ("refs%2Fconvert%2Fparquet", ("part-0",))):
+        data = hub.root / "datasets" / "someone" / f"sums@{revision}" / "data"
+        data.mkdir(parents=True)
+        for name in names:
+            row = {"question": f"{revision} {name}?", "answer": "1"}
+            (data / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    deeper = hub.root / "datasets" / "someone" / "sums@v2" / "data" / "deeper"
+    deeper.mkdir()
+    (deeper / "part-3.jsonl").write_text('{"question": "deeper?", "answer": "1"}')
+    code = (
+        "from assay.domains.files import read_rows\n"
+        "from assay.errors import DataError\n"
+        "for source in ('someone/sums@v2/data/part-*.jsonl', 'someone/sums@refs/convert/parquet/data/part-0.jsonl',\n"
+        "               'someone/sums@v2/data/none-*.jsonl', 'someone/sums@v3/data/part-0.jsonl',\n"
+        "               'someone/sums/data/*.jsonl'):\n"
+        "    try:\n"
+        "        rows = [row['question'] for _, row in read_rows(f'hub:{source}')]\n"
+        "        print(len(rows), *rows[:3])\n"
+        "    except DataError as error:\n"
+        "        print(error)\n"
+    )
+    with hub:
+        shards, converted, none, no_revision, newest = ask(hub, tmp_path, code).splitlines()
+    assert shards == "3 v2 part-0? v2 part-1? v2 part-2?"
+    assert converted == "1 refs%2Fconvert%2Fparquet part-0?"
+    assert "no file of such a name; it has data/deeper/part-3.jsonl, data/other.jsonl" in none
+    assert "cannot be fetched" in no_revision
+    assert newest == "200 What is 0 + 1? What is 1 + 1? What is 2 + 1?"
+
+
 def test_what_the_hub_does_not_have_is_an_error_that_says_so(hub: HubServer, tmp_path: Path) -> None:
     code = (
         "from assay.domains import make_domain\n"

@@ -86,7 +86,7 @@ async def _check(verifier: Verifier, tasks: list[Task]) -> list[str]:
                 try:
                     await check_gold(verifier, [task])
                 except (DataError, ContractError) as error:
-                    number = task.metadata.get("id") or task.metadata.get("row")
+                    number = task.metadata.get("id")
                     return f"{f'{number}: ' if number else ''}{error}"
                 finally:
                     advance()

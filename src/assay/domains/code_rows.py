@@ -50,7 +50,7 @@ class CodeRows(FileDomain):
         messages = (Message("user", user),)
         if self.system:
             messages = (Message("system", self.system), *messages)
-        metadata: dict[str, Any] = {"row": place.rpartition(" ")[2], **more}
+        metadata: dict[str, Any] = {"row": place.rpartition("/")[2], **more}
         if "task_id" in row:
             metadata["id"] = str(row["task_id"])
         if suite.reference:

@@ -48,6 +48,8 @@ def require_tasks(
     """
     first = next(tasks, None)
     if first is None:
+        if complexity is None and horizon is None and not any(level != (None, None) for level in domain.levels()):
+            raise DataError(f"the {split} split of {domain.name} is empty: too few tasks for three splits; add tasks")
         raise DataError(
             f"the {split} split of {domain.name} is empty at complexity {_shown(complexity)}, horizon "
             f"{_shown(horizon)}: that level has too few tasks for three splits; choose a larger complexity or horizon"

@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 import pydantic
 
 from assay.config import Settings
-from assay.domains.domain import require_tasks
 from assay.domains.files import read_rows
 from assay.domains.splits import SPLITS, hashed_split, prompt_key
 from assay.errors import DataError
@@ -27,7 +26,8 @@ class FileDomain(Settings):
 
     name: Any
     path: str = pydantic.Field(min_length=1)
-    """A .jsonl, .csv or .parquet file, or "hub:owner/dataset/path/in/it"."""
+    """A .jsonl, .json, .csv or .parquet file, or "hub:owner/dataset/path/in/it", where "hub:owner/dataset@revision/..."
+    names a revision. A * stands for any part of a name: several files as one."""
     test_path: str | None = None
     """The test split's own file."""
     overlap: Literal["error", "leave_out"] = "error"
@@ -84,8 +84,27 @@ class FileDomain(Settings):
             for task in self.splits[split]
             if complexity in (None, task.complexity) and horizon in (None, task.horizon)
         ]
-        chosen.sort(key=lambda task: derive_seed(seed, self.name, split, task.task_id))
-        return require_tasks(iter(chosen), self, split, complexity, horizon)
+        if not chosen:
+            raise DataError(self._why_empty(split, complexity, horizon))
+        return iter(sorted(chosen, key=lambda task: derive_seed(seed, self.name, split, task.task_id)))
+
+    def _why_empty(self, split: Split, complexity: float | None, horizon: float | None) -> str:
+        """What to say of a split without tasks at these dials."""
+        if complexity is not None or horizon is not None:
+            levels = list(map(_shown, self.levels()))
+            listed = "; ".join([*levels[:20], *(["..."] if len(levels) > 20 else [])])
+            return (
+                f"the {split} split of {self.name} is empty at {_shown((complexity, horizon))}; the levels of its rows "
+                f"are {listed}: choose another, or add rows of this one"
+            )
+        counts = ", ".join(f"{len(tasks)} {name}" for name, tasks in self.splits.items())
+        if getattr(self, "test_only", False):
+            return f"the {split} split of {self.name} is empty ({counts}): all are test tasks unless test_only=false"
+        own = "" if self.test_path else ", or give the test a file of its own as test_path"
+        return (
+            f"the {split} split of {self.name} is empty ({counts}): which split a row is in is a hash of its prompt, "
+            f"and few rows may leave one without any; add rows{own}"
+        )
 
 
 def _load(domain: FileDomain) -> Mapping[Split, tuple[Task, ...]]:
@@ -126,3 +145,10 @@ def _read(domain: FileDomain, source: str) -> dict[str, Task]:
     if not tasks:
         raise DataError(f"{source} has no rows")
     return tasks
+
+
+def _shown(level: tuple[float | None, float | None]) -> str:
+    dials = [
+        f"{name} {dial:g}" for name, dial in zip(("complexity", "horizon"), level, strict=True) if dial is not None
+    ]
+    return ", ".join(dials) or "none"

@@ -6,13 +6,14 @@ import difflib
 import math
 import string
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pydantic
 
 from assay.domains.file_domain import FileDomain
 from assay.errors import DataError
 from assay.types import Message, Task
+from assay.verifiers.trl import COLUMNS
 
 
 class Rows(FileDomain):
@@ -20,20 +21,21 @@ class Rows(FileDomain):
 
     Columns are named in templates: `prompt = "{question}"`. Which split a row is in depends on its prompt alone: 80, 10
     and 10 of 100 by a hash of it, or with `test_path` 90 and 10, and that file is the test. A prompt that comes twice
-    is one task; with two different answers it is an error.
+    is one task; with two different answers it is an error. A task's metadata holds the columns of its row.
     """
 
     name: Literal["rows"] = "rows"
     prompt: str = "{prompt}"
     """The user's message. A single column that holds a list of messages ({role, content}) is the whole conversation."""
     answer: str = "{answer}"
-    """The gold answer."""
+    """The gold answer; empty for data without one, whose reward must do without."""
     answer_after: str | None = pydantic.Field(default=None, min_length=1)
     """The gold answer is what follows the last of these in it, such as "####"."""
     system: str = ""
     """A system message before the prompt; empty for none."""
     demonstration: str | None = None
-    """What a good response would be, for supervised fine-tuning."""
+    """What a good response would be, for supervised fine-tuning. A single column may hold it as a list with one message
+    of the assistant."""
     complexity: str | None = None
     """The column with each row's complexity, a number or a text that ends in one ("Level 3")."""
     horizon: str | None = None
@@ -47,6 +49,12 @@ class Rows(FileDomain):
         except ValueError as error:
             raise ValueError(f"{template!r}: {error}; a brace of the text itself is written twice") from None
         return template
+
+    @pydantic.model_validator(mode="after")
+    def _check_answer(self) -> Self:
+        if not self.answer and self.answer_after is not None and "answer_after" in self.model_fields_set:
+            raise ValueError('answer_after has no effect with answer = "": leave it out')
+        return self
 
     def make_task(self, row: Mapping[str, Any], place: str) -> Task:
         """The task of a row, by the templates."""
@@ -76,6 +84,11 @@ class GSM8K(PublishedRows):
     prompt: str = "{question}\nPut the final number in \\boxed{{}}."
     answer_after: str | None = "####"
 
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """The verifiers that `assay eval` reads these tasks with."""
+        return ("numeric",)
+
 
 class MATH(PublishedRows):
     """MATH (Hendrycks et al. 2021, https://arxiv.org/abs/2103.03874): competition problems with five levels.
@@ -91,6 +104,11 @@ class MATH(PublishedRows):
     answer: str = "{solution}"
     complexity: str | None = "level"
 
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """The verifiers that `assay eval` reads these tasks with."""
+        return ("math",)
+
     def make_task(self, row: Mapping[str, Any], place: str) -> Task:
         """The task of a row, by the templates."""
         unknown = self.complexity is not None and row.get(self.complexity) == "Level ?"
@@ -102,38 +120,71 @@ def _task(domain: Rows, row: Mapping[str, Any], place: str) -> Task:
     messages = conversation or (Message("user", _fill("prompt", domain.prompt, row, place)),)
     if domain.system:
         messages = (Message("system", domain.system), *messages)
-    answer = _fill("answer", domain.answer, row, place)
-    if domain.answer_after is not None:
-        _, marker, answer = answer.rpartition(domain.answer_after)
-        if not marker:
-            raise DataError(f"{place}: its answer has no {domain.answer_after!r}; correct the row, or answer_after")
-    if not answer.strip():
-        raise DataError(f"{place} has an empty answer; correct the row, or leave it out")
-    metadata = {"row": place.rpartition(" ")[2]}
+    metadata: dict[str, Any] = {"row": place.rpartition("/")[2], COLUMNS: _columns(domain, row)}
     if domain.demonstration is not None:
-        metadata["demonstration"] = _fill("demonstration", domain.demonstration, row, place)
+        metadata["demonstration"] = _demonstration(domain.demonstration, row, place)
     return Task(
         domain=domain.name,
         prompt=messages,
-        answer=answer.strip(),
+        answer=_answer(domain, row, place),
         complexity=_dial("complexity", domain.complexity, row, place),
         horizon=_dial("horizon", domain.horizon, row, place),
         metadata=metadata,
     )
 
 
+def _answer(domain: Rows, row: Mapping[str, Any], place: str) -> str:
+    if not domain.answer:
+        return ""
+    answer = _fill("answer", domain.answer, row, place)
+    if domain.answer_after is not None:
+        _, marker, answer = answer.rpartition(domain.answer_after)
+        if not marker:
+            raise DataError(f"{place}: its answer has no {domain.answer_after!r}; correct the row, or answer_after")
+    if not answer.strip():
+        raise DataError(
+            f'{place} has an empty answer; correct the row, or leave it out (answer = "" is for data without answers)'
+        )
+    return answer.strip()
+
+
+def _columns(domain: Rows, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row as it stands, less what TRL gives to no reward, and less an answer that the gold answer was cut from."""
+    cut = domain.answer_after is not None or domain.answer != "{answer}"
+    named = {column for _, column, _, _ in string.Formatter().parse(domain.answer)}
+    left_out = {"prompt", "completion", *({"answer"} & named if cut else ())}
+    return {name: value for name, value in row.items() if name not in left_out}
+
+
+def _demonstration(template: str, row: Mapping[str, Any], place: str) -> str:
+    column = _single(template)
+    messages = row.get(column) if column else None
+    if not isinstance(messages, list):
+        return _fill("demonstration", template, row, place)
+    match messages:
+        case [{"role": "assistant", "content": str(text)}]:
+            return text
+    raise DataError(f"{place}: {column} is a list, but not of one message of the assistant, which demonstration needs")
+
+
+def _single(template: str) -> str:
+    """The column of a template that is one column and nothing else; empty for any other."""
+    parts = list(string.Formatter().parse(template))
+    return parts[0][1] or "" if len(parts) == 1 and not parts[0][0] else ""
+
+
 def _conversation(template: str, row: Mapping[str, Any], place: str) -> tuple[Message, ...]:
     """The messages of a template that is one column with a list of them; empty for any other template."""
-    parts = list(string.Formatter().parse(template))
-    if len(parts) != 1 or parts[0][0] or not isinstance(row.get(parts[0][1] or ""), list):
+    column = _single(template)
+    messages = row.get(column) if column else None
+    if not isinstance(messages, list):
         return ()
-    messages = row[parts[0][1] or ""]
     good = messages and all(
         isinstance(m, Mapping) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
         for m in messages
     )
     if not good:
-        raise DataError(f"{place}: {parts[0][1]} is a list, but not of messages with role and content")
+        raise DataError(f"{place}: {column} is a list, but not of messages with role and content")
     if messages[-1]["role"] != "user":
         raise DataError(f"{place}: the conversation ends with {messages[-1]['role']!r}; it must end with the user")
     return tuple(Message(m["role"], m["content"]) for m in messages)
@@ -148,6 +199,14 @@ def _fill(option: str, template: str, row: Mapping[str, Any], place: str) -> str
         if specification or conversion or not column:
             raise DataError(f"{option} {template!r}: columns are named plainly, such as {{question}}")
         value = _column(option, column, row, place)
+        if isinstance(value, list | dict):
+            kind = "a list" if isinstance(value, list) else "an object"
+            remedy = (
+                f"give {{{column}}} alone, which may be a list of messages, and put words of your own into system"
+                if option == "prompt"
+                else "name a column of text or numbers"
+            )
+            raise DataError(f"{place}: column {column!r}, which {option} names, holds {kind}, not text; {remedy}")
         pieces.append(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
     return "".join(pieces)
 
@@ -156,7 +215,10 @@ def _column(option: str, column: str, row: Mapping[str, Any], place: str) -> Any
     if column not in row:
         near = difflib.get_close_matches(column, row, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(row)}"
-        raise DataError(f"{place} has no column {column!r}, which {option} names; {hint}")
+        none = ', or "" where there are no answers' if option == "answer" else ""
+        raise DataError(
+            f"{place} has no column {column!r}, which {option} names; {hint}; set {option} to one that it has{none}"
+        )
     if row[column] is None:
         raise DataError(f"{place} has nothing in column {column!r}, which {option} names")
     return row[column]

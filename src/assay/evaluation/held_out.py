@@ -12,18 +12,21 @@ import pydantic
 from assay.config import Settings
 from assay.curriculum import LevelSettings
 from assay.domains import Domain, require_tasks
+from assay.domains.file_domain import FileDomain
 from assay.engines.engine import Engine, Sampling
 from assay.envs.env import EnvFactory, SingleTurn
 from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Evaluation
 from assay.render.renderer import Renderer
 from assay.types import Split, Task
-from assay.verifiers import AnyVerifier, Exact, Numeric, Verifier, check_gold
+from assay.verifiers import AnyVerifier, Exact, Numeric, Verifier, check_all_gold, check_gold
 
 DECODINGS: Mapping[str, float] = {"greedy": 0.0, "sampled": 1.0}
 """Name to temperature: the ways in which the closing test decodes."""
 SEED = 0
 """Held-out tasks, and their samples, are the same ones in every run, whatever its seed."""
+GOLD_SECONDS = 60.0
+"""In which the gold answers of a file are checked before a run."""
 
 
 class EvaluationSettings(Settings):
@@ -78,9 +81,15 @@ class HeldOut:
         self._progress = progress
         self._validation_tasks: list[Task] = []
 
-    async def check_tasks(self, reward: Verifier) -> None:
+    async def check_tasks(self, reward: Verifier, *, gold_seconds: float = GOLD_SECONDS) -> str:
         """Chooses the validation tasks. Every level has tasks in the splits that are used, and the verifiers accept
-        their gold answers.
+        their gold answers: of training tasks those of the first 32, and of a file's those of all, where that is cheap.
+
+        Args:
+            gold_seconds: after which no more of a file's gold answers are checked.
+
+        Returns:
+            What was not checked, in a sentence; empty where all was.
 
         Raises:
             DataError: an empty split, or an answer that its own verifier rejects.
@@ -97,6 +106,26 @@ class HeldOut:
             for verifier in self._readings.values():
                 await check_gold(verifier, [*validation, *self._test_tasks(level)])
             self._validation_tasks += validation
+        return await self._check_file(reward, gold_seconds)
+
+    async def _check_file(self, reward: Verifier, seconds: float) -> str:
+        """The gold answers of all training tasks, where a file has them: those of a generator have no end."""
+        if not isinstance(self._domain, FileDomain):
+            return ""
+        tasks = list({task.task_id: task for level in self._levels for task in self._tasks("train", level)}.values())
+        began = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            if time.monotonic() - began > 1:
+                self._progress("gold answers", done, total)
+
+        num_checked = await check_all_gold(reward, tasks, seconds=seconds, progress=progress)
+        if num_checked == len(tasks):
+            return ""
+        return (
+            f"{num_checked} of {len(tasks)} gold answers were checked in {seconds:g} s; one of the others that "
+            f"{reward.name} cannot read would end the run. All of them: assay check domain {self._domain.name}"
+        )
 
     async def validate(self) -> Evaluation:
         """Greedy answers to the validation tasks, read strictly. `check_tasks` comes first."""

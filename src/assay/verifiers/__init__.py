@@ -13,7 +13,7 @@ import pydantic
 from assay.config import validate
 from assay.errors import ConfigError
 from assay.verifiers.cases import Case, builtin_cases
-from assay.verifiers.check import VerifierReport, check_gold, check_verifier
+from assay.verifiers.check import VerifierReport, check_all_gold, check_gold, check_verifier
 from assay.verifiers.choice import Choice
 from assay.verifiers.code import Code
 from assay.verifiers.exact import Exact
@@ -97,6 +97,7 @@ __all__ = [
     "Weighted",
     "as_rollout",
     "builtin_cases",
+    "check_all_gold",
     "check_gold",
     "check_verifier",
     "close_verifiers",

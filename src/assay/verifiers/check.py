@@ -1,11 +1,12 @@
-"""check_verifier and check_gold: hold a verifier to its protocol, and tasks to their verifier."""
+"""check_verifier, check_gold and check_all_gold: hold a verifier to its protocol, and tasks to their verifier."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from assay.verifiers.verifier import Verifier, as_rollout
 
 ERRORS = ("false accept", "false reject", "raised", "slow", "side effect")
 """What may be wrong with one verdict."""
+_CHEAP = ("exact", "numeric", "choice", "format", "math", "trl")
+"""Verifiers whose check of a gold answer costs next to nothing; of "trl" it is that of the function's parameters."""
+_AT_ONCE = 32
+"""Gold answers that are checked together."""
 
 
 @dataclass(frozen=True)
@@ -106,26 +111,83 @@ async def check_verifier(
 async def check_gold(verifier: Verifier, tasks: Iterable[Task]) -> None:
     """Makes sure that the verifier accepts the gold answer of every task: a run does this before it starts.
 
+    Where no answer is sure to be solved, the parts of a verifier are asked one by one.
+
     Raises:
-        DataError: a gold answer that its own verifier rejects.
+        DataError: a gold answer that its own verifier rejects, or that it needs and the task does not have.
+        ConfigError: a function of TRL's signature that asks for a column that the task does not have.
         ContractError: a gold answer that the verifier fails to score.
     """
     for task in tasks:
-        response = verifier.gold_response(task)
-        if response is None:
-            continue
-        score = await score_rollout(verifier, as_rollout(response, task), task)
-        if score.verdict is Verdict.NOT_MEASURED:
+        row = task.metadata.get("row")
+        named = f"task {task.task_id} ({row})" if row else f"task {task.task_id}"
+        try:
+            response = verifier.gold_response(task)
+            score = None if response is None else await score_rollout(verifier, as_rollout(response, task), task)
+        except DataError as error:
+            if not task.answer:
+                raise _no_answer(verifier, named) from error
+            raise DataError(f"{row}: {error}" if row else str(error)) from error
+        if score is None:
+            for part in getattr(verifier, "parts", {}).values():
+                await check_gold(part.verifier, [task])
+        elif score.verdict is Verdict.NOT_MEASURED:
             raise ContractError(
-                f"verifier {verifier.name!r} failed on the gold answer of task {task.task_id} "
+                f"verifier {verifier.name!r} failed on the gold answer of {named} "
                 f"({_short(task.prompt[-1].content if task.prompt else '')}): {score.reason}"
             )
-        if score.verdict is Verdict.FAILED:
+        elif score.verdict is Verdict.FAILED:
+            if not task.answer:
+                raise _no_answer(verifier, named)
             raise DataError(
-                f"verifier {verifier.name!r} rejects the gold answer of task {task.task_id}: prompt "
+                f"verifier {verifier.name!r} rejects the gold answer of {named}: prompt "
                 f"{_short(task.prompt[-1].content if task.prompt else '')}, answer {_short(task.answer)}, shown as "
-                f"{_short(response)}: {score.reason or 'wrong'}; correct the task, or use a verifier that reads it"
+                f"{_short(response or '')}: {score.reason or 'wrong'}; correct the task, or use a verifier that reads "
+                "it"
             )
+
+
+async def check_all_gold(
+    verifier: Verifier,
+    tasks: Sequence[Task],
+    *,
+    seconds: float = math.inf,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """As `check_gold`, for any number of tasks: only those parts of the verifier are asked that answer in no time.
+
+    Args:
+        seconds: after which it stops.
+        progress: called with tasks done, and tasks in all.
+
+    Returns:
+        How many tasks were checked; all of them where there was nobody to ask.
+    """
+    cheap = list(_cheap_in(verifier))
+    deadline = time.monotonic() + seconds
+    done = 0 if cheap else len(tasks)
+    while done < len(tasks) and time.monotonic() < deadline:
+        some = tasks[done : done + _AT_ONCE]
+        await asyncio.gather(*(check_gold(each, [task]) for task in some for each in cheap))
+        done += len(some)
+        progress(done, len(tasks))
+    return done
+
+
+def _cheap_in(verifier: Verifier) -> Iterator[Verifier]:
+    """The verifier, or parts of it, that need no program, no model and no function of somebody else's to be run."""
+    if verifier.name in _CHEAP:
+        yield verifier
+    for part in getattr(verifier, "parts", {}).values():
+        yield from _cheap_in(part.verifier)
+
+
+def _no_answer(verifier: Verifier, named: str) -> DataError:
+    return DataError(
+        f"{named} has no gold answer, and verifier {verifier.name!r} compares with one; name its column in "
+        "domain.answer, or choose a verifier that needs none (trl, python, format, judge with show_gold = false), in "
+        "[verifier] and as evaluation.strict and evaluation.lenient"
+    )
 
 
 async def _check_case(verifier: Verifier, case: Case, canary: Path, slow_seconds: float) -> CaseResult:

@@ -36,7 +36,8 @@ class PythonReward(Settings):
     """Rewards from here on count as solved."""
     gold_format: str = "{answer}"
     """The response that the gold answer makes, such as "The answer is {answer}"; it must be solved, and a run checks
-    this before it starts. Empty for a reward that no answer is sure to earn: then nothing is checked."""
+    this before it starts. Empty for a reward that no answer is sure to earn: then nothing is checked, nor where the
+    data has no answers."""
 
     @cached_property
     def reward(self) -> Callable[[Any, str], Any]:
@@ -98,7 +99,9 @@ class PythonReward(Settings):
         return Score.solved(number) if number >= self.solved_at else Score.failed("low reward", value=number)
 
     def gold_response(self, task: Task) -> str | None:
-        return None if not self.gold_format else self.gold_format.replace("{answer}", task.answer)
+        if not self.gold_format or ("{answer}" in self.gold_format and not task.answer):
+            return None
+        return self.gold_format.replace("{answer}", task.answer)
 
 
 def finite(value: object) -> float | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 import pydantic
 
 from assay.config import Settings
-from assay.types import Rollout, Score, Task
+from assay.types import Rollout, Score, Task, Verdict
 from assay.verifiers.choice import Choice
 from assay.verifiers.code import Code
 from assay.verifiers.exact import Exact
@@ -20,7 +20,7 @@ from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
 from assay.verifiers.reasoning_gym import ReasoningGymScorer
 from assay.verifiers.score import score_group, score_rollout
-from assay.verifiers.trl import TRLReward
+from assay.verifiers.trl import DOES_NOT_APPLY, TRLReward
 from assay.verifiers.verifier import Verifier, compares
 
 OneVerifier = Annotated[
@@ -40,8 +40,10 @@ class Part(Settings):
 class Weighted(Settings):
     """The sum of weight times value over named parts. Solved is what the part named by `solved_by` says.
 
-    A part that is not measured leaves the whole not measured: what is unknown is no 0. Each part's own value is kept
-    under its name beside the sum.
+    A part that is not measured leaves the whole not measured: what is unknown is no 0. A `trl` part that says of a
+    sample that it does not apply is left out of its sum, as in TRL; where that is the part named by `solved_by`, all
+    parts that apply and add to the sum must be solved; where no part applies, the sample is not measured. Each part's
+    own value is kept under its name beside the sum.
     """
 
     name: Literal["weighted"] = "weighted"
@@ -75,13 +77,19 @@ class Weighted(Settings):
         """The scores of the parts, by name, as one."""
         values: dict[str, float] = {}
         for name, score in scores.items():
-            if score.value is None:
+            if score.value is not None:
+                values[name] = score.value
+            elif score.reason != DOES_NOT_APPLY:
                 return Score.not_measured(f"{name}: {score.reason}")
-            values[name] = score.value
-        deciding = scores[self.solved_by]
+        if not values:
+            return Score.not_measured("no part applies to this sample")
+        rewarded = [name for name in values if self.parts[name].weight > 0]
+        decides = [self.solved_by] if self.solved_by in values else rewarded or list(values)
+        # The first that is not solved, else the first: it gives the verdict and why.
+        deciding = min((scores[name] for name in decides), key=lambda score: score.verdict is Verdict.SOLVED)
         return Score(
             deciding.verdict,
-            sum(part.weight * values[name] for name, part in self.parts.items()),
+            sum(self.parts[name].weight * value for name, value in values.items()),
             parts=values,
             reason=deciding.reason,
             evidence=deciding.evidence,

@@ -37,3 +37,25 @@ def test_a_domain_that_names_no_verifier() -> None:
     result = CliRunner().invoke(app, ["check", "domain", "arithmetic"])
     assert isinstance(result.exception, AssayError)
     assert "--verifier" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "verifier"),
+    [
+        ("gsm8k", {"question": "1000 + 234?", "answer": "It is so.\n#### 1,234"}, "numeric"),
+        ("math", {"problem": "Half of 1?", "level": "Level 1", "solution": "It is $\\boxed{\\frac12}$."}, "math"),
+    ],
+)
+def test_known_data_sets_name_their_verifier(tmp_path: Path, name: str, row: dict[str, str], verifier: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row))
+    result = CliRunner().invoke(app, ["check", "domain", name, "--set", f"path={path}"], catch_exceptions=False)
+    assert f"{verifier} accepts every gold answer" in result.output
+
+
+def test_a_row_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "1?", "answer": "#### 1"}\n{"question": "2?", "answer": "#### two"}\n')
+    result = CliRunner().invoke(app, ["check", "domain", "gsm8k", "--set", f"path={path}"])
+    assert isinstance(result.exception, AssayError)
+    assert "WRONG  rows.jsonl, line 2: the answer 'two' of task" in result.output

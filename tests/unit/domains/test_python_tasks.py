@@ -30,6 +30,9 @@ def whole(seed):
     for n in range(100):
         yield Task("mine", (Message("user", f"{n}?"),), str(n), complexity=2.0)
 
+def one(seed):
+    yield "the only question?", 1
+
 def nonsense(seed):
     yield "a question without an answer"
 """
@@ -53,6 +56,18 @@ def test_a_finite_supply_ends(functions: str) -> None:
     domain = PythonTasks(function=f"{functions}:few", give_up_after=2_000)
     splits = [[task.answer for task in domain.tasks(split)] for split in ("train", "validation", "test")]
     assert sorted(itertools.chain(*splits), key=int) == [str(n) for n in range(60)]
+
+
+def test_a_domain_without_dials_is_not_told_to_turn_them(functions: str) -> None:
+    domain = PythonTasks(function=f"{functions}:one")
+    empty = []
+    for split in ("train", "validation", "test"):
+        try:
+            next(domain.tasks(split))
+        except DataError as error:
+            empty.append(str(error))
+    assert len(empty) == 2
+    assert all(text.endswith("is empty: too few tasks for three splits; add tasks") for text in empty)
 
 
 def test_whole_tasks_are_taken_as_they_are(functions: str) -> None:

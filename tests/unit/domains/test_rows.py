@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
+import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import pydantic
 import pytest
 
-from assay.domains import GSM8K, MATH, Rows, check_domain, make_domain
+from assay.domains import GSM8K, MATH, CRUXEval, Rows, check_domain, make_domain
 from assay.domains.files import read_rows
 from assay.errors import DataError
 from assay.types import Message
-from assay.verifiers import Math, Numeric
+from assay.verifiers import Math, Numeric, as_rollout, make_verifier
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> str:
@@ -47,7 +50,9 @@ def test_a_file_is_a_domain(data: str) -> None:
     assert task.prompt[1].content.endswith("? Reply with a number.")
     assert task.complexity == 2
     assert list(domain.tasks("train", seed=1)) != list(domain.tasks("train", seed=2))
-    with pytest.raises(DataError, match="empty at complexity 7"):
+    with pytest.raises(
+        DataError, match=r"empty at complexity 7; .* are complexity 1, horizon 1; complexity 2, horizon"
+    ):
         domain.tasks("train", complexity=7)
 
 
@@ -75,9 +80,52 @@ def test_csv(tmp_path: Path) -> None:
     path.write_text('\ufeffq,a\n"one, two?",2\n"a ""quote""\nover lines",3\n', encoding="utf-8")
     rows = [row for _, row in read_rows(str(path))]
     assert rows == [{"q": "one, two?", "a": "2"}, {"q": 'a "quote"\nover lines', "a": "3"}]
-    path.write_text("q,a\n1,2,3\n")
-    with pytest.raises(DataError, match="line 2 has not the 2 fields"):
+    for text, message in (
+        ("q,a\n1,2,3\n", "line 2 has not the 2 fields of the header but 3"),
+        ("q,a\n1\n", "line 2 has not the 2 fields of the header but 1"),
+        ('q,a\n1,2\n"x"y,3\n', "the row that begins on line 3, cannot be read as CSV"),
+        ('q,a\n1,2\n"never,closed\n3,4\n', "the row that begins on line 3, cannot be read as CSV"),
+        ("q,a,q\n1,2,3\n", "line 1: the header names 'q' twice"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            list(read_rows(str(path)))
+    path.write_bytes("q,a\né,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match="is not UTF-8"):
         list(read_rows(str(path)))
+
+
+def test_json_that_is_one_array(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps([{"q": "a"}, {"q": "b", "n": float("nan")}], indent=1))
+    (_, first), (place, second) = read_rows(str(path))
+    assert (first, second) == ({"q": "a"}, {"q": "b", "n": None})
+    assert place.endswith("data.json, element 2")
+    path.write_text('\n {"q": "a"}\n{"q": "b"}\n')
+    assert [row for _, row in read_rows(str(path))] == [{"q": "a"}, {"q": "b"}], "JSON lines under that name"
+    for text, message in (
+        ('[{"q": "a"}, 7]', "element 2 holds int, not an object"),
+        ('[{"q": "a"},\n{"q": }]', "data.json is not JSON that can be read: .*line 2"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            list(read_rows(str(path)))
+
+
+def test_json_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"q": "a"}\n{"q": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    with pytest.raises(DataError, match="line 2 is not JSON that can be read: nested too deeply"):
+        list(read_rows(str(path)))
+
+
+def test_several_files_as_one(tmp_path: Path) -> None:
+    for name in ("b", "a", "c"):
+        write(tmp_path / f"part-{name}.jsonl", [{"prompt": name, "answer": "1"}])
+    places = [place for place, _ in read_rows(str(tmp_path / "part-*.jsonl"))]
+    assert [place.rpartition("/")[2] for place in places] == [f"part-{name}.jsonl, line 1" for name in "abc"]
+    with pytest.raises(DataError, match="no data file"):
+        list(read_rows(str(tmp_path / "none-*.jsonl")))
 
 
 def test_conversations(tmp_path: Path) -> None:
@@ -93,11 +141,68 @@ def test_conversations(tmp_path: Path) -> None:
             _tasks(Rows(path=write(tmp_path / f"{len(bad)}.jsonl", [{"prompt": bad, "answer": "1"}])), "train")
 
 
+@pytest.mark.parametrize(
+    ("row", "options", "message"),
+    [
+        (
+            {"prompt": [{"role": "user", "content": "u"}], "answer": "1"},
+            {"prompt": "{prompt}\nBox it."},
+            r"line 1: column 'prompt', which prompt names, holds a list, not text; give \{prompt\} alone",
+        ),
+        ({"prompt": {"text": "u"}, "answer": "1"}, {}, "column 'prompt', which prompt names, holds an object"),
+        ({"prompt": "u", "answer": ["1", "2"]}, {}, "column 'answer', which answer names, holds a list, not text"),
+        (
+            {"prompt": "u", "answer": "1", "completion": [{"role": "user", "content": "x"}]},
+            {"demonstration": "{completion}"},
+            "completion is a list, but not of one message of the assistant",
+        ),
+    ],
+)
+def test_a_list_is_never_read_as_text(tmp_path: Path, row: dict, options: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Rows(path=write(tmp_path / "a.jsonl", [row]), **options).tasks("train")
+
+
+def test_no_prompt_column_and_no_chat_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"text": "1 + 1?", "label": "2"}])
+    with pytest.raises(DataError, match=r"line 1 has no column 'prompt', which prompt names; it has: text, label; set"):
+        Rows(path=path).tasks("train")
+    with pytest.raises(DataError, match=r"has no column 'answer', which answer names; .* where there are no answers"):
+        Rows(path=path, prompt="{text}").tasks("train")
+
+
+def test_data_without_answers(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"prompt": f"q{i}", "style": "haiku"} for i in range(60)])
+    domain = Rows(path=path, answer="")
+    assert {task.answer for tasks in domain.splits.values() for task in tasks} == {""}
+    trl = tmp_path / "rewards.py"
+    trl.write_text("def style(completions, style, **kwargs):\n    return [1.0] * len(completions)\n")
+    asyncio.run(check_domain(domain, verifier=make_verifier("trl", {"function": f"{trl}:style"})))
+    asyncio.run(check_domain(domain, verifier=make_verifier("format")))
+    for name in ("exact", "numeric", "math", "choice", "code", "judge"):
+        options = {"model": "m", "base_url": "http://127.0.0.1:1"} if name == "judge" else {}
+        with pytest.raises(DataError, match=rf"has no gold answer, and verifier '{name}' compares with one; name its"):
+            asyncio.run(check_domain(domain, verifier=make_verifier(name, options)))
+    with pytest.raises(pydantic.ValidationError, match="answer_after has no effect"):
+        Rows(path=path, answer="", answer_after="####")
+
+
+def test_splits_that_a_small_file_leaves_empty(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"prompt": "q", "answer": "1"}])
+    with pytest.raises(
+        DataError, match=r"\(1 train, 0 validation, 0 test\).*add rows, or give the test a file of its own"
+    ):
+        Rows(path=path).tasks("validation")
+    example = write(tmp_path / "c.jsonl", [{"code": "def f(x):\n    return x", "input": "1", "output": "1"}])
+    with pytest.raises(DataError, match="unless test_only=false"):
+        CRUXEval(path=example).tasks("train")
+
+
 def _tasks(domain: Rows, split: Any) -> list:
     try:
         return list(domain.tasks(split))
     except DataError as error:
-        if "is empty at" in str(error):
+        if "is empty" in str(error):
             return []
         raise
 
@@ -108,6 +213,16 @@ def test_demonstrations(tmp_path: Path) -> None:
     task = next(domain.tasks("train"))
     assert task.answer == "7"
     assert task.metadata["demonstration"].startswith("because ")
+
+
+def test_a_conversational_completion_is_what_its_assistant_says(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": [{"role": "user", "content": f"q{i}"}], "completion": [{"role": "assistant", "content": f"a{i}"}]}
+        for i in range(30)
+    ]
+    domain = Rows(path=write(tmp_path / "a.jsonl", rows), answer="", demonstration="{completion}")
+    task = next(domain.tasks("train"))
+    assert task.metadata["demonstration"] == task.prompt[0].content.replace("q", "a")
 
 
 @pytest.mark.parametrize(
@@ -167,6 +282,9 @@ def test_known_data_sets(tmp_path: Path) -> None:
     task = next(grade_school.tasks("test"))
     assert task.prompt[0].content.endswith("\nPut the final number in \\boxed{}.")
     assert task.answer.startswith(("1,", "2,"))
+    for reading in map(make_verifier, grade_school.readings):
+        said = asyncio.run(reading(as_rollout(f"So 7 - 1 is it: \\boxed{{{task.answer}}}", task), task))
+        assert said.verdict.value == "solved", "what the prompt asks for is read"
 
     problems = [
         {
@@ -178,7 +296,8 @@ def test_known_data_sets(tmp_path: Path) -> None:
     ]
     competition = make_domain("math", {"path": write(tmp_path / "math.jsonl", problems)})
     assert isinstance(competition, MATH)
-    asyncio.run(check_domain(competition, verifier=Math(), levels=[(None, None)]))
+    (reading,) = map(make_verifier, competition.readings)
+    asyncio.run(check_domain(competition, verifier=reading, levels=[(None, None)]))
     assert competition.levels() == tuple((float(level), None) for level in range(1, 6))
     problems.append({"problem": "And this?", "level": "Level ?", "solution": "\\boxed{7}"})
     unknown = make_domain("math", {"path": write(tmp_path / "unknown.jsonl", problems)})
@@ -200,12 +319,30 @@ def test_a_file_in_place_of_a_published_split_does_not_call_for_the_hub(tmp_path
 
 
 def test_parquet(tmp_path: Path) -> None:
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    parquet.write_table(arrow.table({"q": ["a", "b"], "n": [1, 2]}), tmp_path / "data.parquet")
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {
+        "q": ["a", "b"],
+        "n": [1.0, math.nan],
+        "day": [datetime.date(2025, 1, 2)] * 2,
+        "raw": [b"x", b"\xff"],
+        "list": [[1], [2, 3]],
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "data.parquet")
     rows = list(read_rows(str(tmp_path / "data.parquet")))
-    assert [row for _, row in rows] == [{"q": "a", "n": 1}, {"q": "b", "n": 2}]
+    assert [row for _, row in rows] == [
+        {"q": "a", "n": 1.0, "day": "2025-01-02", "raw": "x", "list": [1]},
+        {"q": "b", "n": None, "day": "2025-01-02", "raw": "\\xff", "list": [2, 3]},
+    ]
     assert rows[1][0].endswith("row 2")
     (tmp_path / "bad.parquet").write_text("x")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         list(read_rows(str(tmp_path / "bad.parquet")))
+
+
+def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data.parquet").write_text("x")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DataError, match=r"pip install 'assay\[data\]'"):
+        list(read_rows(str(tmp_path / "data.parquet")))

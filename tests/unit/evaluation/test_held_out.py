@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,15 @@ import pytest
 from tokenizers import Tokenizer
 
 from assay.curriculum import LevelSettings
-from assay.domains import Arithmetic
+from assay.domains import Arithmetic, Rows
 from assay.engines import ScriptedEngine
 from assay.engines.engine import Sampling
 from assay.errors import DataError
 from assay.evaluation.before_after import BeforeAfter
-from assay.evaluation.held_out import EvaluationSettings, HeldOut
+from assay.evaluation.held_out import SEED, EvaluationSettings, HeldOut
 from assay.render import ChatRenderer, load_renderer
 from assay.types import Split, Task
-from assay.verifiers import Exact
+from assay.verifiers import Exact, Format, Math, Numeric, Verifier, check_all_gold, make_verifier
 
 LEVELS = (LevelSettings(complexity=2), LevelSettings(complexity=3))
 ANSWERS = {
@@ -129,3 +131,76 @@ def test_an_empty_test_split_is_found_before_the_first_step(held_out: Callable[.
     with pytest.raises(DataError, match="test"):
         asyncio.run(held_out(str, domain=WithoutTestTasks()).check_tasks(Exact()))
     asyncio.run(held_out(str, domain=WithoutTestTasks(), test_tasks=0).check_tasks(Exact()))
+
+
+def rows(tmp_path: Path, bad: str | None) -> Rows:
+    """Training rows, one of which may have another answer, beyond the first 32 that a level is tried with anyway."""
+    rows = [{"prompt": f"What is {i}?", "answer": str(i)} for i in range(200)]
+    if bad is None:
+        return Rows(path=write(tmp_path, rows))
+    for row in rows:
+        domain = Rows(path=write(tmp_path, [{**each, "answer": bad} if each is row else each for each in rows]))
+        if bad in [task.answer for task in domain.tasks("train", seed=SEED)][32:]:
+            return domain
+    raise AssertionError("no such row")
+
+
+def write(tmp_path: Path, rows: list[dict[str, str]]) -> str:
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(tmp_path / "data.jsonl")
+
+
+def of_file(held_out: Callable[..., HeldOut], domain: Rows) -> HeldOut:
+    made = held_out(str, domain=domain)
+    made._levels = (LevelSettings(),)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("verifier", "bad", "message"),
+    [
+        (
+            Numeric(),
+            "twelve",
+            r"data.jsonl, line \d+: the answer 'twelve' of task .* is not a number; correct the task",
+        ),
+        (Math(), "nan", r"data.jsonl, line \d+: the answer 'nan' of task .* is no answer to compare with"),
+    ],
+)
+def test_every_gold_answer_of_a_file_is_checked(
+    held_out: Callable[..., HeldOut], tmp_path: Path, verifier: Verifier, bad: str, message: str
+):
+    assert asyncio.run(of_file(held_out, rows(tmp_path, None)).check_tasks(verifier)) == ""
+    with pytest.raises(DataError, match=message):
+        asyncio.run(of_file(held_out, rows(tmp_path, bad)).check_tasks(verifier))
+
+
+def test_parts_of_a_sum_are_checked_too(held_out: Callable[..., HeldOut], tmp_path: Path):
+    parts = {"right": {"verifier": {"name": "exact"}}, "number": {"verifier": {"name": "numeric"}}}
+    reward = make_verifier("weighted", {"parts": parts, "solved_by": "right"})
+    with pytest.raises(DataError, match="'twelve' of task"):
+        asyncio.run(of_file(held_out, rows(tmp_path, "twelve")).check_tasks(reward))
+
+
+def test_a_check_that_takes_too_long_says_how_far_it_came(held_out: Callable[..., HeldOut], tmp_path: Path):
+    domain = rows(tmp_path, "twelve")
+    said = asyncio.run(of_file(held_out, domain).check_tasks(Numeric(), gold_seconds=0.0))
+    assert said.startswith(f"0 of {len(domain.splits['train'])} gold answers were checked in 0 s")
+
+
+def test_how_far_the_check_has_come_is_told():
+    tasks = list(itertools.islice(Arithmetic().tasks("train"), 70))
+    told: list[tuple[int, int]] = []
+    assert asyncio.run(check_all_gold(Exact(), tasks, progress=lambda *how: told.append(how))) == 70
+    assert told == [(32, 70), (64, 70), (70, 70)]
+
+
+def test_data_without_answers_is_refused_by_name_where_a_reading_needs_one(
+    held_out: Callable[..., HeldOut], tmp_path: Path
+):
+    domain = Rows(path=write(tmp_path, [{"prompt": f"q{i}"} for i in range(60)]), answer="")
+    with pytest.raises(DataError, match=r"line \d+\) has no gold answer.*evaluation.strict"):
+        asyncio.run(of_file(held_out, domain).check_tasks(Format()))
+    made = held_out(str, domain=domain, strict=Format(), lenient=Format(shape="reasoning"))
+    made._levels = (LevelSettings(),)
+    assert asyncio.run(made.check_tasks(Format())) == ""

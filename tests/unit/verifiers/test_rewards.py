@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pydantic
 import pytest
 
-from assay.errors import ConfigError, ContractError, VerifierError
+from assay.domains import Rows
+from assay.errors import ConfigError, ContractError, DataError, VerifierError
 from assay.types import Ending, EndingKind, Message, Score, Task
 from assay.verifiers import (
     Numeric,
@@ -55,6 +57,22 @@ def does_not_apply(completions, **kwargs):
 def raises(completions, **kwargs):
     raise RuntimeError("broken")
 
+def numpy_scalar(completions, **kwargs):
+    import numpy
+    return [numpy.float32(0.5)]
+
+def numpy_array(completions, **kwargs):
+    import numpy
+    return numpy.array([0.5])
+
+def torch_scalar(completions, **kwargs):
+    import torch
+    return [torch.tensor(0.5)]
+
+def torch_tensor(completions, **kwargs):
+    import torch
+    return torch.tensor([0.5])
+
 def number(completions, **kwargs):
     return 1.0
 
@@ -81,6 +99,10 @@ def score(verifier: Verifier, response: str = "2") -> Score:
         ("everything", "", 1.0, "solved"),
         ("waits", "", 0.5, "failed"),
         ("does_not_apply", "", None, "not_measured"),
+        ("numpy_scalar", "", 0.5, "failed"),
+        ("numpy_array", "", 0.5, "failed"),
+        ("torch_scalar", "", 0.5, "failed"),
+        ("torch_tensor", "", 0.5, "failed"),
     ],
 )
 def test_functions_for_trl_run_unchanged(functions: str, name: str, response: str, value: Any, verdict: str) -> None:
@@ -97,6 +119,82 @@ def test_plain_text_as_trl_passes_it(functions: str) -> None:
 def test_functions_that_fail_are_the_verifiers_fault(functions: str, name: str, message: str) -> None:
     with pytest.raises(VerifierError, match=message):
         score(TRLReward(function=f"{functions}:{name}"))
+
+
+COLUMNS = """
+def documented(completions, ground_truth, **kwargs):
+    return [1.0 if c == gt else 0.0 for c, gt in zip(completions, ground_truth)]
+
+def everything(prompts, completions, **kwargs):
+    given = sorted(set(kwargs) - {"row", "completion_ids", "trainer_state"})
+    assert given == ["answer", "complexity", "ground_truth", "horizon", "level", "tags"], given
+    assert kwargs["answer"] == [7, 7] and kwargs["complexity"] == [3.0, 3.0] and kwargs["level"] == ["Level 3"] * 2
+    assert kwargs["tags"] == [["a", {"b": None}]] * 2
+    return [1.0] * len(completions)
+
+def cut(completions, answer, **kwargs):
+    return [float(c == a) for c, a in zip(completions, answer)]
+
+def solution(completions, solution, limit=3):
+    return [1.0] * len(completions)
+"""
+
+
+def test_columns_of_a_data_file_reach_the_function_under_their_names(tmp_path: Path) -> None:
+    (tmp_path / "rewards.py").write_text(COLUMNS)
+    row = {
+        "prompt": "3 + 4?",
+        "completion": "seven",
+        "ground_truth": "7",
+        "answer": 7,
+        "level": "Level 3",
+        "tags": ["a", {"b": None}],
+    }
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps(row))
+
+    def rewards(function: str, responses: list[str], **options: Any) -> list[float | None]:
+        domain = Rows(path=str(data), **options)
+        (task,) = [task for tasks in domain.splits.values() for task in tasks]
+        assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task, "a resumed run has the columns too"
+        verifier = TRLReward(function=f"{tmp_path / 'rewards.py'}:{function}", conversational=False)
+        asyncio.run(check_gold(verifier, [task]))
+        rollouts = [as_rollout(response, task) for response in responses]
+        return [score.value for score in asyncio.run(score_group(verifier, rollouts, task))]
+
+    assert rewards("documented", ["7", "8"]) == [1.0, 0.0]
+    assert rewards("documented", ["7", "8"], answer="") == [1.0, 0.0]
+    assert rewards("everything", ["7", "8"], complexity="level") == [1.0, 1.0]
+    assert rewards("cut", ["7"], answer="so #### {answer}", answer_after="####") == [1.0], "the gold answer"
+    with pytest.raises(
+        ConfigError, match=r"asks for 'solution', which data.jsonl, line 1 does not .* given .*ground_truth"
+    ):
+        rewards("solution", ["7"])
+
+
+def test_a_function_that_asks_for_an_answer_gets_none_where_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "rewards.py").write_text(COLUMNS)
+    (tmp_path / "data.jsonl").write_text('{"prompt": "q"}')
+    domain = Rows(path=str(tmp_path / "data.jsonl"), answer="")
+    (task,) = [task for tasks in domain.splits.values() for task in tasks]
+    part = {"verifier": {"name": "trl", "function": f"{tmp_path / 'rewards.py'}:cut"}}
+    for verifier in (
+        make_verifier("trl", part["verifier"]),
+        make_verifier("weighted", {"parts": {"theirs": part}, "solved_by": "theirs"}),
+    ):
+        with pytest.raises(ConfigError, match="asks for 'answer'"):
+            asyncio.run(check_gold(verifier, [task]))
+
+
+def test_every_part_is_asked_where_no_answer_is_sure_to_be_solved(functions: str) -> None:
+    parts = {
+        "theirs": {"verifier": {"name": "trl", "function": f"{functions}:waits"}},
+        "number": {"verifier": {"name": "numeric"}},
+    }
+    verifier = make_verifier("weighted", {"parts": parts, "solved_by": "theirs"})
+    asyncio.run(check_gold(verifier, [TASK]))
+    with pytest.raises(DataError, match=r"'two' of task .* is not a number"):
+        asyncio.run(check_gold(verifier, [replace(TASK, answer="two")]))
 
 
 def test_a_function_that_is_not_there(functions: str) -> None:
@@ -125,10 +223,34 @@ def test_a_weighted_sum_keeps_its_parts() -> None:
 
 
 def test_a_part_that_is_not_measured_leaves_the_whole_unknown(functions: str) -> None:
-    parts = {**WEIGHTED["parts"], "theirs": {"verifier": {"name": "trl", "function": f"{functions}:does_not_apply"}}}
+    parts = {**WEIGHTED["parts"], "theirs": {"verifier": {"name": "trl", "function": f"{functions}:not_finite"}}}
     found = score(Weighted.model_validate({"parts": parts, "solved_by": "right"}), "\\boxed{2}")
     assert found.value is None
     assert found.reason.startswith("theirs: ")
+
+
+def trl_parts(functions: str, weights: dict[str, float], solved_by: str) -> Weighted:
+    parts = {
+        name: {"weight": weight, "verifier": {"name": "trl", "function": f"{functions}:{name}"}}
+        for name, weight in weights.items()
+    }
+    return Weighted.model_validate({"parts": parts, "solved_by": solved_by})
+
+
+def test_a_function_that_does_not_apply_is_left_out_of_the_sum(functions: str) -> None:
+    """0.5 x 2 without the other; the part that says what solved is may be the one that is left out."""
+    found = score(trl_parts(functions, {"does_not_apply": 3.0, "waits": 2.0}, "waits"))
+    assert (found.value, found.parts, found.verdict.value) == (1.0, {"waits": 0.5}, "failed")
+    found = score(trl_parts(functions, {"does_not_apply": 1.0, "accuracy": 1.0, "waits": -1.0}, "does_not_apply"))
+    assert (found.value, found.verdict.value) == (0.5, "solved"), "what is subtracted decides nothing"
+    found = score(trl_parts(functions, {"does_not_apply": 1.0, "accuracy": 1.0, "waits": 1.0}, "does_not_apply"))
+    assert (found.value, found.verdict.value) == (1.5, "failed"), "not every part that applies is solved"
+    found = score(trl_parts(functions, {"does_not_apply": 1.0}, "does_not_apply"))
+    assert (found.value, found.reason) == (None, "no part applies to this sample")
+    scores = asyncio.run(
+        score_group(trl_parts(functions, {"waits": 1.0, "raises": 1.0}, "waits"), [as_rollout("2", TASK)], TASK)
+    )
+    assert [found.value for found in scores] == [None], "what a function raises is unknown"
 
 
 @pytest.mark.parametrize(
