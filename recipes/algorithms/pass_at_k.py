@@ -33,7 +33,7 @@ COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and I
 def main() -> None:
     options = parse_arguments()
     models = {(BASE, 0): options.base} | {
-        (cell, seed): str(options.sweep / "runs" / cell / f"seed-{seed}" / "checkpoints" / "best")
+        (cell, seed): read_json(options.sweep / "results" / cell / f"seed-{seed}" / "summary.json")["model"]
         for seed in options.seeds
         for cell in options.cells
     }

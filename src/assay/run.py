@@ -5,7 +5,8 @@ run folder/
 |-- run.sqlite         every step, rollout, evaluation and event
 |-- events/            TensorBoard
 |-- trackers/          what other trackers must be told to go on with the run
-|-- checkpoints/       the newest to resume from; best/ is the model to use
+|-- checkpoints/       the newest to resume from, and the best on validation tasks
+|-- model              a link to the model to use: the best, or where nothing chose one the last
 |-- report/            a page with plots
 `-- summary.json       what came of it
 """
@@ -13,6 +14,7 @@ run folder/
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
@@ -319,6 +321,7 @@ class Run:
         finished = not self.stop_requested
         if self._checkpointed_at != self.position.step:
             self.checkpoint()
+        self._link_model()
         summary = self._summary("finished" if finished else "interrupted")
         earlier = read_json(self.folder / "summary.json")
         if not finished and "gain" in earlier:
@@ -470,6 +473,12 @@ class Run:
         if newest is None:
             raise RunFolderError(f"{self.folder} holds no checkpoint yet")
         return newest / "model"
+
+    def _link_model(self) -> None:
+        link = self.folder / ".model"
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(self.model_to_use, self.folder.resolve()), target_is_directory=True)
+        link.replace(self.folder / "model")
 
     def _most_trained_level(self) -> tuple[str, LevelSettings]:
         """Name and dials; the easiest where several were trained on equally."""

@@ -98,9 +98,9 @@ def test_two_steps_of_the_demo_with_the_real_model(tmp_path: Path) -> None:
 def test_pass_at_k_of_a_sweep_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model")
     for seed in (1, 2):
-        best = tmp_path / "sweep" / "runs" / "grpo" / f"seed-{seed}" / "checkpoints" / "best"
-        best.parent.mkdir(parents=True)
-        best.symlink_to(model)
+        summary = tmp_path / "sweep" / "results" / "grpo" / f"seed-{seed}" / "summary.json"
+        summary.parent.mkdir(parents=True)
+        summary.write_text(json.dumps({"model": str(model)}))
     output = tmp_path / "out"
     command = [sys.executable, str(RECIPES / "algorithms" / "pass_at_k.py"), "--base", str(model), "--cells", "grpo"]
     command += ["--sweep", str(tmp_path / "sweep"), "--seeds", "1,2", "--num-tasks", "2", "--samples", "4"]

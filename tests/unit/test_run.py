@@ -74,9 +74,11 @@ def test_a_run_leaves_what_its_folder_promises(tiny_model: Path, tmp_path: Path)
         "run.sqlite",
         "events",
         "checkpoints/step-000003/model/config.json",
+        "model/config.json",
         "report/index.html",
     ):
         assert (tmp_path / "run" / name).exists(), name
+    assert (tmp_path / "run" / "model").resolve() == Path(summary["model"])
     store = RunStore.open_readonly(tmp_path / "run")
     assert store.num_steps() == 3
     assert len(store.rollouts()) == 3 * 2 * 3

@@ -144,7 +144,8 @@ def _describe_result(result: TrainResult) -> str:
         lines += _describe_test(summary)
     lines += [f"report: {result.folder / 'report' / 'index.html'}"]
     # As it was called, where it is not on the path.
-    program = "assay" if shutil.which("assay") else sys.argv[0]
+    called = f"{sys.executable} -m assay.cli.main" if sys.argv[0].endswith("main.py") else sys.argv[0]
+    program = "assay" if shutil.which("assay") else called
     lines += [f"{name}: {command.replace('assay', program, 1)}" for name, command in summary["commands"].items()]
     return "\n".join(lines)
 
