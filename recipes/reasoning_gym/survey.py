@@ -3,9 +3,10 @@
     python recipes/reasoning_gym/survey.py --families chain_sum,spell_backward --levels 1,2 --output survey
     python recipes/reasoning_gym/survey.py --output survey        # every family, its three easiest levels
 
-A family can be learnt from where the model solves some tasks and not most: pass@k between 5 and 60 %. Results are kept
-cell by cell in OUTPUT/cells.jsonl: the same command goes on where it was stopped. At the end OUTPUT has survey.json and
-survey.md, the learnable cells first.
+A family can be learnt from where the model solves some tasks and not most: pass@k between 5 and 60 %. Where one gold
+answer is that of many tasks, what is learnt may be to give it every time; `constant` is what that would earn. Results
+are kept cell by cell in OUTPUT/cells.jsonl: the same command goes on where it was stopped. At the end OUTPUT has
+survey.json and survey.md, the learnable cells first.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from assay.domains import ReasoningGym
 from assay.domains.reasoning_gym import families
 from assay.engines import LocalEngine, Sampling
 from assay.errors import AssayError, DataError
-from assay.evaluation import Evaluation, evaluate
+from assay.evaluation import Evaluation, commonest_answer, evaluate
 from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
 from assay.policies.registry import resolve_model
@@ -151,6 +152,7 @@ async def measure(
         "greedy": greedy.accuracy(READING).to_dict(),
         "pass_at_1": sampled.accuracy(READING).to_dict(),
         "pass_at_k": sampled.pass_at_k(READING, options.samples).to_dict(),
+        "constant": commonest_answer(greedy).to_dict(),
         "num_not_measured": sampled.num_not_measured(READING) + greedy.num_not_measured(READING),
         "mean_tokens": round(sampled.mean_tokens, 1),
         "truncated_share": sum(row.ending.startswith("truncated") for row in sampled.rows) / sampled.num_samples,
@@ -204,19 +206,19 @@ def percent(interval: dict[str, float]) -> str:
 
 def table(rows: list[dict[str, Any]], samples: int) -> str:
     lines = [
-        f"| family | complexity | tasks | greedy | pass@1 | pass@{samples} | tokens | learnable |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| family | complexity | tasks | greedy | pass@1 | pass@{samples} | constant | tokens | learnable |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         place = f"| `{row['family']}` | {'-' if row['complexity'] is None else format(row['complexity'], 'g')}"
         if "problem" in row:
-            lines.append(f"{place} | - | - | - | - | - | {row['problem'].replace('|', ' ')} |")
+            lines.append(f"{place} | - | - | - | - | - | - | {row['problem'].replace('|', ' ')} |")
         else:
             cells = [percent(row[key]) for key in ("greedy", "pass_at_1", "pass_at_k")]
             learnable = "yes" if is_learnable(row) else ""
-            lines.append(
-                f"{place} | {row['num_tasks']} | {' | '.join(cells)} | {row['mean_tokens']:.0f} | {learnable} |"
-            )
+            constant = f"{100 * row['constant']['share']:.1f} %"
+            columns = [str(row["num_tasks"]), *cells, constant, f"{row['mean_tokens']:.0f}", learnable]
+            lines.append(f"{place} | {' | '.join(columns)} |")
     return "\n".join(lines) + "\n"
 
 
