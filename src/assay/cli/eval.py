@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from assay.recipe import RunConfig
 
 DEFAULT_KS = (1, 4, 8)
+MOST_COLUMNS = 4
+"""Measures that a table has side by side; more of them stand below each other."""
 
 Levels = Sequence[tuple[float | None, float | None]]
 
@@ -225,16 +227,25 @@ def _table(result: Evaluation, ks: Sequence[int]) -> Table:
     from rich.table import Table
 
     table = Table(title="accuracy, with 95 % intervals over tasks")
-    columns = [(reading, k) for reading in result.readings for k in (None, *(k for k in ks if k > 1))]
+    measures = [(reading, k) for reading in result.readings for k in (None, *(k for k in ks if k > 1))]
+    names = [reading if k is None else f"{reading} pass@{k}" for reading, k in measures]
     table.add_column("level")
     table.add_column("tasks", justify="right")
-    for reading, k in columns:
-        table.add_column(reading if k is None else f"{reading} pass@{k}", justify="right")
     parts = result.by_level()
     if len(parts) > 1:
         parts["all"] = result
+    if len(measures) > MOST_COLUMNS:
+        # Side by side they would be cut to a letter each.
+        table.add_column("measure")
+        table.add_column("value", justify="right")
+        for level, part in parts.items():
+            for name, measure in zip(names, measures, strict=True):
+                table.add_row(level, str(part.num_tasks), name, _cell(part, *measure), end_section=name == names[-1])
+        return table
+    for name in names:
+        table.add_column(name, justify="right")
     for level, part in parts.items():
-        cells = [_cell(part, reading, k) for reading, k in columns]
+        cells = [_cell(part, *measure) for measure in measures]
         table.add_row(level, str(part.num_tasks), *cells, end_section=list(parts)[-2:-1] == [level])
     return table
 

@@ -178,3 +178,10 @@ def test_a_domain_with_options(tiny_model: Path, tmp_path: Path):
         run(tiny_model, "--domain", "rows", "--set", "pth=x")
     with pytest.raises(ConfigError, match="expected KEY=VALUE"):
         run(tiny_model, "--domain", "rows", "--set", "path")
+
+
+def test_many_measures_stand_below_each_other(tiny_model: Path, tmp_path: Path):
+    printed = run(tiny_model, *QUICK, "--samples", 4, "--k", "1,2,3,4", "--output", tmp_path / "out")
+    lines = [line for line in printed.splitlines() if "pass@" in line]
+    assert len(lines) == 3 * 2 * 3, "two levels and both together, two readings, three k"
+    assert all("%" in line for line in lines)
