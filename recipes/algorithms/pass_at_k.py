@@ -119,7 +119,7 @@ def draw(path: Path, rows: list[dict[str, Any]], ks: list[int]) -> None:
     axes.set_title("pass@k on held-out sums; thin: each seed", loc="left", fontsize=10)
     axes.tick_params(labelsize=8)
     axes.grid(True, color="#dddddd", linewidth=0.6)
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    axes.legend(loc="upper left", frameon=False, fontsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path)
