@@ -82,6 +82,8 @@ def verify(
 
     from rich.console import Console
 
+    from assay.verifiers.judge import judges_in
+
     verifier, options = _verifier(name, workers, timeout_seconds, bare, settings or [])
     rows = _read(input, name)
     scored_rows = ScoredRows(input, output, {"verifier": name, **options}, rows)
@@ -93,8 +95,11 @@ def verify(
         )
     counts: Counter[str] = Counter()
     began = time.perf_counter()
-    # asyncio's own handler would only cancel, which a reward function that blocks never notices.
-    before = signal.signal(signal.SIGINT, _interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    if not list(judges_in(verifier)):
+        # asyncio's own handler only cancels, which a reward function that blocks never notices. A judge needs it: what
+        # was asked of a server is paid for, and its replies are taken in before the end.
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         with scored_rows:
             asyncio.run(_score(verifier, rows, scored_rows, counts))
