@@ -559,12 +559,11 @@ def test_distillation_descends_the_divergence_in_every_state_whoever_sampled(off
     assert_close(step(there), torch.zeros_like(there), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("level", ["token"])
-def test_the_kl_of_the_loss_is_corrected_for_the_sampler(level: str) -> None:
+def test_the_kl_of_the_loss_is_corrected_for_the_sampler() -> None:
     """One update on samples of another policy: ratio 1 against "proximal", and the weight in front of both terms."""
     logits, reference = parameters(seed=0), parameters(seed=2).detach()
     sampler = parameters(seed=1).detach()
-    correction = ImportanceCorrection(kind="truncate", level=level, high=1e6)
+    correction = ImportanceCorrection(kind="truncate", high=1e6)
     algorithm = RLOO(kl_coefficient=1.0, correction=correction)
     value = torch.zeros((), dtype=torch.float64)
     for y in PAIRS:
