@@ -53,13 +53,26 @@ class FileDomain(Settings):
         """The split of a task of `path`; a key is the same for prompts that look alike."""
         return hashed_split("rows", key)
 
-    @functools.cached_property
+    @property
     def splits(self) -> Mapping[Split, tuple[Task, ...]]:
         """Every task by split, read at first use.
 
         Raises:
             DataError: the file cannot be read, or a row of it.
         """
+        return self._loaded[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Cautions about the files, in a sentence each; read with them.
+
+        Raises:
+            DataError: as `splits`.
+        """
+        return self._loaded[1]
+
+    @functools.cached_property
+    def _loaded(self) -> tuple[Mapping[Split, tuple[Task, ...]], tuple[str, ...]]:
         return _load(self)
 
     def levels(self) -> tuple[tuple[float | None, float | None], ...]:
@@ -107,10 +120,11 @@ class FileDomain(Settings):
         )
 
 
-def _load(domain: FileDomain) -> Mapping[Split, tuple[Task, ...]]:
-    """The tasks of each split."""
-    own = _read(domain, domain.path)
-    test = {} if domain.test_path is None else _read(domain, domain.test_path)
+def _load(domain: FileDomain) -> tuple[Mapping[Split, tuple[Task, ...]], tuple[str, ...]]:
+    """The tasks of each split, and cautions."""
+    notes: list[str] = []
+    own = _read(domain, domain.path, notes)
+    test = {} if domain.test_path is None else _read(domain, domain.test_path, notes)
     shared = own.keys() & test.keys()
     if shared and domain.overlap == "error":
         raise DataError(
@@ -123,14 +137,14 @@ def _load(domain: FileDomain) -> Mapping[Split, tuple[Task, ...]]:
         if key not in test:
             split = domain.split_of(task, key)
             splits["train" if split == "test" and domain.test_path is not None else split].append(task)
-    return {split: tuple(tasks) for split, tasks in splits.items()}
+    return {split: tuple(tasks) for split, tasks in splits.items()}, tuple(notes)
 
 
-def _read(domain: FileDomain, source: str) -> dict[str, Task]:
-    """Canonical prompt to task, in the order of the file."""
+def _read(domain: FileDomain, source: str, notes: list[str]) -> dict[str, Task]:
+    """Canonical prompt to task, in the order of the file. `notes` gains cautions."""
     tasks: dict[str, Task] = {}
     places: dict[str, str] = {}
-    for place, row in read_rows(source):
+    for place, row in read_rows(source, notes):
         task = domain.make_task(row, place)
         if task is None:
             continue

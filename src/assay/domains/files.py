@@ -5,14 +5,14 @@ from __future__ import annotations
 import codecs
 import csv
 import glob
-import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from assay.domains.parquet import parquet_rows
+from assay.domains.values import parse_json
 from assay.errors import DataError
 
 HUB = "hub:"
@@ -21,7 +21,7 @@ _ON_THE_HUB = re.compile(r"([^/@]+/[^/@]+)(?:@(refs/(?:convert|pr)/[^/]+|[^/]+))
 """Data set, revision, path in it."""
 
 
-def read_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_rows(source: str, notes: list[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """(where it stands, row) of each row. Values are those of JSON; NaN, which is how tables write "nothing", is None.
 
     Args:
@@ -29,6 +29,7 @@ def read_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
             "hub:owner/dataset/path/in/it" for a file of a data set on the Hugging Face hub, with "@revision" after the
             data set for another one than its newest. A * stands for any part of a name: every file that fits, in the
             order of their names.
+        notes: gains a caution, in a sentence, for each column whose values may not be those of its source.
 
     Raises:
         DataError: there is no such file, its kind is not known, or a line does not parse; names the file and the line.
@@ -42,7 +43,7 @@ def read_rows(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
         elif kind == ".csv":
             yield from _csv(path)
         elif kind == ".parquet":
-            yield from _parquet(path)
+            yield from parquet_rows(path, notes)
         else:
             raise DataError(f"{path} is no kind of data file that can be read; use .jsonl, .json, .csv or .parquet")
 
@@ -79,7 +80,7 @@ def _json_array(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _parsed(text: bytes, place: str) -> Any:
     try:
-        return json.loads(text, parse_constant=lambda name: None if name == "NaN" else float(name))
+        return parse_json(text)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise DataError(f"{place} is not JSON that can be read: {why}") from None
@@ -120,34 +121,6 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"{path}, in the row that begins on line {number}, cannot be read as CSV: {error}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error}; save it as UTF-8") from None
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise DataError(f"{path}: reading Parquet needs pyarrow; install it with: pip install 'assay[data]'") from None
-    number = 0
-    try:
-        for batch in parquet.ParquetFile(path).iter_batches(batch_size=1024):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}, row {number}", _plain(row)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it; what JSON has no form for (dates, decimals) as text."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return None if math.isnan(value) else value
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _fetched(source: str) -> list[Path]:

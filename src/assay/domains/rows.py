@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import pydantic
 
 from assay.domains.file_domain import FileDomain
+from assay.domains.values import text_of
 from assay.errors import DataError
 from assay.types import Message, Task
 from assay.verifiers.trl import COLUMNS
@@ -207,7 +208,7 @@ def _fill(option: str, template: str, row: Mapping[str, Any], place: str) -> str
                 else "name a column of text or numbers"
             )
             raise DataError(f"{place}: column {column!r}, which {option} names, holds {kind}, not text; {remedy}")
-        pieces.append(str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
+        pieces.append(text_of(value))
     return "".join(pieces)
 
 
