@@ -8,8 +8,9 @@ Rules that a template alone does not settle:
    stays as it was sampled. Where the template rewrites anything before that (it drops earlier reasoning, say), the next
    prompt is rendered anew. Blank space that a template trims around the answer does not count as rewriting.
 3. A template without a system role gets the system message at the head of the first user message.
-4. A template may open the reasoning of the answer itself, with `<think>` at the end of the prompt. The message then
-   begins with what the template wrote, so that what is read of it is the answer and not the reasoning.
+4. A template may open the reasoning of the answer itself, with `<think>` or another of `REASONING_TAGS` at the end of
+   the prompt. The message then begins with what the template wrote, so that what is read of it is the answer and not
+   the reasoning.
 5. Templates that print the date see `TEMPLATE_DATE`: a prompt is the same today and when a run is resumed tomorrow.
 """
 
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from assay.errors import DataError, ModelError
+from assay.render.reasoning import closing_tag, opened_reasoning
 from assay.render.renderer import Extension
 from assay.render.templates import CHATML, PLAIN
 from assay.types import Message
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 
 TEMPLATE_DATE = datetime.datetime(2024, 7, 26)
 """The day it always is inside a chat template; the default of Llama 3's own templates."""
-
-REASONING, REASONING_END = "<think>", "</think>"
 
 _CUT = "\ufdd0"
 """Where message text is cut before tokenising. A Unicode noncharacter: no text contains it on purpose."""
@@ -116,11 +116,11 @@ class ChatRenderer:
         template opens the reasoning, the text goes on after that, or ends it at once where it has none."""
         closing = ""
         if self._opening:
-            opened, tag, rest = text.partition(REASONING)
-            if tag and not opened.strip():
-                text = rest.lstrip("\n")
-            elif REASONING_END not in text:
-                closing = f"\n{REASONING_END}\n\n"
+            tag, end = self._opening.strip(), closing_tag(self._opening)
+            if text.lstrip().startswith(tag):
+                text = text.lstrip().removeprefix(tag).lstrip("\n")
+            elif end not in text:
+                closing = f"\n{end}\n\n"
         return (*self._encode(closing + self._as_text(text)), self._stop_token_ids[0])
 
     def decode(self, token_ids: Sequence[int]) -> str:
@@ -202,8 +202,7 @@ class ChatRenderer:
             _, _, prompt = self._apply_template([Message("user", "question")]).rpartition("question")
         except jinja2.TemplateError:
             return ""
-        opening = prompt[prompt.rindex(REASONING) :] if REASONING in prompt else ""
-        return "" if REASONING_END in opening else opening
+        return opened_reasoning(prompt)
 
     def _find_stop_tokens(self, given: Iterable[int]) -> tuple[int, ...]:
         found = [*given]

@@ -7,11 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from assay.config import Settings
 from assay.errors import DataError
 from assay.types import Rollout, Score, Task
 from assay.verifiers.expression import clean, last_box
-from assay.verifiers.text import is_cut_off, last_characters, normalise, strip_reasoning
+from assay.verifiers.text import AnswerReader, is_cut_off, last_characters, normalise
 
 _STATED = re.compile(
     r"(?i:answer|choice)(?: is ?:?| would be| ?[:=]) ?(?i:option |choice )?[*_(\[]*([A-Z]|(?<=[*_(\[])[a-z])[*_)\]]*"
@@ -20,7 +19,7 @@ _STATED = re.compile(
 _ALONE = re.compile(r"[*_(\[\s]*([A-Z])[*_)\].:\s]*", re.IGNORECASE)
 
 
-class Choice(Settings):
+class Choice(AnswerReader):
     """The last letter that is given as the answer: in a box, after "answer is" and the like, or as the whole response.
 
     Two different letters in the last box, or a letter beyond the options, are no answer. A letter that merely occurs in
@@ -39,7 +38,7 @@ class Choice(Settings):
                 "correct the task, or set options"
             )
         # White space first: the patterns must not meet long runs of it.
-        text = " ".join(normalise(last_characters(strip_reasoning(rollout.response))).split())
+        text = " ".join(normalise(last_characters(self.answer_text(rollout))).split())
         content, left_open = last_box(text)
         if content is not None and not left_open:
             letter = self._letter(re.sub(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}", r"\1", clean(content)))

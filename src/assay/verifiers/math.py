@@ -11,7 +11,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from assay.config import Settings
 from assay.errors import ConfigError, DataError
 from assay.types import Rollout, Score, Task
 from assay.verifiers.expression import (
@@ -26,14 +25,14 @@ from assay.verifiers.expression import (
     undecided,
 )
 from assay.verifiers.pool import LimitExceededError, WorkerPool
-from assay.verifiers.text import is_cut_off, last_characters, normalise, strip_reasoning
+from assay.verifiers.text import AnswerReader, is_cut_off, last_characters, normalise
 
 _PLAIN_NUMBER = re.compile(r"-?(?:\d{1,30}|\d{1,3}(?:,\d{3}){1,9})(?:\.\d{1,30})?")
 MAX_ANSWER = 20_000
 """Characters of an answer that is compared as text or as a number; longer ones are no answers."""
 
 
-class Math(Settings):
+class Math(AnswerReader):
     """The answer in the last box must be the gold answer, as numbers, sets, tuples, intervals, matrices or symbols.
 
     What is read is the last balanced \\boxed{} or \\fbox{} after the reasoning block; text around it has no influence.
@@ -93,7 +92,7 @@ class Math(Settings):
 
     def _find(self, rollout: Rollout) -> tuple[str | None, str]:
         """The answer, or None and why there is none."""
-        text = normalise(last_characters(strip_reasoning(rollout.response), MAX_ANSWER))
+        text = normalise(last_characters(self.answer_text(rollout), MAX_ANSWER))
         cut_off = is_cut_off(rollout)
         if self.answer_form != "after":
             content, left_open = last_box(text)

@@ -7,14 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from assay.config import Settings
 from assay.errors import DataError
 from assay.types import Rollout, Score, Task
 from assay.verifiers.number import find_numbers, may_go_on, parse_number
-from assay.verifiers.text import is_cut_off, last_characters, normalise, strip_reasoning
+from assay.verifiers.text import AnswerReader, is_cut_off, last_characters, normalise
 
 
-class Numeric(Settings):
+class Numeric(AnswerReader):
     """A number of the response must equal the answer, as fractions of integers: no rounding, no floats.
 
     Read is what follows the reasoning block, its last 10,000 characters; `number.find_numbers` says what counts as a
@@ -37,7 +36,7 @@ class Numeric(Settings):
                 f"the answer {task.answer[:80]!r} of task {task.task_id} is not a number; "
                 "correct the task, or use another verifier"
             )
-        text = last_characters(normalise(last_characters(strip_reasoning(rollout.response))))
+        text = last_characters(normalise(last_characters(self.answer_text(rollout))))
         numbers = find_numbers(text)
         if not numbers:
             return Score.failed("no number")

@@ -6,7 +6,11 @@ import functools
 import re
 import unicodedata
 
+from assay.config import Settings
+from assay.render.reasoning import strip_reasoning
 from assay.types import Rollout
+
+__all__ = ["MAX_RESPONSE", "AnswerReader", "is_cut_off", "last_characters", "normalise", "strip_reasoning"]
 
 MAX_RESPONSE = 10_000
 """Characters of a response that are read, from its end."""
@@ -42,14 +46,16 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(map(_plain, text)))
 
 
-def strip_reasoning(text: str) -> str:
-    """What comes after the reasoning block: an answer that stands only inside <think> is no answer.
+class AnswerReader(Settings):
+    """The options of a verifier that reads the answer of a response, without its reasoning."""
 
-    An unfinished block leaves nothing of what follows its opening.
-    """
-    answer = text[text.rfind("</think>") + len("</think>") :] if "</think>" in text else text
-    opening = answer.find("<think>")
-    return answer if opening < 0 else answer[:opening]
+    reasoning_tags: tuple[tuple[str, str], ...] = ()
+    """Pairs of opening and closing tag of a reasoning block at the head of a response, beside the known ones
+    (<think>, [THINK], <reasoning>, ...), such as [["<plan>", "</plan>"]]."""
+
+    def answer_text(self, rollout: Rollout) -> str:
+        """Return the response less its reasoning block."""
+        return strip_reasoning(rollout.response, self.reasoning_tags)
 
 
 def last_characters(text: str, most: int = MAX_RESPONSE) -> str:

@@ -238,6 +238,19 @@ def test_reasoning_that_the_template_opens_is_part_of_the_message(make: Make):
     assert strip_reasoning(renderer.parse(encode(renderer, "hm</think>42<|im_end|>")).content) == "42"
 
 
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [("[THINK]", "[/THINK]"), ("<reasoning>", "</reasoning>"), ("<seed:think>", "</seed:think>")],
+)
+def test_a_template_may_open_reasoning_by_other_tags(make: Make, opening: str, closing: str):
+    renderer = make(OPENS_REASONING.replace("<think>", opening))
+    answer = renderer.parse(encode(renderer, f"hm{closing}42<|im_end|>"))
+    assert answer.content == f"{opening}\nhm{closing}42"
+    assert strip_reasoning(answer.content) == "42"
+    assert strip_reasoning(renderer.parse(encode(renderer, "it is \\boxed{42}, or")).content) == ""
+    assert renderer.decode(renderer.encode_answer("4")) == f"\n{closing}\n\n4<|im_end|>"
+
+
 def test_reasoning_in_a_users_message_opens_no_answer(make: Make):
     assert make(CHATML).parse(encode(make(CHATML), "4")).content == "4"
     assert make(CLOSES_REASONING).parse(encode(make(CLOSES_REASONING), "4")).content == "4"

@@ -4,7 +4,7 @@ import pytest
 
 from assay.types import Message, Task
 from assay.verifiers import as_rollout
-from assay.verifiers.text import MAX_RESPONSE, is_cut_off, last_characters, normalise, strip_reasoning
+from assay.verifiers.text import MAX_RESPONSE, is_cut_off, last_characters, normalise
 
 
 @pytest.mark.parametrize(
@@ -31,22 +31,6 @@ from assay.verifiers.text import MAX_RESPONSE, is_cut_off, last_characters, norm
 )
 def test_normalise(text: str, expected: str) -> None:
     assert normalise(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("82", "82"),
-        ("<think>41</think>82", "82"),
-        ("41</think>82", "82"),
-        ("<think>41", ""),
-        ("82<think>41", "82"),
-        ("<think>a</think>41<think>b</think>82", "82"),
-        ("<think>a</think>82<think>b", "82"),
-    ],
-)
-def test_strip_reasoning(text: str, expected: str) -> None:
-    assert strip_reasoning(text) == expected
 
 
 def test_last_characters_leaves_no_half_word() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from assay.errors import DataError
@@ -28,9 +29,9 @@ class NoLiteralError(ValueError):
     """A text that is no Python literal."""
 
 
-def find_value(rollout: Rollout) -> tuple[str, str]:
+def find_value(rollout: Rollout, reasoning_tags: Sequence[tuple[str, str]] = ()) -> tuple[str, str]:
     """(the text of the value, why there is none)."""
-    text = last_characters(strip_reasoning(rollout.response), 4 * MAX_LITERAL)
+    text = last_characters(strip_reasoning(rollout.response, reasoning_tags), 4 * MAX_LITERAL)
     answers = _ANSWER.findall(text)
     if not answers and is_cut_off(rollout):
         return "", "cut off"

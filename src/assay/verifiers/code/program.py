@@ -1,6 +1,7 @@
 """Which text of a response is the program.
 
-1. The reasoning block goes: a program that stands only inside <think> is none.
+1. The reasoning block at the head goes: a program that stands only inside <think> is none. The same tags in a string,
+   a comment or prose are text.
 2. A fenced block is the program. One whose language tag is the wanted language counts before one without a tag; one
    with another tag (bash, text, json) never counts. Of several, the last that defines the entry point; where none does,
    or none is asked for, the last.
@@ -17,6 +18,7 @@ The text is read line by line, never parsed: a parser can be crashed by what it 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.types import Rollout
@@ -48,16 +50,23 @@ class Found:
     """Why there is none."""
 
 
-def find_program(rollout: Rollout, suite: Suite, language: Language, entry_point: str) -> Found:
+def find_program(
+    rollout: Rollout,
+    suite: Suite,
+    language: Language,
+    entry_point: str,
+    reasoning_tags: Sequence[tuple[str, str]] = (),
+) -> Found:
     """The program of a response, by the rules above.
 
     Args:
         entry_point: the function that must be defined; empty for a program that is run as a whole.
+        reasoning_tags: pairs of tags of a reasoning block, beside the known ones.
     """
     response = rollout.response
     if len(response) > MAX_RESPONSE_CHARACTERS:
         return Found("", "too long")
-    text = strip_reasoning(response).replace("\r\n", "\n").replace("\r", "\n")
+    text = strip_reasoning(response, reasoning_tags).replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         return Found("", "no program")
     blocks = _blocks(text, language)

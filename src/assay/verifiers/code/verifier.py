@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import pydantic
 
-from assay.config import Settings
 from assay.errors import VerifierError
 from assay.sandbox import Limits, Sandbox
 from assay.types import Rollout, Score, Task
@@ -26,6 +25,7 @@ from assay.verifiers.code.program import find_program
 from assay.verifiers.code.suite import Comparison, Language, suite_of
 from assay.verifiers.code.tally import CodeTally
 from assay.verifiers.code.verdict import TestResult, TestVerdict
+from assay.verifiers.text import AnswerReader
 
 Backend = Literal["auto", "bubblewrap", "docker", "podman", "unsafe"]
 UNSAFE = "no sandbox"
@@ -41,7 +41,7 @@ class Judgement:
     """In the order of the tests; fewer where it stopped at the first that failed."""
 
 
-class Code(Settings):
+class Code(AnswerReader):
     """Runs the program of a response in a sandbox and compares, outside it, what it says with what it should.
 
     The tests are the task's answer (see `Suite`): cases from stdin to stdout, asserts, a test file, or calls. Expected
@@ -97,9 +97,9 @@ class Code(Settings):
         plan = plan_of(task)
         language = plan.suite.language or self.language
         if plan.way == "prediction":
-            source, reason = find_value(rollout)
+            source, reason = find_value(rollout, self.reasoning_tags)
         else:
-            found = find_program(rollout, plan.suite, language, plan.entry_point)
+            found = find_program(rollout, plan.suite, language, plan.entry_point, self.reasoning_tags)
             source, reason = found.source, found.reason
         if not source:
             self.tally.without_program()
