@@ -6,7 +6,7 @@ from typing import Literal
 
 import pydantic
 
-from assay.algorithms import DAPO, GRPO, AnyAlgorithm
+from assay.algorithms import GRPO, AnyAlgorithm
 from assay.config import Settings
 from assay.curriculum import CurriculumSettings
 from assay.domains import AnyDomain, Arithmetic
@@ -119,7 +119,7 @@ class RunConfig(Settings):
                 f"minibatches_per_step={self.minibatches_per_step} is more than groups_per_step="
                 f"{self.groups_per_step}: groups are not split"
             )
-        if isinstance(algorithm, DAPO) and algorithm.overlong == "penalty":
+        if algorithm.overlong == "penalty":
             free = (algorithm.max_response_tokens or 0) - (algorithm.overlong_margin or 0)
             if sampling.max_new_tokens <= free:
                 raise ValueError(

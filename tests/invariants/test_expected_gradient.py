@@ -14,16 +14,19 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.testing import assert_close
 
 from assay.algorithms import (
     CISPO,
     DAPO,
+    DPPO,
     GRPO,
     GSPO,
     PPO,
     RLOO,
+    SAPO,
     SFT,
     Distillation,
     ExpertIteration,
@@ -110,15 +113,15 @@ def expected_gradient(
         lengths = torch.tensor([len(responses[i]) for i in members])
         sequence_ids = torch.arange(len(members)).repeat_interleave(lengths)
         shares = torch.ones(len(members), dtype=torch.float64)
-        count = normalising_count(
-            algorithm.normaliser, algorithm.normaliser_constant, int(lengths.sum()), len(members), len(members)
-        )
+        rule, constant = algorithm.normaliser, algorithm.normaliser_constant
+        count = normalising_count(rule, constant, int(lengths.sum()), len(members), len(members), num_groups)
+        of_group = lengths.view(num_groups, group_size).sum(1).repeat_interleave(group_size)
         chance = math.prod(chances[i] for i in members)
         member_advantages = torch.tensor([a for group in minibatch for a in advantages[group]], dtype=torch.float64)
         parts["now"] += [now[i] for i in members]
         parts["old"] += [old[i] for i in members]
         parts["advantages"].append(member_advantages[sequence_ids])
-        weights = token_weights(algorithm.normaliser, sequence_ids, lengths, shares)
+        weights = token_weights(rule, sequence_ids, lengths, shares, of_group)
         parts["weights"].append(weights * (chance / count))
         parts["lengths"].append(lengths)
     tokens = {name: torch.cat(tensors) for name, tensors in parts.items()}
@@ -144,7 +147,7 @@ def settings(normaliser: str) -> dict:
 
 
 # All responses have two tokens: all rules but "constant" come to a mean over samples of a mean over two tokens.
-DIVISORS = {"tokens": 2.0, "sequences": 2.0, "episodes": 2.0, "constant": 5.0}
+DIVISORS = {"tokens": 2.0, "groups": 2.0, "sequences": 2.0, "episodes": 2.0, "constant": 5.0}
 
 
 @pytest.mark.parametrize("normaliser", list(DIVISORS))
@@ -269,6 +272,15 @@ def test_tokens_normaliser_is_biased_by_less_the_larger_the_minibatch() -> None:
     assert 0 < errors[1] < 0.6 * errors[0]
 
 
+def test_groups_normaliser_keeps_its_bias_however_many_groups() -> None:
+    """Each group has a divisor of its own, which depends on what was sampled: with one group it is "tokens", and more
+    groups do not change the expectation."""
+    logits = parameters(seed=3)
+    one, two = [expected_gradient(RLOO(normaliser="groups"), logits, BY_LENGTH, group_size=2, num_groups=n) for n in (1, 2)]
+    assert_close(one, expected_gradient(RLOO(), logits, BY_LENGTH, group_size=2), rtol=1e-10, atol=1e-13)
+    assert_close(two, one, rtol=1e-10, atol=1e-13)
+
+
 @pytest.mark.parametrize("algorithm", [Reinforce(), RLOO(), GRPO()], ids=lambda algorithm: algorithm.name)
 def test_ratio_against_the_same_policy_changes_nothing(algorithm: Algorithm) -> None:
     logits = parameters()
@@ -305,6 +317,11 @@ def test_token_ratio_is_exact_for_one_token_and_biased_for_two() -> None:
         (GSPO(), GRPO()),
         (DAPO(), GRPO(normaliser="tokens")),
         (CISPO(), GRPO(normaliser="tokens")),
+        (SAPO(), GRPO()),
+        (DPPO(), GRPO(normaliser="tokens")),
+        (RLOO(ratio="sequence", sequence_clip=0.2), RLOO()),
+        (GRPO(off_policy_mask=0.1), GRPO()),
+        (GSPO(normaliser="constant", normaliser_constant=5.0), GRPO(normaliser="constant", normaliser_constant=5.0)),
     ],
     ids=lambda algorithm: algorithm.name,
 )
@@ -330,6 +347,56 @@ def test_a_sequence_ratio_is_biased_off_policy() -> None:
         expected_gradient(GSPO(scale_by_std=False), old.clone().requires_grad_(), GRADED, group_size=2) * 2,
         true_gradient(old.clone().requires_grad_(), GRADED) / 2,
     )
+
+
+@pytest.mark.parametrize("group_size", [2, 3])
+def test_the_whole_sequences_ratio_is_unbiased_off_policy(group_size: int) -> None:
+    """For responses of one and two tokens, with a constant divisor; a token's own ratio is not."""
+    logits, old = parameters(seed=3), parameters(seed=1).detach()
+    rule = settings("constant")
+    true = true_gradient(logits, BY_LENGTH)
+    whole = RLOO(ratio="sequence", **rule)
+    measured = expected_gradient(whole, logits, BY_LENGTH, group_size=group_size, sampled_from=old)
+    assert_close(measured * 5, true, rtol=1e-9, atol=1e-12)
+    by_token = expected_gradient(RLOO(**rule), logits, BY_LENGTH, group_size=group_size, sampled_from=old)
+    assert float((by_token * 5 - true).norm()) > 0.05
+    # With a clip it is biased toward the old policy, as every clip is.
+    clipped = RLOO(ratio="sequence", sequence_clip=0.2, **rule)
+    measured = expected_gradient(clipped, logits, BY_LENGTH, group_size=group_size, sampled_from=old)
+    assert float((measured * 5 - true).norm()) > 0.05
+
+
+def best_of(k: int, logits: Tensor, rewards: Rewards) -> Tensor:
+    """Gradient of the expected best reward of k attempts."""
+    total = torch.zeros((), dtype=torch.float64)
+    for attempts in itertools.product(rewards, repeat=k):
+        chance = torch.stack([probability(logits, y) for y in attempts]).prod()
+        total = total + chance * max(rewards[y] for y in attempts)
+    return gradient_of(total, logits)
+
+
+@pytest.mark.parametrize(("k", "group_size"), [(2, 2), (2, 3), (3, 3)])
+@pytest.mark.parametrize("rewards", [GRADED, BINARY], ids=["graded", "binary"])
+def test_pass_at_k_follows_the_best_of_k_attempts(k: int, group_size: int, rewards: Rewards) -> None:
+    logits = parameters()
+    measured = expected_gradient(RLOO(pass_at_k=k), logits, rewards, group_size=group_size)
+    assert_close(measured * 2, best_of(k, logits, rewards), rtol=1e-9, atol=1e-12)
+    assert cosine(measured, true_gradient(logits, rewards)) < 1 - 1e-6 or rewards is BINARY
+    without_std = GRPO(pass_at_k=k, scale_by_std=False)
+    assert_close(expected_gradient(without_std, logits, rewards, group_size=group_size), measured)
+
+
+def test_the_off_policy_mask_is_a_bias_off_policy() -> None:
+    """Every failure that the policy has left is forgotten: without a baseline what remains is not the true gradient."""
+    logits, old = parameters(seed=0), parameters(seed=1).detach()
+    shifted = {y: r - 1.5 for y, r in GRADED.items()}
+    rule = settings("constant")
+    options = {"ratio": "sequence", **rule}
+    masked = expected_gradient(RLOO(off_policy_mask=0.1, **options), logits, shifted, group_size=2, sampled_from=old)
+    true = true_gradient(logits, shifted)
+    assert float((masked * 5 - true).norm()) > 0.05
+    open_mask = RLOO(off_policy_mask=1e3, **options)
+    assert_close(expected_gradient(open_mask, logits, shifted, group_size=2, sampled_from=old) * 5, true)
 
 
 def test_expert_iteration_follows_the_chance_to_solve() -> None:
@@ -363,12 +430,17 @@ def group_of(group_id: int, responses: Sequence[Response], rewards: Sequence[flo
 
 
 def credited_gradient(
-    algorithm: Algorithm, logits: Tensor, tasks: Sequence[Rewards], values: Sequence[float] | None = None
+    algorithm: Algorithm,
+    logits: Tensor,
+    tasks: Sequence[Rewards],
+    values: Sequence[float] | None = None,
+    reference: Tensor | None = None,
 ) -> Tensor:
     """As `expected_gradient`, through the algorithm's own credit over the whole minibatch: one attempt at each task.
 
     Args:
         values: a critic's, of the states in `STATES`, for algorithms that need them.
+        reference: logits of the model that a KL in the reward is taken to.
     """
     total = torch.zeros_like(logits)
     for minibatch in itertools.product(*(list(rewards) for rewards in tasks)):
@@ -377,6 +449,14 @@ def credited_gradient(
         if values is not None:
             samples = [
                 sample.replace(values=torch.tensor([0.0, values[0], values[1 + y[0]]][: 1 + len(y)]))
+                for sample, y in zip(samples, minibatch, strict=True)
+            ]
+        if reference is not None:
+            samples = [
+                sample.replace(
+                    proximal_logprobs=F.pad(token_logprobs(logits, y).detach(), (1, 0)),
+                    reference_logprobs=F.pad(token_logprobs(reference, y), (1, 0)),
+                )
                 for sample, y in zip(samples, minibatch, strict=True)
             ]
         credited = algorithm.credit(groups, samples)
@@ -424,6 +504,39 @@ def test_ppo_with_a_smaller_decay_is_unbiased_with_a_true_critic_only(decay: flo
     assert_close(right * 2, true, rtol=1e-5, atol=1e-6)
     wrong = credited_gradient(algorithm, logits, [GRADED], CRITIC)
     assert float((wrong * 2 - true).norm()) > 0.05
+
+
+@pytest.mark.parametrize("critic", [CRITIC, (0.0,) * 4])
+def test_ppo_with_the_kl_in_the_reward_follows_reward_less_divergence(critic: Sequence[float]) -> None:
+    """Each token pays its own: with decay 1 the gradient is that of the reward less the whole response's divergence."""
+    logits, reference, beta = parameters(seed=0), parameters(seed=2).detach(), 0.3
+    algorithm = PPO(decay=1.0, whiten=False, kl_coefficient=beta, kl_in="reward")
+    measured = credited_gradient(algorithm, logits, [GRADED], critic, reference)
+    divergence = torch.zeros((), dtype=torch.float64)
+    for y in PAIRS:
+        difference = (token_logprobs(logits, y) - token_logprobs(reference, y)).sum()
+        divergence = divergence + probability(logits, y) * difference
+    true = true_gradient(logits, GRADED) - beta * gradient_of(divergence, logits)
+    assert_close(measured * 2, true, rtol=1e-5, atol=1e-6)
+
+
+def test_ppo_with_a_true_critic_and_no_decay_follows_it_too() -> None:
+    """With decay 0 and a critic that knows the reward less the divergence to come, nothing is felt twice or not."""
+    logits, reference, beta = parameters(seed=0), parameters(seed=2).detach(), 0.3
+    shaped = {
+        y: reward - beta * float((token_logprobs(logits, y) - token_logprobs(reference, y)).sum().detach())
+        for y, reward in GRADED.items()
+    }
+    critic = true_values(logits, shaped)
+    # What the first word has paid already is not to come any more.
+    first = (logits.log_softmax(-1)[0] - reference.log_softmax(-1)[0]).detach()
+    critic = [critic[0], *(value + beta * float(paid) for value, paid in zip(critic[1:], first, strict=True))]
+    algorithm = PPO(decay=0.0, whiten=False, kl_coefficient=beta, kl_in="reward")
+    measured = credited_gradient(algorithm, logits, [GRADED], critic, reference)
+    any_critic = PPO(decay=1.0, whiten=False, kl_coefficient=beta, kl_in="reward")
+    assert_close(
+        measured, credited_gradient(any_critic, logits, [GRADED], critic, reference), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_ppo_discounts_toward_the_reward() -> None:

@@ -10,6 +10,7 @@ from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput, Needs
 from assay.algorithms.cispo import CISPO
 from assay.algorithms.dapo import DAPO
 from assay.algorithms.distillation import Distillation
+from assay.algorithms.dppo import DPPO
 from assay.algorithms.expert_iteration import ExpertIteration
 from assay.algorithms.grpo import GRPO
 from assay.algorithms.gspo import GSPO
@@ -17,10 +18,23 @@ from assay.algorithms.ppo import PPO
 from assay.algorithms.reinforce import Reinforce
 from assay.algorithms.reinforce_pp import ReinforcePP
 from assay.algorithms.rloo import RLOO
+from assay.algorithms.sapo import SAPO
 from assay.algorithms.sft import SFT
 
 AnyAlgorithm = Annotated[
-    Reinforce | RLOO | GRPO | DAPO | GSPO | CISPO | ReinforcePP | ExpertIteration | Distillation | SFT | PPO,
+    Reinforce
+    | RLOO
+    | GRPO
+    | DAPO
+    | GSPO
+    | CISPO
+    | SAPO
+    | DPPO
+    | ReinforcePP
+    | ExpertIteration
+    | Distillation
+    | SFT
+    | PPO,
     pydantic.Field(discriminator="name"),
 ]
 """Type of a settings field that holds an algorithm, chosen by its `name`."""
@@ -28,10 +42,12 @@ AnyAlgorithm = Annotated[
 __all__ = [
     "CISPO",
     "DAPO",
+    "DPPO",
     "GRPO",
     "GSPO",
     "PPO",
     "RLOO",
+    "SAPO",
     "SFT",
     "Algorithm",
     "AnyAlgorithm",

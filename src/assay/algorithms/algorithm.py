@@ -12,17 +12,20 @@ from torch import Tensor
 
 from assay.config import Settings
 from assay.errors import ContractError, DataError
+from assay.estimators import overlong_penalty
 from assay.losses import (
+    OFF_POLICY_SHARE,
     ImportanceCorrection,
     Normaliser,
     correction_weights,
     k1,
     kl_metrics,
     kl_penalty,
+    off_policy_mask,
     ratio_metrics,
 )
 from assay.losses.ratio import RATIO_MAX, RATIO_MEAN
-from assay.types import CreditedSample, Group, Rollout, Sample, Score
+from assay.types import CreditedSample, EndingKind, Group, Rollout, Sample, Score
 
 RatioAgainst = Literal["proximal", "sampling"]
 """What the importance ratio is taken against.
@@ -123,11 +126,23 @@ class Algorithm(Settings):
     """Weight of the entropy bonus: above 0 it keeps the policy from becoming sure of itself."""
     dynamic_sampling: bool = False
     """Whether groups whose members all earned the same are dropped and replaced until the step is full."""
+    off_policy_mask: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
+    """Nats a token that the policy may have moved away from a sequence since it was sampled, beyond which tokens of a
+    negative advantage in it are left alone; None for no such mask."""
+    overlong: Literal["none", "penalty", "filter"] = "none"
+    """What a response that nears or hits its token limit gets. penalty: up to 1 less reward, by `max_response_tokens`
+    and `overlong_margin`. filter: one that was cut off is not trained on; its siblings are still compared with it."""
+    max_response_tokens: int | None = pydantic.Field(default=None, ge=1)
+    """Sampled tokens at which the penalty is 1; for "penalty"."""
+    overlong_margin: int | None = pydantic.Field(default=None, ge=1)
+    """Tokens before `max_response_tokens` over which the penalty grows; for "penalty". DAPO's paper: a fifth of it."""
 
     page: ClassVar[str] = ""
     """Its page under docs/algorithms/."""
     without_effect: ClassVar[tuple[str, ...]] = ()
     """Shared options that do nothing here: to set one is an error."""
+    uses_rewards: ClassVar[bool] = True
+    """Whether advantages come from rewards; where they do not, what changes a reward is an error."""
 
     @pydantic.model_validator(mode="after")
     def _check_effect(self) -> Self:
@@ -150,6 +165,26 @@ class Algorithm(Settings):
         for name in self.without_effect:
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no effect with this algorithm: leave it out")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _check_overlong(self) -> Self:
+        given = [name for name in ("max_response_tokens", "overlong_margin") if getattr(self, name) is not None]
+        if self.overlong == "penalty" and not self.uses_rewards:
+            raise ValueError(
+                'overlong "penalty" has no effect with this algorithm, whose advantages are not made of rewards: '
+                'use "filter", or leave it out'
+            )
+        if self.overlong == "penalty" and len(given) < 2:
+            raise ValueError('overlong "penalty" needs max_response_tokens and overlong_margin: set both')
+        if self.overlong != "penalty" and given:
+            raise ValueError(
+                f'{given[0]} has no effect with overlong {self.overlong!r}: leave it out, or set "penalty"'
+            )
+        if (self.overlong_margin or 0) > (self.max_response_tokens or 0):
+            raise ValueError(
+                f"overlong_margin {self.overlong_margin} is more than max_response_tokens {self.max_response_tokens}"
+            )
         return self
 
     @property
@@ -178,6 +213,10 @@ class Algorithm(Settings):
         """Advantage of each measured member of one group: [G] float64 to [G], for rewards of any finite size."""
         raise NotImplementedError
 
+    def scale(self, rewards_B: Tensor) -> float:
+        """What all advantages of a step are divided by: [B] float64 rewards of its measured members to one number."""
+        return 1.0
+
     def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:
         """Gives every trained-on token of a rollout, in all its forks, the advantage of that rollout.
 
@@ -192,10 +231,11 @@ class Algorithm(Settings):
         """
         advantage_by_rollout: dict[tuple[int, int], float] = {}
         divergences = self._divergences(samples)
-        for group in groups:
-            for (rollout, _, _), advantage in zip(
-                group.measured, self._finite_advantages(group, divergences), strict=True
-            ):
+        rewards = [self._rewards(group, divergences) for group in groups]
+        scale = self.scale(torch.cat(rewards)) if rewards else 1.0
+        for group, rewards_G in zip(groups, rewards, strict=True):
+            advantages = self._finite_advantages(group, rewards_G, scale)
+            for (rollout, _, _), advantage in zip(group.measured, advantages, strict=True):
                 key = (group.group_id, rollout.index)
                 if key in advantage_by_rollout:
                     raise ContractError(f"rollout {rollout.index} of group {group.group_id} was given to credit twice")
@@ -213,12 +253,14 @@ class Algorithm(Settings):
         ]
 
     def reward(self, rollout: Rollout, score: Score, value: float) -> float:
-        """What a measured rollout counts for in `advantages`: the score's value, unless the algorithm shapes it."""
-        return value
+        """What a measured rollout counts for in `advantages`: the score's value, less the penalty for its length."""
+        if self.max_response_tokens is None or self.overlong_margin is None:
+            return value
+        return value + overlong_penalty(rollout.num_sampled_tokens, self.max_response_tokens, self.overlong_margin)
 
     def trains_on(self, rollout: Rollout, score: Score) -> bool:
         """Whether a measured rollout is trained on; its siblings are compared with it either way."""
-        return True
+        return self.overlong != "filter" or rollout.ending.kind is not EndingKind.TRUNCATED
 
     def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of each token, [N], not weighted, and what each token adds to further `loss/...` metrics, [N] each."""
@@ -231,6 +273,17 @@ class Algorithm(Settings):
     def loss(self, inputs: LossInputs) -> LossOutput:
         """The summed loss of one micro-batch: policy and KL, both corrected for the sampler, and entropy."""
         loss_N, metrics_N = self.policy_loss(inputs)
+        sampling_logprobs = inputs.old_logprobs if inputs.sampling_logprobs is None else inputs.sampling_logprobs
+        if self.off_policy_mask is not None:
+            kept_N = off_policy_mask(
+                inputs.policy_logprobs,
+                sampling_logprobs,
+                inputs.advantages,
+                inputs.sequence_ids,
+                inputs.num_sequences,
+                threshold=self.off_policy_mask,
+            )
+            loss_N, metrics_N = kept_N * loss_N, metrics_N | {OFF_POLICY_SHARE: 1 - kept_N}
         if inputs.reference_logprobs is not None:
             metrics_N = metrics_N | kl_metrics(inputs.policy_logprobs, inputs.reference_logprobs)
             if self.kl_coefficient and self.kl_in == "loss":
@@ -238,9 +291,8 @@ class Algorithm(Settings):
                     inputs.policy_logprobs, inputs.old_logprobs, inputs.reference_logprobs
                 )
         if self.correction.kind != "none":
-            sampling = inputs.old_logprobs if inputs.sampling_logprobs is None else inputs.sampling_logprobs
             factors_N, more_N = correction_weights(
-                inputs.old_logprobs, sampling, inputs.sequence_ids, inputs.num_sequences, self.correction
+                inputs.old_logprobs, sampling_logprobs, inputs.sequence_ids, inputs.num_sequences, self.correction
             )
             # Both terms are expectations over tokens of the old policy, and another one sampled them.
             loss_N, metrics_N = factors_N * loss_N, metrics_N | more_N
@@ -267,25 +319,15 @@ class Algorithm(Settings):
     def _divergences(self, samples: Sequence[Sample]) -> dict[tuple[int, int], float]:
         """k1 of each rollout from the reference, summed over its tokens; empty where the reward does not have it."""
         divergences: dict[tuple[int, int], float] = {}
-        if not self.kl_coefficient or self.kl_in != "reward":
-            return divergences
-        for sample in samples:
-            if sample.reference_logprobs is None:
-                raise ContractError("the reward has a KL term, but samples came without reference log-probabilities")
-            if sample.proximal_logprobs is None:
-                raise ContractError("the reward has a KL term, but samples came without the trainer's own logprobs")
-            now = sample.proximal_logprobs
+        for sample in samples if self.kl_coefficient and self.kl_in == "reward" else ():
             key = (sample.group_id, sample.index)
-            mask = sample.loss_mask
-            divergences[key] = divergences.get(key, 0.0) + float(
-                k1(now[mask], sample.reference_logprobs[mask]).double().sum()
-            )
+            divergences[key] = divergences.get(key, 0.0) + float(token_divergences(sample).double().sum())
         return divergences
 
-    def _finite_advantages(self, group: Group, divergences: Mapping[tuple[int, int], float]) -> list[float]:
-        """Advantages in the order of `group.measured`."""
+    def _rewards(self, group: Group, divergences: Mapping[tuple[int, int], float]) -> Tensor:
+        """[G] what each of `group.measured` counts for, the KL of the reward taken off."""
         # float64: rewards come as Python numbers, and groups are small.
-        rewards_G = torch.tensor(
+        return torch.tensor(
             [
                 self.reward(rollout, score, value)
                 - self.kl_coefficient * divergences.get((group.group_id, rollout.index), 0.0)
@@ -293,15 +335,32 @@ class Algorithm(Settings):
             ],
             dtype=torch.float64,
         )
+
+    def _finite_advantages(self, group: Group, rewards_G: Tensor, scale: float) -> list[float]:
+        """Advantages in the order of `group.measured`."""
         if len(rewards_G) < self.min_group_size:
             raise ContractError(
                 f"group {group.group_id} has {len(rewards_G)} measured members, {self.min_group_size} are needed: "
                 "smaller groups are dropped before credit"
             )
-        advantages_G = self.advantages(rewards_G).to(torch.float32)
+        advantages_G = (self.advantages(rewards_G) / scale).to(torch.float32)
         if not torch.isfinite(advantages_G).all():
             raise DataError(
                 f"group {group.group_id} has rewards from {rewards_G.min():g} to {rewards_G.max():g}, too large for "
                 "float32 advantages: scale the reward"
             )
         return advantages_G.tolist()
+
+
+def token_divergences(sample: Sample) -> Tensor:
+    """k1 of each trained-on token of a sample from the reference, [n]: log pi_now - log pi_reference.
+
+    Raises:
+        ContractError: the sample has no log-probabilities of the reference, or of the trainer.
+    """
+    if sample.reference_logprobs is None:
+        raise ContractError("the reward has a KL term, but samples came without reference log-probabilities")
+    if sample.proximal_logprobs is None:
+        raise ContractError("the reward has a KL term, but samples came without the trainer's own logprobs")
+    mask = sample.loss_mask
+    return k1(sample.proximal_logprobs[mask], sample.reference_logprobs[mask])

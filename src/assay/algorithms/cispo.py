@@ -7,12 +7,12 @@ from typing import ClassVar, Literal, Self
 import pydantic
 from torch import Tensor
 
-from assay.algorithms.algorithm import Algorithm, LossInputs
-from assay.estimators import standardised
+from assay.algorithms.algorithm import LossInputs
+from assay.algorithms.group_relative import GroupRelative
 from assay.losses import cut_metrics, cut_weight
 
 
-class CISPO(Algorithm):
+class CISPO(GroupRelative):
     """Group-standardised advantages, and a policy gradient in which every token keeps a gradient."""
 
     name: Literal["cispo"] = "cispo"
@@ -28,13 +28,6 @@ class CISPO(Algorithm):
         if self.min_weight > self.max_weight:
             raise ValueError(f"min_weight {self.min_weight:g} is more than max_weight {self.max_weight:g}")
         return self
-
-    @property
-    def min_group_size(self) -> int:
-        return 2
-
-    def advantages(self, rewards_G: Tensor) -> Tensor:
-        return standardised(rewards_G)
 
     def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
         tokens = (inputs.policy_logprobs, inputs.old_logprobs)

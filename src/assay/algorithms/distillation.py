@@ -29,7 +29,8 @@ class Distillation(Algorithm):
     """The model to learn from, of the same tokenizer: a checkpoint folder, "default", or a hub id."""
 
     page: ClassVar[str] = "distillation.md"
-    without_effect: ClassVar[tuple[str, ...]] = ("kl_coefficient", "kl_in", "dynamic_sampling")
+    without_effect: ClassVar[tuple[str, ...]] = ("kl_coefficient", "kl_in", "dynamic_sampling", "off_policy_mask")
+    uses_rewards: ClassVar[bool] = False
 
     @property
     def needs(self) -> Needs:

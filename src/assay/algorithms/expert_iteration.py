@@ -22,14 +22,15 @@ class ExpertIteration(Algorithm):
     name: Literal["expert_iteration"] = "expert_iteration"
 
     page: ClassVar[str] = "expert_iteration.md"
-    without_effect: ClassVar[tuple[str, ...]] = ("ratio_against", "kl_in", "dynamic_sampling")
+    without_effect: ClassVar[tuple[str, ...]] = ("ratio_against", "kl_in", "dynamic_sampling", "off_policy_mask")
+    uses_rewards: ClassVar[bool] = False
 
     def trains_on(self, rollout: Rollout, score: Score) -> bool:
-        return score.verdict is Verdict.SOLVED
+        return score.verdict is Verdict.SOLVED and super().trains_on(rollout, score)
 
     def keep(self, group: Group) -> bool:
         """Groups without a success have nothing to imitate."""
-        return any(score.verdict is Verdict.SOLVED for _, score, _ in group.measured)
+        return any(self.trains_on(rollout, score) for rollout, score, _ in group.measured)
 
     def advantages(self, rewards_G: Tensor) -> Tensor:
         return torch.ones_like(rewards_G)

@@ -5,19 +5,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self
 
-from torch import Tensor
-
 from assay.algorithms.clipping import Clipping
-from assay.estimators import group_mean, standardised
+from assay.algorithms.group_relative import GroupRelative
 from assay.losses import Normaliser
 
 
-class GRPO(Clipping):
+class GRPO(GroupRelative, Clipping):
     """Group-standardised advantages and the clipped loss."""
 
     name: Literal["grpo"] = "grpo"
-    scale_by_std: bool = True
-    """Whether advantages are divided by the standard deviation of the group's rewards."""
     normaliser: Normaliser = "sequences"
 
     page: ClassVar[str] = "grpo.md"
@@ -31,10 +27,3 @@ class GRPO(Clipping):
             settings: any other option of GRPO.
         """
         return cls(scale_by_std=False, normaliser="constant", normaliser_constant=max_response_tokens, **settings)
-
-    @property
-    def min_group_size(self) -> int:
-        return 2
-
-    def advantages(self, rewards_G: Tensor) -> Tensor:
-        return standardised(rewards_G) if self.scale_by_std else group_mean(rewards_G)

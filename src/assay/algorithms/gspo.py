@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import pydantic
 from torch import Tensor
@@ -22,15 +22,6 @@ class GSPO(GRPO):
     """How far above 1 a sequence's ratio may rise."""
 
     page: ClassVar[str] = "gspo.md"
-
-    @pydantic.model_validator(mode="after")
-    def _check_normaliser(self) -> Self:
-        if self.normaliser not in ("sequences", "episodes"):
-            raise ValueError(
-                f"normaliser {self.normaliser!r} would weight a sequence's ratio by its length: "
-                'use "sequences" or "episodes"'
-            )
-        return self
 
     def ratio(self, inputs: LossInputs) -> Tensor:
         return sequence_ratio(inputs.policy_logprobs, inputs.old_logprobs, inputs.sequence_ids, inputs.num_sequences)

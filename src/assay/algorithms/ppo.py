@@ -10,7 +10,7 @@ import pydantic
 import torch
 from torch import Tensor
 
-from assay.algorithms.algorithm import Needs
+from assay.algorithms.algorithm import Needs, token_divergences
 from assay.algorithms.clipping import Clipping
 from assay.errors import ContractError
 from assay.estimators import gae, no_baseline, whitened
@@ -54,6 +54,10 @@ class PPO(Clipping):
             for sample, piece in zip(credited, white, strict=True)
         ]
 
+    def _divergences(self, samples: Sequence[Sample]) -> dict[tuple[int, int], float]:
+        """Nothing of the whole response: `_estimate` charges each token its own."""
+        return {}
+
     def value_loss(self, values_N: Tensor, old_values_N: Tensor, returns_N: Tensor) -> Tensor:
         return value_loss(values_N, old_values_N, returns_N, clip=self.value_clip)
 
@@ -65,7 +69,9 @@ class PPO(Clipping):
         if not mask.any():
             return sample.replace(returns=torch.zeros_like(sample.advantages))  # pyright: ignore[reportReturnType]
         rewards = torch.zeros(int(mask.sum()))
-        rewards[-1] = sample.advantages[mask][-1]
+        if self.kl_coefficient and self.kl_in == "reward":
+            rewards -= self.kl_coefficient * token_divergences(sample)
+        rewards[-1] += sample.advantages[mask][-1]
         advantages, returns = gae(rewards, sample.values[mask], discount=self.discount, decay=self.decay)
         spread = torch.zeros(2, len(mask))
         spread[:, mask] = torch.stack([advantages, returns])

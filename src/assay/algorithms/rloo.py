@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
+import pydantic
 from torch import Tensor
 
 from assay.algorithms.algorithm import Algorithm, LossInputs
-from assay.estimators import leave_one_out
-from assay.losses import policy_gradient
+from assay.estimators import best_of_k
+from assay.losses import policy_gradient, sequence_policy_gradient
 
 
 class RLOO(Algorithm):
-    """Plain policy gradient with the leave-one-out baseline, no clipping."""
+    """Plain policy gradient with the leave-one-out baseline, no clipping unless asked for."""
 
     name: Literal["rloo"] = "rloo"
+    ratio: Literal["token", "sequence"] = "token"
+    """Whose importance ratio weights a token: its own, or with "sequence" the product over its sequence."""
+    sequence_clip: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
+    """How far from 1 a sequence's ratio may move, the way its advantage asks for, before it is left alone; for ratio
+    "sequence". None for no such bound; 0.2 in TRL."""
+    pass_at_k: int = pydantic.Field(default=1, ge=1)
+    """Attempts of which the best is to be made better: above 1 the objective is pass@k."""
 
     page: ClassVar[str] = "rloo.md"
 
+    @pydantic.model_validator(mode="after")
+    def _check_clip(self) -> Self:
+        if self.sequence_clip is not None and self.ratio == "token":
+            raise ValueError('sequence_clip has no effect with ratio "token": leave it out, or set ratio to "sequence"')
+        return self
+
     @property
     def min_group_size(self) -> int:
-        return 2
+        return max(2, self.pass_at_k)
 
     def advantages(self, rewards_G: Tensor) -> Tensor:
-        return leave_one_out(rewards_G)
+        return best_of_k(rewards_G, self.pass_at_k)
 
     def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
-        return policy_gradient(inputs.policy_logprobs, inputs.old_logprobs, inputs.advantages), {}
+        tokens = (inputs.policy_logprobs, inputs.old_logprobs, inputs.advantages)
+        if self.ratio == "token":
+            return policy_gradient(*tokens), {}
+        of_sequences = (inputs.sequence_ids, inputs.num_sequences)
+        return sequence_policy_gradient(*tokens, *of_sequences, clip=self.sequence_clip), {}

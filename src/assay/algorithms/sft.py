@@ -22,7 +22,10 @@ class SFT(Algorithm):
         "kl_coefficient",
         "kl_in",
         "dynamic_sampling",
+        "off_policy_mask",
+        "overlong",
     )
+    uses_rewards: ClassVar[bool] = False
 
     @property
     def needs(self) -> Needs:

@@ -5,6 +5,16 @@ from __future__ import annotations
 from assay.estimators.gae import gae
 from assay.estimators.group import group_mean, leave_one_out, no_baseline, standardised
 from assay.estimators.overlong import overlong_penalty
+from assay.estimators.pass_at_k import best_of_k
 from assay.estimators.whiten import whitened
 
-__all__ = ["gae", "group_mean", "leave_one_out", "no_baseline", "overlong_penalty", "standardised", "whitened"]
+__all__ = [
+    "best_of_k",
+    "gae",
+    "group_mean",
+    "leave_one_out",
+    "no_baseline",
+    "overlong_penalty",
+    "standardised",
+    "whitened",
+]

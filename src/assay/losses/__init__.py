@@ -9,14 +9,20 @@ from __future__ import annotations
 from assay.losses.cispo import cut_metrics, cut_weight
 from assay.losses.clipped import clip_metrics, clipped
 from assay.losses.correction import ImportanceCorrection, correction_weights
+from assay.losses.divergence import MASKED_SHARE, BinaryDivergence, divergence_mask
 from assay.losses.kl import k1, k3, kl_metrics, kl_penalty
 from assay.losses.normalise import Normaliser, normalising_count, token_weights
-from assay.losses.policy_gradient import policy_gradient
+from assay.losses.off_policy import OFF_POLICY_SHARE, off_policy_mask
+from assay.losses.policy_gradient import policy_gradient, sequence_policy_gradient
 from assay.losses.ratio import importance_ratio, log_ratio, ratio_metrics
-from assay.losses.sequence import per_sequence_mean, per_sequence_sum, sequence_ratio
+from assay.losses.sequence import per_sequence_mean, per_sequence_sum, product_ratio, sequence_ratio
+from assay.losses.soft import soft_gate
 from assay.losses.value import value_loss
 
 __all__ = [
+    "MASKED_SHARE",
+    "OFF_POLICY_SHARE",
+    "BinaryDivergence",
     "ImportanceCorrection",
     "Normaliser",
     "clip_metrics",
@@ -24,6 +30,7 @@ __all__ = [
     "correction_weights",
     "cut_metrics",
     "cut_weight",
+    "divergence_mask",
     "importance_ratio",
     "k1",
     "k3",
@@ -31,11 +38,15 @@ __all__ = [
     "kl_penalty",
     "log_ratio",
     "normalising_count",
+    "off_policy_mask",
     "per_sequence_mean",
     "per_sequence_sum",
     "policy_gradient",
+    "product_ratio",
     "ratio_metrics",
+    "sequence_policy_gradient",
     "sequence_ratio",
+    "soft_gate",
     "token_weights",
     "value_loss",
 ]

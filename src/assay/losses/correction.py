@@ -34,19 +34,18 @@ class ImportanceCorrection(Settings):
     """How the difference between sampler and trainer is corrected for."""
 
     kind: Literal["none", "truncate", "mask"] = "none"
-    """truncate: weights above `high` count as `high` (TIS). mask: tokens with a weight out of [low, high] are left out
-    (MIS, IcePop)."""
+    """truncate: weights above `high` count as `high`, those below `low` as `low` (TIS). mask: tokens with a weight out
+    of [low, high] are left out (MIS, IcePop)."""
     level: Literal["token", "sequence", "geometric"] = "token"
     """Whose weight: each token's own; the product over its sequence; or the geometric mean over its sequence, the only
     sequence weight that means the same for every length."""
     low: float = Field(default=0.0, ge=0.0, le=1.0)
-    """For "mask" only."""
+    """0 leaves that side open."""
     high: float = Field(default=2.0, ge=1.0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _check_effect(self) -> ImportanceCorrection:
-        without = {"none": ("level", "low", "high"), "truncate": ("low",), "mask": ()}[self.kind]
-        for name in without:
+        for name in ("level", "low", "high") if self.kind == "none" else ():
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no effect with kind {self.kind!r}: leave it out")
         return self
@@ -94,10 +93,9 @@ def correction_weights(
         reduced_S = reduce(log_ratio_N, sequence_ids_N, num_sequences)
         log_ratio_N = log_ratio(reduced_S, torch.zeros_like(reduced_S))[sequence_ids_N]
     raw_N = log_ratio_N.exp()
+    out_N = (raw_N < correction.low) | (raw_N > correction.high)
     if correction.kind == "truncate":
-        out_N = raw_N > correction.high
-        weights_N = raw_N.clamp(max=correction.high)
+        weights_N = raw_N.clamp(correction.low, correction.high)
     else:
-        out_N = (raw_N < correction.low) | (raw_N > correction.high)
         weights_N = raw_N.masked_fill(out_N, 0.0)
     return weights_N, {CORRECTION_MEAN: weights_N, CORRECTION_CUT_SHARE: out_N.to(raw_N.dtype)}

@@ -13,16 +13,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Normaliser = Literal["tokens", "sequences", "episodes", "constant"]
+Normaliser = Literal["tokens", "groups", "sequences", "episodes", "constant"]
 """tokens: every trained-on token counts the same, so a long response counts more.
+groups: every group counts the same, and every trained-on token within it; each token is weighted 1 / its group's tokens.
 sequences: every sample counts the same; each token is weighted 1 / its sample's length.
 episodes: every rollout counts the same: as "sequences", with the forks of one rollout sharing its weight.
 constant: every token counts the same, in units of samples times a fixed length: the only one whose divisor does not
-depend on what was sampled."""
+depend on what was sampled (but for samples that a filter takes out)."""
 
 
 def token_weights(
-    normaliser: Normaliser, sequence_ids_N: Tensor, sequence_lengths_S: Tensor, sequence_weights_S: Tensor
+    normaliser: Normaliser,
+    sequence_ids_N: Tensor,
+    sequence_lengths_S: Tensor,
+    sequence_weights_S: Tensor,
+    group_lengths_S: Tensor | None = None,
 ) -> Tensor:
     """The factor of each token in the summed loss of a micro-batch.
 
@@ -31,10 +36,14 @@ def token_weights(
         sequence_ids_N: [N] int64 into S, the sample of each token.
         sequence_lengths_S: [S] trained-on tokens of each whole sample.
         sequence_weights_S: [S] share of its episode, 1 / number of forks.
+        group_lengths_S: [S] trained-on tokens of each sample's whole group, in all micro-batches; for "groups" only.
 
     Returns:
         [N] of the dtype of `sequence_weights_S`. Adds up, over a minibatch, to the normalising count (except under
         "constant", and where a sample has no trained-on token).
+
+    Raises:
+        ValueError: "groups" without `group_lengths_S`.
 
     Example:
         >>> sequence_ids, lengths = torch.tensor([0, 0, 1]), torch.tensor([2, 1])
@@ -43,6 +52,10 @@ def token_weights(
     """
     if normaliser in ("tokens", "constant"):
         return torch.ones_like(sequence_ids_N, dtype=sequence_weights_S.dtype)
+    if normaliser == "groups":
+        if group_lengths_S is None:
+            raise ValueError('the normaliser "groups" needs the tokens of each sample\'s group')
+        return 1 / group_lengths_S[sequence_ids_N].to(sequence_weights_S.dtype)
     # Gathered before dividing: a sample without trained-on tokens has no entry in N, and its 1 / 0 is never formed.
     lengths_N = sequence_lengths_S[sequence_ids_N].to(sequence_weights_S.dtype)
     if normaliser == "sequences":
@@ -51,12 +64,17 @@ def token_weights(
 
 
 def normalising_count(
-    normaliser: Normaliser, constant: float | None, num_tokens: float, num_sequences: float, num_episodes: float
+    normaliser: Normaliser,
+    constant: float | None,
+    num_tokens: float,
+    num_sequences: float,
+    num_episodes: float,
+    num_groups: float = 0,
 ) -> float:
     """What the summed loss of a whole minibatch is divided by.
 
-    All counts are over the minibatch: every micro-batch, every rank. A sample whose tokens are all masked counts like
-    any other: leaving it out would let what was sampled choose the divisor.
+    All counts are over the minibatch: every micro-batch, every rank. A sample that is not trained on, such as one that
+    the overlong filter took out, is in none of them.
 
     Args:
         normaliser: which rule.
@@ -65,6 +83,7 @@ def normalising_count(
         num_sequences: samples.
         num_episodes: sum of the samples' weights; forks of one episode have 1 / number of forks each. Where a minibatch
             boundary parts the forks of one episode, each side counts the share it has.
+        num_groups: groups with a trained-on token; for "groups" only.
 
     Raises:
         ValueError: nothing was counted, or "constant" without its constant.
@@ -78,7 +97,12 @@ def normalising_count(
             raise ValueError('the normaliser "constant" needs its constant')
         count = num_sequences * constant
     else:
-        count = {"tokens": num_tokens, "sequences": num_sequences, "episodes": num_episodes}[normaliser]
+        count = {
+            "tokens": num_tokens,
+            "groups": num_groups,
+            "sequences": num_sequences,
+            "episodes": num_episodes,
+        }[normaliser]
     if not count > 0:
         raise ValueError(f"a minibatch with {count} {normaliser} has nothing to train on")
     return float(count)

@@ -20,10 +20,12 @@ from assay import losses as lo
 from assay.algorithms import (
     CISPO,
     DAPO,
+    DPPO,
     GRPO,
     GSPO,
     PPO,
     RLOO,
+    SAPO,
     SFT,
     Algorithm,
     Distillation,
@@ -75,6 +77,17 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     RLOO(normaliser="episodes"),
     RLOO(correction=lo.ImportanceCorrection(kind="truncate", level="sequence")),
     GRPO(correction=lo.ImportanceCorrection(kind="mask", low=0.5), kl_coefficient=0.1),
+    SAPO(),
+    DPPO(),
+    DPPO(divergence="kl", max_fall=0.05, max_rise=0.05),
+    GRPO(normaliser="groups"),
+    GRPO(scale_by_std="batch"),
+    GRPO(off_policy_mask=0.5),
+    GSPO(normaliser="constant", normaliser_constant=1.0),
+    RLOO(ratio="sequence", sequence_clip=0.2),
+    RLOO(pass_at_k=2),
+    RLOO(overlong="filter"),
+    PPO(kl_coefficient=0.1, kl_in="reward"),
 )
 """Every algorithm, in the forms that differ."""
 MICROBATCH_TOKENS = 20
@@ -106,6 +119,7 @@ def _log(*values: float) -> Tensor:
 
 _IDS = torch.tensor([0, 0, 1])
 _TRUNCATE = lo.ImportanceCorrection(kind="truncate", high=3.0)
+_BOTH_SIDES = lo.ImportanceCorrection(kind="truncate", low=0.75, high=3.0)
 _WHOLE = lo.ImportanceCorrection(kind="truncate", level="sequence", high=3.5)
 _MASK_TOKENS = lo.ImportanceCorrection(kind="mask", low=0.6, high=3.0)
 _MASK = lo.ImportanceCorrection(kind="mask", level="geometric", low=0.5, high=1.5)
@@ -117,6 +131,9 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
     ("leave_one_out", "rewards 1, 0, 0", lambda: e.leave_one_out(_t(1, 0, 0)), (1, -0.5, -0.5)),
     ("standardised", "rewards 1, 0, 0, 0", lambda: e.standardised(_t(1, 0, 0, 0), 0.0), (1.5, -0.5, -0.5, -0.5)),
     ("standardised", "equal rewards", lambda: e.standardised(_t(0.1, 0.1, 0.1)), (0, 0, 0)),
+    ("best_of_k", "rewards 1, 0, 0, best of two", lambda: e.best_of_k(_t(1, 0, 0), 2), (2, 0, 0)),
+    ("best_of_k", "rewards 4, 2, 1, 0, best of four", lambda: e.best_of_k(_t(4, 2, 1, 0), 4), (8, 0, 0, 0)),
+    ("best_of_k", "rewards 3, 1, 0, best of two", lambda: e.best_of_k(_t(3, 1, 0), 2), (5, 1, 0)),
     ("whitened", "1 on one token, 0 on three", lambda: e.whitened(_t(1, 0), torch.tensor([1, 3]), 0.0), (1.5, -0.5)),
     (
         "gae",
@@ -155,6 +172,60 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
         "tokens 4 and 1, token 1",
         lambda: lo.sequence_ratio(_log(0.8, 0.2, 0.5), _log(0.2, 0.2, 0.5), _IDS, 2),
         (2, 2, 1),
+    ),
+    (
+        "product_ratio",
+        "tokens 4 and 1/2, token 1",
+        lambda: lo.product_ratio(_log(0.8, 0.2, 0.5), _log(0.2, 0.4, 0.5), _IDS, 2),
+        (2, 2, 1),
+    ),
+    (
+        "sequence_policy_gradient",
+        "products 2 and 1",
+        lambda: lo.sequence_policy_gradient(_log(0.8, 0.2, 0.5), _log(0.2, 0.4, 0.5), _t(1, 1, -1), _IDS, 2),
+        (-2 * math.log(0.8), -2 * math.log(0.2), math.log(0.5)),
+    ),
+    (
+        "sequence_policy_gradient",
+        "products 2 and 1/2, clipped at 1.2 and 0.8, and one that moved the wrong way",
+        lambda: lo.sequence_policy_gradient(
+            _log(0.8, 0.2, 0.2, 0.8), _log(0.2, 0.4, 0.4, 0.4), _t(1, 1, -1, -1), torch.tensor([0, 0, 1, 2]), 3, clip=0.2
+        ),
+        (0, 0, 0, 2 * math.log(0.8)),
+    ),
+    (
+        "soft_gate",
+        "ratio 1 and advantages 1, -1; ratio 2 at temperature 1",
+        lambda: lo.soft_gate(_t(1, 1, 2), _t(1, -1, 1), temperature_positive=1.0, temperature_negative=2.0),
+        (-2, 1, -4 / (1 + math.exp(-1))),
+    ),
+    (
+        "divergence_mask",
+        "total variation 0.3 up, 0.3 down, and of a rare token",
+        lambda: lo.divergence_mask(
+            _log(0.8, 0.5, 1e-3), _log(0.5, 0.8, 1e-5), _t(1, 1, 1), divergence="tv", max_fall=0.2, max_rise=0.2
+        ),
+        (0, 1, 1),
+    ),
+    (
+        "divergence_mask",
+        "KL of 1/2 against 1/4: log 2 / 2 + log(2/3) / 2 = 0.144, both ways of the advantage",
+        lambda: lo.divergence_mask(
+            _log(0.25, 0.25), _log(0.5, 0.5), _t(-1, 1), divergence="kl", max_fall=0.14, max_rise=0.14
+        ),
+        (0, 1),
+    ),
+    (
+        "divergence_mask",
+        "the same below its bound",
+        lambda: lo.divergence_mask(_log(0.25), _log(0.5), _t(-1), divergence="kl", max_fall=0.145, max_rise=0.1),
+        (1,),
+    ),
+    (
+        "off_policy_mask",
+        "mean log ratios log 2 and 0, beyond 0.5",
+        lambda: lo.off_policy_mask(_log(0.1, 0.4, 0.5), _log(0.4, 0.4, 0.5), _t(-1, -1, -1), _IDS, 2, threshold=0.5),
+        (0, 0, 1),
     ),
     (
         "cut_weight",
@@ -196,6 +267,12 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
     ),
     (
         "correction_weights",
+        "tokens 4, 1 and 1/2, held in [0.75, 3]",
+        lambda: lo.correction_weights(_log(0.8, 0.2, 0.2), _log(0.2, 0.2, 0.4), _IDS, 2, _BOTH_SIDES)[0],
+        (3, 1, 0.75),
+    ),
+    (
+        "correction_weights",
         "tokens 4, 1 and 1/2, masked beyond [0.6, 3]",
         lambda: lo.correction_weights(_log(0.8, 0.2, 0.2), _log(0.2, 0.2, 0.4), _IDS, 2, _MASK_TOKENS)[0],
         (0, 1, 0),
@@ -225,6 +302,18 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
         "37 tokens, four samples, three rollouts",
         lambda: _t(*(lo.normalising_count(rule, None, 37, 4, 3) for rule in ("tokens", "sequences", "episodes"))),
         (37, 4, 3),
+    ),
+    (
+        "token_weights",
+        "groups: one of ten tokens, in other micro-batches too, and one of one",
+        lambda: lo.token_weights("groups", _IDS, torch.tensor([2, 1]), _t(1, 1), torch.tensor([10, 1])),
+        (0.1, 0.1, 1),
+    ),
+    (
+        "normalising_count",
+        "two groups of 37 tokens",
+        lambda: _t(lo.normalising_count("groups", None, 37, 4, 3, num_groups=2)),
+        (2,),
     ),
     (
         "normalising_count",
@@ -303,6 +392,21 @@ POTENTIALS: tuple[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tens
     ),
     ("policy_gradient", lambda x: lo.policy_gradient(x, _OLD, _ADVANTAGES), lambda x: -_ratio(x) * _ADVANTAGES),
     (
+        "sequence_policy_gradient",
+        lambda x: lo.sequence_policy_gradient(x, _OLD, _BY_SEQUENCE, _IDS4, 2),
+        lambda x: -_product(x) * _BY_SEQUENCE * _t(0.5, 0.5, 0.5, 0.5),
+    ),
+    (
+        "soft_gate",
+        lambda x: lo.soft_gate(
+            lo.importance_ratio(x, _OLD), _ADVANTAGES, temperature_positive=2.0, temperature_negative=3.0
+        ),
+        lambda x: (
+            torch.where(_ADVANTAGES > 0, 2 * torch.sigmoid(2 * (_ratio(x) - 1)), 4 / 3 * torch.sigmoid(3 * (_ratio(x) - 1)))
+            * -_ADVANTAGES
+        ),
+    ),
+    (
         "cut_weight",
         lambda x: lo.cut_weight(x, _OLD, _ADVANTAGES, max_weight=1.1),
         lambda x: -_ratio(_NOW).clamp(max=1.1) * _ADVANTAGES * x,
@@ -315,6 +419,14 @@ POTENTIALS: tuple[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tens
 )
 """(loss, the loss of each token, a function whose derivative the loss's gradient must be). They are the same function
 where the loss holds nothing constant."""
+
+
+_BY_SEQUENCE = _t(1.0, 1.0, -0.7, -0.7)
+
+
+def _product(now: Tensor) -> Tensor:
+    differences = now - _OLD
+    return torch.stack([differences[:2].sum().exp()] * 2 + [differences[2:].sum().exp()] * 2)
 
 
 def _geometric(now: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import gc
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pydantic
@@ -328,6 +328,7 @@ class Trainer:
         maxima: dict[str, float] = defaultdict(lambda: -math.inf)
         loss = weight_sum = critic_loss = 0.0
         num_tokens = sum(batch.num_predictions for batch in minibatch)
+        group_tokens = _group_tokens(minibatch)
         for batch in minibatch:
             batch = batch.to(self.policy.device)
             # Where no token has credit, neither has the loss a gradient: the pass forward is for the record only.
@@ -340,7 +341,7 @@ class Trainer:
                 recorder.record_entropy(output.entropy)
                 if batch.proximal_logprobs is not None or at_start:
                     recorder.record_start(batch, _at_step_start(batch, output.logprobs))
-            inputs = _loss_inputs(batch, algorithm, output.logprobs, output.entropy)
+            inputs = _loss_inputs(batch, algorithm, output.logprobs, output.entropy, group_tokens)
             result = algorithm.loss(inputs)
             if has_gradient:
                 (result.loss_sum / count).backward()
@@ -411,13 +412,27 @@ def _at_step_start(batch: Batch, policy_logprobs: Tensor) -> Tensor:
     return policy_logprobs.detach() if batch.proximal_logprobs is None else batch.proximal_logprobs
 
 
-def _loss_inputs(batch: Batch, algorithm: Algorithm, policy_logprobs: Tensor, entropy: Tensor) -> LossInputs:
+def _group_tokens(minibatch: Sequence[Batch]) -> dict[int, int]:
+    """Trained-on tokens of each group, over all micro-batches."""
+    tokens: dict[int, int] = defaultdict(int)
+    for batch in minibatch:
+        for group_id, length in zip(batch.group_ids.tolist(), batch.sequence_lengths.tolist(), strict=True):
+            tokens[group_id] += length
+    return tokens
+
+
+def _loss_inputs(
+    batch: Batch, algorithm: Algorithm, policy_logprobs: Tensor, entropy: Tensor, group_tokens: Mapping[int, int]
+) -> LossInputs:
     against_sampler = algorithm.ratio_against == "sampling"
+    group_lengths = torch.tensor([group_tokens[i] for i in batch.group_ids.tolist()], device=batch.group_ids.device)
     return LossInputs(
         policy_logprobs=policy_logprobs,
         old_logprobs=batch.sampling_logprobs if against_sampler else _at_step_start(batch, policy_logprobs),
         advantages=batch.advantages,
-        weights=token_weights(algorithm.normaliser, batch.sequence_ids, batch.sequence_lengths, batch.sequence_weights),
+        weights=token_weights(
+            algorithm.normaliser, batch.sequence_ids, batch.sequence_lengths, batch.sequence_weights, group_lengths
+        ),
         entropy=entropy,
         sequence_ids=batch.sequence_ids,
         num_sequences=len(batch.sequence_lengths),
@@ -433,6 +448,7 @@ def _normalising_count(minibatch: Sequence[Batch], algorithm: Algorithm) -> floa
         num_tokens=sum(batch.num_predictions for batch in minibatch),
         num_sequences=sum(len(batch.sequence_lengths) for batch in minibatch),
         num_episodes=sum(float(batch.sequence_weights.double().sum()) for batch in minibatch),
+        num_groups=len(_group_tokens(minibatch)),
     )
 
 

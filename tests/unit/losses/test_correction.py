@@ -29,6 +29,7 @@ def test_by_hand() -> None:
     assert weights() == ([1, 1, 1, 1], [])
     assert weights(kind="truncate") == ([2, 1, 0.5, 0.5], [1, 0, 0, 0])
     assert weights(kind="mask", low=0.6) == ([0, 1, 0, 0], [1, 0, 1, 1])
+    assert weights(kind="truncate", low=0.75) == ([2, 1, 0.75, 0.75], [1, 0, 1, 1])
     # Products 4 and 1/4; geometric means 2 and 1/2.
     assert weights(kind="truncate", level="sequence", high=3.0) == ([3, 3, 0.25, 0.25], [1, 1, 0, 0])
     assert weights(kind="mask", level="geometric", low=0.4, high=1.5) == ([0, 0, 0.5, 0.5], [1, 1, 0, 0])
@@ -49,7 +50,7 @@ def test_it_is_a_constant_and_finite() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "name"),
-    [({"high": 3.0}, "high"), ({"level": "sequence"}, "level"), ({"kind": "truncate", "low": 0.5}, "low")],
+    [({"high": 3.0}, "high"), ({"level": "sequence"}, "level"), ({"low": 0.5}, "low")],
 )
 def test_an_option_without_effect_is_an_error(settings: dict, name: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=f"{name} has no effect with kind"):
