@@ -276,7 +276,9 @@ def test_groups_normaliser_keeps_its_bias_however_many_groups() -> None:
     """Each group has a divisor of its own, which depends on what was sampled: with one group it is "tokens", and more
     groups do not change the expectation."""
     logits = parameters(seed=3)
-    one, two = [expected_gradient(RLOO(normaliser="groups"), logits, BY_LENGTH, group_size=2, num_groups=n) for n in (1, 2)]
+    one, two = [
+        expected_gradient(RLOO(normaliser="groups"), logits, BY_LENGTH, group_size=2, num_groups=n) for n in (1, 2)
+    ]
     assert_close(one, expected_gradient(RLOO(), logits, BY_LENGTH, group_size=2), rtol=1e-10, atol=1e-13)
     assert_close(two, one, rtol=1e-10, atol=1e-13)
 
@@ -534,9 +536,7 @@ def test_ppo_with_a_true_critic_and_no_decay_follows_it_too() -> None:
     algorithm = PPO(decay=0.0, whiten=False, kl_coefficient=beta, kl_in="reward")
     measured = credited_gradient(algorithm, logits, [GRADED], critic, reference)
     any_critic = PPO(decay=1.0, whiten=False, kl_coefficient=beta, kl_in="reward")
-    assert_close(
-        measured, credited_gradient(any_critic, logits, [GRADED], critic, reference), rtol=1e-5, atol=1e-6
-    )
+    assert_close(measured, credited_gradient(any_critic, logits, [GRADED], critic, reference), rtol=1e-5, atol=1e-6)
 
 
 def test_ppo_discounts_toward_the_reward() -> None:

@@ -99,13 +99,16 @@ def test_a_failure_that_the_policy_has_left_is_left_alone() -> None:
         assert gradient_of(masked, inputs) == [k * g for k, g in zip(kept, plain, strict=True)]
         share = masked.loss(inputs).metric_sums["loss/off_policy_share"]
         assert float(share) == 4 - sum(kept)
-        assert kept[::2] == trl_off_policy_mask(
-            inputs.advantages[::2],
-            inputs.policy_logprobs.detach().view(2, 2),
-            inputs.old_logprobs.view(2, 2),
-            torch.ones(2, 2),
-            0.5,
-        ).tolist()
+        assert (
+            kept[::2]
+            == trl_off_policy_mask(
+                inputs.advantages[::2],
+                inputs.policy_logprobs.detach().view(2, 2),
+                inputs.old_logprobs.view(2, 2),
+                torch.ones(2, 2),
+                0.5,
+            ).tolist()
+        )
 
 
 def test_the_off_policy_mask_looks_at_the_sampler_whatever_the_ratio_is_against() -> None:
