@@ -17,8 +17,8 @@ def best_of_k(rewards_G: Tensor, k: int) -> Tensor:
     """Advantage of each rollout for the expected best reward of k attempts: pass@k, where rewards are 0 and 1.
 
     A_i = k times the mean, over all sets of k - 1 siblings, of max(r_i - their largest reward, 0): what rollout i adds
-    to a set of k that it is in, k / G being the share of sets that it is in. Unbiased for every G >= k, since what a set
-    has without i is a baseline. Walder and Karkhanis 2025, "Pass@K Policy Optimization",
+    to a set of k that it is in, k / G being the share of sets that it is in. Unbiased for every G >= k, since what a
+    set has without i is a baseline. Walder and Karkhanis 2025, "Pass@K Policy Optimization",
     https://arxiv.org/abs/2505.15201 (the baseline that leaves one out of each set). With k = G it is G times what Tang
     et al. 2025, "Optimizing Language Models for Inference Time Objectives using Reinforcement Learning",
     https://arxiv.org/abs/2503.19595, give: the best less the second best to the best, nothing to the others.

@@ -18,8 +18,8 @@ BinaryDivergence = Literal["tv", "kl"]
 
 MASKED_SHARE = metric(
     "loss/divergence_masked_share",
-    "Share of trained-on tokens whose probability had moved beyond the bound in the direction that their advantage asks "
-    "for: this update leaves them alone.",
+    "Share of trained-on tokens whose probability had moved beyond the bound in the direction that their advantage "
+    "asks for: this update leaves them alone.",
 )
 
 
@@ -36,8 +36,8 @@ def divergence_mask(
 
     With p = pi_now and q = pi_old of the token, left out are A > 0 with p > q and a divergence above max_rise, and
     A <= 0 with p < q and a divergence above max_fall. The divergence is |p - q| ("tv") or
-    q log(q / p) + (1 - q) log((1 - q) / (1 - p)) ("kl"). A ratio bounds rare tokens tightly and common ones hardly: from
-    1e-5 to 1e-3 is a ratio of 100 and a divergence of 0.001; from 0.99 to 0.8 a ratio of 0.81 and one of 0.19.
+    q log(q / p) + (1 - q) log((1 - q) / (1 - p)) ("kl"). A ratio bounds rare tokens tightly and common ones hardly:
+    from 1e-5 to 1e-3 is a ratio of 100 and a divergence of 0.001; from 0.99 to 0.8 a ratio of 0.81 and one of 0.19.
     Qi et al. 2026, "Rethinking the Trust Region in LLM Reinforcement Learning", https://arxiv.org/abs/2602.04879, the
     binary approximation.
 

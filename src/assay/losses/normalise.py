@@ -15,7 +15,7 @@ from torch import Tensor
 
 Normaliser = Literal["tokens", "groups", "sequences", "episodes", "constant"]
 """tokens: every trained-on token counts the same, so a long response counts more.
-groups: every group counts the same, and every trained-on token within it; each token is weighted 1 / its group's tokens.
+groups: every group counts the same, and every trained-on token within it; weighted 1 / its group's tokens.
 sequences: every sample counts the same; each token is weighted 1 / its sample's length.
 episodes: every rollout counts the same: as "sequences", with the forks of one rollout sharing its weight.
 constant: every token counts the same, in units of samples times a fixed length: the only one whose divisor does not

@@ -31,8 +31,8 @@ def off_policy_mask(
 
     M = 0 where A < 0 and (1 / |y|) sum_t log(pi_sampler / pi_now) > threshold, else 1: the mean is the k1 estimate of
     KL(sampler || now) a token. A failure that the policy would hardly write any more says little about it, and pushing
-    away from it has no bound. DeepSeek-AI 2025, "DeepSeek-V3.2", https://arxiv.org/abs/2512.02556, equation 9, where the
-    sampler's probabilities are those that the engine returned.
+    away from it has no bound. DeepSeek-AI 2025, "DeepSeek-V3.2", https://arxiv.org/abs/2512.02556, equation 9, where
+    the sampler's probabilities are those that the engine returned.
 
     Args:
         policy_logprobs_N: [N] float, log-probability of each token now.

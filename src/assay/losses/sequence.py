@@ -62,8 +62,8 @@ def product_ratio(
 ) -> Tensor:
     """Importance ratio of the whole sequence that each token stands in.
 
-    pi_now(y_i) / pi_old(y_i): the product of its tokens' ratios, the same on all of them. The only one of the three that
-    is an importance weight of the response, and of a variance that grows with its length: a ratio of 1.1 a token is 2.6
+    pi_now(y_i) / pi_old(y_i): the product of its tokens' ratios, the same on all of them. The only one that is an
+    importance weight of the response, and of a variance that grows with its length: a ratio of 1.1 a token is 2.6
     after 10 tokens and 13,780 after 100.
 
     Args:

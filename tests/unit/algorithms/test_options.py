@@ -82,14 +82,14 @@ def gradient_of(algorithm: Algorithm, inputs: LossInputs) -> list[float]:
 
 
 def trl_off_policy_mask(advantages_B: Tensor, now_BT: Tensor, sampled_BT: Tensor, mask_BT: Tensor, threshold: float):
-    """What TRL 1.16 multiplies the loss with, from its documentation: keep where A >= 0 or the mean of log sampled - log
-    now over the sequence is at most the threshold."""
+    """What TRL 1.16 multiplies the loss with, from its documentation: keep where A >= 0, or the mean over the
+    sequence of log sampled - log now is at most the threshold."""
     distance_B = ((sampled_BT - now_BT) * mask_BT).sum(1) / mask_BT.sum(1)
     return ((advantages_B >= 0) | (distance_B <= threshold)).double()
 
 
 def test_a_failure_that_the_policy_has_left_is_left_alone() -> None:
-    """Two sequences of two tokens: mean log ratios log 2 and 0; only the first is beyond 0.5, and only where it failed."""
+    """Two sequences of two tokens: mean log ratios log 2 and 0; the first is beyond 0.5, and left where it failed."""
     now, sampled = [0.1, 0.4, 0.5, 0.5], [0.4, 0.4, 0.5, 0.5]
     ids = torch.tensor([0, 0, 1, 1])
     for first, kept in ((-1.0, [0, 0, 1, 1]), (1.0, [1, 1, 1, 1])):
@@ -161,7 +161,7 @@ def test_expert_iteration_and_distillation_can_filter_too() -> None:
 @pytest.mark.parametrize("algorithm", OF_REWARDS, ids=lambda a: a.__name__)
 def test_every_algorithm_of_rewards_can_price_length(algorithm: type[Algorithm]) -> None:
     shaped = algorithm.model_validate({"overlong": "penalty", "max_response_tokens": 4, "overlong_margin": 4})
-    (member,) = [m for m in group_of(1.0, length=2).measured]
+    (member,) = list(group_of(1.0, length=2).measured)
     assert shaped.reward(member[0], member[1], 1.0) == 0.5
 
 
