@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +56,49 @@ def recipe(folder: Path, model: Path, more: str = "") -> Path:
     return path
 
 
-def run(moment: str, count: int, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(HERE / "train_and_die.py"), moment, str(count), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+class Server:
+    """The process that forks the runs; its hash seed decides the order of its sets of strings."""
+
+    def __init__(self, output: Path, hash_seed: int) -> None:
+        self._output = output
+        command = [sys.executable, str(HERE / "train_and_die.py")]
+        environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.communicate(timeout=60)
+
+    def run(self, moment: str, count: int, *arguments: str | Path) -> int:
+        """The exit code of a run."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = {"moment": moment, "count": count, "arguments": [*map(str, arguments)], "output": str(self._output)}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    @property
+    def said(self) -> str:
+        """What the last run printed."""
+        return self._output.read_text()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server") / "output.txt", hash_seed=1) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Where runs are resumed, so that nothing may depend on what a process happens to hash strings to."""
+    with Server(tmp_path_factory.mktemp("server") / "output.txt", hash_seed=2) as server:
+        yield server
 
 
 def fingerprint(folder: Path) -> dict[str, Any]:
@@ -96,10 +138,9 @@ def _hash(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def unbroken(server: Server, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("unbroken")
-    done = run("never", 0, recipe(folder, tiny_model), "--run-folder", folder / "run")
-    assert done.returncode == 0, done.stderr
+    assert server.run("never", 0, recipe(folder, tiny_model), "--run-folder", folder / "run") == 0, server.said
     return fingerprint(folder / "run")
 
 
@@ -114,21 +155,27 @@ def unbroken(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     ],
 )
 def test_killed_and_resumed_is_bit_for_bit_the_unbroken_run(
-    unbroken: dict[str, Any], tiny_model: Path, tmp_path: Path, moment: str, count: int
+    server: Server,
+    other_server: Server,
+    unbroken: dict[str, Any],
+    tiny_model: Path,
+    tmp_path: Path,
+    moment: str,
+    count: int,
 ) -> None:
     folder = tmp_path / "run"
-    killed = run(moment, count, recipe(tmp_path, tiny_model), "--run-folder", folder)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = run("never", 0, "--resume", folder)
-    assert resumed.returncode == 0, resumed.stderr
+    killed = server.run(moment, count, recipe(tmp_path, tiny_model), "--run-folder", folder)
+    assert killed == -signal.SIGKILL, server.said
+    assert other_server.run("never", 0, "--resume", folder) == 0, other_server.said
     assert fingerprint(folder) == unbroken
 
 
-def test_a_run_that_trains_an_adapter_is_resumed_bit_for_bit(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_run_that_trains_an_adapter_is_resumed_bit_for_bit(
+    server: Server, other_server: Server, tiny_model: Path, tmp_path: Path
+) -> None:
     text = recipe(tmp_path, tiny_model, ", lora = { rank = 3 }")
-    assert run("never", 0, text, "--run-folder", tmp_path / "unbroken").returncode == 0
-    killed = run("update", 18, text, "--run-folder", tmp_path / "broken")
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = run("never", 0, "--resume", tmp_path / "broken")
-    assert resumed.returncode == 0, resumed.stderr
+    assert server.run("never", 0, text, "--run-folder", tmp_path / "unbroken") == 0, server.said
+    killed = server.run("update", 18, text, "--run-folder", tmp_path / "broken")
+    assert killed == -signal.SIGKILL, server.said
+    assert other_server.run("never", 0, "--resume", tmp_path / "broken") == 0, other_server.said
     assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "unbroken")
