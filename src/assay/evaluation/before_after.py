@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from assay.evaluation.cautions import cautions, commonest_answer, commonest_response
@@ -19,7 +20,7 @@ class BeforeAfter:
     before: Mapping[str, Evaluation]
     after: Mapping[str, Evaluation]
 
-    @property
+    @cached_property
     def claimed(self) -> ClaimedGain:
         """The smallest gain over every decoding and reading."""
         return smallest_gain(

@@ -3,15 +3,14 @@
 FOLDER/table.md, table.json       as in the sweep's folder
 FOLDER/gains.png                  every cell's gain, its seeds and their interval, where gains are tabulated
 FOLDER/CELL/curve.csv, curve.png  held-out accuracy over training: mean over seeds, with its interval over seeds
-FOLDER/CELL/seed-S/summary.json   what the run says of itself
-FOLDER/CELL/seed-S/rows.jsonl     every answer to a test task, before and after
-FOLDER/CELL/seed-S/steps.csv      every metric of every step
+FOLDER/summaries.json             what each run says of itself
+FOLDER/rows.jsonl.xz              every answer to a test task, before and after; what runs share is written once
+FOLDER/steps.csv.xz               every metric of every step
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import shutil
 from collections import defaultdict
@@ -20,6 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import RunFolderError
+from assay.evaluation.sweep.kept import (
+    ROWS,
+    STEPS,
+    SUMMARIES,
+    Block,
+    short_row,
+    write_rows,
+    write_steps,
+    write_summaries,
+)
 from assay.evaluation.sweep.spec import Sweep
 from assay.evaluation.sweep.table import write_table
 from assay.observe.curves import natural_key
@@ -58,24 +67,24 @@ def publish(sweep: Sweep, output: Path, folder: Path) -> Path:
         cell["recipe"] = Path(cell["recipe"]).name
     write_json(folder / "table.json", data)
     draw_gains(folder / "gains.png", data)
-    for cell in sweep.cells:
-        for old in (folder / cell.name).glob("seed-*"):
-            # Of a sweep that was published here before: a page must not mix the two.
-            shutil.rmtree(old)
     evaluations: dict[str, list[EvaluationRecord]] = defaultdict(list)
+    summaries, answers, metrics = {}, {}, {}
     for run in runs:
-        results, target = output / "results" / run.path, folder / run.path
-        target.mkdir(parents=True, exist_ok=True)
+        results, name = output / "results" / run.path, (run.cell.name, run.seed)
         summary = read_json(results / "summary.json")
-        write_json(target / "summary.json", {key: summary[key] for key in summary if key not in PLACES})
+        summaries[name] = {key: summary[key] for key in summary if key not in PLACES}
         if (results / STORE_NAME).is_file():
             with RunStore.open_readonly(results) as store:
                 evaluations[run.cell.name] += store.evaluations()
-                _write_rows(target / "rows.jsonl", store)
-                _write_steps(target / "steps.csv", store)
+                answers[name] = _answers(store)
+                metrics[name] = store.metrics()
+    write_summaries(folder / SUMMARIES, summaries)
+    write_rows(folder / ROWS, answers)
+    write_steps(folder / STEPS, metrics)
     for name, records in evaluations.items():
         series = curve_over_seeds(records)
         if series:
+            (folder / name).mkdir(exist_ok=True)
             _write_curve(folder / name / "curve.csv", series)
             plot_evaluations(folder / name / "curve.png", "Held-out accuracy, mean over seeds", series)
     return folder
@@ -135,26 +144,11 @@ def _write_curve(path: Path, series: dict[str, list[EvaluationRecord]]) -> None:
                 writer.writerow([level, r.step - BEFORE_TRAINING, r.num_tasks, f"{r.accuracy:.4f}", *bounds])
 
 
-def _write_rows(path: Path, store: RunStore) -> None:
+def _answers(store: RunStore) -> dict[Block, list[dict[str, Any]]]:
     tests = sorted({(r.step, r.decoding) for r in store.evaluations() if r.split == "test"})
-    with path.open("w", encoding="utf-8") as file:
-        for step, decoding in tests:
-            side = "before" if step == BEFORE_TRAINING else "after"
-            for row in store.evaluation_rows(step, "test", decoding):
-                file.write(json.dumps({"side": side, "decoding": decoding, **_short(row)}, ensure_ascii=False) + "\n")
-
-
-def _short(row: dict[str, Any]) -> dict[str, Any]:
-    verdicts = {reading: score["verdict"] for reading, score in row["scores"].items()}
-    return {key: row[key] for key in ("task_id", "level", "prompt", "answer", "response", "ending")} | verdicts
-
-
-def _write_steps(path: Path, store: RunStore) -> None:
-    metrics = {name: dict(points) for name, points in store.metrics().items()}
-    steps = sorted({step for points in metrics.values() for step in points})
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["step", *metrics])
-        for step in steps:
-            found = [points.get(step) for points in metrics.values()]
-            writer.writerow([step, *("" if value is None else f"{value:.6g}" for value in found)])
+    return {
+        ("before" if step == BEFORE_TRAINING else "after", decoding): [
+            short_row(row) for row in store.evaluation_rows(step, "test", decoding)
+        ]
+        for step, decoding in tests
+    }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from assay.evaluation.sweep.runner import read_state
-from assay.evaluation.sweep.spec import Cell, Sweep, SweepRun
+from assay.evaluation.sweep.spec import Sweep, SweepRun
 from assay.observe.folder import write_json
 from assay.statistics import detectable_difference, t_interval
 
@@ -26,19 +26,32 @@ def write_table(sweep: Sweep, output: Path) -> Path:
         The path of table.md.
     """
     runs = [_result(sweep, run, output) for run in sweep.runs()]
-    cells = [_cell(cell, sweep.settings.tabulate, runs) for cell in sweep.cells]
-    data = {
-        "name": sweep.settings.name,
-        "tabulate": list(sweep.settings.tabulate),
-        "cells": cells,
-        "detectable_difference": {key: _detectable(sweep, key, runs) for key in sweep.settings.tabulate},
-        "runs": runs,
-    }
+    cells = [{"name": c.name, "recipe": str(c.recipe), "overrides": list(c.overrides)} for c in sweep.cells]
+    data = tabulate(sweep.settings.name, sweep.settings.tabulate, cells, runs)
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "table.json", data)
     path = output / "table.md"
-    path.write_text(_markdown(data), encoding="utf-8")
+    path.write_text(markdown(data), encoding="utf-8")
     return path
+
+
+def tabulate(
+    name: str, keys: Sequence[str], cells: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The table as JSON.
+
+    Args:
+        keys: the columns.
+        cells: each with `name`, `recipe` and `overrides`.
+        runs: each with `cell`, `seed`, `state` and `values`, a number or None by key.
+    """
+    return {
+        "name": name,
+        "tabulate": list(keys),
+        "cells": [_cell(cell, keys, runs) for cell in cells],
+        "detectable_difference": {key: _detectable(cells, key, runs) for key in keys},
+        "runs": list(runs),
+    }
 
 
 def _result(sweep: Sweep, run: SweepRun, output: Path) -> dict[str, Any]:
@@ -53,11 +66,11 @@ def _result(sweep: Sweep, run: SweepRun, output: Path) -> dict[str, Any]:
         "cell": run.cell.name,
         "seed": run.seed,
         "state": state.get("state", "not started"),
-        "values": {key: _number(summary, key) for key in sweep.settings.tabulate},
+        "values": {key: number(summary, key) for key in sweep.settings.tabulate},
     }
 
 
-def _number(summary: Any, key: str) -> float | None:
+def number(summary: Any, key: str) -> float | None:
     """The finite number under a dotted key; None where there is none."""
     value = summary
     for part in key.split("."):
@@ -67,8 +80,8 @@ def _number(summary: Any, key: str) -> float | None:
     return value
 
 
-def _cell(cell: Cell, keys: Sequence[str], runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    own = [run for run in runs if run["cell"] == cell.name]
+def _cell(cell: Mapping[str, Any], keys: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    own = [run for run in runs if run["cell"] == cell["name"]]
     columns: dict[str, Any] = {}
     for key in keys:
         values = [run["values"][key] for run in own if run["values"][key] is not None]
@@ -77,22 +90,22 @@ def _cell(cell: Cell, keys: Sequence[str], runs: Sequence[dict[str, Any]]) -> di
             interval = t_interval(values)
             columns[key] |= {"low": interval.low, "high": interval.high}
     return {
-        "name": cell.name,
-        "recipe": str(cell.recipe),
-        "overrides": list(cell.overrides),
+        "name": cell["name"],
+        "recipe": cell["recipe"],
+        "overrides": list(cell["overrides"]),
         "num_seeds": len(own),
         "num_finished": sum(run["state"] == "finished" for run in own),
         "columns": columns,
     }
 
 
-def _detectable(sweep: Sweep, key: str, runs: Sequence[dict[str, Any]]) -> float | None:
+def _detectable(cells: Sequence[Mapping[str, Any]], key: str, runs: Sequence[Mapping[str, Any]]) -> float | None:
     """What a comparison of two cells could have seen; None where there is nothing to compare."""
-    by_cell = [[run["values"][key] for run in runs if run["cell"] == cell.name] for cell in sweep.cells]
+    by_cell = [[run["values"][key] for run in runs if run["cell"] == cell["name"]] for cell in cells]
     return detectable_difference([[value for value in values if value is not None] for values in by_cell])
 
 
-def _markdown(data: dict[str, Any]) -> str:
+def markdown(data: dict[str, Any]) -> str:
     keys = data["tabulate"]
     lines = [
         f"# {data['name']}",

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import csv
 import json
+import lzma
 from pathlib import Path
 
 import pytest
 
 from assay.errors import RunFolderError
-from assay.evaluation.sweep import Sweep, publish
+from assay.evaluation.sweep import Sweep, publish, read_runs
 from assay.evaluation.sweep.publish import draw_gains
 from assay.observe.folder import write_json
 from assay.observe.store import BEFORE_TRAINING, RunStore
@@ -86,10 +87,34 @@ def test_what_a_page_shows(sweep: Sweep, tmp_path: Path):
     assert float(rows[1]["high"]) == pytest.approx(0.75 + 12.7062 * 0.25, abs=1e-3)
     assert rows[2]["low"] == rows[2]["high"] == ""
     assert (folder / "a" / "curve.png").stat().st_size > 1000
-    answers = [json.loads(line) for line in (folder / "a" / "seed-0" / "rows.jsonl").read_text().splitlines()]
-    assert [(answer["side"], answer["strict"]) for answer in answers] == [("before", "solved"), ("after", "solved")]
-    assert (folder / "a" / "seed-1" / "steps.csv").read_text() == "step,reward/mean\n0,1\n1,1\n"
-    assert not (folder / "a" / "seed-2").exists()
+    with lzma.open(folder / "rows.jsonl.xz", "rt") as file:
+        answers = [json.loads(line) for line in file]
+    assert [(answer["cell"], answer["seed"], answer["side"], answer["strict"]) for answer in answers] == [
+        (None, None, "before", "solved"),
+        ("a", 0, "after", "solved"),
+        ("a", 1, "after", "solved"),
+    ]
+    with lzma.open(folder / "steps.csv.xz", "rt") as file:
+        assert file.read() == (
+            "cell,seed,step,metric,value\na,0,0,reward/mean,0.5\na,1,0,reward/mean,1\na,1,1,reward/mean,1\n"
+        )
+    assert {path.name for path in folder.iterdir()} == {
+        "a", "gains.png", "rows.jsonl.xz", "steps.csv.xz", "summaries.json", "table.json", "table.md",
+    }  # fmt: skip
+    runs = read_runs(folder)
+    assert [(run.cell, run.seed, run.summary) for run in runs] == [
+        ("a", 0, {"gain": {"value": 0.25}}),
+        ("a", 1, {"gain": {"value": 0.75}}),
+    ]
+    assert runs[0].test.claimed.difference.value == 0
+    assert runs[0].test.before["greedy"].mean_tokens == 3
+
+
+def test_what_was_published_before_is_replaced(sweep: Sweep, tmp_path: Path):
+    finish(sweep, tmp_path / "out", 0, [0.25, 0.5])
+    publish(sweep, tmp_path / "out", tmp_path / "page")
+    finish(sweep, tmp_path / "other", 1, [0.25, 1.0])
+    assert [run.seed for run in read_runs(publish(sweep, tmp_path / "other", tmp_path / "page"))] == [1]
 
 
 def test_a_table_without_gains_has_no_picture_of_them(tmp_path: Path):

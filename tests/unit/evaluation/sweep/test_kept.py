@@ -1,0 +1,106 @@
+"""What is kept of a sweep comes back as it went in, and what runs share stands once."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.evaluation.sweep.kept import read_runs, short_row, write_rows, write_summaries
+from assay.types import Score, Verdict
+
+Rows = list[dict[str, Any]]
+
+
+def rows(verdicts: str, samples: int = 1) -> Rows:
+    """An answer for each sign: + solved, - failed, ? not measured."""
+    scores = {"+": Score.solved(), "-": Score.failed("wrong"), "?": Score.not_measured("died")}
+    return [
+        short_row(
+            {
+                "task_id": f"t{i // samples}",
+                "level": "c2 h1",
+                "prompt": "user: 1 + 1",
+                "answer": "2",
+                "response": f"= {i} \u2028 \n",
+                "ending": "finished",
+                "num_tokens": i,
+                "scores": {"strict": scores[sign].to_dict()},
+            }
+        )
+        for i, sign in enumerate(verdicts)
+    ]
+
+
+def kept(folder: Path, answers: dict[tuple[str, int], dict[tuple[str, str], Rows]]) -> list[tuple[Any, Any, str]]:
+    """Writes; the (cell, seed, side) that the file has."""
+    write_summaries(folder / "summaries.json", {name: {"name": name[0], "seed": name[1]} for name in answers})
+    write_rows(folder / "rows.jsonl.xz", answers)
+    for run in read_runs(folder):
+        assert run.summary == {"name": run.cell, "seed": run.seed}
+        for block, given in answers[run.cell, run.seed].items():
+            back = [short_row(row.to_dict()) for row in run.answers[block].rows]
+            assert back == given
+    with lzma.open(folder / "rows.jsonl.xz", "rt") as file:
+        lines = [json.loads(line) for line in file]
+    return list(dict.fromkeys((line["cell"], line["seed"], line["side"]) for line in lines))
+
+
+def run(before: str, after: str) -> dict[tuple[str, str], Rows]:
+    return {("before", "greedy"): rows(before), ("after", "greedy"): rows(after)}
+
+
+def test_what_all_runs_share_stands_once(tmp_path: Path) -> None:
+    names = [("a", 0), ("a", 1), ("b", 0)]
+    found = kept(tmp_path, {name: run("+-?", "+++") for name in names})
+    assert found == [(None, None, "before"), *((*name, "after") for name in names)]
+
+
+def test_what_a_cell_shares_stands_once(tmp_path: Path) -> None:
+    found = kept(tmp_path, {("a", 0): run("+-", "++"), ("a", 1): run("+-", "-+"), ("b", 0): run("--", "++")})
+    assert [one for one in found if one[2] == "before"] == [("a", None, "before"), ("b", None, "before")]
+
+
+def test_what_one_seed_has_otherwise_is_its_own(tmp_path: Path) -> None:
+    found = kept(tmp_path, {("a", 0): run("+-", "++"), ("a", 1): run("++", "-+")})
+    assert [one for one in found if one[2] == "before"] == [("a", 0, "before"), ("a", 1, "before")]
+
+
+def test_a_run_without_answers_gets_none_of_others(tmp_path: Path) -> None:
+    kept(tmp_path, {("a", 0): run("+-", "++"), ("b", 0): {("before", "greedy"): rows("+-")}})
+    assert {run.cell: set(run.answers) for run in read_runs(tmp_path)} == {
+        "a": {("before", "greedy"), ("after", "greedy")},
+        "b": {("before", "greedy")},
+    }
+
+
+def test_reasons_partial_values_and_several_samples_come_back(tmp_path: Path) -> None:
+    answers = {("before", "sampled"): rows("++--+-", samples=2), ("after", "sampled"): rows("+++???", samples=3)}
+    answers["after", "sampled"][0]["values"] = {"strict": 0.25}
+    kept(tmp_path, {("a", 0): answers})
+    (found,) = read_runs(tmp_path)
+    scores = [row.scores["strict"] for row in found.answers["after", "sampled"].rows]
+    assert scores[0].value == 0.25
+    assert (scores[3].verdict, scores[3].value, scores[3].reason) == (Verdict.NOT_MEASURED, None, "died")
+    places = [(row.task_index, row.sample) for row in found.answers["before", "sampled"].rows]
+    assert places == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    "summaries",
+    [
+        [{"a": 1, "b": {"c": 1, "d": [1]}}, {"a": 1, "b": {"c": 2, "d": [1]}}],
+        [{"a": {}}, {"a": {"b": 1}}],
+        [{"a": None}, {"b": None}],
+        [{"a": {"b": 1}}, {"a": 1}],
+        [{"a": {"b": 1, "c": {"d": 1}}}, {"a": {"b": 1, "c": {"e": 1}}}],
+        [{"a": [1, 2]}, {"a": [1, 3]}],
+        [{}, {}],
+    ],
+)
+def test_summaries_come_back_whatever_they_have_in_common(tmp_path: Path, summaries: list[dict[str, Any]]) -> None:
+    write_summaries(tmp_path / "summaries.json", {("a", seed): one for seed, one in enumerate(summaries)})
+    assert [run.summary for run in read_runs(tmp_path)] == summaries
