@@ -34,6 +34,33 @@ class Message:
     role: str
     """"system", "user", "assistant" or "tool"."""
     content: str
+    tool_calls: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    """The tools that an assistant's message calls, each call in the form of chat completions:
+    {"type": "function", "function": {"name": ..., "arguments": {...}}}."""
+    tool_call_id: str = ""
+    """The id of the call that a tool's message answers; empty where its source gives none."""
+    name: str = ""
+    """The name of the tool, or of whoever speaks; empty where its source gives none."""
+
+    @property
+    def text(self) -> str:
+        """The content, and after it each tool call as JSON: what people are shown, and what tells messages apart."""
+        calls = (json.dumps(call, ensure_ascii=False, sort_keys=True) for call in self.tool_calls)
+        return "\n".join([*filter(None, [self.content]), *calls])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As chat templates and servers take it: the fields that are empty left out, apart from the content."""
+        more = {"tool_calls": list(self.tool_calls), "tool_call_id": self.tool_call_id, "name": self.name}
+        return {"role": self.role, "content": self.content, **{key: value for key, value in more.items() if value}}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Message:
+        return cls(**{**data, "tool_calls": tuple(data.get("tool_calls", ()))})
+
+    def to_list(self) -> list[Any]:
+        """[role, content], and last the other fields where there are any."""
+        more = {key: value for key, value in self.to_dict().items() if key not in ("role", "content")}
+        return [self.role, self.content, *([more] if more else [])]
 
 
 @dataclass(frozen=True)
@@ -56,7 +83,7 @@ class Task:
     @cached_property
     def task_id(self) -> str:
         """Content hash: the same task has the same id in every run and process."""
-        content = [self.domain, [[m.role, m.content] for m in self.prompt], self.answer]
+        content = [self.domain, [message.to_list() for message in self.prompt], self.answer]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
@@ -70,7 +97,7 @@ class Task:
     def to_dict(self) -> dict[str, Any]:
         return {
             "domain": self.domain,
-            "prompt": [[m.role, m.content] for m in self.prompt],
+            "prompt": [message.to_list() for message in self.prompt],
             "answer": self.answer,
             "complexity": self.complexity,
             "horizon": self.horizon,
@@ -79,7 +106,10 @@ class Task:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Task:
-        prompt = tuple(Message(role, content) for role, content in data["prompt"])
+        prompt = tuple(
+            Message.from_dict({"role": role, "content": content, **(more[0] if more else {})})
+            for role, content, *more in data["prompt"]
+        )
         return cls(**{**data, "prompt": prompt})
 
 
@@ -210,8 +240,8 @@ class Rollout:
                     c["finish_reason"],
                     tuple((start, version) for start, version in c["version_spans"]),
                 ),
-                message=Message(**d["message"]),
-                env_messages=tuple(Message(**m) for m in d["env_messages"]),
+                message=Message.from_dict(d["message"]),
+                env_messages=tuple(map(Message.from_dict, d["env_messages"])),
                 env_reward=d["env_reward"],
             )
 

@@ -193,7 +193,7 @@ def _fate(row: EvalRow) -> str:
 def _line(task: Task, row: EvalRow, number: int, model: str) -> dict[str, Any]:
     dials = {"complexity": task.complexity, "horizon": task.horizon}
     return {
-        "prompt": [{"role": message.role, "content": message.content} for message in task.prompt],
+        "prompt": [message.to_dict() for message in task.prompt],
         "answer": task.answer,
         "demonstration": row.response,
         **{name: dial for name, dial in dials.items() if dial is not None},

@@ -5,22 +5,28 @@ from __future__ import annotations
 import difflib
 import math
 import string
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
 import pydantic
 
 from assay.domains.file_domain import FileDomain
+from assay.domains.messages import read_message
 from assay.domains.values import text_of
 from assay.errors import DataError
 from assay.types import Message, Task
 from assay.verifiers.trl import COLUMNS
 
+_MISSING = object()
+_MOST_NAMES = 40
+"""Columns that an error lists."""
+
 
 class Rows(FileDomain):
     """Tasks from a file.
 
-    Columns are named in templates: `prompt = "{question}"`. Which split a row is in depends on its prompt alone: 80, 10
+    Columns are named in templates: `prompt = "{question}"`, and fields inside of a column by points:
+    `answer = "{reward_model.ground_truth}"`, `{choices.0}`. Which split a row is in depends on its prompt alone: 80, 10
     and 10 of 100 by a hash of it, or with `test_path` 90 and 10, and that file is the test. A prompt that comes twice
     is one task; with two different answers it is an error. A task's metadata holds the columns of its row.
     """
@@ -159,12 +165,12 @@ def _columns(domain: Rows, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _demonstration(template: str, row: Mapping[str, Any], place: str) -> str:
     column = _single(template)
-    messages = row.get(column) if column else None
+    messages = _found(column, row) if column else None
     if not isinstance(messages, list):
         return _fill("demonstration", template, row, place)
     match messages:
-        case [{"role": "assistant", "content": str(text)}]:
-            return text
+        case [{"role": "assistant", "content": str() | list()} as message] if not message.get("tool_calls"):
+            return read_message(message, f"{place}: {column}").content
     raise DataError(f"{place}: {column} is a list, but not of one message of the assistant, which demonstration needs")
 
 
@@ -177,22 +183,21 @@ def _single(template: str) -> str:
 def _conversation(template: str, row: Mapping[str, Any], place: str) -> tuple[Message, ...]:
     """The messages of a template that is one column with a list of them; empty for any other template."""
     column = _single(template)
-    messages = row.get(column) if column else None
+    messages = _found(column, row) if column else None
     if not isinstance(messages, list):
         return ()
-    good = messages and all(
-        isinstance(m, Mapping) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
-        for m in messages
-    )
-    if not good:
+    if not messages or not all(isinstance(m, Mapping) and isinstance(m.get("role"), str) for m in messages):
         raise DataError(f"{place}: {column} is a list, but not of messages with role and content")
-    if messages[-1]["role"] != "user":
-        raise DataError(f"{place}: the conversation ends with {messages[-1]['role']!r}; it must end with the user")
-    return tuple(Message(m["role"], m["content"]) for m in messages)
+    if messages[-1]["role"] not in ("user", "tool"):
+        raise DataError(
+            f"{place}: the conversation ends with {messages[-1]['role']!r}; it must end with the user, or with what a "
+            "tool answered"
+        )
+    return tuple(read_message(m, f"{place}: {column}") for m in messages)
 
 
 def _fill(option: str, template: str, row: Mapping[str, Any], place: str) -> str:
-    pieces = []
+    pieces: list[str] = []
     for text, column, specification, conversion in string.Formatter().parse(template):
         pieces.append(text)
         if column is None:
@@ -213,16 +218,47 @@ def _fill(option: str, template: str, row: Mapping[str, Any], place: str) -> str
 
 
 def _column(option: str, column: str, row: Mapping[str, Any], place: str) -> Any:
-    if column not in row:
-        near = difflib.get_close_matches(column, row, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(row)}"
-        none = ', or "" where there are no answers' if option == "answer" else ""
-        raise DataError(
-            f"{place} has no column {column!r}, which {option} names; {hint}; set {option} to one that it has{none}"
-        )
-    if row[column] is None:
+    value = _found(column, row)
+    if value is _MISSING:
+        raise _no_column(option, column, row, place)
+    if value is None:
         raise DataError(f"{place} has nothing in column {column!r}, which {option} names")
-    return row[column]
+    return value
+
+
+def _found(column: str, row: Mapping[str, Any]) -> Any:
+    """The value of a column, or of a field inside of one, such as "reward_model.ground_truth"; `_MISSING` where there
+    is none."""
+    if column in row:
+        return row[column]
+    value: Any = row
+    for name in column.split("."):
+        if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        elif isinstance(value, Mapping) and name in value:
+            value = value[name]
+        else:
+            return _MISSING
+    return value
+
+
+def _no_column(option: str, column: str, row: Mapping[str, Any], place: str) -> DataError:
+    names = list(_names(row))
+    near = difflib.get_close_matches(column, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(names[:_MOST_NAMES])}"
+    none = ', or "" where there are no answers' if option == "answer" else ""
+    return DataError(
+        f"{place} has no column {column!r}, which {option} names; {hint}; set {option} to one that it has{none}"
+    )
+
+
+def _names(row: Mapping[str, Any], outside: str = "") -> Iterator[str]:
+    """Every column, those with fields as "column.field"."""
+    for name, value in row.items():
+        if isinstance(value, Mapping) and value:
+            yield from _names(value, f"{outside}{name}.")
+        else:
+            yield f"{outside}{name}"
 
 
 def _dial(option: str, column: str | None, row: Mapping[str, Any], place: str) -> float | None:

@@ -24,5 +24,5 @@ def hashed_split(label: str, key: str) -> Split:
 
 def prompt_key(task: Task) -> str:
     """The same for prompts that differ only in white space and in characters that look alike."""
-    text = "\n".join(f"{message.role}: {message.content}" for message in task.prompt)
+    text = "\n".join(f"{message.role}: {message.text}" for message in task.prompt)
     return hashlib.sha256(" ".join(normalise(text).split()).encode("utf-8", "surrogatepass")).hexdigest()

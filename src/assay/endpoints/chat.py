@@ -34,7 +34,7 @@ def request_body(endpoint: Endpoint, messages: Sequence[Message], sampling: Samp
     """
     body: dict[str, Any] = {
         "model": endpoint.model,
-        "messages": [{"role": message.role, "content": _sendable(message.content)} for message in messages],
+        "messages": [_on_the_wire(message) for message in messages],
         "temperature": sampling.temperature,
         endpoint.token_limit_field: sampling.max_new_tokens,
     }
@@ -58,7 +58,10 @@ def request_key(endpoint: Endpoint, body: Mapping[str, Any], seed: int) -> str:
 def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
     """The most prompt tokens, and sampled ones, that a request can have: a token is at least a byte, and a message's
     form is taken for 16."""
-    prompt = sum(len(message["content"].encode("utf-8", "replace")) + 16 for message in body["messages"])
+    prompt = 0
+    for message in body["messages"]:
+        calls = json.dumps(message["tool_calls"], ensure_ascii=False) if "tool_calls" in message else ""
+        prompt += len(f"{message['content']}{calls}".encode("utf-8", "replace")) + 16
     return prompt, body.get("max_tokens") or body.get("max_completion_tokens") or 0
 
 
@@ -174,5 +177,20 @@ def _count(value: Any) -> int | None:
     return value if good else None
 
 
-def _sendable(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _on_the_wire(message: Message) -> dict[str, Any]:
+    """A message as servers take it: the arguments of a call are JSON text."""
+    data = _sendable(message.to_dict())
+    for call in data.get("tool_calls", ()):
+        function = call.get("function", {})
+        if not isinstance(function.get("arguments", ""), str):
+            function["arguments"] = json.dumps(function["arguments"])
+    return data
+
+
+def _sendable(value: Any) -> Any:
+    """A copy whose texts JSON can carry."""
+    if isinstance(value, dict):
+        return {_sendable(key): _sendable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_sendable(each) for each in value]
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value

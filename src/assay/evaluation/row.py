@@ -56,7 +56,7 @@ class EvalRow:
             level=task.level,
             complexity=task.complexity,
             horizon=task.horizon,
-            prompt="\n".join(f"{message.role}: {message.content}" for message in task.prompt),
+            prompt="\n".join(f"{message.role}: {message.text}" for message in task.prompt),
             answer=task.answer,
             response=rollout.response,
             ending=f"{ending.kind.value}: {ending.reason}" if ending.reason else ending.kind.value,

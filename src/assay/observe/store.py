@@ -497,10 +497,7 @@ def _rollout_row(
             f"for {len(logprobs)} sampled tokens"
         )
     prompt_length = len(rollout.turns[0].new_token_ids) if rollout.turns else 0
-    if rollout.turns:
-        prompt = decode(token_ids[:prompt_length])
-    else:
-        prompt = "\n".join(message.content for message in task.prompt)
+    prompt = decode(token_ids[:prompt_length]) if rollout.turns else "\n".join(message.text for message in task.prompt)
     return (
         *(step, group.group_id, rollout.index, task.task_id, task.domain, task.level, task.complexity, task.horizon),
         *(_text(prompt), _text(task.answer), _text(decode(token_ids[prompt_length:]))),

@@ -12,20 +12,22 @@ Rules that a template alone does not settle:
    the prompt. The message then begins with what the template wrote, so that what is read of it is the answer and not
    the reasoning.
 5. Templates that print the date see `TEMPLATE_DATE`: a prompt is the same today and when a run is resumed tomorrow.
+6. A template that takes contents as lists of parts, as those of models that see images do, gets text as one part.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import jinja2
 
 from assay.errors import DataError, ModelError
+from assay.render.dates import with_fixed_date
 from assay.render.reasoning import closing_tag, opened_reasoning
 from assay.render.renderer import Extension
 from assay.render.templates import CHATML, PLAIN
@@ -34,8 +36,11 @@ from assay.types import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-TEMPLATE_DATE = datetime.datetime(2024, 7, 26)
-"""The day it always is inside a chat template; the default of Llama 3's own templates."""
+ContentForm = Literal["text", "parts"]
+CONTENT_FORMS: tuple[ContentForm, ...] = ("text", "parts")
+"""How templates take a message's content: as text, or, those of models that see images too, as a list of parts."""
+TEMPLATE_ERRORS = (jinja2.TemplateError, TypeError, ValueError, AttributeError, LookupError)
+"""What a template raises that does not take the messages it is given."""
 
 _CUT = "\ufdd0"
 """Where message text is cut before tokenising. A Unicode noncharacter: no text contains it on purpose."""
@@ -65,16 +70,16 @@ class ChatRenderer:
             )
         self._tokenizer = tokenizer
         self._name = name
-        self.chat_template = tokenizer.get_chat_template()
+        self.chat_template = _only_template(tokenizer, name)
         """The template's text."""
-        self._template = _fix_date(self.chat_template)
+        self._template = with_fixed_date(self.chat_template)
         # all_special_tokens are those with a role (eos, pad, ...); the rest are marked in the list of added tokens.
         control_tokens = {str(token) for token in tokenizer.all_special_tokens}
         control_tokens.update(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
         longest_first = sorted(filter(None, control_tokens), key=len, reverse=True)
         self._control_tokens = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
-        self._visible_roles: dict[str, bool] = {}
-        self._has_system_role = self._shows("system")
+        self._forms: dict[str, ContentForm | None] = {}
+        self._has_system_role = self._form("system") is not None
         self._stop_token_ids = self._find_stop_tokens(stop_token_ids)
         self._opening = self._find_opening()
         """What the template writes at the head of every answer: "<think>" and blank space, or nothing."""
@@ -135,29 +140,65 @@ class ChatRenderer:
     def _text(self, messages: Sequence[Message]) -> str:
         """The prompt as text, ready for the assistant, with `_CUT` where messages must be cut."""
         for role in {message.role for message in messages} - {"system"}:
-            if not self._shows(role):
+            if self._form(role) is None:
                 raise DataError(
                     f"the chat template of {self._name} shows nothing of messages with role {role!r}; "
                     f"let the environment answer in the role 'user'"
                 )
+        if any(message.tool_calls for message in messages) and not self._shows_tool_calls:
+            raise DataError(
+                f"the chat template of {self._name} shows nothing of tool calls, and the messages have some; use a "
+                "model whose template has tools, or leave such rows out"
+            )
         try:
             return self._apply_template(messages if self._has_system_role else _fold_system(messages))
-        except jinja2.TemplateError as error:
+        except TEMPLATE_ERRORS as error:
             roles = ", ".join(message.role for message in messages)
+            why = str(error) if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
             raise DataError(
-                f"the chat template of {self._name} refuses messages with the roles {roles}: {error}; "
-                f"change the task's prompt or the environment's messages"
+                f"the chat template of {self._name} refuses messages with the roles {roles}: "
+                f"{why}; change the task's prompt or the environment's messages"
             ) from error
 
-    def _apply_template(self, messages: Sequence[Message], *, generation_prompt: bool = True) -> str:
+    def _apply_template(
+        self,
+        messages: Sequence[Message],
+        *,
+        generation_prompt: bool = True,
+        form: tuple[int, ContentForm] | None = None,
+    ) -> str:
+        """The conversation as text.
+
+        Args:
+            form: (position, how the content of the message there is given), where that is still to be found out.
+        """
+        tried, as_form = form or (None, None)
         return str(
             self._tokenizer.apply_chat_template(
-                [{"role": message.role, "content": self._as_text(message.content)} for message in messages],
+                [self._shown(message, as_form if i == tried else None) for i, message in enumerate(messages)],
                 add_generation_prompt=generation_prompt,
                 tokenize=False,
                 chat_template=self._template,
             )
         )
+
+    def _shown(self, message: Message, form: ContentForm | None = None) -> dict[str, Any]:
+        """A message as the template takes it: content as text or as a list of parts, the arguments of a call as an
+        object, and no text in it a control token."""
+        data = message.to_dict()
+        if message.tool_calls:
+            data["tool_calls"] = [_with_arguments(call) for call in message.tool_calls]
+        if (form or self._form(message.role)) == "parts":
+            data["content"] = [{"type": "text", "text": message.content}]
+        return self._cut(data)
+
+    def _cut(self, value: Any) -> Any:
+        """A copy of plain data with every text cut as by `_as_text`."""
+        if isinstance(value, dict):
+            return {self._cut(key): self._cut(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._cut(each) for each in value]
+        return self._as_text(value) if isinstance(value, str) else value
 
     def _as_text(self, content: str) -> str:
         """The content with every control token spelled in it cut after its first character."""
@@ -184,23 +225,47 @@ class ChatRenderer:
             return token_ids
         return token_ids[position + 1 :]
 
-    def _shows(self, role: str) -> bool:
-        """Whether the content of such a message reaches the prompt; some templates drop unknown roles silently."""
-        if role not in self._visible_roles:
-            probe = Message(role, "probe")
-            question, answer = Message("user", "question"), Message("assistant", "answer")
-            conversation = [probe, question] if role == "system" else [question, answer, probe]
+    def _form(self, role: str) -> ContentForm | None:
+        """How the template takes the content of such a message; None where nothing of it reaches the prompt: some
+        templates drop unknown roles silently."""
+        if role not in self._forms:
+            before = [] if role in ("system", "user") else [Message("user", "question")]
+            before += [Message("assistant", "answer")] if role not in ("system", "user", "assistant") else []
+            after = [Message("user", "question")] if role == "system" else []
+            self._forms[role] = self._find_form(before, Message(role, "probe"), after)
+        return self._forms[role]
+
+    def _find_form(self, before: list[Message], probe: Message, after: list[Message]) -> ContentForm | None:
+        refused = False
+        for form in CONTENT_FORMS:
             try:
-                self._visible_roles[role] = "probe" in self._apply_template(conversation)
-            except jinja2.TemplateError:
-                # Only for a system message is this an answer: other roles may be fine elsewhere in a conversation.
-                self._visible_roles[role] = role != "system"
-        return self._visible_roles[role]
+                shown = self._apply_template([*before, probe, *after], form=(len(before), form))
+            except jinja2.TemplateSyntaxError as error:
+                raise ModelError(
+                    f"the chat template of {self._name} is no template that Jinja can read: {error} (line "
+                    f"{error.lineno}); mend it, or choose another by model.chat_template"
+                ) from None
+            except TEMPLATE_ERRORS:
+                refused = refused or form == CONTENT_FORMS[0]
+                continue
+            if "probe" in shown:
+                return form
+        # Only for a system message is a refusal an answer: other roles may be fine elsewhere in a conversation.
+        return CONTENT_FORMS[0] if refused and probe.role != "system" else None
+
+    @cached_property
+    def _shows_tool_calls(self) -> bool:
+        call = {"type": "function", "id": "call00001", "function": {"name": "probe", "arguments": {"probe": "probe"}}}
+        question, answer = Message("user", "question"), Message("assistant", "", (call,))
+        try:
+            return "probe" in self._apply_template([question, answer, Message("tool", "x", tool_call_id="call00001")])
+        except TEMPLATE_ERRORS:
+            return True  # it may take them elsewhere, and says so where it does not
 
     def _find_opening(self) -> str:
         try:
             _, _, prompt = self._apply_template([Message("user", "question")]).rpartition("question")
-        except jinja2.TemplateError:
+        except TEMPLATE_ERRORS:
             return ""
         return opened_reasoning(prompt)
 
@@ -211,7 +276,7 @@ class ChatRenderer:
         conversation = [Message("user", "question"), Message("assistant", "answer")]
         try:
             _, _, tail = self._apply_template(conversation, generation_prompt=False).rpartition("answer")
-        except jinja2.TemplateError:
+        except TEMPLATE_ERRORS:
             tail = ""
         if end := self._control_tokens.match(tail.lstrip()):
             token_id = self._tokenizer.convert_tokens_to_ids(end.group())
@@ -223,6 +288,21 @@ class ChatRenderer:
                 f"set `eos_token` in tokenizer_config.json or `eos_token_id` in generation_config.json"
             )
         return tuple(dict.fromkeys(found))
+
+
+def _only_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
+    """The text of the template that is used where nobody names one.
+
+    Raises:
+        ModelError: there are several, and none is the default.
+    """
+    templates: Any = tokenizer.chat_template
+    if isinstance(templates, Mapping) and "default" not in templates:
+        raise ModelError(
+            f"{name} has chat templates named {', '.join(sorted(templates))} and none that is the default; save the "
+            "one to use as a Jinja file and name it in model.chat_template (--chat-template of a command)"
+        )
+    return str(tokenizer.get_chat_template())
 
 
 def load_renderer(folder: Path, chat_template: str | None = None) -> ChatRenderer:
@@ -271,15 +351,16 @@ def _generation_stop_tokens(folder: Path) -> tuple[int, ...]:
     return tuple(eos) if isinstance(eos, list) else () if eos is None else (int(eos),)
 
 
-def _fix_date(template: str) -> str:
-    """The template with its clock stopped at `TEMPLATE_DATE`."""
-    if "strftime_now" not in template:
-        return template
-    # A macro, because templates are given plain data only, no functions. The empty expression at its end keeps
-    # Jinja from trimming the template's first line break.
-    directives = ("%Y", "%y", "%m", "%B", "%b", "%-d", "%d", "%A", "%a", "%j", "%H", "%I", "%M", "%S", "%p")
-    replaced = "".join(f" | replace('{directive}', '{TEMPLATE_DATE.strftime(directive)}')" for directive in directives)
-    return f"{{% macro strftime_now(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
+def _with_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool call whose arguments, where they are the text of a JSON object, are that object."""
+    function = call.get("function")
+    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        return dict(call)
+    try:
+        arguments = json.loads(function["arguments"])
+    except (ValueError, RecursionError):
+        return dict(call)
+    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else dict(call)
 
 
 def _fold_system(messages: Sequence[Message]) -> Sequence[Message]:

@@ -112,7 +112,7 @@ class TRLReward(Settings):
         return {parameter.name: given[parameter.name] for parameter in parameters if parameter.name in given}
 
     def _given(self, rollouts: Sequence[Rollout], task: Task) -> dict[str, Any]:
-        messages = [{"role": message.role, "content": message.content} for message in task.prompt]
+        messages = [message.to_dict() for message in task.prompt]
         prompt: Any = messages if self.conversational else "\n".join(message.content for message in task.prompt)
         responses = [rollout.response for rollout in rollouts]
         completions: list[Any] = (

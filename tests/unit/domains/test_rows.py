@@ -346,3 +346,56 @@ def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"pip install 'assay\[data\]'"):
         list(read_rows(str(tmp_path / "data.parquet")))
+
+
+VERL_ROW = {
+    "data_source": "math",
+    "prompt": [{"role": "user", "content": "1 + 1?"}],
+    "reward_model": {"style": "rule", "ground_truth": "2"},
+    "extra_info": {"index": 3, "level": "Level 4", "steps": [1, 2], "source": None},
+    "flat.name": "whole",
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{reward_model.ground_truth}", "2"),
+        ("{extra_info.index}", "3"),
+        ("{reward_model.style}: {reward_model.ground_truth}", "rule: 2"),
+        ("{extra_info.steps.1}", "2"),
+        ("{flat.name}", "whole"),
+        ("{prompt.0.content}", "1 + 1?"),
+    ],
+)
+def test_fields_inside_of_columns(tmp_path: Path, template: str, expected: str) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist([VERL_ROW]), tmp_path / "a.parquet")
+    for path in (str(tmp_path / "a.parquet"), write(tmp_path / "a.jsonl", [VERL_ROW])):
+        (task,) = [
+            t for ts in Rows(path=path, answer=template, complexity="extra_info.level").splits.values() for t in ts
+        ]
+        assert (task.answer, task.complexity) == (expected, 4)
+        assert task.prompt == (Message("user", "1 + 1?"),)
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (
+            "{answer}",
+            r"no column 'answer', .* it has: data_source, prompt, reward_model.style, reward_model.ground_truth",
+        ),
+        ("{reward_model.ground_truht}", "did you mean 'reward_model.ground_truth'"),
+        ("{ground_truth.x}", "has no column 'ground_truth.x'"),
+        ("{extra_info.steps.2}", "has no column 'extra_info.steps.2'"),
+        ("{data_source.name}", "has no column 'data_source.name'"),
+        ("{extra_info.source}", "has nothing in column 'extra_info.source'"),
+        ("{reward_model}", "holds an object, not text"),
+    ],
+)
+def test_fields_that_are_not_there(tmp_path: Path, template: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Rows(path=write(tmp_path / "a.jsonl", [VERL_ROW]), answer=template).tasks("train")
