@@ -22,9 +22,9 @@ import floor
 import machine
 import works
 from assay.home import assay_home
+from assay.models import resolve_source
 from assay.observe.provenance import provenance
 from assay.policies.config import DecoderConfig
-from assay.policies.registry import resolve_model
 from works import Work
 
 
@@ -104,7 +104,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not arguments.busy:
         machine.refuse_if_busy()
-    model = resolve_model("default")
+    model = resolve_source("default")
     rates = machine.Machine(DecoderConfig.from_folder(model))
     described = rates.describe()
     print("  ".join(f"{name} {value:.0f}" for name, value in described.items()))

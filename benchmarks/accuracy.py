@@ -20,8 +20,8 @@ from typing import Any
 import machine
 from assay.config import dump, validate
 from assay.home import assay_home
+from assay.models import resolve_source
 from assay.observe.provenance import provenance
-from assay.policies.registry import resolve_model
 from assay.recipe import RunConfig
 from side import Side
 from works import MAX_STEPS, OURS, STEP, Bench, write_tasks
@@ -47,7 +47,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not arguments.busy:
         machine.refuse_if_busy()
-    bench = Bench(resolve_model("default"), assay_home() / "benchmarks", quick=False, without=())
+    bench = Bench(resolve_source("default"), assay_home() / "benchmarks", quick=False, without=())
     held_out = bench.folder / "held-out.jsonl"
     bench.folder.mkdir(parents=True, exist_ok=True)
     write_tasks(held_out, itertools.islice(STEP.domain.tasks("test"), arguments.held_out))

@@ -8,16 +8,12 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from pathlib import Path
 
 import torch
 
 from assay.algorithms import Reinforce
-from assay.engines import engine_for_policy
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.policies.lora import LoraSettings
-from assay.policies.registry import resolve_model
-from assay.policies.shape import count_trained, read_shape
 from assay.training import Trainer, TrainerSettings, keep_freed_memory, memory_estimate
 from assay.types import CreditedSample
 
@@ -62,13 +58,11 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
-    folder: Path = resolve_model(options.model)
-    shape = read_shape(folder, options.policy)
+    model = open_model(options.model, policy=options.policy)
+    shape = model.shape
     lora = None if options.lora is None else LoraSettings(rank=options.lora)
-    policy = load_policy(
-        folder, policy=options.policy, lora=lora, compute_dtype=dtype, gradient_checkpointing=options.checkpointing
-    )
-    engine = engine_for_policy(policy, stop_token_ids=(), decode=str, dtype=dtype)
+    policy = model.policy(lora=lora, compute_dtype=dtype, gradient_checkpointing=options.checkpointing)
+    engine = model.engine_for(policy, stop_token_ids=(), decode=str, dtype=dtype)
     trainer = Trainer(policy, TrainerSettings(), temperature=1.0, tokens_per_microbatch=options.tokens)
     before = peak_bytes()
     minibatches = trainer.pack(samples(shape.vocab_size))
@@ -84,7 +78,7 @@ def main() -> None:
         tokens_per_microbatch=largest,
         num_slots=0,
         slot_tokens=0,
-        num_trainable=count_trained(folder, folder, lora, options.policy),
+        num_trainable=model.num_trained(lora),
         gradient_checkpointing=options.checkpointing,
     )
     for line in estimate.lines():

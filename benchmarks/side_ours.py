@@ -14,7 +14,7 @@ import torch
 from assay.algorithms import GRPO
 from assay.batching import pack
 from assay.engines import LocalEngine, Sampling
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.render import load_renderer
 from assay.training import Trainer, TrainerSettings, keep_freed_memory
 from assay.types import CreditedSample
@@ -24,7 +24,7 @@ from side import serve
 class Ours:
     def __init__(self, folder: Path) -> None:
         keep_freed_memory()
-        self.policy = load_policy(folder, compute_dtype=torch.bfloat16)
+        self.policy = open_model(folder).policy(compute_dtype=torch.bfloat16)
         self.decode = load_renderer(folder).decode
         self.trainer: Trainer | None = None
 

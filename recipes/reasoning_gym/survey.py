@@ -27,9 +27,9 @@ from assay.domains.reasoning_gym import families
 from assay.engines import LocalEngine, Sampling
 from assay.errors import AssayError, DataError
 from assay.evaluation import Evaluation, commonest_answer, evaluate
+from assay.models import open_model
 from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
-from assay.policies.registry import resolve_model
 from assay.render import ChatRenderer
 from assay.types import Task
 from assay.verifiers import ReasoningGymScorer
@@ -46,7 +46,7 @@ def main() -> None:
     path = options.output / "cells.jsonl"
     done = read_cells(path, settings)
     wanted = list(cells(options.families or list(families()), options.levels))
-    engine, renderer = load_engine(resolve_model(options.model), "auto", Precision(options.dtype))
+    engine, renderer = load_engine(open_model(options.model), "auto", Precision(options.dtype))
     try:
         asyncio.run(survey(wanted, done, path, settings, options, engine, renderer))
     except KeyboardInterrupt:

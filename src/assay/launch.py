@@ -17,11 +17,10 @@ import torch
 from assay.config import dump, validate
 from assay.envs.env import EnvFactory, SingleTurn
 from assay.errors import ConfigError, RunFolderError
+from assay.models import Model, open_model
 from assay.observe.console import Console
 from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
-from assay.policies.registry import base_of, resolve_model
-from assay.policies.shape import count_trained, read_shape
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.render import read_chat_template
 from assay.run import Run
@@ -63,7 +62,7 @@ def build_run(
         began = validate(RunConfig, record["settings"])
         check_unchanged(began, config)
         resolved = record["resolved"]
-        model_folder, base_folder = Path(record["model_folder"]), record.get("base_folder")
+        model = open_model(record["model_folder"], record.get("base_folder"), policy=config.model.policy)
     else:
         # The lock, and a file half written, are what is left of a start that was killed at once.
         if folder.exists() and any(path.name not in _LEFT_BY_A_KILL for path in folder.iterdir()):
@@ -71,20 +70,16 @@ def build_run(
                 f"{folder} exists already; resume it with `assay train --resume {folder}`, "
                 "or choose another --run-folder"
             )
-        model_folder = resolve_model(config.model.source).resolve()
-        # A folder may be named by a link that points elsewhere tomorrow, such as a run's `best`.
-        whole = base_of(model_folder, given_base(config)).resolve()
-        base_folder = None if whole == model_folder else str(whole)
+        model = named_model(config)
         resolved = resolve(config)
         record = {
             "settings": dump(config),
             "resolved": resolved,
-            "model_folder": str(model_folder),
-            "base_folder": base_folder,
+            "model_folder": str(model.folder),
+            "base_folder": None if model.adapter is None else str(model.base),
             **provenance(),
         }
-    base = None if base_folder is None else Path(base_folder)
-    estimate = run_memory(config, model_folder, base, resolved)
+    estimate = run_memory(config, model, resolved)
     available = check_memory(estimate, resolved["device"])
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,8 +91,7 @@ def build_run(
         run = run_class(
             config,
             folder,
-            model_folder,
-            base_folder=base,
+            model,
             device=resolved["device"],
             compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
             chat_template=resolved.get("chat_template"),
@@ -131,32 +125,30 @@ def _remove_contents(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def given_base(config: RunConfig) -> Path | None:
-    """The base that a recipe names for an adapter in its `model.source`."""
-    return None if config.model.base is None else resolve_model(config.model.base)
+def named_model(config: RunConfig) -> Model:
+    """The model that a recipe names.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    return open_model(config.model.source, config.model.base, policy=config.model.policy)
 
 
-def run_memory(
-    config: RunConfig, model_folder: Path, base_folder: Path | None, resolved: Mapping[str, Any]
-) -> MemoryEstimate:
-    """What a run will need, reckoned before anything is loaded; prompts are taken as `PROMPT_TOKENS`.
-
-    Args:
-        base_folder: of an adapter in `model_folder`, as in `load_policy`.
+def run_memory(config: RunConfig, model: Model, resolved: Mapping[str, Any]) -> MemoryEstimate:
+    """What a run will need, estimated before anything is loaded; prompts are taken as `PROMPT_TOKENS`.
 
     Raises:
         ModelError: the model's folder cannot be used.
     """
-    whole, needs = base_of(model_folder, base_folder), config.algorithm.needs
-    shape = read_shape(whole, config.model.policy)
-    num_trainable = count_trained(model_folder, whole, config.model.lora, config.model.policy)
+    shape, needs = model.shape, config.algorithm.needs
+    num_trainable = model.num_trained(config.model.lora)
     # Our decoder puts the adapters of reference and critic on the base of the policy.
     shares_base = num_trainable is not None and shape.kind == "decoder"
     frozen = shape.num_parameters if needs.reference and not shares_base else 0
     if needs.values and num_trainable is not None and not shares_base:
         frozen += shape.num_parameters
     if needs.teacher:
-        frozen += read_shape(base_of(resolve_model(needs.teacher))).num_parameters
+        frozen += open_model(needs.teacher).shape.num_parameters
     rollouts, response = config.groups_per_step * config.group_size, config.sampling.max_new_tokens
     prompts = config.groups_per_step if shape.kind == "decoder" else rollouts
     of_a_step = prompts * PROMPT_TOKENS + rollouts * response

@@ -11,9 +11,10 @@ from assay.config import Settings
 from assay.curriculum import CurriculumSettings
 from assay.domains import AnyDomain, Arithmetic
 from assay.engines import Sampling
+from assay.errors import ConfigError
 from assay.evaluation.held_out import EvaluationSettings
+from assay.models.family import check_family
 from assay.observe.tracking import TrackingSettings
-from assay.policies.load import PolicyChoice
 from assay.policies.lora.settings import LoraSettings
 from assay.training import TrainerSettings
 from assay.verifiers import AnyVerifier, Exact
@@ -23,15 +24,15 @@ class ModelSettings(Settings):
     """Which model is trained, where and in what precision."""
 
     source: str = "default"
-    """"default" (SmolLM2-135M-Instruct), a Hugging Face folder, or a hub id such as "org/name". An adapter in PEFT's
-    format is trained further, on its base."""
+    """"default" (SmolLM2-135M-Instruct), a Hugging Face folder, a hub id such as "org/name", or a run (its folder, its
+    name, or "latest"): the model that it made. An adapter in PEFT's format is trained further, on its base."""
     base: str | None = None
     """The base of an adapter in `source`, where its adapter_config.json names none that can be had here."""
     lora: LoraSettings | None = None
     """A new low-rank adapter to train in place of the weights; None trains them all."""
     device: str = "auto"
     """"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1"."""
-    policy: PolicyChoice = "auto"
+    policy: str = "auto"
     """"decoder": our own, for the Llama family (Llama, SmolLM2 and 3, Qwen2 and 3, Mistral); "hf": any causal language
     model that transformers opens, slower; "auto": the first where it reads the model."""
     gradient_checkpointing: bool = False
@@ -40,6 +41,14 @@ class ModelSettings(Settings):
     """"chatml", "plain" (base models) or a Jinja file, in place of the tokenizer's own; None for its own."""
     compute_dtype: Literal["auto", "bf16", "fp32"] = "auto"
     """Precision of the forward and backward pass and of sampling; master weights are always fp32. "auto" measures."""
+
+    @pydantic.field_validator("policy")
+    @classmethod
+    def _known_policy(cls, policy: str) -> str:
+        try:
+            return check_family(policy)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
 
 class CheckpointSettings(Settings):

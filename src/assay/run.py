@@ -34,7 +34,7 @@ from assay.errors import AssayError, CheckpointError, RunFolderError
 from assay.evaluation import Evaluation
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.held_out import HeldOut
-from assay.models import RunModels
+from assay.models import Model
 from assay.observe.console import Console, StepView
 from assay.observe.curves import TOKENS_PER_SECOND
 from assay.observe.folder import read_json, write_json
@@ -44,9 +44,9 @@ from assay.observe.report import write_report
 from assay.observe.step_metrics import RESPONSE_TOKENS, REWARD, REWARD_HIGH, REWARD_LOW, mean_of_measured, step_metrics
 from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.observe.tracking import Trackers
-from assay.policies.lora import is_adapter
 from assay.recipe import RunConfig
 from assay.rollout import Collector, Demonstrations
+from assay.run_models import RunModels
 from assay.training import StepReport, Trainer, tidy_memory
 from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_checkpoint, write_best, write_checkpoint
 from assay.training.random_state import random_state, set_random_state
@@ -102,7 +102,7 @@ class Run:
 
     Args:
         folder: the run folder; made by `launch.build_run`.
-        model_folder: of the model that training begins with: a whole one, or an adapter on the one in `base_folder`.
+        model: that training begins with.
         resume: whether to go on from the newest checkpoint in it.
     """
 
@@ -110,9 +110,8 @@ class Run:
         self,
         config: RunConfig,
         folder: Path,
-        model_folder: Path,
+        model: Model,
         *,
-        base_folder: Path | None = None,
         device: str,
         compute_dtype: torch.dtype,
         chat_template: str | None = None,
@@ -125,16 +124,14 @@ class Run:
         self._started = time.monotonic() if started is None else started
         self.config = config
         self.folder = folder
-        self.model_folder = model_folder
-        self.base_folder = base_folder
+        self.model = model
         self.algorithm = config.algorithm
         self.domain: Domain = config.domain
         self.env_factory = env_factory
         self.max_turns = max_turns
         self.models = RunModels(
             config,
-            model_folder,
-            base_folder,
+            model,
             device=device,
             compute_dtype=compute_dtype,
             chat_template=chat_template,
@@ -444,11 +441,9 @@ class Run:
         """The closing test on the level that was trained on most, before and after."""
         name_of_level, level = self._most_trained_level()
         sides: list[dict[str, Evaluation]] = []
-        for name, folder in (("before", self.model_folder), ("after", self.model_to_use)):
+        for name, model in (("before", self.model), ("after", self.model.trained(self.model_to_use))):
             # Not kept: beside everything else that a run holds, another copy may be one too many.
-            await self.engine.load_weights(
-                self.policy.read_weights(folder, self._base(folder)).items(), self.position.step
-            )
+            await self.engine.load_weights(model.weights().items(), self.position.step)
             self.engine.forget()
             side = await self.held_out.test(level, name)
             sides.append(side)
@@ -458,10 +453,6 @@ class Run:
                 self.store.record_evaluation_rows(step, "test", decoding, [row.to_dict() for row in result.rows])
         self.store.commit()
         return {"level": name_of_level, **BeforeAfter(*sides).to_dict()}
-
-    def _base(self, folder: Path) -> Path | None:
-        """What an adapter of this run is on."""
-        return (self.base_folder or self.model_folder) if is_adapter(folder) else None
 
     @property
     def model_to_use(self) -> Path:
@@ -538,7 +529,7 @@ class Run:
             "groups_by_level": self.position.groups_by_level,
             "best_step": self.position.best_step,
             "model": str(self.model_to_use),
-            "model_folder": str(self.model_folder),
+            "model_folder": str(self.model.folder),
             **self.parameter_counts(),
             "settings": dump(self.config),
             "commands": {

@@ -13,9 +13,9 @@ import torch
 
 from assay.engines import HFEngine, LocalEngine, Sampling, ScriptedEngine, check_engine
 from assay.errors import ContractError
+from assay.models import open_model
 from assay.policies import DecoderConfig
 from assay.policies.folder import read_weights
-from assay.policies.hf import load_hf_policy
 from assay.policies.tiny import write_tiny_causal_lm
 from assay.types import Completion
 
@@ -59,7 +59,7 @@ def test_local_engine(tiny_model: Path, num_slots: int) -> None:
 @pytest.mark.parametrize("num_slots", [1, 4])
 def test_hf_engine(tmp_path: Path, family: str, num_slots: int) -> None:
     """With a key-value cache (gpt2) and reading whole sequences (mamba)."""
-    policy = load_hf_policy(write_tiny_causal_lm(tmp_path, family))
+    policy = open_model(write_tiny_causal_lm(tmp_path, family), policy="hf").policy()
     stops = tuple(range(0, 258, 9))
     engine = HFEngine(
         policy.serving_module(torch.float32),

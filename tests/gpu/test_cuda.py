@@ -16,9 +16,10 @@ from assay.config import validate
 from assay.engines import LocalEngine, Sampling, check_engine
 from assay.launch import build_run
 from assay.loop import train
+from assay.models import open_model
 from assay.observe.console import Console
 from assay.observe.store import RunStore
-from assay.policies import DecoderConfig, load_policy
+from assay.policies import DecoderConfig
 from assay.policies.folder import read_weights
 from assay.recipe import RunConfig
 from assay.training import Trainer, TrainerSettings
@@ -47,7 +48,7 @@ def samples() -> list[CreditedSample]:
 def test_an_update_is_that_of_the_cpu(tiny_model: Path) -> None:
     weights = []
     for device in ("cpu", "cuda"):
-        policy = load_policy(tiny_model, device=device)
+        policy = open_model(tiny_model).policy(device=device)
         trainer = Trainer(policy, TrainerSettings(learning_rate=1e-3, epsilon=1e-4), temperature=1.0)
         report = trainer.update(pack(samples(), 60), GRPO())
         norm = torch.tensor(report.metrics["train/grad_norm"])

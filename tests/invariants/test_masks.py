@@ -18,7 +18,7 @@ from assay.batching import to_samples
 from assay.engines.engine import Sampling
 from assay.engines.local import LocalEngine
 from assay.envs.env import EnvStep, SingleTurn
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.render import ChatRenderer
 from assay.rollout import Collector
 from assay.types import Completion, Group, Message, Rollout, Score, Task
@@ -63,7 +63,7 @@ def play(folder: Path, template: str) -> tuple[list[Group], RecordingEngine, Cha
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = template
     renderer = ChatRenderer(tokenizer)
-    policy = load_policy(folder)
+    policy = open_model(folder).policy()
     weights = {name: tensor.clone() for name, tensor in policy.weights()}
     weights["model.embed_tokens.weight"][renderer.stop_token_ids[0]] *= 6
     engine = RecordingEngine(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay.algorithms import Reinforce
 from assay.batching import pack
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.policies.model import DecoderPolicy
 from assay.training import Trainer, TrainerSettings
 from assay.types import Batch, CreditedSample
@@ -19,7 +19,7 @@ from assay.types import Batch, CreditedSample
 
 @pytest.fixture(scope="module")
 def policy(tiny_model: Path) -> DecoderPolicy:
-    return load_policy(tiny_model)
+    return open_model(tiny_model).policy()
 
 
 def random_samples(seed: int, num_groups: int = 4) -> list[CreditedSample]:
@@ -112,7 +112,7 @@ def test_an_update_does_not_depend_on_the_micro_batch_size(tiny_model, normalise
     algorithm = Reinforce(normaliser=normaliser, normaliser_constant=20.0 if normaliser == "constant" else None)
     results = []
     for max_tokens in (1, 60, 10_000):
-        policy = load_policy(tiny_model)
+        policy = open_model(tiny_model).policy()
         trainer = Trainer(policy, TrainerSettings(learning_rate=1e-3), temperature=1.0)
         report = trainer.update(pack(samples, max_tokens), algorithm)
         results.append((report.metrics["loss/policy"], report.metrics["train/grad_norm"]))

@@ -9,7 +9,7 @@ import torch
 
 from assay.algorithms import GRPO, Reinforce
 from assay.batching import pack
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.policies.model import DecoderPolicy
 from assay.training import Trainer, TrainerSettings
 from assay.types import CreditedSample
@@ -39,7 +39,7 @@ def credited_samples(num_groups: int = 3, group_size: int = 4) -> list[CreditedS
 def weights_after(
     tiny_model: Path, samples: list[CreditedSample], num_updates: int = 3, **pack_options
 ) -> torch.Tensor:
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     trainer = Trainer(policy, TrainerSettings(learning_rate=1e-2), temperature=0.7)
     for _ in range(num_updates):
         trainer.update(pack(samples, **pack_options), Reinforce())
@@ -54,18 +54,18 @@ def test_the_same_inputs_give_the_same_weights_bit_for_bit(tiny_model):
     samples = credited_samples()
     first, second = (weights_after(tiny_model, samples, max_tokens=40, num_minibatches=2) for _ in range(2))
     assert torch.equal(first, second)
-    assert not torch.equal(first, flat(load_policy(tiny_model)))
+    assert not torch.equal(first, flat(open_model(tiny_model).policy()))
 
 
 def test_zero_advantages_change_no_weight(tiny_model):
     """Equal rewards give zero advantages, zero gradient and, from fresh moments, no step at all."""
     silent = [CreditedSample.of(s, torch.zeros_like(s.advantages)) for s in credited_samples()]
-    assert torch.equal(weights_after(tiny_model, silent, max_tokens=100), flat(load_policy(tiny_model)))
+    assert torch.equal(weights_after(tiny_model, silent, max_tokens=100), flat(open_model(tiny_model).policy()))
 
 
 @pytest.mark.parametrize("algorithm", [Reinforce(), GRPO()])
 def test_an_update_raises_what_was_rewarded_and_lowers_what_was_not(tiny_model, algorithm):
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     trainer = Trainer(policy, TrainerSettings(learning_rate=1e-3), temperature=1.0)
     samples = credited_samples()
     first = trainer.update(pack(samples, 200), algorithm).trainer_logprobs

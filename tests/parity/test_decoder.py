@@ -10,8 +10,7 @@ import pytest
 import torch
 import transformers
 
-from assay.policies import load_policy
-from assay.policies.registry import resolve_model
+from assay.models import open_model
 
 TOLERANCE = 1e-4
 SHAPE = {
@@ -96,7 +95,7 @@ def write(folder: Path, config: transformers.PretrainedConfig) -> transformers.P
 
 @torch.no_grad()
 def assert_same_logits(folder: Path, model: transformers.PreTrainedModel, *lengths: int) -> None:
-    policy = load_policy(folder)
+    policy = open_model(folder).policy()
     for length in lengths:
         token_ids = torch.randint(
             0, policy.config.vocab_size, (length,), generator=torch.Generator().manual_seed(length)
@@ -113,7 +112,7 @@ def test_family_has_the_logits_of_transformers_both_ways(name: str, tmp_path: Pa
     # 40 tokens are several sliding windows long.
     assert_same_logits(tmp_path / "theirs", model, 1, 6, 40)
 
-    load_policy(tmp_path / "theirs").save(tmp_path / "ours")
+    open_model(tmp_path / "theirs").policy().save(tmp_path / "ours")
     reopened = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours")
     assert reopened.dtype == torch.float32
     assert_same_logits(tmp_path / "theirs", reopened.eval(), 40)
@@ -144,14 +143,14 @@ def test_weights_in_several_files_are_read(tmp_path: Path) -> None:
 
 
 def test_bf16_folder_opens_in_both_with_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
-    load_policy(tiny_model).save(tmp_path, dtype=torch.bfloat16)
+    open_model(tiny_model).policy().save(tmp_path, dtype=torch.bfloat16)
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     assert model.dtype == torch.bfloat16
     assert_same_logits(tmp_path, model.float().eval(), 12)
 
 
 def test_saved_folder_keeps_the_tokenizer(tiny_model: Path, tmp_path: Path) -> None:
-    load_policy(tiny_model).save(tmp_path)
+    open_model(tiny_model).policy().save(tmp_path)
     ours, theirs = (transformers.AutoTokenizer.from_pretrained(folder) for folder in (tmp_path, tiny_model))
     messages = [{"role": "user", "content": "2 + 2, é?"}]
     assert ours.apply_chat_template(messages, tokenize=False) == theirs.apply_chat_template(messages, tokenize=False)
@@ -163,8 +162,8 @@ PROMPTS = ("What is 17 + 26?", "Name three colours.", "Write a haiku about rain.
 
 @pytest.mark.model
 def test_default_model_has_the_logits_and_greedy_text_of_transformers() -> None:
-    folder = resolve_model("default")
-    policy = load_policy(folder)
+    opened = open_model("default")
+    folder, policy = opened.folder, opened.policy()
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     for prompt in PROMPTS:

@@ -11,7 +11,7 @@ import torch
 
 from assay.batching import pack
 from assay.engines import LocalEngine, Sampling
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.policies.tiny import write_tiny_model
 from assay.types import Completion, Sample
 
@@ -50,7 +50,7 @@ PROMPTS = [tuple(range(5, 35)), tuple(range(5, 35)), tuple(range(9, 50)), (3,), 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 @pytest.mark.parametrize("overrides", FAMILIES.values(), ids=FAMILIES)
 def test_logprobs_agree(tmp_path: Path, overrides: dict[str, Any], temperature: float) -> None:
-    policy = load_policy(write_tiny_model(tmp_path / "model", **overrides))
+    policy = open_model(write_tiny_model(tmp_path / "model", **overrides)).policy()
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
             if name.endswith(("bias", "norm.weight", "layernorm.weight")):

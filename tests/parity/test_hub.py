@@ -45,10 +45,10 @@ def ask(hub: HubServer, tmp_path: Path, code: str) -> str:
 
 def test_a_model_by_hub_id(hub: HubServer, tmp_path: Path) -> None:
     code = (
-        "from assay.policies import load_policy\n"
-        "from assay.policies.registry import resolve_model\n"
-        "folder = resolve_model('someone/tiny')\n"
-        "load_policy(folder)\n"
+        "from assay.models import open_model\n"
+        "model = open_model('someone/tiny')\n"
+        "folder = model.folder\n"
+        "model.policy()\n"
         "print(folder)\n"
     )
     with hub:
@@ -108,8 +108,8 @@ def test_what_the_hub_does_not_have_is_an_error_that_says_so(hub: HubServer, tmp
     code = (
         "from assay.domains import make_domain\n"
         "from assay.errors import DataError, ModelError\n"
-        "from assay.policies.registry import resolve_model\n"
-        "for ask in (lambda: resolve_model('someone/else'),\n"
+        "from assay.models import resolve_source\n"
+        "for ask in (lambda: resolve_source('someone/else'),\n"
         "            lambda: next(make_domain('rows', {'path': 'hub:someone/sums/no.jsonl'}).tasks('test'))):\n"
         "    try:\n"
         "        ask()\n"

@@ -13,10 +13,10 @@ import transformers
 from torch import Tensor
 
 from assay.batching import pack
-from assay.engines import engine_for_folder, engine_for_policy
 from assay.engines.hf import HFEngine
 from assay.engines.local import LocalEngine
-from assay.policies import DecoderPolicy, load_policy
+from assay.models import open_model
+from assay.policies import DecoderPolicy
 from assay.policies.decoder import linear
 from assay.policies.hf import HFPolicy
 from assay.policies.lora import LoraSettings
@@ -71,12 +71,13 @@ def test_peft_opens_our_folder_with_the_same_logprobs_and_gradients(
     family: dict[str, Any], settings: LoraSettings, tmp_path: Path
 ) -> None:
     base = write_tiny_model(tmp_path / "base", **family)
-    policy = shaken(load_policy(base, lora=settings))
+    policy = shaken(open_model(base).policy(lora=settings))
     policy.save(tmp_path / "adapter")
     model = their_model(base, tmp_path / "adapter", is_trainable=True)
 
     ours, theirs = our_logprobs(policy), their_logprobs(model)
-    assert (ours - our_logprobs(load_policy(base))).abs().max() > 0.01, "an adapter that does nothing would agree"
+    untrained = our_logprobs(open_model(base).policy())
+    assert (ours - untrained).abs().max() > 0.01, "an adapter that does nothing would agree"
     assert_same_gradients(policy, model, ours, theirs)
 
 
@@ -106,16 +107,16 @@ def test_the_same_with_a_model_of_transformers(model_type: str, checkpointing: b
     """GPT-2 stores its products transposed; Gemma 2 has no plain head."""
     base = write_tiny_causal_lm(tmp_path / "base", model_type, **({"head_dim": 8} if model_type == "gemma2" else {}))
     settings = LoraSettings(rank=4, alpha=6.0)
-    policy = shaken(load_policy(base, lora=settings, policy="hf", gradient_checkpointing=checkpointing))
+    policy = shaken(open_model(base, policy="hf").policy(lora=settings, gradient_checkpointing=checkpointing))
     assert isinstance(policy, HFPolicy)
     policy.save(tmp_path / "adapter")
     model = their_model(base, tmp_path / "adapter", is_trainable=True)
     assert_same_gradients(policy, model, our_logprobs(policy), their_logprobs(model))
 
-    again = load_policy(tmp_path / "adapter")
+    again = open_model(tmp_path / "adapter").policy()
     assert torch.equal(our_logprobs(again), our_logprobs(policy))
     for (name, merged), (_, read) in zip(
-        policy.weights(), policy.read_weights(tmp_path / "adapter").items(), strict=True
+        policy.weights(), open_model(tmp_path / "adapter").weights().items(), strict=True
     ):
         assert torch.equal(merged, read), name
     policy.save_merged(tmp_path / "merged")
@@ -127,16 +128,16 @@ def test_the_same_with_a_model_of_transformers(model_type: str, checkpointing: b
 
 
 def test_one_adapter_is_the_same_in_both_policies(tiny_model: Path, tmp_path: Path) -> None:
-    decoder = shaken(load_policy(tiny_model, lora=LoraSettings(rank=4)))
+    decoder = shaken(open_model(tiny_model).policy(lora=LoraSettings(rank=4)))
     decoder.save(tmp_path / "adapter")
-    hf = load_policy(tmp_path / "adapter", policy="hf")
+    hf = open_model(tmp_path / "adapter", policy="hf").policy()
     assert isinstance(hf, HFPolicy)
     torch.testing.assert_close(our_logprobs(hf), our_logprobs(decoder), atol=TOLERANCE, rtol=0)
     hf.save(tmp_path / "again")
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "adapter" / name).read_bytes()
     first, second = (
-        load_policy(tiny_model, lora=LoraSettings(), seed=5, policy=policy) for policy in ("decoder", "hf")
+        open_model(tiny_model, policy=policy).policy(lora=LoraSettings(), seed=5) for policy in ("decoder", "hf")
     )
     assert first.adapter is not None
     assert second.adapter is not None
@@ -169,7 +170,7 @@ def test_we_open_their_folder_and_save_it_again(options: dict[str, Any], tiny_mo
     trained.save_pretrained(tmp_path / "theirs")
     expected = their_logprobs(trained.eval())
 
-    policy = load_policy(tmp_path / "theirs")
+    policy = open_model(tmp_path / "theirs").policy()
     torch.testing.assert_close(our_logprobs(policy), expected, atol=TOLERANCE, rtol=0)
     policy.save(tmp_path / "ours")
     torch.testing.assert_close(
@@ -181,7 +182,7 @@ def test_a_new_adapter_begins_as_peft_begins(tiny_model: Path) -> None:
     """The same bounds and the same zeros; the draws are our own, from the run's seed."""
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model)
     theirs = dict(peft.get_peft_model(model, peft.LoraConfig(r=16, target_modules="all-linear")).named_parameters())
-    policy = load_policy(tiny_model, lora=LoraSettings(rank=16))
+    policy = open_model(tiny_model).policy(lora=LoraSettings(rank=16))
     assert policy.adapter is not None
     for name, ours in policy.adapter.named_parameters():
         their = theirs[name.replace(".weight", ".default.weight")]
@@ -195,7 +196,7 @@ def test_a_new_adapter_begins_as_peft_begins(tiny_model: Path) -> None:
 
 
 def test_merging_is_what_peft_merges(tiny_model: Path, tmp_path: Path) -> None:
-    policy = shaken(load_policy(tiny_model, lora=LoraSettings(rank=4)))
+    policy = shaken(open_model(tiny_model).policy(lora=LoraSettings(rank=4)))
     policy.save(tmp_path / "adapter")
     merged = their_model(tiny_model, tmp_path / "adapter").merge_and_unload().state_dict()  # pyright: ignore
     for name, weight in policy.weights():
@@ -205,7 +206,8 @@ def test_merging_is_what_peft_merges(tiny_model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_engine_samples_from_what_is_trained(tiny_model: Path, tmp_path: Path, dtype: torch.dtype) -> None:
     """Bit for bit, in bf16 too: the trainer rounds the merged weight, as the engine does."""
-    policy = shaken(load_policy(tiny_model, lora=LoraSettings(rank=4), compute_dtype=dtype))
+    model = open_model(tiny_model)
+    policy = shaken(model.policy(lora=LoraSettings(rank=4), compute_dtype=dtype))
     whole = DecoderPolicy(policy.config, dict(policy.weights()), compute_dtype=dtype)
     assert torch.equal(whole.logits(TOKENS), policy.logits(TOKENS))
     policy.save(tmp_path / "adapter")
@@ -213,9 +215,9 @@ def test_the_engine_samples_from_what_is_trained(tiny_model: Path, tmp_path: Pat
     trained = dict(policy.weights())[NAME].to(dtype)
     # By what it computes: packed weights cannot be looked at. A different bit in any weight shows in some product.
     some = torch.cat((torch.eye(trained.shape[1]), torch.randn(8, trained.shape[1]))).to(dtype)
-    for engine in (engine_for_policy(policy, **serving), engine_for_folder(tmp_path / "adapter", **serving)):
+    for engine in (model.engine_for(policy, **serving), open_model(tmp_path / "adapter").engine(**serving)):
         assert isinstance(engine, LocalEngine)
         assert torch.equal(linear(some, engine._view.layers[0].down), F.linear(some, trained))
-    engine = engine_for_folder(tmp_path / "adapter", policy="hf", **serving)
+    engine = open_model(tmp_path / "adapter", policy="hf").engine(**serving)
     assert isinstance(engine, HFEngine)
     assert torch.equal(engine.module.get_parameter(NAME), trained)

@@ -17,9 +17,9 @@ from assay.config import validate
 from assay.errors import ConfigError
 from assay.launch import build_run, check_unchanged
 from assay.loop import train
+from assay.models import open_model
 from assay.observe.console import Console
 from assay.observe.store import RunStore
-from assay.policies import load_policy
 from assay.policies.hf import HFPolicy
 from assay.policies.tiny import write_tiny_causal_lm
 from assay.recipe import RunConfig
@@ -99,14 +99,16 @@ def test_stopped_and_resumed_is_bit_for_bit_the_unbroken_run(model: Path, tmp_pa
     assert go(config_of(model), tmp_path / "run", resume=True).status == "finished"
     assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "unbroken")
     checkpoint = tmp_path / "run" / "checkpoints" / "step-000002" / "model"
-    trained = load_policy(checkpoint)
+    trained = open_model(checkpoint).policy()
     assert isinstance(trained, HFPolicy)
-    assert any((a != b).any() for (_, a), (_, b) in zip(trained.weights(), load_policy(model).weights(), strict=True))
+    assert any(
+        (a != b).any() for (_, a), (_, b) in zip(trained.weights(), open_model(model).policy().weights(), strict=True)
+    )
     # The checkpoint is shown conversations as the model was, without being told.
     assert invoke("chat", checkpoint, "--prompt", "hello", "--max-new-tokens", "4", "--device", "cpu")
     exported = tmp_path / "exported"
     invoke("export", tmp_path / "run", exported)
-    assert isinstance(load_policy(exported), HFPolicy)
+    assert isinstance(open_model(exported).policy(), HFPolicy)
     assert "Assistant:" in (exported / "chat_template.jinja").read_text()
     scores = invoke(
         "eval", exported, "--recipe", tmp_path / "run", "--num-tasks", "2", "--output", tmp_path / "scores",

@@ -22,11 +22,11 @@ from assay.envs.env import EnvStep
 from assay.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingStoppedError
 from assay.launch import build_run, stop_on_interrupt
 from assay.loop import train
+from assay.models import open_model
 from assay.observe.console import Console
 from assay.observe.folder import find_run
 from assay.observe.step_metrics import step_metrics
 from assay.observe.store import RunStore
-from assay.policies import load_policy
 from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
 from assay.run import Run, TrainResult
@@ -384,7 +384,7 @@ def _divergence(model: Path, teacher: Path) -> float:
     [[batch]] = pack(samples, 10_000)
     logits = []
     for folder in (model, teacher):
-        policy = load_policy(folder)
+        policy = open_model(folder).policy()
         words = torch.stack(
             [
                 policy.forward(replace(batch, target_ids=torch.full_like(batch.target_ids, w))).logprobs

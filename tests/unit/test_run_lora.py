@@ -20,9 +20,9 @@ from assay.errors import AssayError, CheckpointError, ConfigError, ModelError
 from assay.launch import build_run
 from assay.loop import train
 from assay.losses.kl import REFERENCE_KL
+from assay.models import open_model
 from assay.observe.console import Console
 from assay.observe.store import RunStore
-from assay.policies import load_policy
 from assay.policies.lora import LoraSettings
 from assay.policies.tiny import write_tiny_causal_lm, write_tiny_model
 from assay.recipe import RunConfig
@@ -71,14 +71,14 @@ def first_kl(folder: Path) -> float | None:
 
 def test_all_linear_on_mamba_leaves_out_what_peft_refuses(tmp_path: Path) -> None:
     model = write_tiny_causal_lm(tmp_path / "mamba", "mamba", state_size=4)
-    policy = load_policy(model, lora=LoraSettings(rank=2))
+    policy = open_model(model).policy(lora=LoraSettings(rank=2))
     adapted = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
     assert any("in_proj" in name for name in adapted)
     assert not any("out_proj" in name for name in adapted)
 
 
 def test_scale_decides_which_adapter_an_evaluation_is_of(tiny_model: Path, tmp_path: Path) -> None:
-    load_policy(tiny_model, lora=LoraSettings(rank=2)).save(tmp_path / "adapter")
+    open_model(tiny_model).policy(lora=LoraSettings(rank=2)).save(tmp_path / "adapter")
     arguments = ["eval", tmp_path / "adapter", "--num-tasks", 1, "--complexity", 1, "--max-new-tokens", 2]
     first = command(*arguments, "--output", tmp_path / "eval")
     assert "1 of 1 samples were there before" in command(*arguments, "--output", tmp_path / "eval")
@@ -118,7 +118,7 @@ def test_a_run_trains_and_keeps_the_adapter_alone(tiny_model: Path, tmp_path: Pa
     for file in ("summary.json", "config.json"):
         kept = json.loads((tmp_path / "run" / file).read_text())
         assert kept["num_trained_parameters"] == count
-        assert kept["num_parameters"] == sum(p.numel() for p in load_policy(base).parameters())
+        assert kept["num_parameters"] == sum(p.numel() for p in open_model(base).policy().parameters())
     assert f"LoRA: {count:,} parameters are trained" in said
 
 
@@ -167,7 +167,7 @@ def test_an_adapter_can_be_measured_talked_to_and_exported(tiny_model: Path, tra
     command("export", trained, tmp_path / "merged", "--dtype", "fp32")
     command("export", trained, tmp_path / "adapter", "--adapter")
     tokens = torch.arange(20)
-    expected = load_policy(model).logits(tokens)
+    expected = open_model(model).policy().logits(tokens)
     whole = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
     torch.testing.assert_close(whole(tokens[None]).logits[0], expected, atol=1e-4, rtol=0)
     on_base = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), tmp_path / "adapter")
@@ -232,7 +232,7 @@ def test_a_dry_run_reckons_with_the_adapter(tiny_model: Path, trained: Path, tmp
     recipe = tmp_path / "recipe.toml"
     count = json.loads((trained / "summary.json").read_text())["num_trained_parameters"]
     gpt2 = write_tiny_causal_lm(tmp_path / "gpt2")
-    of_gpt2 = sum(p.numel() for p in load_policy(gpt2, lora=LoraSettings(rank=2)).parameters() if p.requires_grad)
+    of_gpt2 = sum(p.numel() for p in open_model(gpt2).policy(lora=LoraSettings(rank=2)).parameters() if p.requires_grad)
     for model, expected in (
         (f'{{ source = "{tiny_model}", lora = {{ rank = 2 }} }}', count),
         (f'{{ source = "{model_of(trained)}" }}', count),

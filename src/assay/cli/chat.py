@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def chat(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, or a hub id; or an adapter.')
+        str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, a hub id, an adapter, or a run.')
     ],
     base: Base = None,
     prompt: Annotated[str | None, typer.Option(help="Answer this one message, print the answer and exit.")] = None,
@@ -39,12 +39,10 @@ def chat(
 
     from assay.config import validate
     from assay.engines import Sampling
-    from assay.policies.registry import resolve_model
+    from assay.models import open_model
 
     sampling = validate(Sampling, {"temperature": temperature, "max_new_tokens": max_new_tokens})
-    on = None if base is None else resolve_model(base)
-    folder = resolve_model(model)
-    engine, renderer = load_engine(folder, device, dtype, num_slots=1, chat_template=chat_template, base=on)
+    engine, renderer = load_engine(open_model(model, base), device, dtype, num_slots=1, chat_template=chat_template)
     conversation = Conversation(engine, renderer, sampling, seed, system)
     console = Console(highlight=False, soft_wrap=True)
     with asyncio.Runner() as runner:

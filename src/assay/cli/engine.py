@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from assay.engines import BatchingEngine
+    from assay.models import Model
     from assay.render import ChatRenderer
 
 
@@ -35,27 +35,24 @@ class Precision(StrEnum):
 
 
 def load_engine(
-    folder: Path,
+    model: Model,
     device: str,
     dtype: Precision,
     num_slots: int = 64,
     chat_template: str | None = None,
-    base: Path | None = None,
 ) -> tuple[BatchingEngine, ChatRenderer]:
-    """The engine and renderer of a model folder, or of an adapter merged into its base.
+    """The engine and renderer of a model; an adapter is merged into its base.
 
     Args:
         chat_template: "chatml", "plain" or a file, in place of the tokenizer's own.
 
     Raises:
         ConfigError: a device that this machine has not, or no such template.
-        ModelError: a folder that cannot be used.
+        ModelError: weights or a tokenizer that cannot be used.
     """
     import torch
 
-    from assay.engines import engine_for_folder
-    from assay.policies.registry import tokenizer_folder
-    from assay.render import load_renderer, read_chat_template
+    from assay.render import read_chat_template
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -63,10 +60,8 @@ def load_engine(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
-    renderer = load_renderer(tokenizer_folder(folder, base), read_chat_template(chat_template))
-    engine = engine_for_folder(
-        folder,
-        base=base,
+    renderer = model.renderer(read_chat_template(chat_template))
+    engine = model.engine(
         stop_token_ids=renderer.stop_token_ids,
         decode=renderer.decode,
         dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,

@@ -13,8 +13,8 @@ import typer
 from assay.errors import ConfigError, RunFolderError
 
 if TYPE_CHECKING:
-    from assay.policies import DecoderPolicy
-    from assay.policies.hf import HFPolicy
+    from assay.models import Model
+    from assay.policies import AnyPolicy
 
 
 class StoredPrecision(StrEnum):
@@ -46,30 +46,27 @@ def export(
 
     transformers and vLLM open the folder; llama.cpp's converter reads it.
     """
-    from assay.policies import load_policy
-    from assay.policies.registry import base_of, resolve_model
+    from assay.models import open_model
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunFolderError(f"{output} exists and is not empty; choose another folder")
-    model, summary = _find(source)
-    whole = base_of(model, None if base is None else resolve_model(base))
-    on = None if whole == model else whole
+    model, summary = open_model(source, base), _summary_of(source)
     if merged:
         stored = dtype or StoredPrecision.BF16
-        _save_merged(load_policy(model, base=on), output, stored)
-        card = model_card(summary, model, stored.value, base=on)
-    elif on is None:
-        raise ConfigError(f"--adapter: {model} is a whole model without an adapter; leave --adapter out")
+        _save_merged(model.policy(), output, stored)
+        card = model_card(summary, model, stored.value)
+    elif model.adapter is None:
+        raise ConfigError(f"--adapter: {model.folder} is a whole model without an adapter; leave --adapter out")
     elif dtype is not None:
         raise ConfigError(f"--dtype {dtype.value} has no effect with --adapter, which is kept as it was trained")
     else:
-        load_policy(model, base=on).save(output)
-        card = adapter_card(summary, model, on)
+        model.policy().save(output)
+        card = adapter_card(summary, model)
     (output / "README.md").write_text(card, encoding="utf-8")
     typer.echo(f"model: {output}\ntalk to it: assay chat {output}")
 
 
-def _save_merged(policy: DecoderPolicy | HFPolicy, output: Path, dtype: StoredPrecision) -> None:
+def _save_merged(policy: AnyPolicy, output: Path, dtype: StoredPrecision) -> None:
     import torch
 
     stored = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype.value]
@@ -80,57 +77,37 @@ def _save_merged(policy: DecoderPolicy | HFPolicy, output: Path, dtype: StoredPr
     policy.save_merged(output, stored)
 
 
-def _find(source: str) -> tuple[Path, dict[str, Any]]:
-    """The model's folder, and the summary of the run it is of; empty where it is of none."""
+def _summary_of(source: str) -> dict[str, Any]:
+    """The summary of the run that is exported; empty where what was named is none."""
     from assay.home import assay_home
     from assay.observe.folder import find_run, read_json
-    from assay.policies.lora.document import is_adapter
-    from assay.policies.registry import resolve_model
 
-    folder = Path(source).expanduser()
-    if is_adapter(folder) or ((folder / "config.json").is_file() and not (folder / "run.sqlite").exists()):
-        return resolve_model(folder), {}
-    run = find_run(source, assay_home() / "runs")
-    summary = read_json(run / "summary.json")
-    named = summary.get("model")
-    if not isinstance(named, str):
-        raise RunFolderError(f"{run} has no summary yet: its model is written when it ends; resume it first")
-    # The run may have moved since: its checkpoints are found from where it lies now.
-    for model in (
-        run / "checkpoints" / Path(named).name,
-        run / "checkpoints" / Path(named).parent.name / "model",
-        Path(named),
-    ):
-        if (model / "config.json").is_file() or is_adapter(model):
-            return model, summary
-    raise RunFolderError(f"{run} names {named} as its model, which is not there any more")
+    try:
+        run = find_run(source, assay_home() / "runs")
+    except RunFolderError:
+        return {}
+    return read_json(run / "summary.json")
 
 
-def model_card(summary: Mapping[str, Any], model: Path, dtype: str, base: Path | None = None) -> str:
-    """README.md of an exported model.
-
-    Args:
-        base: of an adapter that was merged into it; None where there was none.
-    """
+def model_card(summary: Mapping[str, Any], model: Model, dtype: str) -> str:
+    """README.md of an exported model, an adapter merged into it."""
     lines = ["---", "library_name: transformers", "tags: [reinforcement-learning, assay]", "---", ""]
     weights = f"weights in {dtype}"
-    if base is not None:
-        weights = f"its LoRA adapter is merged into the weights of `{_model_name(base)}`, in {dtype}"
-    return "\n".join([*lines, *_card_body(summary, model, weights)])
+    if model.adapter is not None:
+        weights = f"its LoRA adapter is merged into the weights of `{_model_name(model.base)}`, in {dtype}"
+    return "\n".join([*lines, *_card_body(summary, model.folder, weights)])
 
 
-def adapter_card(summary: Mapping[str, Any], model: Path, base: Path) -> str:
+def adapter_card(summary: Mapping[str, Any], model: Model) -> str:
     """README.md of an exported adapter."""
-    from assay.policies.lora.document import read_adapter_config
-
-    settings, name = read_adapter_config(model), _model_name(base)
+    settings, name = model.adapter or {}, _model_name(model.base)
     lines = ["---", "library_name: peft", f"base_model: {json.dumps(name)}"]
     lines += ["tags: [reinforcement-learning, lora, assay]", "---", ""]
     weights = (
         f"this folder holds a LoRA adapter of rank {settings['r']} and alpha {settings['lora_alpha']:g}, to be put on "
         f"`{name}`"
     )
-    return "\n".join([*lines, *_card_body(summary, model, weights)])
+    return "\n".join([*lines, *_card_body(summary, model.folder, weights)])
 
 
 def _model_name(folder: Path) -> str:

@@ -19,7 +19,7 @@ def _list_by_default(context: typer.Context) -> None:
 @app.command("list")
 def list_models() -> None:
     """List the default model and every model in the cache."""
-    from assay.policies.registry import known_models
+    from assay.models import known_models
 
     # Plain lines and not a table that folds: a path that is cut off cannot be copied.
     models = known_models()
@@ -37,6 +37,6 @@ def fetch(
     source: Annotated[str, typer.Argument(help="default, or a hub id such as HuggingFaceTB/SmolLM2-135M-Instruct")],
 ) -> None:
     """Fetch a model, and print the folder that holds it."""
-    from assay.policies.registry import resolve_model
+    from assay.models import resolve_source
 
-    typer.echo(resolve_model(source))
+    typer.echo(resolve_source(source))

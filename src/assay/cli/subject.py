@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +19,11 @@ if TYPE_CHECKING:
     from assay.endpoints import Endpoint, Tally
     from assay.engines import Sampling
     from assay.evaluation import Evaluation, EvaluationFolder
+    from assay.models import Model
     from assay.types import Task
     from assay.verifiers import Verifier
 
 REPLIES = "replies.sqlite"
-ADAPTER_SCALE = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
-"""What an adapter's settings say of what it computes, beside its tensors."""
 
 
 @dataclass
@@ -35,15 +32,13 @@ class Subject:
 
     model: str
     """As it was named."""
-    folder: Path | None
-    """Of a model on this machine, or of an adapter."""
+    local: Model | None
+    """The model where it is on this machine."""
     endpoint: Endpoint | None
     device: str
     dtype: Precision
     chat_template: str | None = None
     """In place of the tokenizer's own, for a model on this machine."""
-    base: Path | None = None
-    """The model that the adapter in `folder` is put on; None where that is a whole model."""
     replies: Path | None = None
     """Where paid replies are kept; None: beside what they are for."""
     tally: Tally | None = None
@@ -65,15 +60,13 @@ class Subject:
             ConfigError: an option out of range or without effect, or a key that is missing.
             ModelError: there is no such model.
         """
-        from assay.policies.registry import base_of, resolve_model
+        from assay.models import open_model
         from assay.render import read_chat_template
 
         endpoint = make_endpoint(model, options)
         if endpoint is None:
             read_chat_template(chat_template)
-            folder = resolve_model(model)
-            whole = base_of(folder, None if base is None else resolve_model(base))
-            return cls(model, folder, None, device, dtype, chat_template, None if whole == folder else whole)
+            return cls(model, open_model(model, base), None, device, dtype, chat_template)
         if device != "auto" or dtype is not Precision.FP32:
             raise ConfigError(f"--device and --dtype have no effect with {model}, which is not on this machine")
         for option, value in (("--chat-template", chat_template), ("--base", base)):
@@ -92,19 +85,19 @@ class Subject:
         """What decides its answers, as plain data."""
         if self.endpoint is not None:
             return {"endpoint": self.endpoint.identity}
-        assert self.folder is not None
+        assert self.local is not None
         from assay.render import read_chat_template
 
         template = {} if self.chat_template is None else {"chat_template": read_chat_template(self.chat_template)}
-        return {"weights": _weights_hash(self.folder, self.base), "dtype": self.dtype.value, **template}
+        return {"weights": self.local.identity, "dtype": self.dtype.value, **template}
 
     @property
     def places(self) -> dict[str, str | None]:
         """Where it lies on this machine."""
-        return {
-            "model_folder": self.folder and str(self.folder),
-            **({"base_folder": str(self.base)} if self.base is not None else {}),
-        }
+        if self.local is None:
+            return {"model_folder": None}
+        on = {} if self.local.adapter is None else {"base_folder": str(self.local.base)}
+        return {"model_folder": str(self.local.folder), **on}
 
     def evaluate(
         self,
@@ -180,10 +173,8 @@ class Subject:
     def _open(self, folder: Path) -> Any:
         """Engine or responder, renderer, and what to say beside the progress."""
         if self.endpoint is None:
-            assert self.folder is not None
-            return *load_engine(
-                self.folder, self.device, self.dtype, chat_template=self.chat_template, base=self.base
-            ), str
+            assert self.local is not None
+            return *load_engine(self.local, self.device, self.dtype, chat_template=self.chat_template), str
         from assay.endpoints import Replies, Tally
         from assay.endpoints.client import EndpointClient
 
@@ -200,23 +191,3 @@ def print_judges(verifiers: Mapping[str, Verifier], seconds: float, console: Con
     for reading, verifier in verifiers.items():
         for judge in judges_in(verifier):
             print_tally(judge.tally, seconds, console, f"asked of the judge {judge.model} ({reading})")
-
-
-def _weights_hash(folder: Path, base: Path | None) -> str:
-    """Hash of the weight files, so that a model that was trained on under the same name is another model.
-
-    Args:
-        base: of an adapter.
-    """
-    from assay.policies.lora.document import read_adapter_config
-
-    digest = hashlib.sha256()
-    if base is not None:
-        # Not the whole file: where the base lies may change.
-        document = read_adapter_config(folder)
-        digest.update(json.dumps([document.get(key) for key in ADAPTER_SCALE], sort_keys=True).encode())
-    folders = [folder] if base is None else [folder, base]
-    for path in (path for each in folders for path in sorted(each.glob("*.safetensors"))):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

@@ -112,14 +112,13 @@ def _describe(config: RunConfig, folder: Path) -> None:
     import json
 
     from assay.config import dump
-    from assay.launch import PROMPT_TOKENS, given_base, resolve, run_memory
-    from assay.policies.registry import resolve_model
+    from assay.launch import PROMPT_TOKENS, named_model, resolve, run_memory
     from assay.training import check_memory
 
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} exists already; choose another --run-folder")
     resolved = resolve(config)
-    estimate = run_memory(config, resolve_model(config.model.source), given_base(config), resolved)
+    estimate = run_memory(config, named_model(config), resolved)
     typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
     typer.echo(f"\nmemory, about (prompts taken as {PROMPT_TOKENS} tokens):")
     for line in estimate.lines():

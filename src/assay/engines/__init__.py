@@ -8,7 +8,6 @@ from assay.engines.check import check_engine
 from assay.engines.engine import Engine, Sampling
 from assay.engines.hf import HFEngine
 from assay.engines.local import BatchingEngine, LocalEngine
-from assay.engines.open import engine_for_folder, engine_for_policy
 from assay.engines.scripted import Script, ScriptedEngine
 
 __all__ = [
@@ -20,6 +19,4 @@ __all__ = [
     "Script",
     "ScriptedEngine",
     "check_engine",
-    "engine_for_folder",
-    "engine_for_policy",
 ]

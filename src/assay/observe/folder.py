@@ -33,10 +33,7 @@ def find_run(run: str | Path, runs: Path) -> Path:
             raise RunFolderError(f"no run in {runs} yet; start one with: assay train RECIPE")
         return runs / names[-1]
     for folder in (Path(run).expanduser(), runs / str(run)):
-        # A run that was killed as it began has its settings and no store yet; it can be resumed all the same.
-        if (folder / STORE_NAME).is_file() or (
-            (folder / CONFIG).is_file() and "settings" in read_json(folder / CONFIG)
-        ):
+        if is_run(folder):
             return folder
     near = difflib.get_close_matches(Path(run).name, names, n=3, cutoff=0.4)
     if near:
@@ -47,6 +44,12 @@ def find_run(run: str | Path, runs: Path) -> Path:
         hint = f"there is no run in {runs} yet"
     what = "is not a run folder (it has no run store)" if Path(run).is_dir() else "is no run"
     raise RunFolderError(f"{str(run)!r} {what}; {hint}")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run. One that was killed as it began has its settings and no store yet; it can be
+    resumed all the same."""
+    return (folder / STORE_NAME).is_file() or "settings" in read_json(folder / CONFIG)
 
 
 def _by_last_write(runs: Path) -> list[str]:

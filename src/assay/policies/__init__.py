@@ -5,8 +5,11 @@ transformers opens; both read from and written to Hugging Face folders, with fp3
 from __future__ import annotations
 
 from assay.policies.config import DecoderConfig
-from assay.policies.load import load_policy, policy_kind
+from assay.policies.hf import HFPolicy
 from assay.policies.model import DecoderPolicy
 from assay.policies.policy import Policy, PolicyOutput
 
-__all__ = ["DecoderConfig", "DecoderPolicy", "Policy", "PolicyOutput", "load_policy", "policy_kind"]
+AnyPolicy = DecoderPolicy | HFPolicy
+"""A policy that a model of this machine makes."""
+
+__all__ = ["AnyPolicy", "DecoderConfig", "DecoderPolicy", "HFPolicy", "Policy", "PolicyOutput"]

@@ -68,18 +68,24 @@ def read_config(folder: Path) -> PretrainedConfig:
 
 
 def load_module(
-    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    folder: Path,
+    config: PretrainedConfig,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> PreTrainedModel:
     """The model with its weights, in evaluation mode: no dropout.
 
+    Args:
+        config: from `read_config` of the same folder.
+
     Raises:
-        ModelError: see `read_config`; or weights that are absent, pickled, cut short or of another shape, or a model
+        ModelError: weights that are absent, pickled, cut short or of another shape, or a model
             whose predictions depend on tokens that come later.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    config = read_config(folder)
     weight_files(folder)
     try:
         with quiet():
@@ -115,16 +121,12 @@ def empty_like(module: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
     return copy.to(device=module.device).eval()  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
-def empty_module(folder: Path) -> PreTrainedModel:
-    """The module of a model's configuration without any memory for its weights.
-
-    Raises:
-        ModelError: see `read_config`.
-    """
+def empty_module(config: PretrainedConfig) -> PreTrainedModel:
+    """The module of a model's configuration without any memory for its weights."""
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"), quiet():
-        return AutoModelForCausalLM.from_config(read_config(folder))
+        return AutoModelForCausalLM.from_config(config)
 
 
 def context_limit(config: PretrainedConfig) -> int:

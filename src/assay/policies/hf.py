@@ -17,15 +17,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from assay.errors import ConfigError, ContextLengthError, ModelError
-from assay.policies.causal_lm import context_limit, empty_like, load_module, probe_tokens, quiet, relative_gap, takes
-from assay.policies.folder import read_tokenizer_files, set_stored_dtype
+from assay.policies.causal_lm import context_limit, empty_like, probe_tokens, quiet, relative_gap, takes
+from assay.policies.folder import set_stored_dtype
 from assay.policies.head import CHUNK_ROWS, predict
-from assay.policies.lora import Adapter, LoraSettings, is_adapter, open_adapter, read_adapter
-from assay.policies.lora.fingerprint import fingerprint
+from assay.policies.lora import Adapter
 from assay.policies.lora.folder import write_adapter
-from assay.policies.lora.injected import base_name, inject, linear_shapes_of
+from assay.policies.lora.injected import base_name, inject
 from assay.policies.policy import PolicyOutput
-from assay.policies.registry import base_of
 from assay.policies.rows import Rows, padded_rows
 from assay.types import Batch
 
@@ -158,23 +156,6 @@ class HFPolicy(nn.Module):
                 yield whole, weight if self.adapter is None else self.adapter.merged(whole, weight)
         yield from saved_buffers(self.module)
 
-    def read_weights(self, folder: Path, base: Path | None = None) -> dict[str, Tensor]:
-        """What `weights` would give of the same model in a Hugging Face folder, on the CPU.
-
-        Args:
-            base: of an adapter, as in `load_policy`.
-
-        Raises:
-            ModelError: the folder holds no such model.
-        """
-        whole = base_of(Path(folder), base)
-        module = load_module(whole)
-        weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
-        if is_adapter(Path(folder)):
-            linear, model = linear_shapes_of(module), module.config.model_type
-            read_adapter(Path(folder), linear, fingerprint(weights), model).merge_into(weights)
-        return {**weights, **dict(saved_buffers(module))}
-
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Copies values into what is trained, in place: all parameters and saved buffers, or the adapter's factors.
 
@@ -260,45 +241,6 @@ class HFPolicy(nn.Module):
         if batch.num_tokens and int(batch.position_ids.max()) >= self.max_context:
             length = int(batch.position_ids.max()) + 1
             raise ContextLengthError(f"a sequence of {length} tokens does not fit the context of {self.max_context}")
-
-
-def load_hf_policy(
-    folder: Path | str,
-    *,
-    base: Path | None = None,
-    lora: LoraSettings | None = None,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    compute_dtype: torch.dtype = torch.float32,
-    gradient_checkpointing: bool = False,
-) -> HFPolicy:
-    """The policy of a Hugging Face folder; arguments as of `load_policy`.
-
-    Raises:
-        ModelError: transformers cannot open it as a causal language model, or the adapter is of another model.
-        ConfigError: gradient checkpointing of a model that transformers cannot checkpoint; settings of a new adapter
-            that it cannot have, or that has one already; PEFT is not installed.
-    """
-    folder = Path(folder)
-    whole = base_of(folder, base)
-    module = load_module(whole, device=device)
-    adapter = open_adapter(
-        folder,
-        whole,
-        dict(module.named_parameters()),
-        linear_shapes_of(module),
-        model=module.config.model_type,
-        lora=lora,
-        seed=seed,
-        device=device,
-    )
-    return HFPolicy(
-        module,
-        compute_dtype=compute_dtype,
-        tokenizer_files={**read_tokenizer_files(whole), **read_tokenizer_files(folder)},
-        gradient_checkpointing=gradient_checkpointing,
-        adapter=adapter,
-    )
 
 
 def saved_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

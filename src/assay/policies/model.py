@@ -19,14 +19,12 @@ from assay.policies.attention import PackedAttention
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import decoder_layer
 from assay.policies.elementwise import COMPILED, PLAIN, compiles
-from assay.policies.folder import read_tokenizer_files, read_weights, write_folder
+from assay.policies.folder import write_folder
 from assay.policies.head import logits_of, predict
-from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names, weight_shapes
-from assay.policies.lora import Adapter, LoraSettings, is_adapter, linear_shapes, open_adapter, read_adapter
-from assay.policies.lora.fingerprint import fingerprint
+from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names
+from assay.policies.lora import Adapter
 from assay.policies.lora.folder import write_adapter
 from assay.policies.policy import PolicyOutput
-from assay.policies.registry import base_of
 from assay.policies.rope import Rotary
 from assay.types import Batch
 
@@ -138,20 +136,6 @@ class DecoderPolicy(nn.Module):
             weight = self.get_parameter(name).detach()
             yield name, weight if self.adapter is None else self.adapter.merged(name, weight)
 
-    def read_weights(self, folder: Path, base: Path | None = None) -> dict[str, Tensor]:
-        """What `weights` would give of a model of this shape in a Hugging Face folder, in fp32 on the CPU.
-
-        Args:
-            base: of an adapter, as in `load_policy`.
-
-        Raises:
-            ModelError: the folder holds no such model.
-        """
-        config, weights = read_merged(Path(folder), base)
-        if config != self.config and weight_shapes(config) != weight_shapes(self.config):
-            raise ModelError(f"{folder} holds a model of another shape than this policy")
-        return weights
-
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Copies values into what is trained (all weights, or the adapter's factors), in place.
 
@@ -243,64 +227,6 @@ class DecoderPolicy(nn.Module):
     def _normed(self, parameters: Mapping[str, Tensor], hidden: Tensor) -> Tensor:
         weight = parameters[FINAL_NORM].to(self.compute_dtype)
         return self._elementwise.rms_norm(hidden, weight, self.config.norm_epsilon)
-
-
-def load_decoder(
-    folder: Path | str,
-    *,
-    base: Path | None = None,
-    lora: LoraSettings | None = None,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    compute_dtype: torch.dtype = torch.float32,
-    gradient_checkpointing: bool = False,
-) -> DecoderPolicy:
-    """The policy of a Hugging Face folder: all its weights are trained, unless it is an adapter or gets one.
-
-    Args:
-        folder: a whole model, or an adapter, which is then what is trained.
-        base: the whole model that an adapter is put on, where its adapter_config.json names none that is here.
-        lora: settings of a new adapter for a whole model.
-        seed: of the run; a new adapter is drawn from it.
-
-    Raises:
-        ModelError: the folder is not a model that the decoder computes, tensors are missing or do not fit, or the
-            adapter is of another model.
-        ConfigError: settings of a new adapter that this model cannot have, or that has one already.
-    """
-    folder = Path(folder)
-    whole = base_of(folder, base)
-    config = DecoderConfig.from_folder(whole)
-    weights = {name: tensor.to(device) for name, tensor in read_weights(whole, config).items()}
-    adapter = open_adapter(
-        folder, whole, weights, linear_shapes(config), model=config.model_type, lora=lora, seed=seed, device=device
-    )
-    return DecoderPolicy(
-        config,
-        weights,
-        compute_dtype=compute_dtype,
-        tokenizer_files={**read_tokenizer_files(whole), **read_tokenizer_files(folder)},
-        gradient_checkpointing=gradient_checkpointing,
-        adapter=adapter,
-    )
-
-
-def read_merged(folder: Path, base: Path | None = None) -> tuple[DecoderConfig, dict[str, Tensor]]:
-    """Shape and fp32 weights of a model to sample from: of a whole one, or of an adapter's base with the adapter merged
-    into it.
-
-    Args:
-        base: as in `load_policy`.
-
-    Raises:
-        ModelError: as `load_policy`.
-    """
-    whole = base_of(folder, base)
-    config = DecoderConfig.from_folder(whole)
-    weights = read_weights(whole, config)
-    if is_adapter(folder):
-        read_adapter(folder, linear_shapes(config), fingerprint(weights), config.model_type).merge_into(weights)
-    return config, weights
 
 
 def _register(root: nn.Module, name: str, parameter: nn.Parameter) -> None:

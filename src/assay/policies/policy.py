@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -54,10 +54,6 @@ class Policy(Protocol):
 
     def weights(self) -> Iterable[tuple[str, Tensor]]:
         """(Hugging Face name, tensor) of every weight, an adapter merged, for an engine. Collective when sharded."""
-        ...
-
-    def read_weights(self, folder: Path, base: Path | None = None) -> Mapping[str, Tensor]:
-        """What `weights` would give of the same model in a Hugging Face folder, or of an adapter on `base`."""
         ...
 
     def save(self, folder: Path) -> None:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from assay.errors import ModelError
+from assay.policies.causal_lm import context_limit
 from assay.policies.config import DecoderConfig
 from assay.policies.folder import weight_files
 from assay.policies.layers import HEAD, weight_shapes
-from assay.policies.load import PolicyChoice, PolicyKind, policy_kind
-from assay.policies.lora import LoraSettings, is_adapter, linear_shapes, num_adapter_parameters
-from assay.policies.lora.folder import num_stored_parameters
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -25,8 +23,8 @@ if TYPE_CHECKING:
 class ModelShape:
     """What memory depends on."""
 
-    kind: PolicyKind
-    """Which policy computes it."""
+    kind: str
+    """Name of the family that computes it."""
     num_parameters: int
     num_layers: int
     hidden_size: int
@@ -53,39 +51,34 @@ class ModelShape:
             max_context=config.max_context,
         )
 
+    @classmethod
+    def of_transformers(cls, config: PretrainedConfig, num_parameters: int) -> ModelShape:
+        """From a configuration of transformers, whose names for sizes differ between architectures.
 
-def read_shape(folder: Path, policy: PolicyChoice = "auto") -> ModelShape:
-    """The shape of the model in a Hugging Face folder, as the policy that computes it sees it.
+        Args:
+            num_parameters: counted in the files of the weights.
+        """
+        text = config.get_text_config(decoder=True)
 
-    Raises:
-        ModelError: the folder holds no model that can be trained.
-    """
-    if policy_kind(folder, policy) == "decoder":
-        return ModelShape.of_decoder(DecoderConfig.from_folder(folder))
-    from assay.policies.causal_lm import context_limit, read_config
+        def size(*names: str, default: int) -> int:
+            found = (getattr(text, name, None) for name in names)
+            return next((value for value in found if isinstance(value, int) and value > 0), default)
 
-    config = read_config(folder)
-    text = config.get_text_config(decoder=True)
-
-    def size(*names: str, default: int) -> int:
-        found = (getattr(text, name, None) for name in names)
-        return next((value for value in found if isinstance(value, int) and value > 0), default)
-
-    # State-space models have no heads; they keep a state, and one head of the hidden size stands for it.
-    hidden = size("hidden_size", "n_embd", "d_model", default=1)
-    heads = size("num_attention_heads", "n_heads", default=1)
-    return ModelShape(
-        kind="hf",
-        num_parameters=count_parameters(folder, tied=bool(getattr(text, "tie_word_embeddings", False))),
-        num_layers=size("num_hidden_layers", "n_layers", "num_layers", default=1),
-        hidden_size=hidden,
-        intermediate_size=_intermediate_size(text, hidden),
-        vocab_size=size("vocab_size", default=1),
-        num_query_heads=heads,
-        num_kv_heads=size("num_key_value_heads", "num_kv_heads", default=heads),
-        head_size=size("head_dim", default=max(1, hidden // heads)),
-        max_context=context_limit(config),
-    )
+        # State-space models have no heads; they keep a state, and one head of the hidden size stands for it.
+        hidden = size("hidden_size", "n_embd", "d_model", default=1)
+        heads = size("num_attention_heads", "n_heads", default=1)
+        return cls(
+            kind="hf",
+            num_parameters=num_parameters,
+            num_layers=size("num_hidden_layers", "n_layers", "num_layers", default=1),
+            hidden_size=hidden,
+            intermediate_size=_intermediate_size(text, hidden),
+            vocab_size=size("vocab_size", default=1),
+            num_query_heads=heads,
+            num_kv_heads=size("num_key_value_heads", "num_kv_heads", default=heads),
+            head_size=size("head_dim", default=max(1, hidden // heads)),
+            max_context=context_limit(config),
+        )
 
 
 def count_parameters(folder: Path, *, tied: bool) -> int:
@@ -103,31 +96,6 @@ def count_parameters(folder: Path, *, tied: bool) -> int:
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{path} cannot be read ({error}); fetch the model again") from None
     return count
-
-
-def count_trained(folder: Path, whole: Path, lora: LoraSettings | None, policy: PolicyChoice = "auto") -> int | None:
-    """Parameters of the adapter that is trained; None where all weights are.
-
-    Args:
-        folder: of an adapter, or the same as `whole`.
-        lora: settings of a new adapter.
-
-    Raises:
-        ModelError: a folder that cannot be used.
-        ConfigError: settings that this model cannot have.
-    """
-    if is_adapter(folder):
-        return num_stored_parameters(folder)
-    if lora is None:
-        return None
-    if policy_kind(whole, policy) == "decoder":
-        config = DecoderConfig.from_folder(whole)
-        return num_adapter_parameters(lora, linear_shapes(config), config.model_type)
-    from assay.policies.causal_lm import empty_module
-    from assay.policies.lora.injected import linear_shapes_of
-
-    module = empty_module(whole)
-    return num_adapter_parameters(lora, linear_shapes_of(module), module.config.model_type)
 
 
 def _intermediate_size(text: PretrainedConfig, hidden: int) -> int:

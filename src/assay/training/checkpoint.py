@@ -31,6 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assay.errors import CheckpointError, ModelError
+from assay.models import open_model
 from assay.policies.lora.folder import check_base
 from assay.policies.policy import Policy
 from assay.training.trainer import Trainer, TrainerState
@@ -108,7 +109,7 @@ def read_checkpoint(path: Path, policy: Policy, trainer: Trainer | None = None) 
     if not parameters.keys() <= weights.keys():
         # transformers stores some architectures under other names than it computes with.
         with suppress(ModelError):
-            weights = dict(policy.read_weights(path / "model"))
+            weights = dict(open_model(path / "model").weights())
     _check_weights(path, parameters, weights)
     if trainer is not None:
         state = TrainerState(_read_tensors(_optimizer(path)), document["trainer"])

@@ -33,7 +33,7 @@ from assay.algorithms import (
     ReinforcePP,
 )
 from assay.batching import pack, to_samples
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.policies.tiny import write_tiny_model
 from assay.training.trainer import Trainer, TrainerSettings
 from assay.training.worked_by_hand import Check, check_gradients, check_tables
@@ -204,7 +204,7 @@ def _advantages(algorithm: Algorithm, group: Group) -> dict[int, float]:
 
 def _gradient(model: Path, algorithm: Algorithm, batches: list[Batch]) -> Tensor:
     """Of one update, before clipping: with a first beta of 0 the first moment is the gradient."""
-    policy = load_policy(model)
+    policy = open_model(model).policy()
     settings = TrainerSettings(learning_rate=1e-9, betas=(0.0, 0.9), max_grad_norm=1e30)
     trainer = Trainer(policy, settings, temperature=1.0)
     trainer.update([batches], algorithm)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from assay.engines import HFEngine, LocalEngine, Sampling, engine_for_folder, engine_for_policy
+from assay.engines import HFEngine, LocalEngine, Sampling
 from assay.engines.hf.cache import RowCache
 from assay.errors import ConfigError, ContextLengthError, DataError, EngineError, ModelError
-from assay.policies import load_policy
-from assay.policies.hf import HFPolicy, load_hf_policy
+from assay.models import open_model
+from assay.policies.hf import HFPolicy
 from assay.policies.tiny import write_tiny_causal_lm
 from assay.types import Completion
 
@@ -41,7 +41,7 @@ def make_engine(policy: HFPolicy, **options: Any) -> HFEngine:
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> HFPolicy:
-    return load_hf_policy(write_tiny_causal_lm(tmp_path_factory.mktemp("gpt2"), n_positions=64))
+    return open_model(write_tiny_causal_lm(tmp_path_factory.mktemp("gpt2"), n_positions=64), policy="hf").policy()
 
 
 def ask(engine: HFEngine, number: int, sampling: Sampling = LONG) -> Any:
@@ -55,7 +55,7 @@ async def together(engine: HFEngine, count: int) -> list[Completion]:
 
 @pytest.mark.parametrize("family", [*CACHED, *UNCACHED])
 def test_samples_what_the_policy_computes(family: str, tmp_path: Path) -> None:
-    policy = load_hf_policy(write_tiny_causal_lm(tmp_path, family, **{**CACHED, **UNCACHED}[family]))
+    policy = open_model(write_tiny_causal_lm(tmp_path, family, **{**CACHED, **UNCACHED}[family]), policy="hf").policy()
     # Fewer slots than requests: rows join and leave while others are under way.
     engine = make_engine(policy, num_slots=3)
     assert engine.uses_cache == (family in CACHED)
@@ -168,7 +168,8 @@ def test_rows_end_together_and_lose_columns_that_nobody_needs() -> None:
 def test_the_engine_that_suits_a_model(tiny_model: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"stop_token_ids": (), "decode": as_text, "dtype": torch.float32}
     gpt2 = write_tiny_causal_lm(tmp_path, "gpt2")
-    assert isinstance(engine_for_folder(tiny_model, **options), LocalEngine)
-    assert isinstance(engine_for_folder(gpt2, **options), HFEngine)
-    assert isinstance(engine_for_policy(load_policy(tiny_model), **options), LocalEngine)
-    assert isinstance(engine_for_policy(load_policy(tiny_model, policy="hf"), **options), HFEngine)
+    assert isinstance(open_model(tiny_model).engine(**options), LocalEngine)
+    assert isinstance(open_model(gpt2).engine(**options), HFEngine)
+    for kind, engine in (("decoder", LocalEngine), ("hf", HFEngine)):
+        model = open_model(tiny_model, policy=kind)
+        assert isinstance(model.engine_for(model.policy(), **options), engine)

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from assay.engines import LocalEngine, Sampling
 from assay.engines.local.packing import packed, packs
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.policies.decoder import linear
 from assay.policies.tiny import write_tiny_model
 from assay.types import Completion
@@ -63,7 +63,7 @@ def test_a_row_has_the_bits_of_the_plain_product_however_many_there_are(outputs:
 def test_what_is_sampled_is_the_same_with_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Large enough for the kernels of real models.
     model = write_tiny_model(tmp_path, hidden_size=64, intermediate_size=160)
-    policy = load_policy(model)
+    policy = open_model(model).policy()
 
     def sampled() -> list[Completion]:
         engine = LocalEngine(

@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM
 
 from assay.batching import pack
 from assay.errors import ConfigError, ContextLengthError, ModelError
-from assay.policies import DecoderPolicy, load_policy, policy_kind
-from assay.policies.hf import HFPolicy, load_hf_policy
+from assay.models import open_model
+from assay.policies import DecoderPolicy
+from assay.policies.hf import HFPolicy
 from assay.policies.rows import MAX_LENGTH_RATIO, padded_rows
 from assay.policies.tiny import write_tiny_causal_lm
 from assay.policies.value import ValueModel
@@ -115,7 +116,7 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("share_prompts", [True, False])
 def test_equals_plain_passes_of_transformers(make: Make, family: str, share_prompts: bool) -> None:
-    policy, batch = load_hf_policy(make(family)), packed(share_prompts)
+    policy, batch = open_model(make(family), policy="hf").policy(), packed(share_prompts)
     assert policy.plain_head == (family in PLAIN_HEADS)
     output = policy.forward(batch, temperature=0.7, entropy_gradient=True)
     reference = AutoModelForCausalLM.from_pretrained(make(family), dtype=torch.float32).eval()
@@ -130,12 +131,13 @@ def test_equals_plain_passes_of_transformers(make: Make, family: str, share_prom
 
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "mixtral"])
 def test_what_is_saved_is_what_is_loaded(make: Make, family: str, tmp_path: Path) -> None:
-    policy = load_hf_policy(make(family))
+    policy = open_model(make(family), policy="hf").policy()
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.add_(0.01)
     policy.save(tmp_path / "saved")
-    again, read = load_hf_policy(tmp_path / "saved"), policy.read_weights(tmp_path / "saved")
+    saved = open_model(tmp_path / "saved", policy="hf")
+    again, read = saved.policy(), saved.weights()
     for (name, ours), (_, theirs) in zip(policy.weights(), again.weights(), strict=True):
         assert torch.equal(ours, theirs), name
         assert torch.equal(ours, read[name]), name
@@ -149,13 +151,14 @@ def test_what_is_saved_is_what_is_loaded(make: Make, family: str, tmp_path: Path
 def test_dropout_is_off(tmp_path: Path) -> None:
     folder = write_tiny_causal_lm(tmp_path, "gpt2", resid_pdrop=0.5, embd_pdrop=0.5, attn_pdrop=0.5)
     for checkpointing in (False, True):
-        policy = load_hf_policy(folder, gradient_checkpointing=checkpointing)
+        policy = open_model(folder, policy="hf").policy(gradient_checkpointing=checkpointing)
         first, second = policy.forward(packed()), policy.forward(packed())
         assert torch.equal(first.logprobs, second.logprobs)
 
 
 def test_in_bf16_parameters_and_gradients_stay_fp32(make: Make) -> None:
-    exact, rounded = load_hf_policy(make("gpt2")), load_hf_policy(make("gpt2"), compute_dtype=torch.bfloat16)
+    model = open_model(make("gpt2"), policy="hf")
+    exact, rounded = model.policy(), model.policy(compute_dtype=torch.bfloat16)
     outputs = [policy.forward(packed()) for policy in (exact, rounded)]
     assert not torch.equal(outputs[0].logprobs, outputs[1].logprobs)
     torch.testing.assert_close(outputs[0].logprobs, outputs[1].logprobs, rtol=0, atol=0.1)
@@ -183,21 +186,22 @@ def kept_bytes(policy: DecoderPolicy | HFPolicy, batch: Batch) -> tuple[int, dic
 
 @pytest.mark.parametrize("kind", ["decoder", "hf"])
 def test_gradient_checkpointing_gives_the_same_gradients_for_less_memory(tiny_model: Path, kind: Any) -> None:
-    whole, grad = kept_bytes(load_policy(tiny_model, policy=kind), packed())
-    less, grad_again = kept_bytes(load_policy(tiny_model, policy=kind, gradient_checkpointing=True), packed())
+    whole, grad = kept_bytes(open_model(tiny_model, policy=kind).policy(), packed())
+    less, grad_again = kept_bytes(open_model(tiny_model, policy=kind).policy(gradient_checkpointing=True), packed())
     assert less < 0.5 * whole
     assert_close(grad_again, grad)
 
 
 def test_checkpointing_works_where_the_head_is_computed_again(make: Make) -> None:
-    exact, again = load_hf_policy(make("gemma2")), load_hf_policy(make("gemma2"), gradient_checkpointing=True)
+    model = open_model(make("gemma2"), policy="hf")
+    exact, again = model.policy(), model.policy(gradient_checkpointing=True)
     for policy in (exact, again):
         policy.forward(packed()).logprobs.sum().backward()
     assert_close(gradients(again.named_parameters()), gradients(exact.named_parameters()))
 
 
 def test_checkpointing_of_what_has_no_layers_to_checkpoint_is_refused(make: Make) -> None:
-    module = load_hf_policy(make("gpt2")).module
+    module = open_model(make("gpt2"), policy="hf").policy().module
     module.transformer.h = torch.nn.ModuleList()
     with pytest.raises(ConfigError, match="gradient_checkpointing has no effect on GPT2LMHeadModel"):
         HFPolicy(module, gradient_checkpointing=True)
@@ -216,17 +220,17 @@ def test_rows_hold_every_prediction_once_and_little_padding() -> None:
 
 
 def test_auto_is_the_decoder_where_it_reads_the_model(tiny_model: Path, make: Make) -> None:
-    assert isinstance(load_policy(tiny_model), DecoderPolicy)
-    assert isinstance(load_policy(tiny_model, policy="hf"), HFPolicy)
-    assert isinstance(load_policy(make("gpt2")), HFPolicy)
+    assert isinstance(open_model(tiny_model).policy(), DecoderPolicy)
+    assert isinstance(open_model(tiny_model, policy="hf").policy(), HFPolicy)
+    assert isinstance(open_model(make("gpt2")).policy(), HFPolicy)
     with pytest.raises(ModelError, match=r"'gpt2' is not supported.*model\.policy='hf'"):
-        load_policy(make("gpt2"), policy="decoder")
+        open_model(make("gpt2"), policy="decoder").policy()
     with pytest.raises(ConfigError, match="'vllm' is unknown"):
-        policy_kind(tiny_model, "vllm")  # pyright: ignore[reportArgumentType]
+        open_model(tiny_model, policy="vllm")
 
 
 def test_both_policies_compute_the_same(tiny_model: Path) -> None:
-    ours, theirs = (load_policy(tiny_model, policy=kind).forward(packed()) for kind in ("decoder", "hf"))
+    ours, theirs = (open_model(tiny_model, policy=kind).policy().forward(packed()) for kind in ("decoder", "hf"))
     torch.testing.assert_close(ours.logprobs, theirs.logprobs, rtol=0, atol=1e-4)
     torch.testing.assert_close(ours.entropy, theirs.entropy, rtol=0, atol=1e-4)
 
@@ -234,7 +238,7 @@ def test_both_policies_compute_the_same(tiny_model: Path) -> None:
 def test_the_critic_has_a_trunk_of_either_kind(tiny_model: Path) -> None:
     values = []
     for kind in ("decoder", "hf"):
-        model = ValueModel(load_policy(tiny_model, policy=kind))
+        model = ValueModel(open_model(tiny_model, policy=kind).policy())
         with torch.no_grad():
             model.value_head.fill_(0.1)
         values.append(model(packed()))
@@ -244,7 +248,7 @@ def test_the_critic_has_a_trunk_of_either_kind(tiny_model: Path) -> None:
 
 
 def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:
-    policy = load_hf_policy(write_tiny_causal_lm(tmp_path, "gpt2", n_positions=12))
+    policy = open_model(write_tiny_causal_lm(tmp_path, "gpt2", n_positions=12), policy="hf").policy()
     with pytest.raises(ContextLengthError, match="31 tokens does not fit the context of 12"):
         policy.forward(packed())
 
@@ -252,7 +256,7 @@ def test_a_sequence_longer_than_the_context_is_refused(tmp_path: Path) -> None:
 def test_scaled_positions_are_used_up_to_the_context_before_scaling(tmp_path: Path) -> None:
     rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0, "original_max_position_embeddings": 32}
     folder = write_tiny_causal_lm(tmp_path, "llama", **GQA, max_position_embeddings=128, rope_parameters=rope)
-    assert load_hf_policy(folder).max_context == 32
+    assert open_model(folder, policy="hf").policy().max_context == 32
 
 
 @pytest.fixture
@@ -283,32 +287,33 @@ def change_config(folder: Path, **changes: Any) -> None:
 def test_models_that_cannot_be_trained_are_named(gpt2: Path, changes: dict[str, Any], message: str) -> None:
     change_config(gpt2, **changes)
     with pytest.raises(ModelError, match=f"(?s){message}"):
-        load_policy(gpt2)
+        open_model(gpt2).policy()
 
 
 def test_an_encoder_is_no_causal_model(tmp_path: Path) -> None:
     folder = write_tiny_causal_lm(tmp_path, "bert", intermediate_size=64)
     with pytest.raises(ModelError, match=r"depends on tokens that come later.*no causal language model"):
-        load_policy(folder)
+        open_model(folder).policy()
 
 
 def test_folders_without_what_is_needed_are_named(gpt2: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"no config\.json"):
-        load_policy(tmp_path / "nowhere")
+        open_model(tmp_path / "empty")
     weights = load_file(gpt2 / "model.safetensors")
     save_file({n: t for n, t in weights.items() if "ln_f" not in n}, gpt2 / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=r"missing: transformer\.ln_f\.bias, transformer\.ln_f\.weight"):
-        load_policy(gpt2)
+        open_model(gpt2).policy()
     change_config(gpt2, n_inner=7)
     with pytest.raises(ModelError, match="cannot be read"):
-        load_policy(gpt2)
+        open_model(gpt2).policy()
     (gpt2 / "model.safetensors").rename(gpt2 / "pytorch_model.bin")
     with pytest.raises(ModelError, match="only safetensors are read, as a pickle can run code"):
-        load_policy(gpt2)
+        open_model(gpt2).policy()
 
 
 def test_weights_that_do_not_fit_are_refused(make: Make) -> None:
-    policy = load_hf_policy(make("gpt2"))
+    policy = open_model(make("gpt2"), policy="hf").policy()
     weights = dict(policy.weights())
     with pytest.raises(ModelError, match=r"1 tensors are missing, among them transformer\.ln_f\.bias"):
         policy.load_weights([(n, t) for n, t in weights.items() if n != "transformer.ln_f.bias"])

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from assay.errors import ContextLengthError, ModelError
-from assay.policies import DecoderPolicy, load_policy
+from assay.models import open_model
+from assay.policies import DecoderPolicy
 from assay.policies.layers import weight_names, weight_shapes
 from assay.types import Batch
 
@@ -78,7 +79,7 @@ def gradients(policy: DecoderPolicy, batch: Batch, upstream: Tensor) -> dict[str
 
 
 def test_parameters_are_fp32_under_hugging_face_names(tiny_model: Path) -> None:
-    policy = load_policy(tiny_model, compute_dtype=torch.bfloat16)
+    policy = open_model(tiny_model).policy(compute_dtype=torch.bfloat16)
     assert [name for name, _ in policy.named_parameters()] != []
     assert {name for name, _ in policy.named_parameters()} == set(weight_names(policy.config))
     assert "model.layers.1.self_attn.q_proj.weight" in dict(policy.named_parameters())
@@ -87,7 +88,7 @@ def test_parameters_are_fp32_under_hugging_face_names(tiny_model: Path) -> None:
 
 
 def test_logprobs_and_entropy_are_those_of_the_logits(tiny_model: Path) -> None:
-    policy, batch = load_policy(tiny_model), shared_batch()
+    policy, batch = open_model(tiny_model).policy(), shared_batch()
     output = policy.forward(batch, temperature=0.8)
     expected_logprobs, expected_entropy = [], []
     for prompt, answers in zip(PROMPTS, ANSWERS, strict=True):
@@ -104,7 +105,7 @@ def test_logprobs_and_entropy_are_those_of_the_logits(tiny_model: Path) -> None:
 
 
 def test_sharing_a_prompt_changes_neither_logprobs_nor_gradients(tiny_model: Path) -> None:
-    policy, shared, separate = load_policy(tiny_model), shared_batch(), separate_batch()
+    policy, shared, separate = open_model(tiny_model).policy(), shared_batch(), separate_batch()
     assert shared.num_tokens < separate.num_tokens
     torch.testing.assert_close(policy.forward(shared).logprobs, policy.forward(separate).logprobs, rtol=0, atol=1e-5)
     upstream = torch.linspace(-1, 1, shared.num_predictions)
@@ -118,8 +119,8 @@ def test_sharing_a_prompt_changes_neither_logprobs_nor_gradients(tiny_model: Pat
 def test_bf16_compute_gives_fp32_gradients_near_those_of_fp32(tiny_model: Path) -> None:
     batch = shared_batch()
     upstream = torch.linspace(-1, 1, batch.num_predictions)
-    exact = gradients(load_policy(tiny_model), batch, upstream)
-    rounded = gradients(load_policy(tiny_model, compute_dtype=torch.bfloat16), batch, upstream)
+    exact = gradients(open_model(tiny_model).policy(), batch, upstream)
+    rounded = gradients(open_model(tiny_model).policy(compute_dtype=torch.bfloat16), batch, upstream)
     for name, gradient in rounded.items():
         assert gradient.dtype == torch.float32
         similarity = torch.cosine_similarity(gradient.flatten(), exact[name].flatten(), dim=0)
@@ -127,7 +128,7 @@ def test_bf16_compute_gives_fp32_gradients_near_those_of_fp32(tiny_model: Path) 
 
 
 def test_a_sequence_longer_than_the_context_is_refused(tiny_model: Path) -> None:
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     long = list(range(200)) * 3
     batch = batch_of([(0, long[: policy.max_context + 1], 0)], [(0, 1, 0)], 1)
     with pytest.raises(ContextLengthError, match="513 tokens does not fit the context of 512"):
@@ -136,12 +137,12 @@ def test_a_sequence_longer_than_the_context_is_refused(tiny_model: Path) -> None
 
 
 def test_load_weights_copies_in_place_and_refuses_other_names(tiny_model: Path) -> None:
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     kept = dict(policy.named_parameters())
-    policy.load_weights([(name, tensor + 1) for name, tensor in load_policy(tiny_model).weights()])
+    policy.load_weights([(name, tensor + 1) for name, tensor in open_model(tiny_model).policy().weights()])
     assert all(parameter is kept[name] for name, parameter in policy.named_parameters())
     torch.testing.assert_close(
-        kept["model.norm.weight"].detach(), dict(load_policy(tiny_model).weights())["model.norm.weight"] + 1
+        kept["model.norm.weight"].detach(), dict(open_model(tiny_model).policy().weights())["model.norm.weight"] + 1
     )
     with pytest.raises(ModelError, match=r"model\.norm\.weight"):
         policy.load_weights((name, tensor) for name, tensor in policy.weights() if name != "model.norm.weight")

@@ -11,7 +11,7 @@ import torch
 from assay.algorithms import Reinforce
 from assay.batching import pack
 from assay.errors import CheckpointError
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.policies.model import DecoderPolicy
 from assay.training import (
     Trainer,
@@ -27,7 +27,7 @@ from assay.types import CreditedSample
 
 
 def make(model: Path, num_updates: int = 0) -> tuple[DecoderPolicy, Trainer]:
-    policy = load_policy(model)
+    policy = open_model(model).policy()
     trainer = Trainer(policy, TrainerSettings(learning_rate=1e-2), temperature=1.0)
     train(trainer, num_updates)
     return policy, trainer
@@ -114,7 +114,7 @@ def test_the_best_is_a_model_folder_that_is_replaced_whole(tiny_model, tmp_path)
     best = read_best(tmp_path)
     assert best is not None
     assert (best.path, best.step, best.accuracy) == (path, 8, 0.5)
-    for (_, ours), (_, theirs) in zip(load_policy(best.path).weights(), policy.weights(), strict=True):
+    for (_, ours), (_, theirs) in zip(open_model(best.path).policy().weights(), policy.weights(), strict=True):
         assert torch.equal(ours, theirs)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["best", "best-000008"]
     write_best(tmp_path, 8, 0.75, policy)
@@ -174,11 +174,10 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from assay.errors import CheckpointError
-from assay.policies import load_policy
 from assay.training import Trainer, TrainerSettings, latest_checkpoint, read_checkpoint, write_checkpoint
 
 folder = Path(sys.argv[2])
-policy = load_policy(sys.argv[1])
+policy = open_model(sys.argv[1]).policy()
 trainer = Trainer(policy, TrainerSettings(), temperature=1.0)
 first = write_checkpoint(folder, 1, policy, trainer, {})
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -217,12 +216,11 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from assay.policies import load_policy
 from assay.training import Trainer, TrainerSettings, latest_checkpoint, prune, read_best, read_checkpoint
 from assay.training import write_best, write_checkpoint
 
 model, folder = Path(sys.argv[1]), Path(sys.argv[2])
-policy = load_policy(model)
+policy = open_model(model).policy()
 trainer = Trainer(policy, TrainerSettings(), temperature=1.0)
 
 def set_weights(value):
@@ -260,7 +258,7 @@ while killed_at(moment):
     assert path.name == f"step-{step:06d}"
     assert all((parameter == step).all() for parameter in policy.parameters()), moment
     best = read_best(folder)
-    for _, weight in load_policy(best.path).weights():
+    for _, weight in open_model(best.path).policy().weights():
         assert (weight == best.step).all(), moment
     assert best.accuracy == best.step / 100
     seen.add((step, best.step))

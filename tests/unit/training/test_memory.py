@@ -10,8 +10,9 @@ import torch
 from assay.config import validate
 from assay.errors import ConfigError
 from assay.launch import build_run
-from assay.policies import DecoderConfig, load_policy
-from assay.policies.shape import ModelShape, read_shape
+from assay.models import open_model
+from assay.policies import DecoderConfig
+from assay.policies.shape import ModelShape
 from assay.policies.tiny import write_tiny_causal_lm
 from assay.recipe import RunConfig
 from assay.training import check_memory, device_memory_bytes, memory_estimate
@@ -199,9 +200,9 @@ def test_a_run_that_cannot_fit_is_refused_before_its_folder_is_made(tiny_model, 
 )
 def test_shapes_of_other_architectures(tmp_path, family, overrides, expected):
     folder = write_tiny_causal_lm(tmp_path, family, **overrides)
-    shape = read_shape(folder)
+    shape = open_model(folder).shape
     assert shape.kind == "hf"
-    assert shape.num_parameters == sum(p.numel() for p in load_policy(folder).parameters())
+    assert shape.num_parameters == sum(p.numel() for p in open_model(folder).policy().parameters())
     assert (shape.num_layers, shape.hidden_size) == (2, 32)
     for name, value in expected.items():
         assert getattr(shape, name) == value, name

@@ -9,8 +9,8 @@ from assay.algorithms import GRPO, LossInputs, LossOutput, Needs, Reinforce
 from assay.batching import pack
 from assay.config import validate
 from assay.errors import ConfigError, TrainingStoppedError
+from assay.models import open_model
 from assay.observe.metrics import METRICS
-from assay.policies import load_policy
 from assay.policies.model import DecoderPolicy
 from assay.policies.policy import PolicyOutput
 from assay.training import Trainer, TrainerSettings
@@ -66,7 +66,7 @@ class HungryPolicy(DecoderPolicy):
 
 def test_one_adamw_update_by_hand(tiny_model):
     """The first update of Adam moves each weight by the learning rate times the sign of its (clipped) gradient."""
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     before = [parameter.detach().clone() for parameter in policy.parameters()]
     trainer = Trainer(policy, TrainerSettings(learning_rate=1e-3, max_grad_norm=0.5), temperature=2.0)
     [[batch]] = pack(samples(), 100)
@@ -87,7 +87,7 @@ def test_one_adamw_update_by_hand(tiny_model):
 
 
 def test_the_report_says_what_was_seen_before_the_update(tiny_model):
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     trainer = Trainer(policy, TrainerSettings(learning_rate=1e-3), temperature=1.0)
     [[batch]] = pack(samples(), 100)
     with torch.no_grad():
@@ -111,20 +111,20 @@ def test_the_report_says_what_was_seen_before_the_update(tiny_model):
 def test_forks_of_a_member_are_recorded_one_after_the_other(tiny_model):
     one, two = samples()[:2]
     forks = [one.replace(weight=0.5), two.replace(index=one.index, weight=0.5)]
-    trainer = Trainer(load_policy(tiny_model), TrainerSettings(), temperature=1.0)
+    trainer = Trainer(open_model(tiny_model).policy(), TrainerSettings(), temperature=1.0)
     report = trainer.update(pack(forks, 100), Reinforce())
     assert {key: len(values) for key, values in report.trainer_logprobs.items()} == {(0, 0): 5}
 
 
 def test_only_what_came_before_the_first_update_counts_as_the_gap(tiny_model):
-    trainer = Trainer(load_policy(tiny_model), TrainerSettings(), temperature=1.0, minibatches_per_step=2)
+    trainer = Trainer(open_model(tiny_model).policy(), TrainerSettings(), temperature=1.0, minibatches_per_step=2)
     report = trainer.update(pack(samples(), 100, 2), Reinforce(ratio_against="sampling"))
     assert sorted(report.trainer_logprobs) == [(0, 0), (0, 1)]
     assert report.num_updates == 2
 
 
 def test_annotation_gives_the_log_probabilities_at_the_start_of_the_step(tiny_model):
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     trainer = Trainer(policy, TrainerSettings(learning_rate=1e-2), temperature=1.3, minibatches_per_step=2)
     plain: list[Sample] = list(samples())
     annotated = trainer.annotate(plain, Needs(proximal=True))
@@ -145,7 +145,7 @@ def test_annotation_gives_the_log_probabilities_at_the_start_of_the_step(tiny_mo
 
 
 def test_nothing_is_annotated_that_nobody_needs(tiny_model):
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     one_update = Trainer(policy, TrainerSettings(), temperature=1.0)
     assert one_update.annotate(samples(), Needs(proximal=True))[0].proximal_logprobs is None
     assert one_update.annotate(samples(), Needs(proximal_in_credit=True))[0].proximal_logprobs is not None
@@ -154,14 +154,14 @@ def test_nothing_is_annotated_that_nobody_needs(tiny_model):
 
 
 def test_with_one_update_the_ratio_is_exactly_one(tiny_model):
-    trainer = Trainer(load_policy(tiny_model), TrainerSettings(), temperature=1.0)
+    trainer = Trainer(open_model(tiny_model).policy(), TrainerSettings(), temperature=1.0)
     report = trainer.update(pack(samples(), 100), GRPO())
     assert report.metrics["loss/ratio_max"] == 1.0
 
 
 def test_epochs_times_minibatches_updates_are_made_with_the_scheduled_learning_rate(tiny_model):
     settings = TrainerSettings(learning_rate=0.1, schedule="linear", warmup_steps=2, epochs_per_step=2)
-    trainer = Trainer(load_policy(tiny_model), settings, temperature=1.0, minibatches_per_step=2, num_steps=2)
+    trainer = Trainer(open_model(tiny_model).policy(), settings, temperature=1.0, minibatches_per_step=2, num_steps=2)
     report = trainer.update(pack(samples(), 100, 2), Reinforce())
     assert report.num_updates == trainer.num_updates == 4
     assert report.metrics["train/learning_rate"] == pytest.approx(0.1 * (1 - 1 / 6))
@@ -170,7 +170,7 @@ def test_epochs_times_minibatches_updates_are_made_with_the_scheduled_learning_r
 
 @pytest.mark.parametrize("algorithm", [NotFinite(), InfiniteGradient()])
 def test_an_update_that_is_not_finite_changes_nothing_and_is_counted(tiny_model, algorithm):
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     settings = TrainerSettings(learning_rate=1e-2, warmup_steps=10, max_skipped_in_a_row=3)
     trainer = Trainer(policy, settings, temperature=1.0)
     minibatches = pack(samples(), 100)
@@ -191,7 +191,7 @@ def test_an_update_that_is_not_finite_changes_nothing_and_is_counted(tiny_model,
 
 
 def test_running_out_of_memory_skips_the_update_and_frees_the_gradients(tiny_model):
-    loaded = load_policy(tiny_model)
+    loaded = open_model(tiny_model).policy()
     policy = HungryPolicy(loaded.config, dict(loaded.weights()))
     trainer = Trainer(policy, TrainerSettings(max_skipped_in_a_row=2), temperature=1.0, minibatches_per_step=2)
     minibatches = pack(samples(), 100)
@@ -213,7 +213,7 @@ def test_other_errors_are_not_swallowed(tiny_model):
         def loss(self, inputs: LossInputs) -> LossOutput:
             raise RuntimeError("shapes differ")
 
-    trainer = Trainer(load_policy(tiny_model), TrainerSettings(), temperature=1.0)
+    trainer = Trainer(open_model(tiny_model).policy(), TrainerSettings(), temperature=1.0)
     with pytest.raises(RuntimeError, match="shapes differ"):
         trainer.update(pack(samples(), 100), Broken())
 
@@ -223,7 +223,7 @@ def test_a_trainer_goes_on_from_its_state_bit_for_bit(tiny_model):
     minibatches = pack(samples(), 100)
 
     def make() -> tuple[DecoderPolicy, Trainer]:
-        policy = load_policy(tiny_model)
+        policy = open_model(tiny_model).policy()
         return policy, Trainer(policy, settings, temperature=1.0, num_steps=10)
 
     policy, trainer = make()
@@ -243,7 +243,7 @@ def test_a_trainer_goes_on_from_its_state_bit_for_bit(tiny_model):
 
 
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(tiny_model):
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     trainer = Trainer(policy, TrainerSettings(), temperature=1.0)
     trainer.update(pack(samples(), 100), Reinforce())
     before, state = snapshot(policy, trainer), trainer.state_dict()
@@ -259,7 +259,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(tiny_model):
 
 
 def test_weight_decay_shrinks_matrices_and_leaves_norms(tiny_model):
-    policy = load_policy(tiny_model)
+    policy = open_model(tiny_model).policy()
     before = {name: weight.clone() for name, weight in policy.weights()}
     silent = [s.replace(advantages=torch.zeros_like(s.advantages)) for s in samples()]
     settings = TrainerSettings(learning_rate=0.1, weight_decay=0.5)
@@ -279,7 +279,7 @@ def test_weight_decay_shrinks_matrices_and_leaves_norms(tiny_model):
 )
 def test_settings_without_effect_are_errors(tiny_model, settings, options, said):
     with pytest.raises(ConfigError, match=said):
-        Trainer(load_policy(tiny_model), TrainerSettings(**settings), **{"temperature": 1.0, **options})
+        Trainer(open_model(tiny_model).policy(), TrainerSettings(**settings), **{"temperature": 1.0, **options})
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,18 @@ Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106
 
 from __future__ import annotations
 
-from assay.policies.lora.adapter import Adapter, LowRank, num_adapter_parameters
+from assay.policies.lora.adapter import Adapter, LinearShape, LowRank, linear_shapes, num_adapter_parameters
 from assay.policies.lora.document import is_adapter
 from assay.policies.lora.folder import read_adapter
-from assay.policies.lora.open import linear_shapes, open_adapter
 from assay.policies.lora.settings import LoraSettings
 
 __all__ = [
     "Adapter",
+    "LinearShape",
     "LoraSettings",
     "LowRank",
     "is_adapter",
     "linear_shapes",
     "num_adapter_parameters",
-    "open_adapter",
     "read_adapter",
 ]

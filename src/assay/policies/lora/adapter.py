@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from assay.errors import ConfigError, ModelError
+from assay.policies.config import DecoderConfig
+from assay.policies.layers import weight_shapes
 from assay.policies.lora.settings import ALL_LINEAR, LoraSettings
 from assay.seeds import derive_seed
 
@@ -29,6 +31,15 @@ class LinearShape(NamedTuple):
     inputs: int
     transposed: bool = False
     """Whether its weight is stored as [inputs, outputs]."""
+
+
+def linear_shapes(config: DecoderConfig) -> dict[str, LinearShape]:
+    """Every weight of our decoder that can have an adapter, by name: the products of attention and MLP."""
+    return {
+        name: LinearShape(shape[0], shape[1])
+        for name, shape in weight_shapes(config).items()
+        if name.endswith("_proj.weight")
+    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from assay.errors import ConfigError, ModelError
-from assay.policies import DecoderConfig, load_policy
+from assay.models import open_model
+from assay.policies import DecoderConfig
 from assay.policies.lora import Adapter, LoraSettings, LowRank, linear_shapes, num_adapter_parameters
 from assay.policies.lora.adapter import LinearShape, target_shapes
 from assay.policies.lora.fingerprint import fingerprint
@@ -86,15 +87,15 @@ def test_number_of_parameters_by_hand(tiny_model: Path) -> None:
 
 
 def test_only_the_adapter_is_trained(tiny_model: Path) -> None:
-    policy = load_policy(tiny_model, lora=LoraSettings(rank=2))
+    policy = open_model(tiny_model).policy(lora=LoraSettings(rank=2))
     trained = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
     assert policy.adapter is not None
     assert trained == {name for name, _ in policy.adapter.named_parameters()}
-    assert [name for name, _ in policy.weights()] == [name for name, _ in load_policy(tiny_model).weights()]
+    assert [name for name, _ in policy.weights()] == [name for name, _ in open_model(tiny_model).policy().weights()]
 
 
 def test_what_shares_the_base_costs_no_copy_of_it_and_stays_as_it_was(tiny_model: Path) -> None:
-    policy, tokens = load_policy(tiny_model, lora=LoraSettings(rank=2)), torch.arange(12)
+    policy, tokens = open_model(tiny_model).policy(lora=LoraSettings(rank=2)), torch.arange(12)
     start = policy.logits(tokens)
     reference = policy.sharing_base(trainable=False)
     assert reference.adapter is None, "an adapter that is zero is left out"
@@ -119,17 +120,17 @@ def shake(policy: nn.Module) -> None:
 
 
 def test_weights_can_be_loaded_into_an_adapter(tiny_model: Path) -> None:
-    policy, other = (load_policy(tiny_model, lora=LoraSettings(rank=2), seed=seed) for seed in (0, 1))
+    policy, other = (open_model(tiny_model).policy(lora=LoraSettings(rank=2), seed=seed) for seed in (0, 1))
     shake(other)
     assert other.adapter is not None
     policy.load_weights(other.adapter.named_parameters())
     assert all(torch.equal(x, y) for (_, x), (_, y) in zip(policy.weights(), other.weights(), strict=True))
     with pytest.raises(ModelError, match="do not fit"):
-        policy.load_weights(load_policy(tiny_model).weights())
+        policy.load_weights(open_model(tiny_model).policy().weights())
 
 
 def test_a_fingerprint_knows_a_copy_in_bf16_from_another_model(tiny_model: Path) -> None:
-    weights = dict(load_policy(tiny_model).weights())
+    weights = dict(open_model(tiny_model).policy().weights())
     known = fingerprint(weights)
     assert len(known) == 64
     assert fingerprint({name: tensor.bfloat16() for name, tensor in reversed(weights.items())}) == known

@@ -12,10 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from assay.errors import ConfigError, ModelError
-from assay.policies import load_policy
+from assay.models import open_model
 from assay.policies.lora import LoraSettings, is_adapter
 from assay.policies.lora.folder import num_stored_parameters
-from assay.policies.model import read_merged
 from assay.policies.tiny import write_tiny_model
 
 FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
@@ -23,7 +22,7 @@ FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 
 @pytest.fixture
 def adapter(tiny_model: Path, tmp_path: Path) -> Path:
-    policy = load_policy(tiny_model, lora=LoraSettings(rank=2, target_modules=("q_proj", "down_proj")))
+    policy = open_model(tiny_model).policy(lora=LoraSettings(rank=2, target_modules=("q_proj", "down_proj")))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in policy.parameters():
@@ -60,12 +59,13 @@ def test_what_was_saved_is_loaded(tiny_model: Path, adapter: Path) -> None:
         "tokenizer_config.json",
     ]
     assert num_stored_parameters(adapter) == 2 * 2 * ((32 + 32) + (64 + 32))
-    policy = load_policy(adapter)
+    policy = open_model(adapter).policy()
     policy.save(adapter.parent / "again")
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         assert (adapter / name).read_bytes() == (adapter.parent / "again" / name).read_bytes()
-    config, merged = read_merged(adapter)
-    assert config == policy.config
+    model = open_model(adapter)
+    assert model.configuration == policy.config
+    merged = model.weights()
     assert all(torch.equal(merged[name], weight) for name, weight in policy.weights())
     assert not torch.equal(merged["model.layers.0.self_attn.q_proj.weight"], policy.get_parameter(name_of("q_proj")))
     assert torch.equal(merged[name_of("v_proj")], policy.get_parameter(name_of("v_proj")))
@@ -77,7 +77,7 @@ def name_of(module: str) -> str:
 
 def test_an_adapter_with_settings_takes_no_new_ones(adapter: Path) -> None:
     with pytest.raises(ConfigError, match=r"model.lora has no effect .*leave .* out"):
-        load_policy(adapter, lora=LoraSettings())
+        open_model(adapter).policy(lora=LoraSettings())
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_an_adapter_with_settings_takes_no_new_ones(adapter: Path) -> None:
 def test_settings_that_are_refused(adapter: Path, settings: dict[str, Any], message: str) -> None:
     change(adapter, **settings)
     with pytest.raises(ModelError, match=message) as raised:
-        load_policy(adapter)
+        open_model(adapter).policy()
     assert "\x1b" not in str(raised.value)
     assert len(str(raised.value)) < 1500
 
@@ -125,13 +125,13 @@ def test_settings_that_are_refused(adapter: Path, settings: dict[str, Any], mess
 def test_a_settings_file_that_does_not_parse(adapter: Path, text: str) -> None:
     (adapter / "adapter_config.json").write_text(text, encoding="latin-1")
     with pytest.raises(ModelError, match=r"adapter_config.json"):
-        load_policy(adapter)
+        open_model(adapter).policy()
 
 
 def test_a_settings_file_that_is_enormous(adapter: Path) -> None:
     (adapter / "adapter_config.json").write_text(" " * (1 << 20) + "{}")
     with pytest.raises(ModelError, match="has more than 1,048,576 bytes"):
-        load_policy(adapter)
+        open_model(adapter).policy()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_settings_file_that_is_enormous(adapter: Path) -> None:
 def test_tensors_that_are_refused(adapter: Path, tiny_model: Path, tensors: dict[str, Any], message: str) -> None:
     change_tensors(adapter, **tensors)
     with pytest.raises(ModelError, match=message) as raised:
-        load_policy(adapter)
+        open_model(adapter).policy()
     assert "does not fit this llama model of 14 products" in str(raised.value)
     assert str(tiny_model) in str(raised.value)
 
@@ -156,69 +156,69 @@ def test_tensors_that_are_refused(adapter: Path, tiny_model: Path, tensors: dict
 def test_adapters_of_more_than_products_are_refused_as_what_they_are(adapter: Path) -> None:
     change_tensors(adapter, **{"base_model.model.lm_head.lora_A.weight": torch.zeros(2, 32)})
     with pytest.raises(ModelError, match=r"adapts embeddings, the output matrix .*lm_head.*merge it with PEFT"):
-        load_policy(adapter)
+        open_model(adapter).policy()
 
 
 def test_the_bases_settings_beside_an_adapter_make_it_no_whole_model(tiny_model: Path, adapter: Path) -> None:
     shutil.copy(tiny_model / "config.json", adapter)
     assert is_adapter(adapter)
-    assert load_policy(adapter).adapter is not None
+    assert open_model(adapter).policy().adapter is not None
     shutil.copy(tiny_model / "model.safetensors", adapter)
     with pytest.raises(ModelError, match=r"holds an adapter .* and a whole model; move one of them"):
-        load_policy(adapter)
+        open_model(adapter).policy()
 
 
 def test_a_base_of_a_name_that_is_no_name(adapter: Path) -> None:
     change(adapter, base_model_name_or_path="x" * 5000)
     with pytest.raises(ModelError, match=r"names a base of 5,000 characters.*--base"):
-        load_policy(adapter)
+        open_model(adapter).policy()
     change(adapter, base_model_name_or_path="openai:gpt")
     with pytest.raises(ModelError, match=r"the base of the adapter .* is not here.*--base"):
-        load_policy(adapter)
+        open_model(adapter).policy()
 
 
 def test_weights_that_are_no_weights(adapter: Path) -> None:
     weights = adapter / "adapter_model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
-    for read in (load_policy, num_stored_parameters):
+    for read in (lambda folder: open_model(folder).policy(), num_stored_parameters):
         with pytest.raises(ModelError, match=r"cannot be read .*fetch the adapter again"):
             read(adapter)
     weights.unlink()
     with pytest.raises(ModelError, match=r"no adapter_model.safetensors"):
-        load_policy(adapter)
+        open_model(adapter).policy()
     (adapter / "adapter_model.bin").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelError, match=r"is a pickle, which can run code .*safe_serialization=True"):
-        load_policy(adapter)
+        open_model(adapter).policy()
 
 
 def test_another_base_is_refused_by_shape_and_by_weights(adapter: Path, tmp_path: Path) -> None:
     larger = write_tiny_model(tmp_path / "larger", num_hidden_layers=1)
     with pytest.raises(ModelError, match="does not fit this llama model of 7 products; unexpected"):
-        load_policy(adapter, base=larger)
+        open_model(adapter, larger).policy()
     other = write_tiny_model(tmp_path / "other", seed=7)
     with pytest.raises(ModelError, match=r"trained on another base: .*fingerprint .*--base") as raised:
-        load_policy(adapter, base=other)
+        open_model(adapter, other).policy()
     assert str(tiny_model_of(adapter)) in str(raised.value)
     with pytest.raises(ModelError, match="another base"):
-        read_merged(adapter, other)
+        open_model(adapter, other).weights()
 
 
 def test_a_base_may_have_moved_or_be_a_copy_in_bf16(tiny_model: Path, adapter: Path, tmp_path: Path) -> None:
     change(adapter, base_model_name_or_path="organisation/gone")
     moved = shutil.copytree(tiny_model, tmp_path / "moved")
-    policy = load_policy(adapter, base=moved)
+    policy = open_model(adapter, moved).policy()
     policy.save(tmp_path / "saved")
     assert json.loads((tmp_path / "saved" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(moved)
-    load_policy(tiny_model).save(tmp_path / "half", dtype=torch.bfloat16)
-    load_policy(adapter, base=tmp_path / "half")
+    open_model(tiny_model).policy().save(tmp_path / "half", dtype=torch.bfloat16)
+    open_model(adapter, tmp_path / "half").policy()
 
 
 def test_a_base_that_is_none(tiny_model: Path, adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is an adapter itself"):
-        load_policy(adapter, base=shutil.copytree(adapter, tmp_path / "second"))
+        open_model(adapter, shutil.copytree(adapter, tmp_path / "second")).policy()
     with pytest.raises(ModelError, match="a base has no effect"):
-        load_policy(tiny_model, base=tiny_model)
+        open_model(tiny_model, tiny_model).policy()
 
 
 def test_others_adapters_without_a_fingerprint_or_a_tokenizer(tiny_model: Path, adapter: Path) -> None:
@@ -228,7 +228,7 @@ def test_others_adapters_without_a_fingerprint_or_a_tokenizer(tiny_model: Path, 
     path = adapter / "adapter_model.safetensors"
     save_file({name: tensor.bfloat16() for name, tensor in load_file(path).items()}, path)
     change(adapter, target_modules=r".*(q|down)_proj", lora_dropout=0.1, peft_version="0.21.2", layers_pattern="layers")
-    policy = load_policy(adapter)
+    policy = open_model(adapter).policy()
     assert set(policy.tokenizer_files) >= {"tokenizer.json", "tokenizer_config.json"}
     assert policy.adapter is not None
     assert len(policy.adapter.pairs) == 4
@@ -237,7 +237,7 @@ def test_others_adapters_without_a_fingerprint_or_a_tokenizer(tiny_model: Path, 
 def test_patterns_are_read_as_peft_reads_them(adapter: Path) -> None:
     scales = {"model.layers.0.self_attn.q_proj": 1.0, "model.layers.1.self_attn.q_proj": 4.0, "down_proj": 16.0}
     change(adapter, lora_alpha=2, alpha_pattern={"layers.1.self_attn.q_proj": 8, "down_proj": 32, "own_proj": 1000})
-    policy = load_policy(adapter)
+    policy = open_model(adapter).policy()
     assert policy.adapter is not None
     for name, pair in policy.adapter.pairs.items():
         (expected,) = (scale for end, scale in scales.items() if name.removesuffix(".weight").endswith(end))

@@ -1,4 +1,4 @@
-"""From what a user calls a model to a folder on this machine: "default", a folder, or a hub id "organisation/name"."""
+"""From what a user calls a model to a folder on this machine: "default", a folder, a run, or a hub id."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from assay.errors import ConfigError, ModelError
 from assay.home import assay_home
+from assay.observe.folder import LATEST, find_run, is_run, read_json
 from assay.policies import smollm2
 from assay.policies.lora.document import is_adapter, read_adapter_config
 from assay.types import ENDPOINT_PREFIX
@@ -23,22 +23,8 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MAX_NAME = 1000
 """Characters of a base's name: the file that gives it may come from anybody."""
 _NAME_IT = "name its base: --base FOLDER, or model.base in a recipe"
-_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
-
-
-@dataclass(frozen=True)
-class KnownModel:
-    """One line of `assay models`."""
-
-    name: str
-    """What to call it: "default", or its folder in the cache."""
-    path: Path
-    """Where it is, or would be."""
-    fetched: bool
-    num_parameters: int | None = None
-    """None where it is not fetched, or cannot be trained."""
-    num_bytes: int | None = None
 
 
 def models_folder() -> Path:
@@ -46,11 +32,12 @@ def models_folder() -> Path:
     return assay_home() / "models"
 
 
-def resolve_model(source: str | Path, revision: str | None = None) -> Path:
+def resolve_source(source: str | Path, revision: str | None = None) -> Path:
     """A folder that holds the model, or an adapter for one, fetched first where need be.
 
     Args:
-        source: "default" (SmolLM2-135M-Instruct), a folder, or a hub id such as "HuggingFaceTB/SmolLM2-135M-Instruct".
+        source: "default" (SmolLM2-135M-Instruct), a folder, a run (its folder, its name, or "latest"), one of its
+            checkpoints, or a hub id such as "HuggingFaceTB/SmolLM2-135M-Instruct".
         revision: of a hub id; None for the newest.
 
     Raises:
@@ -67,16 +54,59 @@ def resolve_model(source: str | Path, revision: str | None = None) -> Path:
         return install(models_folder() / DEFAULT_FOLDER, smollm2.build)
     folder = Path(source).expanduser()
     if folder.is_dir():
-        if is_adapter(folder):
-            return folder
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{folder} is no model: it has no config.json")
-        if not any((folder / name).is_file() for name in _TOKENIZERS):
-            raise ModelError(f"{folder} has no tokenizer: copy tokenizer.json and tokenizer_config.json there")
-        return folder
+        return _model_in(folder)
     if isinstance(source, str) and _HUB_ID.fullmatch(source):
         return _fetch_from_hub(source, revision)
-    raise ModelError(f"no model {str(source)!r}: name `default`, a folder that exists, or a hub id organisation/name")
+    runs = assay_home() / "runs"
+    if str(source) == LATEST or is_run(runs / str(source)):
+        return run_model(find_run(source, runs))
+    raise ModelError(
+        f"no model {str(source)!r}: name `default`, a folder that exists, a run (its folder, its name in {runs}, or "
+        "`latest`), or a hub id organisation/name"
+    )
+
+
+def run_model(run: Path) -> Path:
+    """The folder of the model that a run made: RUN/model.
+
+    Raises:
+        ModelError: the run has made none yet, or it is gone.
+    """
+    named = read_json(run / "summary.json").get("model")
+    candidates = [run / "model"]
+    if isinstance(named, str):
+        # Runs of before there was a link to it; they may have moved since, with their checkpoints.
+        candidates += [run / "checkpoints" / Path(named).name, run / "checkpoints" / Path(named).parent.name / "model"]
+        candidates += [Path(named)]
+    for candidate in candidates:
+        if _holds_a_model(candidate):
+            return candidate
+    if isinstance(named, str):
+        raise ModelError(f"the run {run} names {named} as its model, which is not there any more")
+    checkpoints = sorted((run / "checkpoints").glob("step-*/model"))
+    kept = f"; what it has so far: {checkpoints[-1]}" if checkpoints else ""
+    raise ModelError(
+        f"the run {run} has no model yet: it is there when the run ends (`assay train --resume {run}` goes on with "
+        f"it){kept}"
+    )
+
+
+def _model_in(folder: Path) -> Path:
+    """The folder itself where it holds a model, or the place of the model in the folder of a run or a checkpoint."""
+    if is_run(folder):
+        return run_model(folder)
+    if (folder / "state.json").is_file() and _holds_a_model(folder / "model"):
+        return folder / "model"
+    if _holds_a_model(folder):
+        return folder
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and (is_run(path) or _holds_a_model(path)))
+    inside += sorted(path.parent for path in folder.glob("step-*/state.json"))
+    hint = f"; name one of those in it, such as {inside[-1]}" if inside else ""
+    raise ModelError(f"{folder} is no model: it has no config.json{hint}")
+
+
+def _holds_a_model(folder: Path) -> bool:
+    return is_adapter(folder) or (folder / "config.json").is_file()
 
 
 def base_of(folder: Path, base: Path | None = None) -> Path:
@@ -102,12 +132,6 @@ def base_of(folder: Path, base: Path | None = None) -> Path:
     return base
 
 
-def tokenizer_folder(folder: Path, base: Path | None = None) -> Path:
-    """Where the tokenizer of a model is: in its folder, or in that of its base where an adapter came without one."""
-    own = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
-    return folder if own else base_of(folder, base)
-
-
 def _named_base(adapter: Path, name: str | None, revision: str | None) -> Path:
     if name is None:
         raise ModelError(f"{adapter} is an adapter that does not say of which model; {_NAME_IT}")
@@ -119,34 +143,9 @@ def _named_base(adapter: Path, name: str | None, revision: str | None) -> Path:
         # Trained on another machine, where the cache lies elsewhere.
         name = DEFAULT
     try:
-        return resolve_model(name, revision)
+        return resolve_source(name, revision)
     except (ModelError, ConfigError) as error:
         raise ModelError(f"the base of the adapter {adapter} is not here: {error}; or {_NAME_IT}") from None
-
-
-def known_models() -> list[KnownModel]:
-    """The default model, fetched or not, and every other folder in the cache."""
-    cache = models_folder()
-    folders = sorted(path.parent for path in cache.glob("*/config.json") if not path.parent.name.startswith("."))
-    default = cache / DEFAULT_FOLDER
-    if default not in folders:
-        folders.insert(0, default)
-    folders.sort(key=lambda folder: folder != default)
-    return [_describe(DEFAULT if folder == default else folder.name, folder) for folder in folders]
-
-
-def _describe(name: str, folder: Path) -> KnownModel:
-    from assay.policies.shape import read_shape  # It opens policies, which look up their bases here.
-
-    if not folder.is_dir():
-        return KnownModel(name, folder, fetched=False)
-    num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-    try:
-        num_parameters = read_shape(folder).num_parameters
-    except ModelError:
-        return KnownModel(name, folder, fetched=True, num_bytes=num_bytes)
-    return KnownModel(name, folder, fetched=True, num_parameters=num_parameters, num_bytes=num_bytes)
 
 
 def install(folder: Path, build: Callable[[Path], None]) -> Path:

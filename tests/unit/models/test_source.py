@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from assay.errors import ModelError
-from assay.policies.registry import DEFAULT_FOLDER, install, known_models, models_folder, resolve_model
+from assay.models import known_models, open_model, resolve_source
+from assay.models.source import DEFAULT_FOLDER, install, models_folder
 
 
 @pytest.fixture(autouse=True)
@@ -21,41 +22,41 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_is_used_as_it_is(tiny_model: Path) -> None:
-    assert resolve_model(tiny_model) == tiny_model
-    assert resolve_model(str(tiny_model)) == tiny_model
+    assert resolve_source(tiny_model) == tiny_model
+    assert resolve_source(str(tiny_model)) == tiny_model
 
 
 def test_folders_that_are_no_models_are_refused(tiny_model: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ModelError, match=r"has no config\.json"):
-        resolve_model(empty)
+        resolve_source(empty)
     shutil.copy(tiny_model / "config.json", empty)
-    with pytest.raises(ModelError, match="has no tokenizer"):
-        resolve_model(empty)
+    with pytest.raises(ModelError, match=r"has no tokenizer: copy tokenizer\.json"):
+        open_model(empty).renderer()
 
 
 @pytest.mark.parametrize("source", ["no such model", "./missing", "/missing/folder"])
 def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(source: str) -> None:
     with pytest.raises(ModelError, match="hub id organisation/name"):
-        resolve_model(source)
+        resolve_source(source)
 
 
 def test_without_network_a_hub_id_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(ModelError, match=r"(?s)'nobody/nothing' is not a folder.*HF_ENDPOINT.*copy the model"):
-        resolve_model("nobody/nothing")
+        resolve_source("nobody/nothing")
 
 
 def test_without_network_or_cache_the_default_model_is_an_error_with_both_remedies(home: Path) -> None:
     with pytest.raises(ModelError, match=r"(?s)cannot be downloaded.*assay models fetch default.*model folder"):
-        resolve_model("default")
+        resolve_source("default")
     assert list(models_folder().iterdir()) == [], "nothing half done is left"
 
 
 def test_a_cached_default_model_needs_no_network(tiny_model: Path) -> None:
     cached = models_folder() / DEFAULT_FOLDER
     shutil.copytree(tiny_model, cached)
-    assert resolve_model("default") == cached
+    assert resolve_source("default") == cached
 
 
 def test_a_process_that_loses_the_race_uses_the_winners_folder(home: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_build_that_fails_leaves_nothing(home: Path) -> None:
 def test_a_cache_that_cannot_be_written_is_an_error_with_its_remedy(home: Path) -> None:
     home.write_text("a file where the folder should be")
     with pytest.raises(ModelError, match="set ASSAY_HOME"):
-        resolve_model("default")
+        resolve_source("default")
 
 
 def test_known_models_are_the_default_and_the_cached(tiny_model: Path) -> None:

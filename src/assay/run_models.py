@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from assay.engines import BatchingEngine, engine_for_policy
+from assay.engines import BatchingEngine
 from assay.errors import ModelError
-from assay.policies import DecoderPolicy, load_policy
-from assay.policies.hf import HFPolicy
-from assay.policies.registry import resolve_model, tokenizer_folder
+from assay.models import Model, open_model
+from assay.policies import AnyPolicy, DecoderPolicy
 from assay.policies.value import ValueModel
 from assay.recipe import RunConfig
-from assay.render import ChatRenderer, load_renderer
+from assay.render import ChatRenderer
 
 
 class RunModels:
     """Loads what a recipe asks for.
 
     Args:
-        folder: of the model that training begins with: a whole one, or an adapter on the one in `base`.
+        model: that training begins with.
         chat_template: in place of the tokenizer's own.
 
     Raises:
@@ -32,37 +30,32 @@ class RunModels:
     def __init__(
         self,
         config: RunConfig,
-        folder: Path,
-        base: Path | None,
+        model: Model,
         *,
         device: str,
         compute_dtype: torch.dtype,
         chat_template: str | None,
     ) -> None:
         self._config = config
-        self._folder, self._base = folder, base
+        self._model = model
         self._chat_template = chat_template
         self._compute_dtype = compute_dtype
-        self._loading: dict[str, Any] = {
-            "device": device,
-            "compute_dtype": compute_dtype,
-            "policy": config.model.policy,
-        }
+        self._loading: dict[str, Any] = {"device": device, "compute_dtype": compute_dtype}
         self._trained: dict[str, Any] = {
             **self._loading,
             "gradient_checkpointing": config.model.gradient_checkpointing,
             "lora": config.model.lora,
             "seed": config.seed,
         }
-        self.renderer: ChatRenderer = load_renderer(tokenizer_folder(folder, base), chat_template)
-        self.policy: DecoderPolicy | HFPolicy = load_policy(folder, base=base, **self._trained)
+        self.renderer: ChatRenderer = model.renderer(chat_template)
+        self.policy: AnyPolicy = model.policy(**self._trained)
         if chat_template is not None:
             # Checkpoints are shown conversations as the model was.
             self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
 
     def engine(self, version: int) -> BatchingEngine:
         """Samples with the policy's weights, which are of this version."""
-        return engine_for_policy(
+        return self._model.engine_for(
             self.policy,
             stop_token_ids=self.renderer.stop_token_ids,
             decode=self.renderer.decode,
@@ -86,18 +79,18 @@ class RunModels:
             models["teacher"] = self._teacher(needs.teacher)
         return models
 
-    def _another(self, loading: dict[str, Any], *, trainable: bool) -> DecoderPolicy | HFPolicy:
+    def _another(self, loading: dict[str, Any], *, trainable: bool) -> AnyPolicy:
         """The model that training begins with, once more."""
         if isinstance(self.policy, DecoderPolicy) and self.policy.adapter is not None:
             # The base does not change, so that other models can be on it too.
             return self.policy.sharing_base(trainable=trainable)
-        return load_policy(self._folder, base=self._base, **loading)
+        return self._model.policy(**loading)
 
-    def _teacher(self, source: str) -> DecoderPolicy | HFPolicy:
-        folder = resolve_model(source)
-        if not load_renderer(tokenizer_folder(folder), self._chat_template).has_the_vocabulary_of(self.renderer):
+    def _teacher(self, source: str) -> AnyPolicy:
+        teacher = open_model(source)
+        if not teacher.renderer(self._chat_template).has_the_vocabulary_of(self.renderer):
             raise ModelError(
-                f"the teacher {folder} has another vocabulary than {self._folder}: its probabilities are of other "
-                "tokens; choose a teacher with the same tokenizer"
+                f"the teacher {teacher.folder} has another vocabulary than {self._model.folder}: its probabilities are "
+                "of other tokens; choose a teacher with the same tokenizer"
             )
-        return load_policy(folder, **{**self._loading, "policy": "auto"})
+        return teacher.policy(**self._loading)

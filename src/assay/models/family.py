@@ -1,0 +1,144 @@
+"""A family of models: which configurations it reads, and what computes them. Families register; "auto" is the first
+that reads a model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from assay.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from assay.engines import BatchingEngine
+    from assay.models.model import Model
+    from assay.policies import AnyPolicy
+    from assay.policies.lora import LinearShape, LoraSettings
+    from assay.policies.shape import ModelShape
+
+AUTO = "auto"
+_FAMILIES: dict[str, Family] = {}
+
+
+class Family(ABC):
+    """Models that are read and computed the same way. Holds no state: all methods take the model."""
+
+    name: ClassVar[str]
+    """What `model.policy` in a recipe calls it."""
+
+    @abstractmethod
+    def configuration(self, folder: Path) -> Any:
+        """The configuration of the whole model in a folder; has a `model_type`.
+
+        Raises:
+            ModelError: the folder holds none that this family computes.
+        """
+
+    @abstractmethod
+    def shape(self, model: Model) -> ModelShape:
+        """The sizes that memory depends on; no weight is read."""
+
+    @abstractmethod
+    def linear_shapes(self, model: Model) -> dict[str, LinearShape]:
+        """Every weight that can have an adapter, by name; no weight is read."""
+
+    @abstractmethod
+    def weights(self, model: Model) -> Mapping[str, Tensor]:
+        """Every weight and saved buffer in fp32 on the CPU, an adapter merged, as an engine takes them.
+
+        Raises:
+            ModelError: weights that are missing or do not fit, or an adapter of another base.
+        """
+
+    @abstractmethod
+    def policy(
+        self,
+        model: Model,
+        *,
+        lora: LoraSettings | None,
+        seed: int,
+        device: torch.device | str,
+        compute_dtype: torch.dtype,
+        gradient_checkpointing: bool,
+    ) -> AnyPolicy:
+        """What is trained; see `Model.policy`."""
+
+    @abstractmethod
+    def engine(
+        self,
+        model: Model,
+        *,
+        stop_token_ids: tuple[int, ...],
+        decode: Callable[[Sequence[int]], str],
+        dtype: torch.dtype,
+        device: torch.device | str,
+        num_slots: int,
+    ) -> BatchingEngine:
+        """What samples from the model in its folder; see `Model.engine`."""
+
+    @abstractmethod
+    def engine_for(
+        self,
+        policy: Any,
+        *,
+        stop_token_ids: tuple[int, ...],
+        decode: Callable[[Sequence[int]], str],
+        dtype: torch.dtype,
+        num_slots: int,
+        version: int,
+    ) -> BatchingEngine:
+        """What samples from a policy of this family; see `Model.engine_for`."""
+
+
+def register_family(family: Family) -> None:
+    """Make a family known under its name; "auto" asks families in the order in which they were registered.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    if family.name in _FAMILIES or family.name == AUTO:
+        raise ConfigError(f"a family of models called {family.name!r} is registered already: choose another name")
+    _FAMILIES[family.name] = family
+
+
+def check_family(name: str) -> str:
+    """The name itself, once it is sure that there is such a family.
+
+    Raises:
+        ConfigError: there is none; names those that there are.
+    """
+    if name != AUTO and name not in _FAMILIES:
+        known = ", ".join(map(repr, (AUTO, *_FAMILIES)))
+        raise ConfigError(f"policy {name!r} is unknown; use one of {known}")
+    return name
+
+
+def read_family(folder: Path, name: str = AUTO) -> tuple[Family, Any]:
+    """The family that computes the whole model in a folder, and the configuration that it reads there.
+
+    Args:
+        name: of a family; "auto" for the first that reads the model.
+
+    Raises:
+        ConfigError: no family has this name.
+        ModelError: the folder holds no model, or none that the family computes.
+    """
+    if check_family(name) != AUTO:
+        try:
+            return _FAMILIES[name], _FAMILIES[name].configuration(folder)
+        except ModelError as error:
+            if name == "decoder" and (folder / "config.json").is_file():
+                raise ModelError(f"{error}; any causal language model is opened by model.policy='hf'") from None
+            raise
+    *firsts, last = _FAMILIES.values()
+    for family in firsts:
+        try:
+            return family, family.configuration(folder)
+        except ModelError:
+            continue
+    return last, last.configuration(folder)
