@@ -174,6 +174,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from assay.errors import CheckpointError
+from assay.models import open_model
 from assay.training import Trainer, TrainerSettings, latest_checkpoint, read_checkpoint, write_checkpoint
 
 folder = Path(sys.argv[2])
@@ -217,6 +218,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from assay.training import Trainer, TrainerSettings, latest_checkpoint, prune, read_best, read_checkpoint
+from assay.models import open_model
 from assay.training import write_best, write_checkpoint
 
 model, folder = Path(sys.argv[1]), Path(sys.argv[2])
