@@ -17,7 +17,7 @@ Verdicts = list[dict[str, Any]]
 
 FIELDS = (
     *("prompt", "test", "entry_point", "tests", "setup", "cases", "calls", "checker", "interactor"),
-    *("comparison", "tolerance", "seconds", "memory_mb", "language"),
+    *("comparison", "tolerance", "seconds", "memory_mb", "language", "inputs", "outputs", "fn_name", "reference"),
 )
 """Of a row, what a suite of tests is made of."""
 
@@ -26,7 +26,8 @@ def tests_of(row: Mapping[str, Any], place: str) -> str:
     """The tests of a row, as a code task carries them.
 
     A row has `prompt`, `test` and `entry_point` (HumanEval), `tests` (a list of asserts, with an optional `setup`),
-    `cases` (a list of {input, output}), `calls`, or all of it as a task's `answer`.
+    `cases` (a list of {input, output}), `inputs` and `outputs` (two lists, with `fn_name` for calls), `calls`, or all
+    of it as a task's `answer`.
 
     Raises:
         DataError: it has none, or they cannot be read; names `place`.

@@ -147,6 +147,7 @@ def _end_of_unopened(text: str, known: Sequence[Tags]) -> int:
             opened, opened_as_text = tag, _is_quoted(text, at, match.end())
             continue
         is_mention = _is_quoted(text, at, match.end()) or _is_in_sentence(text, at, match.end())
+        is_mention = is_mention or (len(before := _line_before(text, at)) > 1 and not before.strip())  # indented: code
         is_pair, opened = opened == closings[tag], None
         if is_mention or (is_pair and (opened_as_text or not _is_alone(text, at, match.end()))):
             continue

@@ -26,6 +26,8 @@ CHANNEL = 3
 REPLIES = CHANNEL
 """Where what goes out is written: the same, but where the channel is made of two streams."""
 MAIN = "main.py"
+ASK, RESUME = "_assay_ask", "_assay_resume"
+"""Names of the function by which a program that serves may ask back, and of the call that brings the reply."""
 SOURCE = "program"
 """The file in which a command finds the source."""
 STACK_BYTES = 64 << 20
@@ -166,13 +168,31 @@ def _leave(code):
 
 def _serve(program, max_bytes):
     """Answers calls until the channel ends."""
-    flush = sys.stdout.flush
+    owed = []
+
+    def ask(value):
+        """Answers the present call with a question of the program's, and returns the arguments of the call of RESUME
+        that brings the reply. Calls that come before it are answered meanwhile."""
+        write_frame((owed[0], "value", value), max_bytes)
+        return _answer(program, max_bytes, owed, RESUME)
+
+    program[ASK] = ask
     write_frame(("ready",))
+    _answer(program, max_bytes, owed, None)
+
+
+def _answer(program, max_bytes, owed, until):
+    """Answers calls until one of the function `until`, whose arguments are returned; `owed` holds the number of the
+    latest call."""
+    flush = sys.stdout.flush
     while True:
         frame = read_frame(CHANNEL)
         if frame is None:
             os._exit(0)
         number, function, arguments, keywords = values.decode(frame)
+        owed[:] = [number]
+        if until is not None and function == until:
+            return arguments
         try:
             result = ("value", _look_up(program, function)(*arguments, **keywords))
         except Exception as error:
@@ -183,9 +203,9 @@ def _serve(program, max_bytes):
         with contextlib.suppress(Exception):
             flush()
         try:
-            write_frame((number, *result), max_bytes)
+            write_frame((owed[0], *result), max_bytes)
         except values.NotPlainError as error:
-            write_frame((number, "not_plain", error.type_name, str(error)))
+            write_frame((owed[0], "not_plain", error.type_name, str(error)))
         # Not kept until the next call.
         del result, frame, arguments, keywords
 

@@ -16,7 +16,12 @@ _STATED = re.compile(
     r"(?i:answer|choice)(?: is ?:?| would be| ?[:=]) ?(?i:option |choice )?[*_(\[]*([A-Z]|(?<=[*_(\[])[a-z])[*_)\]]*"
     r"(?= ?(?:[.!,;:]|$))(?! ?[,;/] ?(?:or |and )?[*_(\[]*[A-Z](?![A-Za-z]))"
 )
+_LABEL = re.compile(r"[*_\s]*(?:[(\[]([A-Z])[)\]][*_.:]*|([A-Z])[*_]*[).:][*_]*)(?:\s|\\ ?|~|(?=\d))+(.*)", re.DOTALL)
+"""A letter with the option's text behind it: "(E) 12", "E. 12", "E: twelve"."""
 _ALONE = re.compile(r"[*_(\[\s]*([A-Z])[*_)\].:\s]*", re.IGNORECASE)
+
+
+_STYLED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textrm|bf|rm)\s*\{([^{}]*)\}")
 
 
 class Choice(AnswerReader):
@@ -41,7 +46,7 @@ class Choice(AnswerReader):
         text = " ".join(normalise(last_characters(self.answer_text(rollout))).split())
         content, left_open = last_box(text)
         if content is not None and not left_open:
-            letter = self._letter(re.sub(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}", r"\1", clean(content)))
+            letter = self._boxed(content)
         else:
             stated = _STATED.findall(text)
             letter = stated[-1].upper() if stated else self._letter(text)
@@ -56,6 +61,17 @@ class Choice(AnswerReader):
 
     def gold_response(self, task: Task) -> str:
         return f"\\boxed{{{task.answer}}}"
+
+    def _boxed(self, content: str) -> str | None:
+        """The letter of a box: alone, or with the text of its option behind it."""
+        plain = _STYLED.sub(r"\1", content)
+        letter = self._letter(clean(plain))
+        label = _LABEL.fullmatch(plain) if letter is None else None
+        if label is None:
+            return letter
+        letter, text = label[1] or label[2], label[3]
+        another = self._letter(text) or re.search(r"[(\[][A-Z][)\]]|(?:^|(?:or|and|,|;|/) ?)[A-Z](?:[.:)]|$)", text)
+        return letter if letter in self.options and text.strip() and not another else None
 
     def _letter(self, text: str) -> str | None:
         match = _ALONE.fullmatch(text)

@@ -38,6 +38,16 @@ _CHOICE: list[tuple[str, str, str, bool, FinishReason]] = [
     ("endless", "hostile", "B " * 100_000, False, "stop"),
     ("may-go-on", "cut off", "The answer is B", False, "length"),
     ("box-is-whole", "cut off", "\\boxed{B} because", True, "length"),
+    ("box-label-colon", "boxed label", "\\boxed{B: a long score}", True, "stop"),
+    ("box-label-bold", "boxed label", "\\boxed{\\textbf{(B) }12}", True, "stop"),
+    ("box-label-dot", "boxed label", "\\boxed{B. 12}", True, "stop"),
+    ("box-label-blank", "boxed label", "\\boxed{(B)\\ 12}", True, "stop"),
+    ("box-label-formula", "boxed label", "\\boxed{\\textbf{(B)}\\ \\frac{1}{2}}", True, "stop"),
+    ("box-label-sentence", "boxed label", "\\boxed{B is right}", False, "stop"),
+    ("box-label-two", "boxed label", "\\boxed{(B) or (A)}", False, "stop"),
+    ("box-label-two-labels", "boxed label", "\\boxed{(B) 12 (A) 13}", False, "stop"),
+    ("box-label-two-letters", "boxed label", "\\boxed{B: A}", False, "stop"),
+    ("box-label-other", "boxed label", "\\boxed{A: a long score}", False, "stop"),
 ]
 
 _FORMAT: dict[str, list[tuple[str, str, str, bool, FinishReason]]] = {

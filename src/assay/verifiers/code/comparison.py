@@ -9,6 +9,9 @@ from typing import Any
 from assay.verifiers.code.suite import Comparison
 
 DEFAULT_TOLERANCE = 1e-6
+_ROUNDING = 1e-12
+"""Relative, of a float that stands for a whole number: a little more than the rounding of a sum."""
+_FRACTIONAL = re.compile(rb"[.eE]")
 _NUMBER = re.compile(rb"[+-]?(?:\d{1,400}\.?\d{0,400}|\.\d{1,400})(?:[eE][+-]?\d{1,4})?")
 
 
@@ -16,16 +19,18 @@ def same_output(expected: bytes, output: bytes, comparison: Comparison, toleranc
     """Whether an output is the expected one.
 
     exact: the same bytes, but for the kind of line ends and for line ends at the very end. tokens: the same words
-    between white space. floats: the same words, where two numbers may differ by `tolerance`, absolutely or relative to
-    the expected one. "nan" and "inf" are words like others.
+    between white space, where numbers need only be near if one of the two is written with a point or an exponent:
+    0.3333333333333333 is 0.3333333333, and 1000000008 is not 1000000007. floats: the same, near meaning `tolerance`
+    and not 1e-6, absolutely or relative to the expected one. "nan" and "inf" are words like others.
     """
     if comparison == "exact":
         return _lines(expected) == _lines(output)
     first, second = expected.split(), output.split()
     if len(first) != len(second):
         return False
-    if comparison == "tokens":
-        return first == second
+    if first == second:
+        return True
+    tolerance = tolerance if comparison == "floats" else DEFAULT_TOLERANCE
     return all(a == b or _close(a, b, tolerance) for a, b in zip(first, second, strict=True))
 
 
@@ -36,15 +41,33 @@ def _lines(text: bytes) -> bytes:
 def _close(expected: bytes, word: bytes, tolerance: float) -> bool:
     if not (_NUMBER.fullmatch(expected) and _NUMBER.fullmatch(word)):
         return False
-    a, b = float(expected), float(word)
-    if not (math.isfinite(a) and math.isfinite(b)):
+    whole = not _FRACTIONAL.search(expected)
+    if whole and not _FRACTIONAL.search(word):
+        return False  # two whole numbers, which are not the same word
+    first, second = float(expected), float(word)
+    return math.isfinite(second) and near(int(expected) if whole else first, second, tolerance)
+
+
+def near(expected: float, value: float, tolerance: float) -> bool:
+    """Whether two numbers are the same, or near where one of them is a float.
+
+    Near means within `tolerance`, absolutely or relative to the expected one. A float in the place of an expected whole
+    number may be off by that absolutely, but relatively by rounding only. Numbers that are not finite are near nothing.
+    """
+    if isinstance(expected, int) and isinstance(value, int):
+        return expected == value
+    try:
+        if not (math.isfinite(expected) and math.isfinite(value)):
+            return expected == value
+        relative = min(tolerance, _ROUNDING) if isinstance(expected, int) else tolerance
+        return abs(expected - value) <= max(tolerance, relative * abs(expected))
+    except OverflowError:
         return False
-    return abs(a - b) <= tolerance * max(1.0, abs(a))
 
 
 def same_json(expected: object, value: object, tolerance: float | None) -> bool:
     """Whether a returned value is the expected JSON value: as `==`, with tuples as lists, keys of dictionaries as JSON
-    has them, and numbers within `tolerance` where one is given."""
+    has them, and floats `near`; a tolerance of None is 1e-6."""
     if isinstance(value, tuple):
         value = list(value)
     if isinstance(expected, list):
@@ -60,13 +83,8 @@ def same_json(expected: object, value: object, tolerance: float | None) -> bool:
         return len(by_text) == len(value) and all(
             key in by_text and same_json(item, by_text[key], tolerance) for key, item in expected.items()
         )
-    if tolerance is not None and _is_number(expected) and _is_number(value):
-        try:
-            return expected == value or (
-                _are_finite(expected, value) and abs(expected - value) <= tolerance * max(1.0, abs(expected))  # type: ignore[operator]
-            )
-        except OverflowError:
-            return False
+    if _is_number(expected) and _is_number(value):
+        return near(expected, value, DEFAULT_TOLERANCE if tolerance is None else tolerance)  # type: ignore[arg-type]
     return expected == value
 
 

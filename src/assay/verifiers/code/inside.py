@@ -201,12 +201,18 @@ except BaseException as error:
 
 
 CALLS_PREAMBLE = (
-    *("from typing import *", "from collections import *", "from itertools import *", "from heapq import *"),
-    *("from bisect import bisect_left, bisect_right, insort", "from functools import lru_cache, cache, reduce"),
-    *("from functools import cmp_to_key", "from math import inf, gcd, sqrt, ceil, floor", "from string import *"),
-    *("import bisect, collections, functools, heapq, itertools, math, operator, random, re, string, sys, typing",),
+    *(
+        f"from {module} import *"
+        for module in (
+            *("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics"),
+            *("itertools", "functools", "operator", "io", "sys", "json", "builtins", "typing"),
+        )
+    ),
+    "import string, re, datetime, collections, heapq, bisect, copy, math, random, statistics, itertools, functools",
+    "import operator, io, sys, json, typing, array, cmath, decimal, enum, fractions, queue, time",
 )
-"""Imports that programs in LeetCode's form take for granted. None of their names is a builtin's."""
+"""Imports that programs in LeetCode's form take for granted: those of LiveCodeBench's own harness, in its order, and a
+few modules by their names. Builtins that a module hides (`pow` of math, `abs` of operator) come back after it."""
 _FUTURE = re.compile(r"from[ \t]+__future__[ \t]+import[ \t]+\w+(?:[ \t]*,[ \t]*\w+)*[ \t]*(?:#.*)?")
 
 

@@ -38,6 +38,9 @@ _WIDTH = 4
 _MAX_QUOTED = 8
 """Quotations within quotations."""
 _MAX_FENCES = 1000
+_MAX_INDENT = 3
+_MAX_DEPTH = 12
+"""Columns of an opening fence that are told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,13 @@ class _Fence:
     """Whether it may close a block: nothing else stands on the line."""
     before: bool = False
     """Whether text stands before it on the line, which then opens a block of the wanted language only."""
+    indent: int = 0
+    """Columns before it."""
+
+    def may_close(self, opening: _Fence) -> bool:
+        """Whether it ends a block: by CommonMark's rule at most three columns deeper than the block began. A deeper one
+        is code, such as an example in a docstring."""
+        return self.closes and self.run.startswith(opening.run) and self.indent <= opening.indent + _MAX_INDENT
 
 
 def _fence(line: str) -> _Fence | None:
@@ -136,12 +146,17 @@ def _fence(line: str) -> _Fence | None:
         return None
     rest = line.lstrip(" \t")
     quoted = rest.startswith(">")
+    start = line[: len(line) - len(rest)]
     for _ in range(_MAX_QUOTED):
-        rest = rest[1:].lstrip(" \t") if rest.startswith(">") else rest
+        if rest.startswith(">"):
+            inner = rest[1:].removeprefix(" ")
+            rest = inner.lstrip(" \t")
+            start = inner[: len(inner) - len(rest)]
     number = rest[:4].lstrip("0123456789")
     in_list = rest[:2] in ("- ", "* ", "+ ") or (not rest.startswith(number or " ") and number[:2] in (". ", ") "))
     if in_list:
         rest = rest.partition(" ")[2].lstrip(" \t")
+        start = " " * (len(line) - len(rest))
     before = rest[:3] not in ("```", "~~~")
     if before:
         rest = rest[rest.find("```") :] if "```" in rest else ""
@@ -153,7 +168,11 @@ def _fence(line: str) -> _Fence | None:
     if before and (not tag or len(said) > 1):
         return None
     run = rest[: len(rest) - len(after)]
-    return _Fence(run, tag, quoted, closes=not (said or in_list or before), before=before)
+    return _Fence(run, tag, quoted, closes=not (said or in_list or before), before=before, indent=_columns(start))
+
+
+def _columns(blank: str) -> int:
+    return len(blank.expandtabs(_WIDTH))
 
 
 def _is_tag(tag: str, language: Language) -> bool:
@@ -169,7 +188,7 @@ def _blocks(text: str, language: Language) -> list[tuple[str, bool]] | None:
     untagged: list[tuple[str, bool]] = []
     lines = text.split("\n")
     fences = [_fence(line) for line in lines]
-    closed_later = _closed_later(fences)
+    closed_later: dict[int, list[bool]] = {}
     opening: _Fence | None = None
     content: list[str] = []
     num_fences = 0
@@ -180,11 +199,18 @@ def _blocks(text: str, language: Language) -> list[tuple[str, bool]] | None:
                 opening, content = fence, []
                 num_fences += 1
             continue
-        closes = fence is not None and fence.closes and fence.run.startswith(opening.run)
+        closes = fence is not None and fence.may_close(opening)
+        if closes or line.rstrip().endswith(opening.run):
+            depth = min(opening.indent, _MAX_DEPTH)
+            if depth not in closed_later:
+                closed_later[depth] = _closed_later(fences, depth)
+            # A deeper one than the opening is an example in a docstring where another one closes the block.
+            closes = closes and (fence is None or fence.indent <= opening.indent or not closed_later[depth][number])
         if not closes:
             line = _unquoted(line) if opening.quoted else line
             bare = line.rstrip()
-            if bare.endswith(opening.run) and not closed_later[number] and (fence is None or fence.before):
+            at_end = bare.endswith(opening.run) and (fence is None or fence.before)
+            if at_end and not closed_later[min(opening.indent, _MAX_DEPTH)][number]:
                 closes, line = True, bare.rstrip(opening.run[0])
             content.append(line)
         if closes:
@@ -195,15 +221,16 @@ def _blocks(text: str, language: Language) -> list[tuple[str, bool]] | None:
     return None if not num_fences else wanted or untagged
 
 
-def _closed_later(fences: list[_Fence | None]) -> list[bool]:
-    """For each line, whether a block that is open there is closed by a line of its own: an odd number of bare fences
-    comes before the next one that has a tag. Where it is not, a fence at the end of a line of code closes it."""
+def _closed_later(fences: list[_Fence | None], indent: int) -> list[bool]:
+    """For each line, whether a block that is open there, and began at this indentation, is closed by a line of its own:
+    an odd number of bare fences comes before the next one that has a tag. Deeper ones do not count. Where it is not, a
+    fence at the end of a line of code closes it."""
     later = [False] * len(fences)
     odd = False
     for number in range(len(fences) - 1, -1, -1):
         later[number] = odd
         fence = fences[number]
-        if fence is not None and not fence.before:
+        if fence is not None and not fence.before and fence.indent <= indent:
             odd = not odd if fence.closes else False
     return later
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -64,6 +65,14 @@ class Prediction(Settings):
     """As a Python literal."""
 
 
+def _function_name(entry_point: object) -> object:
+    """The name without the class that LeetCode's form has around it."""
+    return entry_point.strip().removeprefix("Solution().") if isinstance(entry_point, str) else entry_point
+
+
+_ENTRY_POINT = re.compile(r"[^\W\d]\w*(?:\(\))?(?:\.[^\W\d]\w*)?")
+
+
 class Suite(Settings):
     """The tests of one task; exactly one of `cases`, `tests`, `test`, `calls` and `prediction`."""
 
@@ -74,9 +83,9 @@ class Suite(Settings):
     """A file that defines check(candidate)."""
     calls: tuple[Call, ...] = ()
     prediction: Prediction | None = None
-    entry_point: Annotated[str, pydantic.StringConstraints(strip_whitespace=True)] = ""
+    entry_point: Annotated[str, pydantic.BeforeValidator(_function_name)] = ""
     """The function that is asked for; where empty, the one that the asserts call. A method of this name of a class
-    `Solution`, which is made without arguments, will do (LeetCode's form)."""
+    `Solution`, which is made without arguments, will do (LeetCode's form), and "Solution().f" is the same as "f"."""
     prompt: str = ""
     """Code that a response may go on from, for one that does not define the entry point."""
     setup: str = ""
@@ -114,8 +123,10 @@ class Suite(Settings):
             raise ValueError("a checker or interactor judges cases; there are none")
         if self.checker and self.interactor:
             raise ValueError("an interactor gives the verdict itself: leave out checker")
-        if self.entry_point and not self.entry_point.isidentifier():
-            raise ValueError(f"entry_point {self.entry_point!r} is no name of a function")
+        if self.entry_point and not _ENTRY_POINT.fullmatch(self.entry_point):
+            raise ValueError(
+                f"entry_point {self.entry_point!r} is no name of a function nor of a method (Solution().f)"
+            )
         return self
 
     def to_json(self) -> str:
@@ -130,9 +141,45 @@ def read_suite(data: Mapping[str, Any], place: str) -> Suite:
         DataError: there are none, or something about them is wrong; names `place`.
     """
     try:
-        return validate(Suite, data)
+        return validate(Suite, _pairs_read(data) if {"inputs", "outputs"} <= data.keys() else data)
     except (ConfigError, ValueError) as error:
         raise DataError(f"{place}: {str(error)[:400]}") from None
+
+
+def _pairs_read(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with cases or calls in the place of two lists: {"inputs": [...], "outputs": [...], "fn_name": "f"}, as
+    APPS has them, and verl's rows. An input of a function is a list of arguments, or a text with one as JSON a line.
+
+    Raises:
+        ValueError: the lists are none, or of different lengths.
+    """
+    rest = {key: value for key, value in data.items() if key not in ("inputs", "outputs", "fn_name")}
+    inputs, outputs, name = data["inputs"], data["outputs"], data.get("fn_name")
+    if not isinstance(inputs, list) or not isinstance(outputs, list) or len(inputs) != len(outputs):
+        raise ValueError("inputs and outputs are not two lists of one length")
+    pairs = list(zip(inputs, outputs, strict=True))
+    if not name:
+        return {**rest, "cases": [{"input": _text(given), "output": _text(expected)} for given, expected in pairs]}
+    calls = []
+    for given, expected in pairs:
+        if isinstance(given, str):
+            arguments = [_json(line) for line in given.split("\n") if line.strip()]
+            calls.append({"arguments": arguments, "expected": _json(expected)})
+        else:
+            calls.append({"arguments": given, "expected": expected, "wrapped": True})
+    return {**rest, "entry_point": name, "calls": calls}
+
+
+def _text(value: object) -> str:
+    """What is read or printed: a list is its lines."""
+    return "\n".join(map(str, value)) if isinstance(value, list) else value if isinstance(value, str) else str(value)
+
+
+def _json(value: object) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except RecursionError:
+        raise ValueError("a value that is nested too deep") from None
 
 
 def suite_of(task: Task) -> Suite:

@@ -17,12 +17,29 @@ from assay.verifiers.code.comparison import close_values, same_json, same_output
         (b"3 4", b"3\n4", False, True, True),
         (b"3 4", b"34", False, False, False),
         (b"3", b"3 4", False, False, False),
-        (b"1.5", b"1.50", False, False, True),
-        (b"1.5", b"1.5000001", False, False, True),
-        (b"1.5", b"1.50001", False, False, False),
-        (b"1000000.0", b"1000000.5", False, False, True),
-        (b"1000000.0", b"1000002", False, False, False),
-        (b"0", b"1e-7", False, False, True),
+        (b"1.5", b"1.50", False, True, True),
+        (b"1.5", b"1.5000001", False, True, True),
+        (b"1.5", b"1.50001", False, False, True),
+        (b"1.5", b"1.51", False, False, False),
+        (b"1000000.0", b"1000000.5", False, True, True),
+        (b"1000000.0", b"1000200", False, False, False),
+        (b"0", b"1e-7", False, True, True),
+        (b"0.3333333333", b"0.3333333333333333", False, True, True),
+        (b"-0.0", b"0.0", False, True, True),
+        (b"1e9", b"1000000000", False, True, True),
+        (b"3", b"3.0", False, True, True),
+        (b"3", b"3.0000001", False, True, True),
+        # Whole numbers are never near.
+        (b"1000000007", b"1000000008", False, False, False),
+        (b"1000000007", b"1000000008.0", False, False, False),
+        (b"1000000007", b"1000000007.5", False, False, False),
+        (b"1000000007", b"1000000007.0", False, True, True),
+        (b"2000001 0.5", b"2000000 0.5", False, False, False),
+        (b"12345678901234567890", b"12345678901234567891", False, False, False),
+        (b"-7", b"7", False, False, False),
+        (b"007", b"7", False, False, False),
+        (b"x1.5", b"x1.50", False, False, False),
+        (b"inf", b"inf", True, True, True),
         (b"nan", b"nan", True, True, True),
         (b"1.0", b"nan", False, False, False),
         (b"1.0", b"inf", False, False, False),
@@ -36,9 +53,9 @@ from assay.verifiers.code.comparison import close_values, same_json, same_output
     ],
 )
 def test_outputs(expected: bytes, output: bytes, exact: bool, tokens: bool, floats: bool) -> None:
-    assert same_output(expected, output, "exact", 1e-6) is exact
-    assert same_output(expected, output, "tokens", 1e-6) is tokens
-    assert same_output(expected, output, "floats", 1e-6) is floats
+    assert same_output(expected, output, "exact", 1e-4) is exact
+    assert same_output(expected, output, "tokens", 1e-4) is tokens
+    assert same_output(expected, output, "floats", 1e-4) is floats
 
 
 @pytest.mark.parametrize(
@@ -55,7 +72,13 @@ def test_outputs(expected: bytes, output: bytes, exact: bool, tokens: bool, floa
         ("1", 1, False),
         (None, None, True),
         (None, 0, False),
-        (1.0, 1.0000001, False),
+        (1.0, 1.0000001, True),
+        (0.3, 0.1 * 3, True),
+        (1.0, 1.00001, False),
+        (10**9 + 7, 10**9 + 8, False),
+        (10**9 + 7, 10**9 + 8.0, False),
+        (3, 3.0, True),
+        ([[0.1, 2]], ([0.1 + 1e-9, 2],), True),
         (math.nan, math.nan, False),
     ],
 )

@@ -92,6 +92,43 @@ def test_backticks_within_the_code_do_not_end_it() -> None:
     assert program("Use ```area``` so.\n```python\ndef area(r): pass\n```") == "def area(r): pass\n"
 
 
+@pytest.mark.parametrize("run", ["```", "~~~", "````"])
+@pytest.mark.parametrize("tag", ["", "python", "text"])
+@pytest.mark.parametrize("indent", ["  ", "    ", "\t", "        "])
+def test_an_indented_fence_in_a_docstring_closes_nothing(run: str, tag: str, indent: str) -> None:
+    source = (
+        f'def area(r):\n{indent}"""Of a circle.\n\n{indent}{run}{tag}\n{indent}area(1)\n{indent}{run}\n{indent}"""\n'
+        f"{indent}return 3.14 * r * r\n"
+    )
+    assert program(f"{run}python\n{source}{run}\nThat is it.") == source
+    assert program(f"{run}python\n{source}{run}\nUse it so:\n{run}\narea(2)\n{run}") == source
+    in_list = "".join(f"   {line}\n" for line in f"{run}python\n{source}{run}".splitlines())
+    assert program(f"1. So:\n\n{in_list}").expandtabs(8).split() == source.split()
+    quoted = "".join(f"> {line}\n" for line in f"{run}python\n{source}{run}".splitlines())
+    assert program(quoted) == source
+
+
+def test_a_closing_fence_may_be_a_little_deeper() -> None:
+    assert program(f"```python\n{WHOLE}   ```\nThat is it.").strip() == WHOLE.strip()
+    assert "def area" in program(f"```python\n{WHOLE}    ```\n")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import re\ndef area(r):\n    return re.sub(r'<think>.*?</think>', '', r)\n",
+        "def area(r):\n    # after the <think> block\n    return r\n",
+        "def area(r):\n    return '</think>'\n",
+        'def area(r):\n    """\n    </think>\n    """\n    return r\n',
+        "def area(r):\n    return '[THINK]' + r + '[/THINK]'\n",
+    ],
+)
+def test_tags_of_reasoning_in_a_program_are_text(source: str) -> None:
+    for response in (source, f"```python\n{source}```", f"<think>Hm.</think>\n```python\n{source}```"):
+        assert program(response) == source
+    assert program(f"I need no `<think>` here.\n```python\n{source}```\nNor a </think> tag.") == source
+
+
 def test_a_program_that_was_cut_off_is_none() -> None:
     assert program(f"```python\n{WHOLE}", finish="length") == "<cut off>"
     assert program(WHOLE, finish="length") == "<cut off>"

@@ -235,9 +235,10 @@ def test_from_stdin_to_stdout() -> None:
 
 def test_how_outputs_are_compared_is_the_tasks_or_the_verifiers() -> None:
     case = [{"input": "", "output": "0.5 x\n"}]
-    near = "print('0.50000001  x')"
+    near = "print('0.50001  x')"
     assert judge(near, cases=case).score.value == 0.0
-    assert judge(near, Code(comparison="floats"), cases=case).score.value == 1.0
+    assert judge("print('0.50000001  x')", cases=case).score.value == 1.0
+    assert judge(near, Code(comparison="floats", tolerance=1e-3), cases=case).score.value == 1.0
     assert judge(near, cases=case, comparison="floats", tolerance=1e-12).score.value == 0.0
     assert judge("print('0.5  x')", cases=case).score.value == 1.0
     assert judge("print('0.5  x')", cases=case, comparison="exact").score.value == 0.0
@@ -358,10 +359,20 @@ def test_calls_know_the_imports_of_leetcode() -> None:
     assert judge(solution, entry_point="f", calls=calls).score == Score.solved()
     future = "from __future__ import annotations\n" + solution
     assert judge(future, entry_point="f", calls=calls).score == Score.solved()
+    for used in ("comb(3, 1)", "isqrt(9)", "int(log2(8))", "reduce(xor, nums)", "partial(max, 3)(1)", "perm(3, 1)"):
+        program = f"class Solution:\n    def f(self, nums):\n        return {used}\n"
+        assert judge(program, entry_point="f", calls=calls).score == Score.solved(), used
+    for used in ("itemgetter(1)((0, 3))", "lcm(1, 3)", "prod([3])", "next(accumulate([3]))", "date(2024, 1, 3).day"):
+        program = f"class Solution:\n    def f(self, nums):\n        return {used}\n"
+        assert judge(program, entry_point="f", calls=calls).score == Score.solved(), used
+    for used in ("datetime.datetime(2024, 1, 3).day", "pow(3, 1, 5)", "abs(-3)", "deepcopy([3])[0]", "len(nums) + 1"):
+        program = f"class Solution:\n    def f(self, nums):\n        return {used}\n"
+        assert judge(program, entry_point="f", calls=calls).score == Score.solved(), used
     shadow = "pow = max\ndef f(nums):\n    return pow(nums) + 1\n"
     assert judge(shadow, entry_point="f", calls=calls).score == Score.solved()
     hidden = "class Solution:\n    def reduce(self, nums):\n        return sum(nums)\n"
     assert judge(hidden, entry_point="reduce", calls=calls).score == Score.solved()
+    assert judge(hidden, entry_point="Solution().reduce", calls=calls).score == Score.solved()
     assert judge("x = 1\n", entry_point="gcd", calls=[{"arguments": [4, 6], "expected": 2}]).score.value == 0.0
 
 
@@ -399,6 +410,33 @@ def test_inputs_that_the_program_makes() -> None:
     }
     assert judge(tree, **tests, reference=tree).score == Score.solved()
     assert judge(tree.replace("1 +", "2 +"), **tests, reference=tree).score.value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "name", "response", "value"),
+    [
+        (["1 2\n", "4 5\n"], ["3", "9\n"], None, SUM, 1.0),
+        (["1 2\n", "4 5\n"], ["3", "8\n"], None, SUM, 0.0),
+        ([["1", "2"]], [["1", "2"]], None, "print(input())\nprint(input())", 1.0),
+        ([[1, 2], [3, 4]], [3, 7], "add", RIGHT, 1.0),
+        ([[1, 2], [3, 4]], [[3], [7]], "add", RIGHT, 1.0),
+        (["1\n2", "[3]\n[4]"], ["3", "[3, 4]"], "add", RIGHT, 1.0),
+        (["1\n2"], ["4"], "add", RIGHT, 0.0),
+    ],
+)
+def test_two_lists_of_inputs_and_outputs(
+    inputs: list[Any], outputs: list[Any], name: str | None, response: str, value: float
+) -> None:
+    named = {"fn_name": name} if name else {}
+    assert judge(response, inputs=inputs, outputs=outputs, **named).score.value == value
+    packed = Task("d", (), json.dumps({"inputs": inputs, "outputs": outputs, **named}))
+    assert asyncio.run(Code()(as_rollout(response, packed), packed)).value == value
+
+
+@pytest.mark.parametrize("outputs", [["3"], "3", None])
+def test_lists_of_different_lengths_are_no_tests(outputs: Any) -> None:
+    with pytest.raises(DataError, match="two lists of one length"):
+        read_suite({"inputs": ["1", "2"], "outputs": outputs}, "row 1")
 
 
 def test_predictions() -> None:
