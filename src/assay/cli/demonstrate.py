@@ -13,6 +13,7 @@ from assay.cli.endpoint import (
     ApiKeyEnv,
     BaseUrl,
     Body,
+    FinishReasons,
     InFlight,
     InputPrice,
     MaxCost,
@@ -94,6 +95,7 @@ def demonstrate(
     token_limit_field: TokenLimitField = None,
     send_seed: SendSeed = False,
     body: Body = None,
+    finish_reasons: FinishReasons = None,
     replies: RepliesFile = None,
 ) -> None:
     """Write demonstrations: sample answers to training tasks and keep, of each task, the first that the verifier

@@ -53,6 +53,14 @@ Body = Annotated[
     list[str] | None,
     _option("--body", metavar="KEY=VALUE", help="A further field of every request, such as reasoning_effort=low."),
 ]
+FinishReasons = Annotated[
+    list[str] | None,
+    _option(
+        "--finish-reason",
+        metavar="WORD=stop|length",
+        help="What a finish reason of the server means that is not known here.",
+    ),
+]
 RepliesFile = Annotated[
     Path | None,
     _option("--replies", help="Where paid replies are kept and taken from. Default: in the folder of the evaluation."),
@@ -73,6 +81,7 @@ NAMES = (
     "token_limit_field",
     "send_seed",
     "body",
+    "finish_reasons",
     "replies",
 )
 """Parameters of a command that has these options."""
@@ -112,6 +121,8 @@ def make_endpoint(model: str, options: Mapping[str, Any]) -> Endpoint | None:
         settings["max_concurrent"] = settings.pop("in_flight")
     if "body" in settings:
         settings["body"] = parse_options(settings["body"], None, "--body")
+    if "finish_reasons" in settings:
+        settings["finish_reasons"] = parse_options(settings["finish_reasons"], None, "--finish-reason")
     endpoint = validate(Endpoint, settings)
     endpoint.api_key()  # a missing key is said before anything is made
     return endpoint.model_copy(update={"base_url": endpoint.url})

@@ -15,6 +15,7 @@ from assay.cli.endpoint import (
     ApiKeyEnv,
     BaseUrl,
     Body,
+    FinishReasons,
     InFlight,
     InputPrice,
     MaxCost,
@@ -123,6 +124,7 @@ def evaluate(
     token_limit_field: TokenLimitField = None,
     send_seed: SendSeed = False,
     body: Body = None,
+    finish_reasons: FinishReasons = None,
     replies: RepliesFile = None,
 ) -> None:
     """Measure a model on held-out tasks: accuracy and unbiased pass@k, each with a 95 % interval.

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assay.endpoints.endpoint import Endpoint
+from assay.endpoints.finish import calls_tools, is_refusal, read_finish_reason
 from assay.endpoints.responder import Reply
 from assay.observe.visible import visible
 from assay.types import Message
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 300
 """Characters of a server's error that are shown."""
 _MAX_TOKENS = 10**9
-_LENGTH = ("length", "max_tokens", "model_length")
-_BROKEN = ("abort", "aborted", "cancelled", "canceled", "error", "insufficient_system_resource")
-"""How servers (vLLM, SGLang, OpenRouter, DeepSeek) say that they stopped in the middle: no end of the model's."""
 
 
 class InvalidReplyError(ValueError):
@@ -90,29 +88,33 @@ def parse_reply(content: bytes, max_new_tokens: int) -> Reply:
     if not isinstance(message, dict):
         raise InvalidReplyError("answered a choice without a message")
     ended = choice.get("finish_reason")
-    if isinstance(ended, str) and ended.lower() in _BROKEN:
-        raise InvalidReplyError(f"broke its answer off: finish_reason {ended!r}")
+    finish = read_finish_reason(ended)
+    if finish == "broken":
+        raise InvalidReplyError(f"broke its answer off: finish_reason {_shown(str(ended))!r}")
     text, refusal = _text(message.get("content")), message.get("refusal")
     usage: Any = data.get("usage")
     if not isinstance(usage, dict):
         usage = {}
     output_tokens = _count(usage.get("completion_tokens"))
+    if finish is None:
+        # Where a server does not say, an answer of all the tokens that it may have was cut off.
+        finish = "length" if output_tokens is not None and output_tokens >= max_new_tokens else "stop"
     remark = ""
-    if ended == "content_filter":
+    if finish == "filter":
         remark = "content_filter"
+    elif finish == "unknown":
+        remark = _shown(str(ended))
     elif isinstance(refusal, str) and refusal and not text:
         text, remark = refusal, "refusal"
-    elif ended in ("tool_calls", "function_call") or (not text and message.get("tool_calls")):
+    elif is_refusal(ended):
+        remark = "refusal"
+    elif calls_tools(ended) or (not text and message.get("tool_calls")):
         remark = "tool_calls"
     elif not text:
         remark = "empty"
-    said = ended in ("stop", "tool_calls", "function_call")
-    cut_off = ended in (*_LENGTH, "content_filter") or (
-        not said and output_tokens is not None and output_tokens >= max_new_tokens
-    )
     return Reply(
         text,
-        finish_reason="length" if cut_off else "stop",
+        finish_reason="length" if finish == "filter" else finish,
         remark=remark,
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=output_tokens,

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -95,6 +96,7 @@ class EndpointClient:
         key = request_key(self.endpoint, body, seed)
         kept = self._replies.get(key)
         if kept is not None:
+            kept = self._understood(kept)
             self.tally.add(kept, from_file=True)
             return kept
         asked = self._under_way.get(key)
@@ -184,8 +186,14 @@ class EndpointClient:
         else:
             self._tokens.take(reply.input_tokens + reply.output_tokens - expected_tokens)
         self._replies.put(key, body, reply, self.endpoint.url)
+        reply = self._understood(reply)
         self.tally.add(reply, from_file=False)
         return reply
+
+    def _understood(self, reply: Reply) -> Reply:
+        """The reply with a finish reason that nobody here knows read as the endpoint's settings say."""
+        meaning = self.endpoint.finish_reasons.get(reply.remark) if reply.finish_reason == "unknown" else None
+        return reply if meaning is None else replace(reply, finish_reason=meaning, remark="" if reply.text else "empty")
 
     def _worth_retrying(self, failure: AttemptError, attempt: int, num_invalid: int) -> bool:
         if failure.remedy is Remedy.RETRY_BRIEFLY:

@@ -52,6 +52,9 @@ class Endpoint(Settings):
     """Send each request's seed, for servers that sample by it."""
     body: dict[str, Any] = pydantic.Field(default_factory=dict)
     """Further fields of every request, such as {"reasoning_effort": "low"}."""
+    finish_reasons: dict[str, Literal["stop", "length"]] = pydantic.Field(default_factory=dict)
+    """What finish reasons of this server mean that are not known here, such as {"done": "stop"}; replies that were
+    kept because of them count then."""
 
     @pydantic.field_validator("base_url")
     @classmethod

@@ -17,10 +17,12 @@ class Reply:
     """One answer of a model whose tokens nobody here sees."""
 
     text: str
-    finish_reason: Literal["stop", "length"] = "stop"
-    """"length": it was cut off, by the token limit or by a filter."""
+    finish_reason: Literal["stop", "length", "unknown"] = "stop"
+    """"length": it was cut off, by the token limit or by a filter. "unknown": the server ended it for a reason that
+    nobody here knows, so whether it is whole is not known, and it is not measured."""
     remark: str = ""
-    """What else the server said: "refusal", "content_filter", "tool_calls", "empty"; empty for a plain answer."""
+    """What else the server said: "refusal", "content_filter", "tool_calls", "empty", or a finish reason that is not
+    known; empty for a plain answer."""
     input_tokens: int | None = None
     """As the server counted them; None where it did not."""
     output_tokens: int | None = None

@@ -116,7 +116,11 @@ async def _play(
         completion = turn.completion
         remark = completion.remark if isinstance(completion, RemoteCompletion) else ""
         if completion.finish_reason == "abort":
-            return Ending(EndingKind.BROKEN, "the engine gave the request up")
+            unknown = (
+                f"the server's finish reason {remark!r} is not known, so whether the answer is whole is not either; "
+                "say what it means in the endpoint's finish_reasons"
+            )
+            return Ending(EndingKind.BROKEN, unknown if remark else "the engine gave the request up")
         if completion.finish_reason == "length":
             at_token_limit = completion.num_tokens is None or completion.num_tokens >= max_new_tokens
             limit = "length" if at_token_limit else "context"

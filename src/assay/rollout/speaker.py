@@ -87,7 +87,8 @@ class TextSpeaker:
             reply = await self._responder.respond(conversation, self._sampling, request_id=request_id, seed=seed)
         except ContextLengthError as error:
             raise ContextLengthError(f"is too long: {error}") from error
+        finish_reason = "abort" if reply.finish_reason == "unknown" else reply.finish_reason
         completion = RemoteCompletion(
-            (), (), reply.finish_reason, ((0, 0),), num_reported_tokens=reply.output_tokens, remark=reply.remark
+            (), (), finish_reason, ((0, 0),), num_reported_tokens=reply.output_tokens, remark=reply.remark
         )
         return Turn((), extends_previous=False, completion=completion, message=Message("assistant", reply.text))
