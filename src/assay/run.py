@@ -280,7 +280,7 @@ class Run:
         frontier = self.curriculum.current_level
         self.curriculum.observe(sorted([*groups, *dropped], key=lambda group: group.group_id))
         metrics = {
-            **step_metrics(groups),
+            **step_metrics(groups, dropped),
             **self.collector.counters(),
             **self.curriculum.metrics(),
             **report.metrics,
@@ -303,7 +303,7 @@ class Run:
             self._event(step, "skip", f"step {step + 1}: {report.num_skipped} updates left out")
         if self.curriculum.current_level != frontier:
             self._event(step, "level", f"step {step + 1}: level {self._frontier_name()} begins")
-        self.console.step(self._view(step, groups, metrics))
+        self.console.step(self._view(step, [*groups, *dropped], metrics))
         new_best = False
         if self._due(self.config.evaluation.every_steps):
             new_best = await self._validate(step)

@@ -35,7 +35,7 @@ class StepView:
     step: int
     """From 0."""
     reward: float = math.nan
-    """Mean over the step's rollouts."""
+    """Mean over the step's tasks, dropped groups included."""
     reward_low: float = math.nan
     reward_high: float = math.nan
     """95 % interval of the mean reward."""
@@ -84,7 +84,6 @@ class Console:
         if live is None:
             live = self._rich.is_terminal and not self._rich.is_dumb_terminal
         self._live = Live(Text(""), console=self._rich, auto_refresh=False, vertical_overflow="crop") if live else None
-        self._plain_symbols = _symbols(self._stream)
         self._rewards: list[float] = []
         self._view: StepView | None = None
         self._durations: deque[float] = deque(maxlen=_STEPS_REMEMBERED)
@@ -159,11 +158,10 @@ class Console:
     # ---- plain lines ----
 
     def _line(self, view: StepView) -> str:
-        plus_minus = self._plain_symbols
-        half_width = (view.reward_high - view.reward_low) / 2
         fields = [
             f"step {self._counter(view)}",
-            f"reward {_number(view.reward, '5.3f')} {plus_minus}{_number(half_width, '5.3f')}",
+            f"reward {_number(view.reward, '5.3f')} "
+            f"[{_number(view.reward_low, '5.3f')}, {_number(view.reward_high, '5.3f')}]",
             f"{_number(view.tokens_per_second, '6.0f')} tokens/s",
             f"length {_number(view.response_tokens, '6.1f')}",
             f"entropy {_number(view.entropy, '5.3f')}",
@@ -278,10 +276,6 @@ def _grid(facts: Sequence[tuple[str, str]], num_columns: int) -> Table:
         cells = [Text(cell) for fact in facts[start : start + num_columns] for cell in fact]
         grid.add_row(*cells)
     return grid
-
-
-def _symbols(stream: TextIO) -> str:
-    return "±" if _encodes(stream, "±") else "+/-"
 
 
 def _encodes(stream: TextIO, text: str) -> bool:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.observe.metrics import metric
 from assay.observe.store import RunStore
+from assay.statistics import Interval, clustered_mean
 
 TOKENS_PER_SECOND = metric(
     "time/tokens_per_second", "Sampled tokens of the step over the wall clock of the whole step, update included."
 )
-
-_NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -45,34 +43,29 @@ _METRIC_CURVES = (
 
 
 def reward_curve(store: RunStore) -> Curve:
-    """Mean reward of each step with its 95 % interval.
-
-    The interval is mean +- 1.96 standard errors over groups, not rollouts: members of a group share their task. A step
-    with one group has no interval; its band is the point.
-    """
+    """Mean reward of each step, dropped groups included, with its 95 % interval (`reward_interval`)."""
     points, band = [], []
     for rewards in store.step_rewards():
         if rewards.group_rewards:
-            mean, half_width = mean_and_half_width(rewards.group_rewards)
-            points.append((rewards.step, mean))
-            band.append((mean - half_width, mean + half_width))
+            interval = reward_interval(rewards.group_rewards, rewards.num_measured, rewards.bounds)
+            points.append((rewards.step, interval.value))
+            band.append((interval.low, interval.high))
     return Curve("reward", "Mean reward", "reward", tuple(points), tuple(band))
 
 
-def mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half the width of its normal 95 % interval; 0 for a single value.
+def reward_interval(group_rewards: Sequence[float], num_measured: int, bounds: tuple[float, float]) -> Interval:
+    """The mean over groups of what their measured members earned, with its 95 % interval over groups, not rollouts:
+    members of a group share their task.
 
-    Example:
-        >>> mean, half = mean_and_half_width([0.0, 1.0])
-        >>> round(mean, 3), round(half, 3)
-        (0.5, 0.98)
+    On the range of the step's rewards, 0 and 1 included (`clustered_mean`), so that it keeps a width where all earned
+    the same.
+
+    Args:
+        group_rewards: mean reward of each group.
+        num_measured: rollouts behind them.
+        bounds: the smallest and the largest of their rewards.
     """
-    count = len(values)
-    mean = sum(values) / count
-    if count < 2:
-        return mean, 0.0
-    variance = sum((value - mean) ** 2 for value in values) / (count - 1)
-    return mean, _NORMAL_95 * math.sqrt(variance / count)
+    return clustered_mean(group_rewards, num_measured, (min(bounds[0], 0.0), max(bounds[1], 1.0)))
 
 
 def length_curve(store: RunStore) -> Curve:

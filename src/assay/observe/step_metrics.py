@@ -6,21 +6,30 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from assay.observe.curves import mean_and_half_width
+from assay.observe.curves import reward_interval
 from assay.observe.metrics import metric
 from assay.types import EndingKind, Group
 
-REWARD = metric("reward/mean", "Mean reward of the step's measured rollouts.")
+REWARD = metric(
+    "reward/mean",
+    "Mean over the step's tasks of what their measured rollouts earned, those of dropped groups included.",
+)
 REWARD_LOW = metric(
-    "reward/low", "Lower end of the 95 % interval of the mean reward: 1.96 standard errors over groups."
+    "reward/low",
+    "Lower end of the 95 % interval of the mean reward, over tasks: Wilson's at the effective number of rollouts, on "
+    "the range of the step's rewards.",
 )
 REWARD_HIGH = metric("reward/high", "Upper end of the 95 % interval of the mean reward.")
+KEPT_REWARD = metric("reward/kept_mean", "As reward/mean, of the groups that were trained on alone.")
+KEPT_SOLVED = metric("reward/kept_solved_share", "As reward/solved_share, of the groups that were trained on alone.")
 PART = metric(
     "reward/part/NAME",
     "Mean of a named part of the reward, before its weight, over the step's measured rollouts that have it.",
 )
-SOLVED = metric("reward/solved_share", "Share of the step's measured rollouts that were solved.")
-SIGNAL = metric("reward/groups_with_signal_share", "Share of groups whose members did not all earn the same.")
+SOLVED = metric(
+    "reward/solved_share", "Mean over the step's tasks of the share of their measured rollouts that were solved."
+)
+SIGNAL = metric("reward/groups_with_signal_share", "Share of sampled groups whose members did not all earn the same.")
 RESPONSE_TOKENS = metric("rollout/response_tokens", "Mean sampled tokens of a rollout.")
 TRUNCATED = metric("rollout/truncated_share", "Share of rollouts that a limit ended.")
 SAME_RESPONSE = metric(
@@ -28,26 +37,49 @@ SAME_RESPONSE = metric(
     "Share of rollouts that say the commonest response of the step, word for word; towards 1 the policy gives one "
     "answer to every task, and reward that still comes in is that answer's share.",
 )
-NOT_MEASURED = metric("rollout/num_not_measured", "Rollouts left out of training because they could not be scored.")
+NOT_MEASURED = metric("rollout/num_not_measured", "Rollouts that could not be scored, and are left out of everything.")
 
 
-def step_metrics(groups: Sequence[Group]) -> dict[str, float]:
-    """What the rollouts of a step say. What nothing was measured for is NaN, never 0."""
+def step_metrics(kept: Sequence[Group], dropped: Sequence[Group] = ()) -> dict[str, float]:
+    """What the rollouts of a step say. What nothing was measured for is NaN, never 0.
+
+    Args:
+        kept: the groups that are trained on.
+        dropped: those that were sampled and replaced. What was measured of them counts too: a step that keeps the
+            groups with a signal only would else show the reward of those.
+    """
+    groups = [*kept, *dropped]
     rollouts = [rollout for group in groups for rollout in group.rollouts]
-    rewards = [[reward for _, _, reward in group.measured] for group in groups if group.measured]
-    mean, half_width = mean_and_half_width([mean_of_measured(r) for r in rewards]) if rewards else (math.nan, math.nan)
+    rewards = _rewards(groups)
+    mean, low, high = _interval(rewards)
     return {
         REWARD: mean,
-        REWARD_LOW: mean - half_width,
-        REWARD_HIGH: mean + half_width,
+        REWARD_LOW: low,
+        REWARD_HIGH: high,
+        KEPT_REWARD: mean_of_measured([mean_of_measured(r) for r in _rewards(kept)]),
         **_parts(groups),
         SOLVED: mean_of_measured([group.solved_share for group in groups]),
+        KEPT_SOLVED: mean_of_measured([group.solved_share for group in kept]),
         SIGNAL: mean_of_measured([float(len(set(r)) > 1) for r in rewards]),
         RESPONSE_TOKENS: mean_of_measured([rollout.num_sampled_tokens for rollout in rollouts]),
         TRUNCATED: mean_of_measured([float(rollout.ending.kind is EndingKind.TRUNCATED) for rollout in rollouts]),
         SAME_RESPONSE: _commonest_share([rollout.response for rollout in rollouts]),
         NOT_MEASURED: float(sum(not score.measured for group in groups for score in group.scores)),
     }
+
+
+def _rewards(groups: Sequence[Group]) -> list[list[float]]:
+    """What the measured members of each group earned that has any."""
+    return [[reward for _, _, reward in group.measured] for group in groups if group.measured]
+
+
+def _interval(rewards: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """Mean over groups and the ends of its interval; NaN where nothing was measured."""
+    if not rewards:
+        return math.nan, math.nan, math.nan
+    each = [reward for group in rewards for reward in group]
+    interval = reward_interval([mean_of_measured(group) for group in rewards], len(each), (min(each), max(each)))
+    return interval.value, interval.low, interval.high
 
 
 def _parts(groups: Sequence[Group]) -> dict[str, float]:

@@ -172,9 +172,13 @@ class StepRewards:
 
     step: int
     group_rewards: tuple[float, ...]
-    """Mean reward of the measured members of each group that has any."""
+    """Mean reward of the measured members of each group that has any, dropped groups included."""
     response_tokens: float
     """Mean sampled tokens of a rollout."""
+    num_measured: int
+    """Rollouts with a reward."""
+    bounds: tuple[float, float]
+    """The smallest and the largest reward; NaN where there is none."""
 
 
 class RunStore:
@@ -395,13 +399,25 @@ class RunStore:
         lengths = dict(
             self._connection.execute("SELECT step, AVG(num_tokens) FROM rollouts GROUP BY step ORDER BY step")
         )
-        rewards: dict[int, list[float]] = {step: [] for step in lengths}
-        for step, reward in self._connection.execute(
-            "SELECT step, AVG(value) FROM rollouts WHERE value IS NOT NULL "
+        groups: dict[int, list[list[float]]] = {step: [] for step in lengths}
+        for step, *group in self._connection.execute(
+            "SELECT step, AVG(value), COUNT(value), MIN(value), MAX(value) FROM rollouts WHERE value IS NOT NULL "
             "GROUP BY step, group_id ORDER BY step, group_id"
         ):
-            rewards[step].append(reward)
-        return [StepRewards(step, tuple(rewards[step]), length) for step, length in lengths.items()]
+            groups[step].append(group)
+        return [
+            StepRewards(
+                step,
+                tuple(mean for mean, *_ in found),
+                lengths[step],
+                int(sum(count for _, count, *_ in found)),
+                (
+                    min((lowest for _, _, lowest, _ in found), default=math.nan),
+                    max((highest for *_, highest in found), default=math.nan),
+                ),
+            )
+            for step, found in groups.items()
+        ]
 
     def logprob_gaps(self) -> dict[int, float]:
         """Step to the mean absolute difference of sampler's and trainer's log-probabilities, in nats a token."""

@@ -11,11 +11,12 @@ from assay.statistics.mean import t_interval
 from assay.statistics.paired import PairedDifference, mcnemar_exact, paired_difference, sign_flip_test
 from assay.statistics.pass_at_k import pass_at_k, pass_at_k_interval, pass_hat_k, pass_hat_k_interval
 from assay.statistics.power import detectable_difference
-from assay.statistics.proportion import clustered_proportion, wilson
+from assay.statistics.proportion import clustered_mean, clustered_proportion, wilson
 
 __all__ = [
     "Interval",
     "PairedDifference",
+    "clustered_mean",
     "clustered_proportion",
     "detectable_difference",
     "mcnemar_exact",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.observe.curves import level_curves, main_curves, mean_and_half_width, natural_key, reward_curve
+from assay.observe.curves import level_curves, main_curves, natural_key, reward_curve, reward_interval
 from assay.observe.store import RunStore
+from assay.statistics import clustered_proportion, wilson
 from assay.types import Group, Score
 
 
@@ -21,13 +22,22 @@ def test_the_reward_band_is_over_groups(tmp_path: Path, group: Group) -> None:
     with RunStore(tmp_path) as store:
         store.record_groups(0, [group, all_solved], decode)
     curve = reward_curve(RunStore.open_readonly(tmp_path))
-    # Groups earn 1/3 (one member not measured) and 1: mean 2/3, standard deviation (2/3) / sqrt 2, error 1/3.
+    # Groups earn 1/3 (one member not measured) and 1: mean 2/3 of seven rollouts of two tasks.
     assert curve.points == ((0, pytest.approx(2 / 3)),)
-    assert curve.band[0] == pytest.approx((2 / 3 - 1.959964 / 3, 2 / 3 + 1.959964 / 3))
+    expected = clustered_proportion([1 / 3, 1.0], 7)
+    assert curve.band[0] == pytest.approx((expected.low, expected.high))
 
 
-def test_one_value_has_no_width() -> None:
-    assert mean_and_half_width([0.25]) == (0.25, 0.0)
+def test_the_band_has_a_width_where_all_earned_the_same() -> None:
+    interval = reward_interval([0.0] * 8, 64, (0.0, 0.0))
+    assert (interval.value, interval.low, interval.high) == (0.0, 0.0, wilson(0, 8).high)
+
+
+def test_rewards_beyond_0_and_1_are_taken_on_their_own_range() -> None:
+    """Rewards of -1 and 1 are those of 0 and 1, stretched."""
+    plain = reward_interval([0.25, 0.75, 0.5], 12, (0.0, 1.0))
+    stretched = reward_interval([-0.5, 0.5, 0.0], 12, (-1.0, 1.0))
+    assert (stretched.low, stretched.high) == pytest.approx((2 * plain.low - 1, 2 * plain.high - 1))
 
 
 def test_a_step_where_nothing_was_measured_has_no_reward(tmp_path: Path, group: Group) -> None:

@@ -2,8 +2,23 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from assay.observe.metrics import explanation
-from assay.observe.step_metrics import SAME_RESPONSE, step_metrics
+from assay.observe.step_metrics import (
+    KEPT_REWARD,
+    KEPT_SOLVED,
+    NOT_MEASURED,
+    RESPONSE_TOKENS,
+    REWARD,
+    REWARD_HIGH,
+    REWARD_LOW,
+    SAME_RESPONSE,
+    SIGNAL,
+    SOLVED,
+    step_metrics,
+)
+from assay.statistics import wilson
 from assay.types import Group, Message, Score, Task
 from assay.verifiers import as_rollout
 
@@ -44,3 +59,47 @@ def test_a_part_that_nobody_measured_is_not_there():
     scores = (Score.not_measured("shape: died", parts={"right": 0.0}),)
     metrics = step_metrics([Group(0, task, (as_rollout("1", task),), scores)])
     assert not any(name.startswith("reward/part/") for name in metrics)
+
+
+def test_what_was_measured_counts_whether_it_was_kept_or_not():
+    """A step that keeps one group of four: 1/2 was earned there, 1/8 by all."""
+    kept = [group(0, ["1", "2"])]
+    dropped = [group(i, ["2", "2"]) for i in (1, 2, 3)]
+    metrics = step_metrics(kept, dropped)
+    assert (metrics[REWARD], metrics[SOLVED], metrics[SIGNAL]) == (1 / 8, 1 / 8, 1 / 4)
+    assert (metrics[KEPT_REWARD], metrics[KEPT_SOLVED]) == (1 / 2, 1 / 2)
+    assert metrics[SAME_RESPONSE] == 7 / 8
+    assert metrics[REWARD_LOW] < 1 / 8 < metrics[REWARD_HIGH]
+
+
+def test_dropped_groups_that_were_not_measured_are_counted_and_no_zero():
+    task = Task(domain="letters", prompt=(Message("user", "?"),), answer="1")
+    broken = Group(1, task, (as_rollout("1", task),), (Score.not_measured("died"),))
+    metrics = step_metrics([group(0, ["1", "1"])], [broken])
+    assert (metrics[REWARD], metrics[NOT_MEASURED]) == (1.0, 1.0)
+    assert metrics[RESPONSE_TOKENS] == 0.0  # nobody sampled these
+
+
+def test_a_step_that_kept_nothing_has_no_kept_reward():
+    metrics = step_metrics([], [group(0, ["2", "2"])])
+    assert metrics[REWARD] == 0.0
+    assert math.isnan(metrics[KEPT_REWARD])
+
+
+def test_the_interval_is_over_tasks_and_keeps_a_width_where_nothing_was_earned():
+    metrics = step_metrics([group(i, ["2"] * 8) for i in range(8)])
+    assert (metrics[REWARD_LOW], metrics[REWARD_HIGH]) == (0.0, wilson(0, 8).high)
+    assert all(math.isnan(step_metrics([])[name]) for name in (REWARD, REWARD_LOW, REWARD_HIGH))
+
+
+def test_the_interval_covers_what_tasks_would_earn_on_average():
+    """Eight groups of eight, tasks that are solved often or hardly ever: 93 % or more hold the true mean, where 1.96
+    standard errors over groups hold it in 33 to 91 %."""
+    generator = np.random.default_rng(0)
+    for a, b, at_least in ((0.1, 3.0, 0.93), (0.5, 0.5, 0.93), (5.0, 5.0, 0.93)):
+        covered, draws, truth = 0, 300, a / (a + b)
+        for _ in range(draws):
+            solved = generator.binomial(8, generator.beta(a, b, size=8))
+            metrics = step_metrics([group(i, ["1"] * int(n) + ["2"] * int(8 - n)) for i, n in enumerate(solved)])
+            covered += metrics[REWARD_LOW] <= truth <= metrics[REWARD_HIGH]
+        assert covered / draws >= at_least, (a, b)
