@@ -50,13 +50,15 @@ def test_only_bf16_on_a_cpu_is_packed() -> None:
 
 @bit_for_bit
 @pytest.mark.parametrize(("outputs", "inputs"), [(960, 576), (576, 1536), (1000, 24)])
-def test_a_row_has_the_bits_of_the_plain_product_however_many_there_are(outputs: int, inputs: int) -> None:
+def test_rows_have_the_bits_of_the_plain_product_however_many_there_are(outputs: int, inputs: int) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(200, inputs, generator=generator).bfloat16()
-    weight, bias = torch.randn(outputs, inputs, generator=generator).bfloat16(), torch.randn(outputs).bfloat16()
-    expected = F.linear(x, weight, bias)
+    weight = torch.randn(outputs, inputs, generator=generator).bfloat16()
+    bias = torch.randn(outputs, generator=generator).bfloat16()
     for rows in (16, 17, 64, 100, 200):
-        assert torch.equal(linear(x[:rows], packed(weight), bias), expected[:rows]), rows
+        # On processors with matrix units a row's bits depend on how many there are, packed or not.
+        expected = F.linear(x[:rows], weight, bias)
+        assert torch.equal(linear(x[:rows], packed(weight), bias), expected), rows
 
 
 @bit_for_bit

@@ -102,6 +102,6 @@ def test_what_a_prompt_opens(prompt: str, opening: str) -> None:
 )
 def test_endless_text_is_read_in_bounded_time(head: str, part: str) -> None:
     text = head + part * (5_000_000 // len(part))
-    began = time.perf_counter()
+    began = time.process_time()
     strip_reasoning(text)
-    assert time.perf_counter() - began < 2.0
+    assert time.process_time() - began < 2.0

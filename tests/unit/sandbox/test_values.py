@@ -147,9 +147,9 @@ def test_noise_only_ever_raises_its_own_error():
 def test_keys_made_to_collide_are_refused_at_once():
     modulus = 2**61 - 1
     items = b"".join(encode(number * modulus) + b"N" for number in range(20_000))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(NotPlainError, match="collide"):
         decode(b"d" + struct.pack("<I", 20_000) + items)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
     # Numbers that merely are many are not.
     assert len(decode(encode(dict.fromkeys(range(20000))))) == 20_000

@@ -60,12 +60,12 @@ def test_is_balanced(text: str, balanced: bool) -> None:
     ids=lambda text: text[:8],
 )
 def test_hostile_text_takes_no_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     last_box(text)
     parse_answer(text)
     is_bomb(text)
     # Linear: milliseconds. What is quadratic takes seconds here.
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,6 @@ def test_random_text_is_read_without_error() -> None:
 )
 def test_time_is_linear(piece: str) -> None:
     text = piece * (100_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     find_numbers(text + "x")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
