@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+# Small tensors are slower on several threads, one thread makes sums repeat bit for bit, and the workers of pytest-xdist
+# share the cores. Said before torch starts, and to the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # What a test leaves in the folder for temporary files must not be taken for what another worker's test left.
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"pytest-{worker}-")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 import pytest
 import torch
@@ -11,8 +23,11 @@ import torch
 from assay.policies.tiny import write_tiny_model
 from chat_server import ChatServer
 
-# Small tensors are slower on several threads, and one thread makes sums repeat bit for bit.
-torch.set_num_threads(1)
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """A run may have set as many threads as there are cores."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

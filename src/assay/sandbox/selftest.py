@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def _traces() -> dict[str, set[str]]:
         "processes": set(_descendants()),
         "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),
         "descriptors": set(os.listdir("/proc/self/fd")),
-        "files": {str(path) for folder in ("/tmp", "/dev/shm", ".") for path in _listed(folder)},
+        "files": {str(path) for folder in {"/tmp", tempfile.gettempdir(), "/dev/shm", "."} for path in _listed(folder)},
     }
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from assay.statistics.interval import CONFIDENCE, Interval
 
@@ -27,6 +27,6 @@ def t_interval(values: Sequence[float]) -> Interval:
     if not np.isfinite(array).all():
         raise ValueError(f"a value is not finite: {list(values)}")
     mean = float(array.mean())
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(array) - 1))
+    quantile = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(array) - 1))
     half = quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
     return Interval(mean, mean - half, mean + half)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from assay.statistics.interval import Interval
 from assay.statistics.proportion import clustered_proportion
@@ -117,7 +117,7 @@ def mcnemar_exact(num_improved: int, num_worsened: int) -> float:
         raise ValueError(f"counts cannot be negative: {num_improved}, {num_worsened}")
     if num_improved + num_worsened == 0:
         return 1.0
-    return float(stats.binomtest(num_improved, num_improved + num_worsened, 0.5).pvalue)
+    return float(scipy.stats.binomtest(num_improved, num_improved + num_worsened, 0.5).pvalue)
 
 
 def sign_flip_test(differences_P: Sequence[float], *, seed: int = 0) -> float:

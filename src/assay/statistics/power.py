@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
 
 from assay.statistics.interval import CONFIDENCE
 
@@ -38,11 +38,11 @@ def detectable_difference(groups: Sequence[Sequence[float]]) -> float | None:
         raise ValueError(f"a value is not finite: {[list(group) for group in groups]}")
     freedom = sum(len(array) - 1 for array in arrays)
     pooled = math.sqrt(sum((len(array) - 1) * float(array.var(ddof=1)) for array in arrays) / freedom)
-    critical = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    critical = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
     def missing_power(noncentrality: float) -> float:
         # The other tail finds the difference with the wrong sign: below 1e-3 from a noncentrality of 1.2 on.
-        return float(stats.nct.sf(critical, freedom, noncentrality)) - POWER
+        return float(scipy.stats.nct.sf(critical, freedom, noncentrality)) - POWER
 
-    noncentrality = float(optimize.brentq(missing_power, 0.0, critical + 10.0))  # pyright: ignore[reportArgumentType]
+    noncentrality = float(scipy.optimize.brentq(missing_power, 0.0, critical + 10.0))  # pyright: ignore[reportArgumentType]
     return noncentrality * pooled * math.sqrt(2 / min(map(len, arrays)))
