@@ -50,7 +50,7 @@ def main() -> None:
     bench = Bench(resolve_source("default"), assay_home() / "benchmarks", quick=False, without=())
     held_out = bench.folder / "held-out.jsonl"
     bench.folder.mkdir(parents=True, exist_ok=True)
-    write_tasks(held_out, itertools.islice(STEP.domain.tasks("test"), arguments.held_out))
+    write_tasks(held_out, itertools.islice(STEP.environment.tasks("test"), arguments.held_out))
     settings = {name: getattr(arguments, name) for name in ("target", "max_steps", "every", "held_out")}
     settings["recipe"] = dump(STEP)
     content: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {"seeds": {}}

@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from assay.domains import MBPP, HumanEval
+from assay.environments.humaneval import HumanEval
+from assay.environments.mbpp import MBPP
 from assay.types import Task, Verdict
 from assay.verifiers import Code, as_rollout, score_rollout
 from assay.verifiers.code import plan_of, suite_of

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from assay.cli.engine import Precision, load_engine
-from assay.domains import ReasoningGym
-from assay.domains.reasoning_gym import families
 from assay.engines import LocalEngine, Sampling
+from assay.environments.reasoning_gym import ReasoningGym, ReasoningGymScorer
+from assay.environments.reasoning_gym.environment import families
 from assay.errors import AssayError, DataError
 from assay.evaluation import Evaluation, commonest_answer, evaluate
 from assay.models import open_model
@@ -32,7 +32,6 @@ from assay.observe.folder import write_json
 from assay.observe.provenance import provenance
 from assay.render import ChatRenderer
 from assay.types import Task
-from assay.verifiers import ReasoningGymScorer
 
 LEARNABLE = (0.05, 0.60)
 """Of pass@k: some tasks are solved now and then, and there is room above."""

@@ -1,7 +1,7 @@
 """Strict settings: load from TOML, override with key=value, dump; unknown keys are errors that name the nearest.
 
-A component (an algorithm, a domain, a verifier) is its own settings: a frozen `Settings` class whose fields are its
-options and whose defaults are the vetted ones. Importable without torch.
+A component (an algorithm, an environment, a verifier) is its own settings: a frozen class whose fields are its options
+and whose defaults are the vetted ones (`assay.components`). Importable without torch.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class Settings(pydantic.BaseModel):
 
     other_names: ClassVar[Mapping[str, str]] = {}
     """What other tools call an option, or have beside these, and what to do here: part of the error."""
+
+    def plain(self) -> dict[str, Any]:
+        """Every value, defaults included, as plain JSON data."""
+        return self.model_dump(mode="json")
 
 
 def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> SettingsT:
@@ -58,24 +62,76 @@ def validate(cls: type[SettingsT], data: Mapping[str, Any]) -> SettingsT:
     """Settings from plain data, with every mistake reported at once as one ConfigError."""
     try:
         # JSON mode: lists become tuples, strict otherwise.
-        return cls.model_validate_json(json.dumps(data))
+        return cls.model_validate_json(json.dumps(data, default=_plain))
     except pydantic.ValidationError as error:
-        raise ConfigError("\n".join(_explain(cls, details) for details in error.errors())) from None
+        raise ConfigError("\n".join(explain(cls, error))) from None
+
+
+class NestedError(ValueError):
+    """The mistakes in the settings of a component, which a class has that is found only when its name is read."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+def validate_nested(cls: type[SettingsT], data: Mapping[str, Any]) -> SettingsT:
+    """As `validate`, inside the validation of other settings.
+
+    Raises:
+        NestedError: with each mistake by its place inside `data`.
+    """
+    try:
+        return cls.model_validate_json(json.dumps(data, default=_plain))
+    except pydantic.ValidationError as error:
+        raise NestedError(explain(cls, error)) from None
+
+
+def explain(cls: type[Settings], error: pydantic.ValidationError) -> list[str]:
+    """Each mistake as a line that names the place, the value and the remedy."""
+    return [line for details in error.errors() for line in _explain(cls, details)]
 
 
 def dump(settings: Settings) -> dict[str, Any]:
     """Every value, defaults included, as plain JSON data: what a run folder records."""
-    return settings.model_dump(mode="json")
+    return settings.plain()
+
+
+def _plain(value: Any) -> Any:
+    """Settings among plain data, such as an environment given as an object, are validated like what they dump to."""
+    if isinstance(value, Settings):
+        return value.plain()
+    raise ConfigError(f"{value!r:.80} is no setting; settings are numbers, texts, lists, tables and components")
+
+
+def parse_value(text: str) -> Any:
+    """What a value that was typed in a shell means: TOML (`3`, `1e-5`, `true`, `"text"`, `[1, 2]`), else text."""
+    try:
+        value = tomllib.loads(f"value = {text}")
+        json.dumps(value)  # dates are text, as no setting is one
+    except (tomllib.TOMLDecodeError, TypeError):
+        return text
+    # "1\nother = 2" is one text, and no two settings.
+    return value["value"] if len(value) == 1 else text
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """The tables that `a.b=value` overrides make by themselves; values are read by `parse_value`.
+
+    Raises:
+        ConfigError: an override without "=", or one that goes into a value as if it were a table.
+    """
+    data: dict[str, Any] = {}
+    for override in overrides:
+        _apply(data, override)
+    return data
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override!r}: expected key=value, such as --set optimizer.learning_rate=1e-5")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+    value = parse_value(text)
     *parents, last = key.strip().split(".")
     table: Any = data
     for parent in parents:
@@ -88,7 +144,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
     table[last] = value
 
 
-def _explain(cls: type[Settings], details: Any) -> str:
+def _explain(cls: type[Settings], details: Any) -> list[str]:
     location = [part for part in details["loc"] if isinstance(part, str | int)]
     if details["type"] == "extra_forbidden":
         *parents, key = location
@@ -97,39 +153,40 @@ def _explain(cls: type[Settings], details: Any) -> str:
         other = model.other_names.get(str(key)) if model else None
         near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"unknown key {'.'.join([*path, str(key)])!r}; {other or hint}"
+        return [f"unknown key {'.'.join([*path, str(key)])!r}; {other or hint}"]
     dotted = ".".join(map(str, _descend(cls, location)[1])) or "settings"
+    nested = details.get("ctx", {}).get("error")
+    if isinstance(nested, NestedError):
+        return [_at(dotted, line) for line in nested.lines]
     given = details.get("input")
     shown = "" if isinstance(given, dict) else f" (got {given!r})"
     message = details["msg"].removeprefix("Value error, ")
-    return f"{dotted}: {message}{shown}"
+    return [f"{dotted}: {message}{shown}"]
+
+
+def _at(place: str, line: str) -> str:
+    """A line about a component's settings, as one about the settings that hold it."""
+    unknown = "unknown key '"
+    if line.startswith(unknown):
+        return f"{unknown}{place}.{line.removeprefix(unknown)}"
+    return f"{place}: {line.removeprefix('settings: ')}" if line.startswith("settings: ") else f"{place}.{line}"
 
 
 def _descend(cls: type[Settings], location: list[Any]) -> tuple[type[Settings] | None, list[str]]:
-    """The settings class at a location of pydantic's, and the dotted path without union tags."""
-    model: Any = cls
+    """The settings class at a location of pydantic's, and the dotted path without the marks of unions."""
+    model: type[Settings] | None = cls
     path: list[str] = []
-    options: list[Any] = []
+    options: list[type[Settings]] = []
     for part in location:
-        if options and isinstance(part, str):
-            chosen = [o for o in options if part in (o.__name__, _tag(o))]
-            if chosen:
-                model, options = chosen[0], []
-                continue
+        if any(part == option.__name__ for option in options):
+            continue
         path.append(str(part))
         if isinstance(part, int):
             continue
         field = model.model_fields.get(part) if model is not None else None
         options = _settings_in(field.annotation) if field else []
         model = options[0] if len(options) == 1 else None
-        if len(options) == 1:
-            options = []
     return model, path
-
-
-def _tag(model: type[Settings]) -> str | None:
-    field = model.model_fields.get("name")
-    return field.default if field else None
 
 
 def _settings_in(annotation: Any) -> list[type[Settings]]:

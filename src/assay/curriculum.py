@@ -20,7 +20,7 @@ import pydantic
 from pydantic import Field
 
 from assay.config import Settings
-from assay.domains import Domain, require_tasks
+from assay.environments import Environment, require_tasks
 from assay.errors import CheckpointError, ConfigError
 from assay.observe.metrics import metric
 from assay.seeds import derive_seed, uniform
@@ -33,7 +33,7 @@ FRONTIER_SOLVED = metric(
 
 
 class LevelSettings(Settings):
-    """One setting of the dials; a dial left out is the domain's default."""
+    """One setting of the dials; a dial left out is the environment's default."""
 
     complexity: float | None = None
     horizon: float | None = None
@@ -97,13 +97,13 @@ class Curriculum:
     comes twice; the next epoch has an order of its own.
 
     Raises:
-        DataError: a level outside the domain's range, or with an empty train split.
-        ConfigError: two levels that are the same to the domain.
+        DataError: a level outside the environment's range, or with an empty train split.
+        ConfigError: two levels that are the same to the environment.
     """
 
-    def __init__(self, settings: CurriculumSettings, domain: Domain, seed: int) -> None:
+    def __init__(self, settings: CurriculumSettings, environment: Environment, seed: int) -> None:
         self._settings = settings
-        self._domain = domain
+        self._environment = environment
         self._seed = seed
         self._frontier = 0
         self._issued: dict[int, Task] = {}
@@ -113,7 +113,9 @@ class Curriculum:
             level.name, level.dials = task.level, (task.complexity, task.horizon)
         names = [level.name for level in self._levels]
         if len(set(names)) < len(names):
-            raise ConfigError(f"levels are {', '.join(names)} to {domain.name}: the same level twice; name each once")
+            raise ConfigError(
+                f"levels are {', '.join(names)} to {environment.name}: the same level twice; name each once"
+            )
 
     @property
     def current_level(self) -> LevelSettings:
@@ -223,8 +225,8 @@ class Curriculum:
     def _epoch(self, index: int, epoch: int) -> Iterator[Task]:
         complexity, horizon = self._settings.levels[index].complexity, self._settings.levels[index].horizon
         seed = derive_seed(self._seed, "curriculum", index, epoch)
-        tasks = self._domain.tasks("train", complexity=complexity, horizon=horizon, seed=seed)
-        return require_tasks(tasks, self._domain, "train", complexity, horizon)
+        tasks = self._environment.tasks("train", complexity=complexity, horizon=horizon, seed=seed)
+        return require_tasks(tasks, self._environment, "train", complexity, horizon)
 
     def _is_learned(self, level: _Level) -> bool:
         return len(level.recent) == self._settings.window and _mean(level.recent) >= self._settings.advance_at

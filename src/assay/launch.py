@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import torch
 
+from assay.components import source_hashes
 from assay.config import dump, validate
-from assay.envs.env import EnvFactory, SingleTurn
 from assay.errors import ConfigError, RunFolderError
 from assay.models import Model, open_model
 from assay.observe.console import Console
@@ -25,8 +25,11 @@ from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.render import read_chat_template
 from assay.run import Run
 from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_freed_memory, memory_estimate
-from assay.verifiers import verifier_identity
 
+RECORD_FORMAT = 2
+"""Of a run folder's config.json. 1, which stated no number, had domains in place of environments."""
+_LAST_OF_FORMAT_1 = "8726201"
+"""The commit that could resume runs of format 1."""
 LOCK = "run.lock"
 _LEFT_BY_A_KILL = (LOCK, ".config.json.tmp")
 PROMPT_TOKENS = 256
@@ -39,8 +42,6 @@ def build_run(
     folder: Path,
     *,
     resume: bool = False,
-    env_factory: EnvFactory = SingleTurn,
-    max_turns: int = 1,
     console: Console | None = None,
     started: float | None = None,
     run_class: type[Run] = Run,
@@ -48,7 +49,6 @@ def build_run(
     """Resolves what the recipe leaves open (device, dtype, threads, model folder), makes or opens the run folder.
 
     Args:
-        env_factory, max_turns: the environment; single-turn tasks by default.
         started: `time.monotonic()` from which the time budget counts.
 
     Raises:
@@ -59,8 +59,9 @@ def build_run(
     """
     if resume:
         record = read_run_record(folder)
-        began = validate(RunConfig, record["settings"])
-        check_unchanged(began, config)
+        check_resumable(record, folder)
+        check_unchanged(validate(RunConfig, record["settings"]), config)
+        check_sources(record.get("sources", {}), source_hashes(config))
         resolved = record["resolved"]
         model = open_model(record["model_folder"], record.get("base_folder"), policy=config.model.policy)
     else:
@@ -73,7 +74,9 @@ def build_run(
         model = named_model(config)
         resolved = resolve(config)
         record = {
+            "format": RECORD_FORMAT,
             "settings": dump(config),
+            "sources": source_hashes(config),
             "resolved": resolved,
             "model_folder": str(model.folder),
             "base_folder": None if model.adapter is None else str(model.base),
@@ -95,8 +98,6 @@ def build_run(
             device=resolved["device"],
             compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
             chat_template=resolved.get("chat_template"),
-            env_factory=env_factory,
-            max_turns=max_turns,
             console=console,
             resume=resume,
             started=started,
@@ -215,13 +216,41 @@ def read_run_record(folder: Path) -> dict[str, Any]:
         raise RunFolderError(f"{path} cannot be read: {error}") from None
     if missing:
         raise RunFolderError(f"{path} lacks {', '.join(sorted(missing))}")
-    return record
+    return {**record, "settings": _of_today(record["settings"])}
+
+
+def _of_today(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run folder of format 1 under today's names, so that old runs open in show, eval and export."""
+    renamed = dict(settings)
+    if "domain" in renamed:
+        renamed["environment"] = renamed.pop("domain")
+    return renamed
+
+
+def check_resumable(record: Mapping[str, Any], folder: Path) -> None:
+    """Raises RunFolderError where a run began with an Assay that did something else than today's would go on with."""
+    if record.get("format", 1) != RECORD_FORMAT:
+        raise RunFolderError(
+            f"{folder} began before environments held their own rewards, and today's Assay would go on with other "
+            f"rollouts; resume it with commit {_LAST_OF_FORMAT_1}. show, eval and export read it as it is; for a new "
+            f"run from its model: --set model.source={folder}/model"
+        )
+
+
+def check_sources(began: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raises ConfigError where a component's own source has changed since the run began."""
+    changed = [reference for reference, digest in now.items() if began.get(reference, digest) != digest]
+    if changed:
+        raise ConfigError(
+            f"the source of {', '.join(changed)} has changed since the run began, so that the run would go on as "
+            "another one; restore it, or begin a new run"
+        )
 
 
 def check_unchanged(began: RunConfig, now: RunConfig) -> None:
     """Raises ConfigError where a resumed run would compute something else than the run that it continues. How fast a
     judge is asked, and what that may cost, is no part of it."""
-    before, after = (_flat({**dump(config), "verifier": verifier_identity(config.verifier)}) for config in (began, now))
+    before, after = (_flat({**dump(config), "verifier": config.reward.identity}) for config in (began, now))
     changed = [
         f"{key}: began with {before.get(key)!r}, now {after.get(key)!r}"
         for key in sorted(before.keys() | after.keys())

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import pydantic
 
 from assay.algorithms import GRPO, AnyAlgorithm
 from assay.config import Settings
 from assay.curriculum import CurriculumSettings
-from assay.domains import AnyDomain, Arithmetic
 from assay.engines import Sampling
+from assay.environments import AnyEnvironment
+from assay.environments.arithmetic import Arithmetic
 from assay.errors import ConfigError
 from assay.evaluation.held_out import EvaluationSettings
 from assay.models.family import check_family
 from assay.observe.tracking import TrackingSettings
 from assay.policies.lora.settings import LoraSettings
 from assay.training import TrainerSettings
-from assay.verifiers import AnyVerifier, Exact
+from assay.verifiers import AnyVerifier, Verifier, readings_of
 
 
 class ModelSettings(Settings):
@@ -86,9 +88,9 @@ class RunConfig(Settings):
     rollout_retries: int = pydantic.Field(default=2, ge=0)
     """How often a rollout or a score that failed for a cause outside the response is tried again."""
     model: ModelSettings = ModelSettings()
-    domain: AnyDomain = Arithmetic()
-    verifier: AnyVerifier = Exact()
-    """The reward."""
+    environment: AnyEnvironment = Arithmetic()
+    verifier: AnyVerifier | None = None
+    """The reward; None for the environment's own."""
     curriculum: CurriculumSettings = CurriculumSettings()
     sampling: Sampling = Sampling()
     algorithm: AnyAlgorithm = GRPO()
@@ -96,6 +98,29 @@ class RunConfig(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     tracking: TrackingSettings = TrackingSettings()
+
+    other_names: ClassVar[Mapping[str, str]] = {
+        "domain": "environments hold tasks, world and reward now: write [environment] where the recipe says [domain] "
+        "(--set environment.name=..., environment.path=...); the options are the same, and [verifier] may be left out "
+        "where it is the environment's own"
+    }
+
+    @property
+    def reward(self) -> Verifier:
+        """What a rollout earns: the recipe's own verifier, or the environment's strict reading."""
+        return self.verifier or self.environment.rewards["strict"]
+
+    @property
+    def readings(self) -> dict[str, Verifier]:
+        """Reading to verifier of held-out measurement: "strict", and "lenient" where there is one.
+
+        They follow the reward: with a verifier of the recipe's own, that is the strict reading, and the lenient one is
+        the environment's, or else that of the verifier itself.
+        """
+        evaluation, own = self.evaluation, self.environment.rewards
+        strict = evaluation.strict or (self.reward if self.reward.says_truth else own["strict"])
+        lenient = evaluation.lenient or own.get("lenient")
+        return readings_of(strict, lenient)
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> RunConfig:

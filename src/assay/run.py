@@ -27,13 +27,13 @@ import torch
 
 from assay.config import dump
 from assay.curriculum import Curriculum, LevelSettings
-from assay.domains import Domain
 from assay.engines import HFEngine
-from assay.envs.env import EnvFactory, SingleTurn
+from assay.environments import Environment
 from assay.errors import AssayError, CheckpointError, RunFolderError
 from assay.evaluation import Evaluation
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.held_out import HeldOut
+from assay.host import Host
 from assay.models import Model
 from assay.observe.console import Console, StepView
 from assay.observe.curves import TOKENS_PER_SECOND
@@ -52,7 +52,7 @@ from assay.training.checkpoint import latest_checkpoint, prune, read_best, read_
 from assay.training.random_state import random_state, set_random_state
 from assay.training.report import NUM_TOKENS
 from assay.types import Group, Rollout, Score, Task
-from assay.verifiers import close_verifiers, compares, score_group, score_rollout, verifier_metrics
+from assay.verifiers import close_verifiers, score_group, score_rollout, verifier_metrics
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
 MEMORY = metric(
@@ -115,8 +115,6 @@ class Run:
         device: str,
         compute_dtype: torch.dtype,
         chat_template: str | None = None,
-        env_factory: EnvFactory = SingleTurn,
-        max_turns: int = 1,
         console: Console | None = None,
         resume: bool = False,
         started: float | None = None,
@@ -125,10 +123,11 @@ class Run:
         self.config = config
         self.folder = folder
         self.model = model
+        self.host = Host()
+        """What the run holds open: sandboxes, worker pools, connections."""
         self.algorithm = config.algorithm
-        self.domain: Domain = config.domain
-        self.env_factory = env_factory
-        self.max_turns = max_turns
+        self.environment: Environment = config.environment
+        self.reward = config.reward
         self.models = RunModels(
             config,
             model,
@@ -147,7 +146,7 @@ class Run:
             num_steps=config.num_steps,
             **self.models.beside(),
         )
-        self.curriculum = Curriculum(config.curriculum, self.domain, config.seed)
+        self.curriculum = Curriculum(config.curriculum, self.environment, config.seed)
         self.position = Position()
         self.store = RunStore(folder)
         self.trackers = Trackers(config.tracking, folder)
@@ -164,13 +163,12 @@ class Run:
         )
         self.held_out = HeldOut(
             config.evaluation,
-            self.domain,
+            self.environment,
+            config.readings,
             config.curriculum.levels,
             config.sampling,
             engine=self.engine,
             renderer=self.renderer,
-            env_factory=env_factory,
-            max_turns=max_turns,
             progress=self.console.progress,
             seconds_per_test_task=self.position.seconds_per_test_task,
         )
@@ -196,13 +194,12 @@ class Run:
     def _make_collector(self) -> Collector | Demonstrations:
         config = self.config
 
-        verifier, retries = config.verifier, config.rollout_retries
+        verifier, retries = self.reward, config.rollout_retries
 
         def score(rollout: Rollout, task: Task) -> Awaitable[Score]:
             return score_rollout(verifier, rollout, task, retries=retries)
 
         def score_together(rollouts: Sequence[Rollout], task: Task) -> Awaitable[list[Score]]:
-            assert compares(verifier)
             return score_group(verifier, rollouts, task, retries=retries)
 
         if self.algorithm.needs.demonstrations:
@@ -215,9 +212,9 @@ class Run:
         return Collector(
             engine=self.engine,
             renderer=self.renderer,
-            env_factory=self.env_factory,
+            make_episode=self.environment.episode,
             score=score,
-            score_group=score_together if compares(verifier) else None,
+            score_group=score_together if verifier.compares else None,
             next_task=self.curriculum.next_task,
             sampling=config.sampling,
             group_size=config.group_size,
@@ -226,7 +223,7 @@ class Run:
             groups_per_step=config.groups_per_step,
             min_group_size=self.algorithm.needs.min_group_size,
             keep=self.algorithm.keep,
-            max_turns=self.max_turns,
+            max_turns=self.environment.max_turns,
             retries=config.rollout_retries,
         )
 
@@ -241,7 +238,7 @@ class Run:
                 f"LoRA: {counts['num_trained_parameters']:,} parameters are trained, {share:.2%} of the model's "
                 f"{counts['num_parameters']:,}"
             )
-        if unchecked := await self.held_out.check_tasks(self.config.verifier):
+        if unchecked := await self.held_out.check_tasks(self.reward):
             self.console.message(unchecked)
         if self.position.step == 0:
             self.store.rollback(BEFORE_TRAINING)
@@ -284,7 +281,7 @@ class Run:
             **self.collector.counters(),
             **self.curriculum.metrics(),
             **report.metrics,
-            **verifier_metrics(self.config.verifier),
+            **verifier_metrics(self.reward),
             STEP_SECONDS: step_seconds,
             MEMORY: tidy_memory(self.expected_bytes, self.policy.device) / 1e9,
         }
@@ -363,6 +360,7 @@ class Run:
             self.checkpoint()
 
     async def __aenter__(self) -> Self:
+        await self.host.__aenter__()
         return self
 
     async def __aexit__(
@@ -375,8 +373,8 @@ class Run:
         finally:
             if error is not None:
                 self.trackers.finish({}, "failed")
-            held_out = self.config.evaluation
-            await close_verifiers([self.config.verifier, held_out.strict, held_out.lenient])
+            await close_verifiers([self.reward, *self.config.readings.values()])
+            await self.host.__aexit__(kind, error, traceback)
 
     def checkpoint(self) -> Path:
         """Writes a checkpoint of the steps made so far, and removes those that are not kept."""

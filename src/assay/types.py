@@ -68,15 +68,15 @@ class Task:
     """One thing to do, as plain data."""
 
     domain: str
-    """Name of the domain it comes from."""
+    """Name of the environment it comes from."""
     prompt: tuple[Message, ...]
     """What the model is shown first."""
     answer: str
-    """The gold answer, in the form its domain's verifier reads."""
+    """The gold answer, in the form that its environment's verifier reads."""
     complexity: float | None = None
-    """Intellectual difficulty on the domain's own dial; None where the source states none."""
+    """Intellectual difficulty on the environment's own dial; None where the source states none."""
     horizon: float | None = None
-    """Number of dependent steps, in the domain's own unit; None where the source states none."""
+    """Number of dependent steps, in the environment's own unit; None where the source states none."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Anything else, as JSON."""
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from assay.cli.main import app
 from assay.config import load, validate
-from assay.domains import check_domain
+from assay.environments import check_environment
 from assay.launch import build_run
 from assay.loop import train
 from assay.observe.console import Console
@@ -94,6 +94,6 @@ def test_the_task_and_verifier_of_the_second_guide_train(tmp_path: Path, monkeyp
     )
     run = build_run(config, tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
     assert asyncio.run(train(run)).status == "finished"
-    asyncio.run(check_domain(config.domain, verifier=config.verifier))
+    asyncio.run(check_environment(config.environment, verifier=config.reward))
     for table in other_tables:
         validate(RunConfig, tomllib.loads(table))

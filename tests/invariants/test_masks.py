@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 from assay.batching import to_samples
 from assay.engines.engine import Sampling
 from assay.engines.local import LocalEngine
-from assay.envs.env import EnvStep, SingleTurn
+from assay.environments.episode import EpisodeStep, SingleTurn
 from assay.models import open_model
 from assay.render import ChatRenderer
 from assay.rollout import Collector
@@ -38,9 +38,9 @@ class ThreeTurns(SingleTurn):
 
     num_steps = 0
 
-    async def step(self, message: Message) -> EnvStep:
+    async def step(self, message: Message) -> EpisodeStep:
         self.num_steps += 1
-        return EnvStep(done=True) if self.num_steps == 3 else EnvStep((Message("user", REPLY),))
+        return EpisodeStep(done=True) if self.num_steps == 3 else EpisodeStep((Message("user", REPLY),))
 
 
 class RecordingEngine(LocalEngine):
@@ -82,7 +82,7 @@ def play(folder: Path, template: str) -> tuple[list[Group], RecordingEngine, Cha
         collector = Collector(
             engine=engine,
             renderer=renderer,
-            env_factory=ThreeTurns,
+            make_episode=ThreeTurns,
             score=score,
             next_task=lambda group_id: Task("test", (Message("user", f"{group_id}?"),), ""),
             # A stop string beside the end token: some turns end without their end token.

@@ -7,10 +7,10 @@ import itertools
 from pathlib import Path
 
 from assay.config import validate
-from assay.domains import Arithmetic
 from assay.endpoints import Endpoint, Replies
 from assay.endpoints.client import EndpointClient
 from assay.engines import Sampling
+from assay.environments.arithmetic import Arithmetic
 from assay.evaluation import Evaluation, evaluate
 from assay.verifiers import Numeric
 from model_server import ModelServer

@@ -61,8 +61,8 @@ def test_a_model_by_hub_id(hub: HubServer, tmp_path: Path) -> None:
 
 def test_a_data_set_by_hub_id(hub: HubServer, tmp_path: Path) -> None:
     code = (
-        "from assay.domains import make_domain\n"
-        "domain = make_domain('rows', {'path': 'hub:someone/sums/data/train.jsonl', 'prompt': '{question}',"
+        "from assay.environments import make_environment\n"
+        "domain = make_environment('rows', {'path': 'hub:someone/sums/data/train.jsonl', 'prompt': '{question}',"
         " 'answer_after': '####'})\n"
         "print(sum(len(tasks) for tasks in domain.splits.values()), next(domain.tasks('test')).answer)\n"
     )
@@ -84,7 +84,7 @@ def test_revisions_and_shards_of_a_data_set(hub: HubServer, tmp_path: Path) -> N
     deeper.mkdir()
     (deeper / "part-3.jsonl").write_text('{"question": "deeper?", "answer": "1"}')
     code = (
-        "from assay.domains.files import read_rows\n"
+        "from assay.environments.files import read_rows\n"
         "from assay.errors import DataError\n"
         "for source in ('someone/sums@v2/data/part-*.jsonl', 'someone/sums@refs/convert/parquet/data/part-0.jsonl',\n"
         "               'someone/sums@v2/data/none-*.jsonl', 'someone/sums@v3/data/part-0.jsonl',\n"
@@ -106,11 +106,11 @@ def test_revisions_and_shards_of_a_data_set(hub: HubServer, tmp_path: Path) -> N
 
 def test_what_the_hub_does_not_have_is_an_error_that_says_so(hub: HubServer, tmp_path: Path) -> None:
     code = (
-        "from assay.domains import make_domain\n"
+        "from assay.environments import make_environment\n"
         "from assay.errors import DataError, ModelError\n"
         "from assay.models import resolve_source\n"
         "for ask in (lambda: resolve_source('someone/else'),\n"
-        "            lambda: next(make_domain('rows', {'path': 'hub:someone/sums/no.jsonl'}).tasks('test'))):\n"
+        "            lambda: next(make_environment('rows', {'path': 'hub:someone/sums/no.jsonl'}).tasks('test'))):\n"
         "    try:\n"
         "        ask()\n"
         "    except (DataError, ModelError) as error:\n"

@@ -7,7 +7,7 @@ import pytest
 
 from assay.config import validate
 from assay.curriculum import FRONTIER, FRONTIER_SOLVED, Curriculum, CurriculumSettings
-from assay.domains import Arithmetic
+from assay.environments.arithmetic import Arithmetic
 from assay.errors import CheckpointError, ConfigError, DataError
 from assay.types import Group, Score, Task
 from assay.verifiers import as_rollout

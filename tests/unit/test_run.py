@@ -18,7 +18,8 @@ import torch
 
 from assay.batching import pack
 from assay.config import validate
-from assay.envs.env import EnvStep
+from assay.environments import Episode, EpisodeStep
+from assay.environments.arithmetic import Arithmetic
 from assay.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingStoppedError
 from assay.launch import build_run, stop_on_interrupt
 from assay.loop import train
@@ -97,10 +98,8 @@ def test_the_same_loop_runs_at_staleness_two(tiny_model: Path, tmp_path: Path) -
 
 def test_the_same_loop_runs_a_two_turn_environment(tiny_model: Path, tmp_path: Path) -> None:
     run_to_end(
-        config_of(tiny_model, num_steps=2, sampling={"max_new_tokens": 40}),
+        config_of(tiny_model, num_steps=2, sampling={"max_new_tokens": 40}, environment=Twice()),
         tmp_path / "run",
-        env_factory=AskTwice,
-        max_turns=2,
     )
     records = RunStore.open_readonly(tmp_path / "run").rollouts()
     two_turns = [record for record in records if record.num_turns == 2]
@@ -114,6 +113,17 @@ def test_the_same_loop_runs_a_two_turn_environment(tiny_model: Path, tmp_path: P
         assert record.trainer_logprobs == pytest.approx(record.token_logprobs, abs=1e-4)
 
 
+class Twice(Arithmetic):
+    """Sums that are asked about twice."""
+
+    @property
+    def max_turns(self) -> int:
+        return 2
+
+    def episode(self, task: Task) -> Episode:
+        return AskTwice(task)
+
+
 class AskTwice:
     """Asks for another answer once, whatever the first was."""
 
@@ -124,11 +134,11 @@ class AskTwice:
     async def start(self) -> tuple[Message, ...]:
         return self.task.prompt
 
-    async def step(self, message: Message) -> EnvStep:
+    async def step(self, message: Message) -> EpisodeStep:
         if self.asked:
-            return EnvStep(done=True)
+            return EpisodeStep(done=True)
         self.asked = True
-        return EnvStep((Message("user", "Again."),))
+        return EpisodeStep((Message("user", "Again."),))
 
     async def close(self) -> None:
         return None
@@ -247,7 +257,7 @@ def test_a_reward_that_fails_is_never_a_zero(tiny_model: Path, tmp_path: Path, f
 def test_a_prompt_longer_than_the_context_names_the_task(tiny_model: Path, tmp_path: Path) -> None:
     domain = {"name": "arithmetic", "instruction": "Answer. " * 100}
     with pytest.raises(Exception, match="context"):
-        run_to_end(config_of(tiny_model, domain=domain), tmp_path / "run")
+        run_to_end(config_of(tiny_model, environment=domain), tmp_path / "run")
 
 
 def test_an_unknown_device_is_an_error(tiny_model: Path, tmp_path: Path) -> None:

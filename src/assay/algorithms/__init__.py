@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import pydantic
-
-from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput, Needs
+from assay.algorithms.algorithm import Algorithm, AnyAlgorithm, LossInputs, LossOutput, Needs
 from assay.algorithms.cispo import CISPO
 from assay.algorithms.dapo import DAPO
 from assay.algorithms.distillation import Distillation
@@ -20,24 +16,6 @@ from assay.algorithms.reinforce_pp import ReinforcePP
 from assay.algorithms.rloo import RLOO
 from assay.algorithms.sapo import SAPO
 from assay.algorithms.sft import SFT
-
-AnyAlgorithm = Annotated[
-    Reinforce
-    | RLOO
-    | GRPO
-    | DAPO
-    | GSPO
-    | CISPO
-    | SAPO
-    | DPPO
-    | ReinforcePP
-    | ExpertIteration
-    | Distillation
-    | SFT
-    | PPO,
-    pydantic.Field(discriminator="name"),
-]
-"""Type of a settings field that holds an algorithm, chosen by its `name`."""
 
 __all__ = [
     "CISPO",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import pydantic
 import torch
 from torch import Tensor
 
-from assay.config import Settings
+from assay.components import Chosen, Component
 from assay.errors import ContractError, DataError
 from assay.estimators import overlong_penalty
 from assay.losses import (
@@ -104,11 +104,14 @@ class LossOutput:
         )
 
 
-class Algorithm(Settings):
+class Algorithm(Component):
     """Credit and loss. Subclasses are frozen settings whose defaults are the published ones, except KL 0.
 
     A subclass gives `advantages` and `policy_loss`, and a `name: Literal["..."]` by which recipes choose it.
     """
+
+    kind: ClassVar[str] = "algorithm"
+    modules: ClassVar[tuple[str, ...]] = ("assay.algorithms",)
 
     normaliser: Normaliser = "tokens"
     """What the summed loss is divided by, counted over the whole minibatch."""
@@ -364,3 +367,7 @@ def token_divergences(sample: Sample) -> Tensor:
         raise ContractError("the reward has a KL term, but samples came without the trainer's own logprobs")
     mask = sample.loss_mask
     return k1(sample.proximal_logprobs[mask], sample.reference_logprobs[mask])
+
+
+AnyAlgorithm = Annotated[Algorithm, Chosen(default="grpo")]
+"""The type of a settings field that holds an algorithm, chosen by its `name`."""

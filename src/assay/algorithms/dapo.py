@@ -13,7 +13,7 @@ from assay.losses import Normaliser
 class DAPO(GRPO):
     """A higher upper clip bound, a loss averaged over tokens, groups with a signal only, and a price for length."""
 
-    name: Literal["dapo"] = "dapo"  # pyright: ignore[reportIncompatibleVariableOverride]
+    name: Literal["dapo"] = "dapo"
     clip_high: float = pydantic.Field(default=0.28, gt=0, allow_inf_nan=False)
     normaliser: Normaliser = "tokens"
     dynamic_sampling: bool = True

@@ -15,7 +15,7 @@ from assay.losses import sequence_ratio
 class GSPO(GRPO):
     """Group-standardised advantages; a sequence is clipped whole, by the geometric mean of its tokens' ratios."""
 
-    name: Literal["gspo"] = "gspo"  # pyright: ignore[reportIncompatibleVariableOverride]
+    name: Literal["gspo"] = "gspo"
     clip_low: float = pydantic.Field(default=3e-4, gt=0, allow_inf_nan=False)
     """How far below 1 a sequence's ratio may fall: a mean over tokens moves far less than one token does."""
     clip_high: float = pydantic.Field(default=4e-4, gt=0, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""`assay check`: holds algorithms, verifiers and domains to what they promise, on this machine."""
+"""`assay check`: holds algorithms, verifiers and environments to what they promise, on this machine."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.check_domain import domain
-from assay.cli.options import parse_options
+from assay.cli.check_environment import environment
 
 if TYPE_CHECKING:
     from assay.verifiers import Verifier
 
-app = typer.Typer(no_args_is_help=True, help="Hold algorithms, verifiers and domains to what they promise.")
-app.command("domain")(domain)
+app = typer.Typer(no_args_is_help=True, help="Hold algorithms, verifiers and environments to what they promise.")
+app.command("env")(environment)
 
 
 @app.command("algorithms")
@@ -45,7 +44,8 @@ def algorithms(
 @app.command("verifiers")
 def verifiers(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, such as math. Default: all.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Only these, such as math, or your own: path.py:Class. Default: all."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -57,8 +57,9 @@ def verifiers(
     """Run gold answers, near misses and hostile responses through each verifier; errors by category, with counts."""
     import asyncio
 
+    from assay.config import parse_overrides
     from assay.errors import ConfigError, ContractError
-    from assay.verifiers import VERIFIERS, Choice, Code, Exact, Format, Math, Numeric, check_verifier, make_verifier
+    from assay.verifiers import Choice, Code, Exact, Format, Math, Numeric, check_verifier, make_verifier
 
     builtin: dict[str, list[Verifier]] = {
         "exact": [Exact()],
@@ -68,11 +69,11 @@ def verifiers(
         "choice": [Choice()],
         "format": [Format(), Format(shape="reasoning")],
     }
-    if settings:
+    if settings or any(":" in name for name in names or ()):
         if names is None or len(names) != 1:
-            raise ConfigError("--set is about one verifier: name it, and no other")
+            raise ConfigError("--set, and a verifier of your own, go alone: name one verifier")
         name = names[0]
-        builtin = {name: [make_verifier(name, parse_options(settings, VERIFIERS.get(name)))]}
+        builtin = {name: [make_verifier(name, parse_overrides(settings or ()))]}
     unknown = [name for name in names or () if name not in builtin]
     if unknown:
         raise ConfigError(
@@ -99,8 +100,8 @@ def gym(
 ) -> None:
     """Check every family of reasoning-gym: splits, gold answers, junk, what each level of complexity sets."""
     from assay.cli.progress import progress
-    from assay.domains.gym_check import check_family, markdown_table
-    from assay.domains.reasoning_gym import families
+    from assay.environments.reasoning_gym.check import check_family, markdown_table
+    from assay.environments.reasoning_gym.environment import families
     from assay.errors import ContractError
 
     chosen = names or list(families())
@@ -145,9 +146,9 @@ def programs(
     import itertools
 
     from assay.cli.progress import progress
-    from assay.domains import Programs
-    from assay.domains.programs.levels import LEVELS
-    from assay.domains.programs.survey import markdown_table, survey
+    from assay.environments.programs import Programs
+    from assay.environments.programs.levels import LEVELS
+    from assay.environments.programs.survey import markdown_table, survey
     from assay.errors import ConfigError, ContractError
     from assay.verifiers import check_gold, make_verifier
 

@@ -1,4 +1,4 @@
-"""Which tasks a command works on: domain, levels and number, as options say."""
+"""Which tasks a command works on: environment, levels and number, as options say."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import TYPE_CHECKING, Any
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from assay.domains import Domain
+    from assay.environments import Environment
     from assay.types import Task
 
 Levels = Sequence[tuple[float | None, float | None]]
 
 
-def choose_tasks(domain: Domain, split: Any, levels: Levels, num_tasks: int, seed: int) -> list[Task]:
+def choose_tasks(environment: Environment, split: Any, levels: Levels, num_tasks: int, seed: int) -> list[Task]:
     """The first tasks of each level; one that an easier level has too is taken there."""
     found: dict[str, Task] = {}
     for complexity, horizon in levels:
-        tasks = domain.tasks(split, complexity=complexity, horizon=horizon, seed=seed)
+        tasks = environment.tasks(split, complexity=complexity, horizon=horizon, seed=seed)
         fresh = (task for task in tasks if task.task_id not in found)
         found |= {task.task_id: task for task in itertools.islice(fresh, num_tasks)}
     return list(found.values())
 
 
-def choose_levels(domain: Domain, complexities: list[float], horizons: list[float]) -> Levels:
+def choose_levels(environment: Environment, complexities: list[float], horizons: list[float]) -> Levels:
     """The listed levels that have the wanted dials; where none has them, the dials as they were asked for."""
     listed = [
         (complexity, horizon)
-        for complexity, horizon in domain.levels()
+        for complexity, horizon in environment.levels()
         if (not complexities or complexity in complexities) and (not horizons or horizon in horizons)
     ]
     asked = list(itertools.product(complexities or [None], horizons or [None]))
@@ -53,12 +53,11 @@ def numbers(option: str, text: str | None) -> list[float]:
 
 def plain(settings: Any) -> dict[str, Any]:
     """What of a component's settings decides its results, as plain data."""
-    from assay.config import Settings, dump
-    from assay.verifiers import Judge, Weighted, verifier_identity
+    from assay.verifiers import Verifier
 
-    if isinstance(settings, Judge | Weighted):
-        return verifier_identity(settings)
-    return dump(settings) if isinstance(settings, Settings) else {"name": settings.name}
+    if isinstance(settings, Verifier):
+        return settings.identity
+    return settings.plain()
 
 
 def tasks_hash(tasks: Sequence[Task]) -> str:

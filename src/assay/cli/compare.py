@@ -91,7 +91,7 @@ def _check_same(before: Path, first: Evaluation, after: Path, second: Evaluation
         shared = len(set(first.task_ids) & set(second.task_ids))
         raise DataError(
             f"{before} has {first.num_tasks} tasks and {after} {second.num_tasks}, {shared} of them the same; evaluate "
-            "both on the same tasks: the same domain, options, levels, --num-tasks and --seed"
+            "both on the same tasks: the same environment, options, levels, --num-tasks and --seed"
         )
     if not set(first.readings) & set(second.readings):
         raise DataError(

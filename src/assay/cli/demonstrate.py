@@ -28,7 +28,6 @@ from assay.cli.endpoint import (
     endpoint_options,
 )
 from assay.cli.engine import Base, ChatTemplate, Precision
-from assay.cli.options import parse_options
 from assay.cli.subject import REPLIES, Subject
 from assay.errors import DataError
 
@@ -49,17 +48,17 @@ def demonstrate(
         ),
     ],
     output: Annotated[Path, typer.Option(help="JSON lines: one accepted answer a task.")],
-    domain: Annotated[str, typer.Option(help="Where the tasks come from; those of its train split are used.")] = (
+    environment: Annotated[str, typer.Option(help="Where the tasks come from; those of its train split are used.")] = (
         "arithmetic"
     ),
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the domain, such as path=problems.jsonl."),
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the environment, such as path=problems.jsonl."),
     ] = None,
     complexity: Annotated[
-        str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the domain lists.")
+        str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the environment lists.")
     ] = None,
-    horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the domain lists.")] = None,
+    horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the environment lists.")] = None,
     num_tasks: Annotated[int, typer.Option(help="Tasks of each level.", min=1)] = 100,
     tries: Annotated[int, typer.Option(help="Answers to a task before it is left out.", min=1)] = 1,
     verifier: Annotated[
@@ -106,17 +105,17 @@ def demonstrate(
     """
     from rich.console import Console
 
-    from assay.config import validate
-    from assay.domains import DOMAINS, make_domain
+    from assay.config import parse_overrides, validate
     from assay.engines.engine import Sampling
+    from assay.environments import make_environment
     from assay.evaluation import EvaluationFolder
     from assay.observe.provenance import provenance
     from assay.seeds import derive_seed
-    from assay.verifiers import VERIFIERS, make_verifier
+    from assay.verifiers import make_verifier
 
     subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template, base)
-    judge = make_verifier(verifier, parse_options(verifier_settings or [], VERIFIERS.get(verifier), "--verifier-set"))
-    source = make_domain(domain, parse_options(settings or [], DOMAINS.get(domain)))
+    judge = make_verifier(verifier, parse_overrides(verifier_settings or []))
+    source = make_environment(environment, parse_overrides(settings or []))
     levels = choose_levels(source, numbers("--complexity", complexity), numbers("--horizon", horizon))
     tasks = choose_tasks(source, "train", levels, num_tasks, seed)
     work = output.with_name(f"{output.name}.work").absolute()
@@ -129,7 +128,7 @@ def demonstrate(
         warmth = temperature if temperature is not None else 0.0 if number == 1 else 1.0
         sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
         record = {
-            "domain": plain(source),
+            "environment": plain(source),
             # All of them: which are still open changes when one that could not be measured is tried again.
             "tasks": tasks_hash(tasks),
             "try": number,
@@ -145,6 +144,7 @@ def demonstrate(
             result = subject.evaluate(
                 folder,
                 open_tasks,
+                source,
                 {READING: judge},
                 sampling,
                 samples=1,
@@ -226,7 +226,7 @@ def _recipe(path: Path, tasks: list[Task], verifier: str) -> str:
             'algorithm = { name = "sft" }',
             f'verifier = {{ name = "{verifier}" }}',
             "",
-            "[domain]",
+            "[environment]",
             'name = "rows"',
             f"path = {json.dumps(str(path))}",
             'demonstration = "{demonstration}"',

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.options import parse_options
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def make_endpoint(model: str, options: Mapping[str, Any]) -> Endpoint | None:
     Raises:
         ConfigError: an option that is out of range, or has no effect with a model on this machine.
     """
-    from assay.config import validate
+    from assay.config import parse_overrides, validate
     from assay.endpoints import Endpoint
     from assay.types import ENDPOINT_PREFIX
 
@@ -120,9 +119,9 @@ def make_endpoint(model: str, options: Mapping[str, Any]) -> Endpoint | None:
     if "in_flight" in settings:
         settings["max_concurrent"] = settings.pop("in_flight")
     if "body" in settings:
-        settings["body"] = parse_options(settings["body"], None, "--body")
+        settings["body"] = parse_overrides(settings["body"])
     if "finish_reasons" in settings:
-        settings["finish_reasons"] = parse_options(settings["finish_reasons"], None, "--finish-reason")
+        settings["finish_reasons"] = parse_overrides(settings["finish_reasons"])
     endpoint = validate(Endpoint, settings)
     endpoint.api_key()  # a missing key is said before anything is made
     return endpoint.model_copy(update={"base_url": endpoint.url})

@@ -1,4 +1,4 @@
-"""`assay eval MODEL`: accuracy and pass@k on a domain's held-out tasks, with intervals; resumable."""
+"""`assay eval MODEL`: accuracy and pass@k on an environment's held-out tasks, with intervals; resumable."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ from assay.cli.endpoint import (
     endpoint_options,
 )
 from assay.cli.engine import Base, ChatTemplate, Precision
-from assay.cli.options import parse_options
 from assay.cli.subject import Subject
 from assay.errors import ConfigError
 
@@ -63,21 +62,25 @@ def evaluate(
         ),
     ],
     base: Base = None,
-    domain: Annotated[
-        str | None, typer.Option(help="Where the tasks come from. Default: arithmetic.", show_default=False)
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the tasks come from: a name, or your own as path.py:Class. Default: arithmetic.",
+            show_default=False,
+        ),
     ] = None,
     recipe: Annotated[
         Path | None,
         typer.Option(
-            help="A recipe or a run folder: take its domain with its options, its levels, and its two readings.",
+            help="A recipe or a run folder: take its environment with its options, its levels, and its readings.",
             show_default=False,
         ),
     ] = None,
     complexity: Annotated[
-        str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the domain lists.")
+        str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the environment lists.")
     ] = None,
-    horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the domain lists.")] = None,
-    split: Annotated[SplitName, typer.Option(help="Which split of the domain.")] = SplitName.TEST,
+    horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the environment lists.")] = None,
+    split: Annotated[SplitName, typer.Option(help="Which split of the environment.")] = SplitName.TEST,
     num_tasks: Annotated[int, typer.Option(help="Tasks of each level.", min=1)] = 200,
     samples: Annotated[int, typer.Option(help="Samples of each task (n of pass@k).", min=1)] = 1,
     k: Annotated[
@@ -95,13 +98,13 @@ def evaluate(
     verifier: Annotated[
         str | None,
         typer.Option(
-            help="How the answer is read; several are tabulated. Default: exact,numeric, or the domain's own.",
+            help="How the answer is read; several are tabulated. Default: the environment's own readings.",
             show_default=False,
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the domain, such as path=problems.jsonl."),
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the environment, such as path=problems.jsonl."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the evaluation. Default: under ~/.assay/evals.", show_default=False)
@@ -135,9 +138,9 @@ def evaluate(
     """
     from rich.console import Console
 
-    from assay.config import validate
-    from assay.domains import DOMAINS, make_domain
+    from assay.config import parse_overrides, validate
     from assay.engines.engine import Sampling
+    from assay.environments import make_environment
     from assay.evaluation import EvaluationFolder, cautions, commonest_answer, commonest_response
     from assay.home import assay_home
     from assay.observe.provenance import provenance
@@ -147,22 +150,22 @@ def evaluate(
     ks = _ks(k, samples)
     chosen = numbers("--complexity", complexity), numbers("--horizon", horizon)
     if recipe is None:
-        name = domain or "arithmetic"
-        source = make_domain(name, parse_options(settings or [], DOMAINS.get(name)))
-        names = (
-            getattr(source, "readings", ("exact", "numeric")) if verifier is None else _names("--verifier", verifier)
+        source = make_environment(environment or "arithmetic", parse_overrides(settings or []))
+        verifiers = (
+            dict(source.rewards)
+            if verifier is None
+            else {name: make_verifier(name) for name in _names("--verifier", verifier)}
         )
-        verifiers = {name: make_verifier(name) for name in names}
         levels = choose_levels(source, *chosen)
     else:
-        if domain is not None or verifier is not None or settings:
+        if environment is not None or verifier is not None or settings:
             raise ConfigError(
-                "--domain, --set and --verifier have no effect with --recipe, which has them; leave them out"
+                "--environment, --set and --verifier have no effect with --recipe, which has them; leave them out"
             )
         config = _recipe(recipe)
-        verifiers = {"strict": config.evaluation.strict, "lenient": config.evaluation.lenient}
-        source = config.domain
-        max_new_tokens = max_new_tokens or config.evaluation.test_max_new_tokens
+        verifiers = config.readings
+        source = config.environment
+        max_new_tokens = max_new_tokens or config.evaluation.test_max_new_tokens or config.sampling.max_new_tokens
         of_recipe = tuple((level.complexity, level.horizon) for level in config.curriculum.levels)
         levels = choose_levels(source, *chosen) if any(chosen) else of_recipe
     if temperature is None:
@@ -173,7 +176,7 @@ def evaluate(
         raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
     tasks = choose_tasks(source, split.value, levels, num_tasks, seed)
     record = {
-        "domain": plain(source),
+        "environment": plain(source),
         "split": split.value,
         "levels": [list(level) for level in levels],
         "num_tasks": num_tasks,
@@ -190,7 +193,7 @@ def evaluate(
     console = Console(highlight=False)
     with EvaluationFolder(place, record, made) as kept:
         result = subject.evaluate(
-            kept, tasks, verifiers, sampling, samples=samples, seed=seed, settings=record, console=console
+            kept, tasks, source, verifiers, sampling, samples=samples, seed=seed, settings=record, console=console
         )
         asked = {} if subject.tally is None else {"asked": subject.tally.to_dict()}
         found = {reading: cautions(result, reading) for reading in result.readings}

@@ -124,11 +124,12 @@ def _card_body(summary: Mapping[str, Any], model: Path, weights: str) -> list[st
     if not settings:
         return ["# Model", "", f"Exported with Assay from {model.name}; {weights}.", ""]
     base = settings["model"]["source"]
+    world = settings.get("environment") or settings["domain"]  # runs of before environments
     lines = [
         f"# {summary.get('name', model.name)}",
         "",
         f"{'SmolLM2-135M-Instruct' if base == 'default' else base}, trained with Assay by "
-        f"{settings['algorithm']['name']} on the domain {settings['domain']['name']} for {summary['num_steps']} steps; "
+        f"{settings['algorithm']['name']} on {world['name']} for {summary['num_steps']} steps; "
         f"{weights}.",
         "",
     ]

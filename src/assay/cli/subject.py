@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from assay.endpoints import Endpoint, Tally
     from assay.engines import Sampling
+    from assay.environments import Environment
     from assay.evaluation import Evaluation, EvaluationFolder
     from assay.models import Model
     from assay.types import Task
@@ -103,6 +104,7 @@ class Subject:
         self,
         kept: EvaluationFolder,
         tasks: Sequence[Task],
+        environment: Environment,
         verifiers: Mapping[str, Verifier],
         sampling: Sampling,
         *,
@@ -144,6 +146,8 @@ class Subject:
                         renderer=renderer,
                         verifiers=verifiers,
                         sampling=sampling,
+                        make_episode=environment.episode,
+                        max_turns=environment.max_turns,
                         seed=seed,
                         samples_per_task=samples,
                         positions=positions,

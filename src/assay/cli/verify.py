@@ -13,7 +13,6 @@ import typer
 
 from assay.cli.chosen import plain
 from assay.cli.code_rows import CodeRecorder, Verdicts, tests_of
-from assay.cli.options import parse_options
 from assay.cli.progress import progress
 from assay.cli.scored_rows import ScoredRows
 from assay.cli.subject import print_judges
@@ -181,9 +180,10 @@ async def _judge(verifier: Verifier, row: dict[str, Any]) -> tuple[Score, Verdic
 def _verifier(
     name: str, workers: int | None, timeout_seconds: float | None, bare: bool, settings: list[str]
 ) -> tuple[Verifier, dict[str, Any]]:
-    from assay.verifiers import VERIFIERS, Code, Math, make_verifier
+    from assay.config import parse_overrides
+    from assay.verifiers import Code, Math, make_verifier
 
-    options = parse_options(settings, VERIFIERS.get(name))
+    options = parse_overrides(settings)
     given = {
         "--workers": ("num_workers", workers),
         "--timeout-seconds": ("timeout_seconds", timeout_seconds),

@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
-from assay.envs.env import EnvFactory, SingleTurn
+from assay.environments.episode import EpisodeFactory, SingleTurn
 from assay.errors import ConfigError, DataError
 from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.row import EvalRow
@@ -32,7 +32,7 @@ async def evaluate(
     seed: int,
     samples_per_task: int = 1,
     positions: Sequence[int] | None = None,
-    env_factory: EnvFactory = SingleTurn,
+    make_episode: EpisodeFactory = SingleTurn,
     max_turns: int = 1,
     max_concurrent: int = 128,
     on_row: Callable[[EvalRow], None] | None = None,
@@ -102,7 +102,7 @@ async def evaluate(
         for _ in range(1 if isinstance(engine, Responder) else 1 + retries):
             rollout = await run_rollout(
                 task,
-                env_factory,
+                make_episode,
                 engine,
                 renderer,
                 sampling,

@@ -11,20 +11,21 @@ import pydantic
 
 from assay.config import Settings
 from assay.curriculum import LevelSettings
-from assay.domains import Domain, require_tasks
-from assay.domains.file_domain import FileDomain
 from assay.engines.engine import Engine, Sampling
-from assay.envs.env import EnvFactory, SingleTurn
+from assay.environments import Environment, require_tasks
+from assay.environments.file_environment import FileEnvironment
 from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Evaluation
 from assay.render.renderer import Renderer
 from assay.types import Split, Task
-from assay.verifiers import AnyVerifier, Exact, Numeric, Verifier, check_all_gold, check_gold
+from assay.verifiers import AnyVerifier, Verifier, check_all_gold, check_gold
 
 DECODINGS: Mapping[str, float] = {"greedy": 0.0, "sampled": 1.0}
 """Name to temperature: the ways in which the closing test decodes."""
 SEED = 0
 """Held-out tasks, and their samples, are the same ones in every run, whatever its seed."""
+MIN_TEST_TOKENS = 64
+"""The closing test's token limit is generous, so that a talkative model is not failed by it."""
 GOLD_SECONDS = 60.0
 """In which the gold answers of a file are checked before a run."""
 
@@ -38,16 +39,19 @@ class EvaluationSettings(Settings):
     """Validation tasks, spread evenly over the curriculum's levels; decoded greedily, read strictly."""
     test_tasks: int = pydantic.Field(default=256, ge=0)
     """Test tasks on the level that was trained on most, before and after; 0 leaves the test out."""
-    test_max_new_tokens: int = pydantic.Field(default=64, ge=1)
-    """Token limit in the test, for both sides; generous, so that a talkative model is not failed by the limit."""
-    strict: AnyVerifier = Exact()
-    lenient: AnyVerifier = Numeric(reading="any")
+    test_max_new_tokens: int | None = pydantic.Field(default=None, ge=1)
+    """Token limit in the test, for both sides; None for that of sampling, and at least 64."""
+    strict: AnyVerifier | None = None
+    """The strict reading of held-out answers; None for the reward."""
+    lenient: AnyVerifier | None = None
+    """The lenient reading beside it; None for the environment's, or the reward's own, where there is one."""
 
 
 class HeldOut:
     """Measures the weights that the engine has, on tasks that are never trained on.
 
     Args:
+        readings: reading to verifier; "strict" is among them.
         levels: those of the curriculum.
         sampling: as in training; validation has its token limit, and all have its stop strings.
         progress: called with what is measured, samples done, and samples in all.
@@ -57,27 +61,26 @@ class HeldOut:
     def __init__(
         self,
         settings: EvaluationSettings,
-        domain: Domain,
+        environment: Environment,
+        readings: Mapping[str, Verifier],
         levels: Sequence[LevelSettings],
         sampling: Sampling,
         *,
         engine: Engine,
         renderer: Renderer,
-        env_factory: EnvFactory = SingleTurn,
-        max_turns: int = 1,
         progress: Callable[[str, int, int], None] = lambda what, done, total: None,
         seconds_per_test_task: float = 0.0,
     ) -> None:
         self.settings = settings
         self.seconds_per_test_task = seconds_per_test_task
         """Reckoned for one task of the closing test, from the slowest validation so far."""
-        self._domain = domain
+        self._environment = environment
+        self._readings = readings
+        self._test_max_new_tokens = settings.test_max_new_tokens or max(MIN_TEST_TOKENS, sampling.max_new_tokens)
         self._levels = levels
         self._sampling = sampling
         self._engine = engine
         self._renderer = renderer
-        self._env_factory = env_factory
-        self._max_turns = max_turns
         self._progress = progress
         self._validation_tasks: list[Task] = []
 
@@ -110,7 +113,7 @@ class HeldOut:
 
     async def _check_file(self, reward: Verifier, seconds: float) -> str:
         """The gold answers of all training tasks, where a file has them: those of a generator have no end."""
-        if not isinstance(self._domain, FileDomain):
+        if not isinstance(self._environment, FileEnvironment):
             return ""
         tasks = list({task.task_id: task for level in self._levels for task in self._tasks("train", level)}.values())
         began = time.monotonic()
@@ -124,19 +127,21 @@ class HeldOut:
             return ""
         return (
             f"{num_checked} of {len(tasks)} gold answers were checked in {seconds:g} s; one of the others that "
-            f"{reward.name} cannot read would end the run. All of them: assay check domain {self._domain.name}"
+            f"{reward.name} cannot read would end the run. All of them: assay check env {self._environment.name}"
         )
 
     async def validate(self) -> Evaluation:
         """Greedy answers to the validation tasks, read strictly. `check_tasks` comes first."""
         began = time.monotonic()
         limit = self._sampling.max_new_tokens
-        result = await self._measure(self._validation_tasks, {"strict": self.settings.strict}, 0.0, limit, "validation")
+        result = await self._measure(
+            self._validation_tasks, {"strict": self._readings["strict"]}, 0.0, limit, "validation"
+        )
         # Answers that were cut off may use all of the test's larger limit.
         counts = [row.num_tokens or 0 for row in result.rows]
         tokens = sum(counts)
         cut_off = sum(count >= limit for count in counts)
-        expected = tokens + cut_off * max(0, self.settings.test_max_new_tokens - limit)
+        expected = tokens + cut_off * max(0, self._test_max_new_tokens - limit)
         seconds = (time.monotonic() - began) * expected / max(tokens, 1) / len(result.rows)
         self.seconds_per_test_task = max(self.seconds_per_test_task, seconds)
         return result
@@ -147,7 +152,7 @@ class HeldOut:
         Args:
             side: "before" or "after", for the progress display.
         """
-        tasks, limit = self._test_tasks(level), self.settings.test_max_new_tokens
+        tasks, limit = self._test_tasks(level), self._test_max_new_tokens
         return {
             decoding: await self._measure(tasks, self._readings, temperature, limit, f"test, {side}, {decoding}")
             for decoding, temperature in DECODINGS.items()
@@ -158,10 +163,6 @@ class HeldOut:
         """What the closing test will take, both sides of it."""
         return 2 * len(DECODINGS) * self.settings.test_tasks * self.seconds_per_test_task
 
-    @property
-    def _readings(self) -> dict[str, Verifier]:
-        return {"strict": self.settings.strict, "lenient": self.settings.lenient}
-
     def _test_tasks(self, level: LevelSettings) -> list[Task]:
         if not self.settings.test_tasks:
             return []
@@ -169,8 +170,8 @@ class HeldOut:
 
     def _tasks(self, split: Split, level: LevelSettings) -> Iterator[Task]:
         dials = {"complexity": level.complexity, "horizon": level.horizon}
-        tasks = self._domain.tasks(split, **dials, seed=SEED)
-        return require_tasks(tasks, self._domain, split, **dials)
+        tasks = self._environment.tasks(split, **dials, seed=SEED)
+        return require_tasks(tasks, self._environment, split, **dials)
 
     async def _measure(
         self,
@@ -188,7 +189,7 @@ class HeldOut:
             verifiers=verifiers,
             sampling=Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=self._sampling.stop),
             seed=SEED,
-            env_factory=self._env_factory,
-            max_turns=self._max_turns,
+            make_episode=self._environment.episode,
+            max_turns=self._environment.max_turns,
             on_row=lambda _: self._progress(what, next(num_done), len(tasks)),
         )

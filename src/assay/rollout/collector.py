@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from assay.engines.engine import Engine, Sampling
-from assay.envs.env import EnvFactory
+from assay.environments.episode import EpisodeFactory
 from assay.errors import ConfigError, FailureKind, TrainingStoppedError, classify
 from assay.observe.metrics import metric
 from assay.render.renderer import Renderer
@@ -102,7 +102,7 @@ class Collector:
         *,
         engine: Engine,
         renderer: Renderer,
-        env_factory: EnvFactory,
+        make_episode: EpisodeFactory,
         score: Callable[[Rollout, Task], Awaitable[Score]],
         next_task: Callable[[int], Task],
         sampling: Sampling,
@@ -137,7 +137,7 @@ class Collector:
             raise ConfigError(f"rollout_timeout_seconds must be above 0, got {rollout_timeout_seconds}")
         self._engine = engine
         self._renderer = renderer
-        self._env_factory = env_factory
+        self._make_episode = make_episode
         self._score = score
         self._score_group = score_group
         self._next_task = next_task
@@ -354,7 +354,7 @@ class Collector:
             async with self._timeouts.limit():
                 return await run_rollout(
                     issued.task,
-                    self._env_factory,
+                    self._make_episode,
                     self._engine,
                     self._renderer,
                     self._sampling,

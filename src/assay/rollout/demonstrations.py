@@ -102,7 +102,7 @@ class Demonstrations:
         if not isinstance(text, str) or not text.strip():
             raise DataError(
                 f"task {task.task_id} of {task.domain} has no demonstration for supervised fine-tuning to imitate; "
-                "name its column in domain.demonstration, or use a domain that has them"
+                "name its column in environment.demonstration, or use an environment that has them"
             )
         prompt_ids = self._renderer.render(task.prompt)
         token_ids = self._renderer.encode_answer(text)

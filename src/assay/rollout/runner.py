@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
-from assay.envs.env import Env, EnvFactory
+from assay.environments.episode import Episode, EpisodeFactory
 from assay.errors import ContextLengthError, ContractError, FailureKind, classify
 from assay.render.renderer import Renderer
 from assay.rollout.speaker import Speaker, TextSpeaker, TokenSpeaker
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 async def run_rollout(
     task: Task,
-    env_factory: EnvFactory,
+    make_episode: EpisodeFactory,
     engine: Engine | Responder,
     renderer: Renderer | None,
     sampling: Sampling,
@@ -68,9 +68,9 @@ async def run_rollout(
         return await speaker.speak(messages, new_messages, request_id=request_id, seed=seed)
 
     turns: list[Turn] = []
-    env: Env | None = None
+    env: Episode | None = None
     try:
-        env = env_factory(task)
+        env = make_episode(task)
         ending = await _play(task, env, speak, turns, max_turns, sampling.max_new_tokens)
     except Exception as error:
         if classify(error) is FailureKind.USER:
@@ -92,7 +92,7 @@ def _speaker(engine: Engine | Responder, renderer: Renderer | None, sampling: Sa
 
 async def _play(
     task: Task,
-    env: Env,
+    env: Episode,
     speak: Callable[[Sequence[Message], Sequence[Message], int], Awaitable[Turn]],
     turns: list[Turn],
     max_turns: int,
@@ -108,7 +108,7 @@ async def _play(
             if turns:
                 return Ending(EndingKind.TRUNCATED, "context")
             raise ContextLengthError(
-                f"the prompt of task {task.task_id} of domain {task.domain!r} {error}; "
+                f"the prompt of task {task.task_id} of {task.domain!r} {error}; "
                 f"leave out such tasks or use a model with a longer context"
             ) from error
         turns.append(turn)
@@ -139,7 +139,7 @@ async def _play(
         new_messages = tuple(step.messages)
 
 
-async def _close(env: Env) -> None:
+async def _close(env: Episode) -> None:
     """Closes an environment; that it fails to is on record, and takes nothing from what was measured."""
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):

@@ -12,18 +12,13 @@ from pathlib import Path
 
 from assay.errors import ContractError, DataError
 from assay.types import Message, Score, Task, Verdict
-from assay.verifiers.cases import BOMB, BOMB_SECONDS, CANARY, Case, builtin_cases
-from assay.verifiers.code.attack_cases import code_cases
-from assay.verifiers.math_cases import math_cases
+from assay.verifiers.cases import BOMB, BOMB_SECONDS, CANARY, Case
 from assay.verifiers.resources import close_verifiers
 from assay.verifiers.score import score_rollout
-from assay.verifiers.shape_cases import choice_cases, format_cases
-from assay.verifiers.verifier import Verifier, as_rollout
+from assay.verifiers.verifier import Verifier, as_rollout, verifiers_in
 
 ERRORS = ("false accept", "false reject", "raised", "slow", "side effect")
 """What may be wrong with one verdict."""
-_CHEAP = ("exact", "numeric", "choice", "format", "math", "trl")
-"""Verifiers whose check of a gold answer costs next to nothing; of "trl" it is that of the function's parameters."""
 _AT_ONCE = 32
 """Gold answers that are checked together."""
 
@@ -86,7 +81,7 @@ async def check_verifier(
     """Scores every case, and reports errors by category.
 
     Args:
-        cases: those of `cases_of` where none are given; give your own where answers are something else than numbers.
+        cases: those of `verifier.cases()` where none are given; give your own where answers are no numbers.
         slow_seconds: a verdict that takes longer, twice, is an error; of bombs one that takes longer than a second. The
             verifier is not interrupted.
         strict: raise where there is any error.
@@ -95,7 +90,7 @@ async def check_verifier(
         ContractError: strict, and an error was found; the message is the report.
     """
     if cases is None:
-        cases = cases_of(verifier)
+        cases = verifier.cases()
     with tempfile.TemporaryDirectory() as folder:
         canary = Path(folder) / "canary"
         try:
@@ -129,8 +124,8 @@ async def check_gold(verifier: Verifier, tasks: Iterable[Task]) -> None:
                 raise _no_answer(verifier, named) from error
             raise DataError(f"{row}: {error}" if row else str(error)) from error
         if score is None:
-            for part in getattr(verifier, "parts", {}).values():
-                await check_gold(part.verifier, [task])
+            for part in verifier.nested.values():
+                await check_gold(part, [task])
         elif score.verdict is Verdict.NOT_MEASURED:
             raise ContractError(
                 f"verifier {verifier.name!r} failed on the gold answer of {named} "
@@ -176,17 +171,14 @@ async def check_all_gold(
 
 def _cheap_in(verifier: Verifier) -> Iterator[Verifier]:
     """The verifier, or parts of it, that need no program, no model and no function of somebody else's to be run."""
-    if verifier.name in _CHEAP:
-        yield verifier
-    for part in getattr(verifier, "parts", {}).values():
-        yield from _cheap_in(part.verifier)
+    return (each for each in verifiers_in(verifier) if each.is_cheap)
 
 
 def _no_answer(verifier: Verifier, named: str) -> DataError:
     return DataError(
         f"{named} has no gold answer, and verifier {verifier.name!r} compares with one; name its column in "
-        "domain.answer, or choose a verifier that needs none (trl, python, format, judge with show_gold = false), in "
-        "[verifier] and as evaluation.strict and evaluation.lenient"
+        "environment.answer, or choose a verifier that needs none (trl, python, format, judge with show_gold = false), "
+        "in [verifier]"
     )
 
 
@@ -221,21 +213,6 @@ async def _check_case(verifier: Verifier, case: Case, canary: Path, slow_seconds
     solved = score.verdict is Verdict.SOLVED
     error = "" if solved == case.accepted else "false accept" if solved else "false reject"
     return CaseResult(case, error, detail, seconds)
-
-
-def cases_of(verifier: Verifier) -> list[Case]:
-    """The built-in cases of a verifier: math, code, choice and format have their own; for "exact" and "numeric" numbers
-    as their reading judges them, for any other verifier those numbers that leave no choice."""
-    if verifier.name == "math":
-        return math_cases(getattr(verifier, "marker", None))
-    if verifier.name == "code":
-        return code_cases()
-    if verifier.name == "choice":
-        return choice_cases()
-    if verifier.name == "format":
-        return format_cases(getattr(verifier, "shape", "box"))
-    reading = "exact" if verifier.name == "exact" else getattr(verifier, "reading", "")
-    return builtin_cases(reading if verifier.name in ("exact", "numeric") else "")
 
 
 def _short(text: str) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from assay.errors import DataError
 from assay.types import Rollout, Score, Task
+from assay.verifiers.cases import Case
 from assay.verifiers.expression import clean, last_box
+from assay.verifiers.shape_cases import choice_cases
 from assay.verifiers.text import AnswerReader, is_cut_off, last_characters, normalise
 
 _STATED = re.compile(
@@ -32,6 +34,7 @@ class Choice(AnswerReader):
     """
 
     name: Literal["choice"] = "choice"
+    is_cheap: ClassVar[bool] = True
     options: str = Field(default="ABCDE", pattern=r"^[A-Z]{2,26}$")
     """The letters that may be chosen."""
 
@@ -58,6 +61,9 @@ class Choice(AnswerReader):
             # "The answer is A" may go on to "A mistake would be ...".
             return Score.failed("cut off", evidence=letter)
         return Score.solved(evidence=letter) if letter == gold else Score.failed("wrong", evidence=letter)
+
+    def cases(self) -> list[Case]:
+        return choice_cases()
 
     def gold_response(self, task: Task) -> str:
         return f"\\boxed{{{task.answer}}}"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pydantic
 
-from assay.config import Settings
 from assay.errors import DataError
 from assay.types import Rollout, Score, Task
+from assay.verifiers.cases import Case, builtin_cases
 from assay.verifiers.text import MAX_RESPONSE, is_cut_off, normalise
+from assay.verifiers.verifier import Verifier
 
 
-class Exact(Settings):
+class Exact(Verifier):
     """The whole response, or all that follows the last marker, must be the answer and nothing else.
 
     Compared as text after `normalise` (variants of one character, invisible characters) and without the white space
@@ -21,6 +22,7 @@ class Exact(Settings):
     """
 
     name: Literal["exact"] = "exact"
+    is_cheap: ClassVar[bool] = True
     after: str | None = pydantic.Field(default=None, min_length=1, max_length=100)
     """Read only what follows the last of these markers, such as "=" or "####"; a response without one is read whole.
     None: always the whole."""
@@ -42,5 +44,5 @@ class Exact(Settings):
             return Score.failed("cut off", evidence=response[:80])
         return Score.solved(evidence=response[:80])
 
-    def gold_response(self, task: Task) -> str:
-        return task.answer
+    def cases(self) -> list[Case]:
+        return builtin_cases("exact")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from assay.config import Settings
 from assay.types import Rollout, Score, Task
+from assay.verifiers.cases import Case
 from assay.verifiers.expression import last_box, num_boxes
+from assay.verifiers.shape_cases import format_cases
 from assay.verifiers.text import MAX_RESPONSE, is_cut_off
+from assay.verifiers.verifier import Verifier
 
 
-class Format(Settings):
+class Format(Verifier):
     """Whether the response has the shape that was asked for. Never a reward of its own: it says nothing about truth.
 
     A control: what a model gains on this reward alone is what format is worth.
     """
 
     name: Literal["format"] = "format"
+    says_truth: ClassVar[bool] = False
+    is_cheap: ClassVar[bool] = True
     shape: Literal["box", "reasoning"] = "box"
     """box: exactly one balanced, filled \\boxed{}. reasoning: one closed <think> block first, then an answer."""
 
@@ -38,6 +42,9 @@ class Format(Settings):
                 and bool(answer.strip())
             )
         return Score.solved() if good else Score.failed("shape")
+
+    def cases(self) -> list[Case]:
+        return format_cases(self.shape)
 
     def gold_response(self, task: Task) -> str:
         return "\\boxed{0}" if self.shape == "box" else "<think>.</think>0"

@@ -6,23 +6,22 @@ import asyncio
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pydantic
 
-from assay.config import Settings, dump
+from assay.config import dump
 from assay.endpoints import Endpoint, Replies, Reply, Tally
+from assay.endpoints.client import EndpointClient
 from assay.errors import ContextLengthError
 from assay.home import assay_home
+from assay.host import current_host
 from assay.observe.metrics import metric
 from assay.types import Message, Rollout, Score, Task
 from assay.verifiers.text import is_cut_off, last_characters, strip_reasoning
-
-if TYPE_CHECKING:
-    from assay.endpoints.client import EndpointClient
-    from assay.verifiers.verifier import Verifier
+from assay.verifiers.verifier import Verifier, verifiers_in
 
 CALLS = metric("judge/calls", "Responses judged since the run began or was resumed, kept verdicts included.")
 PAID_CALLS = metric("judge/paid_calls", "Replies that judges sent for pay since then.")
@@ -51,7 +50,7 @@ _MAX_LINE = 200
 """Characters of a judge's last line; a verdict is shorter."""
 
 
-class Judge(Endpoint):
+class Judge(Endpoint, Verifier):
     """Asks a model whether a response is right, or how good it is.
 
     The judge is shown the question, the gold answer and the response, each between marks that nobody can foresee, with
@@ -92,7 +91,7 @@ class Judge(Endpoint):
         """What of it decides a verdict, as plain data: not how fast it is asked, nor what it costs."""
         own = {key: value for key, value in dump(self).items() if key not in Endpoint.model_fields}
         del own["replies"]
-        return {**super().identity, **own}
+        return {**Endpoint.identity.__get__(self), **own}
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         response = last_characters(strip_reasoning(rollout.response), self.max_characters)
@@ -155,14 +154,15 @@ class Judge(Endpoint):
 
     async def close(self) -> None:
         """Takes in the replies under way that were asked for in the running event loop; sends nothing more in it."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.close()
+        closing = current_host().release(self._client_key())
+        if closing is not None:
+            await closing
 
     @property
     def num_under_way(self) -> int:
         """Requests that were sent, or wait to be."""
-        return sum(client.num_under_way for client in self._clients.values())
+        clients = current_host().held(EndpointClient)
+        return sum(client.num_under_way for key, client in clients if key == self._client_key())
 
     async def _ask(self, messages: tuple[Message, ...], attempt: int) -> Reply:
         from assay.engines.engine import Sampling
@@ -172,18 +172,11 @@ class Judge(Endpoint):
 
     def _client(self) -> EndpointClient:
         """The client of the event loop that is running; all share the replies and the tally."""
-        from assay.endpoints.client import EndpointClient
+        make = functools.partial(EndpointClient, self, self._kept, tally=self.tally)
+        return current_host().hold(self._client_key(), make, EndpointClient.close)
 
-        loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            for closed in [other for other in self._clients if other.is_closed()]:
-                del self._clients[closed]
-            self._clients[loop] = EndpointClient(self, self._kept, tally=self.tally)
-        return self._clients[loop]
-
-    @functools.cached_property
-    def _clients(self) -> dict[asyncio.AbstractEventLoop, EndpointClient]:
-        return {}
+    def _client_key(self) -> tuple[Any, ...]:
+        return ("judge", self.model_dump_json(), asyncio.get_running_loop())
 
     @functools.cached_property
     def _kept(self) -> Replies:
@@ -208,27 +201,7 @@ def _read(reply: Reply, form: str) -> float | None:
 
 def judges_in(verifier: Verifier) -> Iterator[Judge]:
     """Every judge that a verifier asks: itself, or parts of it."""
-    if isinstance(verifier, Judge):
-        yield verifier
-    for part in getattr(verifier, "parts", {}).values():
-        yield from judges_in(part.verifier)
-
-
-def verifier_identity(verifier: Verifier) -> dict[str, Any]:
-    """What of a verifier decides its scores, as plain data: not how fast its judges are asked, nor what they cost."""
-    if isinstance(verifier, Judge):
-        return verifier.identity
-    if not isinstance(verifier, Settings):
-        return {"name": verifier.name}
-    plain = dump(verifier)
-    for name, part in getattr(verifier, "parts", {}).items():
-        plain["parts"][name]["verifier"] = verifier_identity(part.verifier)
-    return plain
-
-
-async def close_judges(verifiers: Iterable[Verifier]) -> None:
-    """Takes in what the judges of verifiers were asked in the running event loop: it will be paid for."""
-    await asyncio.gather(*(judge.close() for verifier in verifiers for judge in judges_in(verifier)))
+    return (each for each in verifiers_in(verifier) if isinstance(each, Judge))
 
 
 def judge_metrics(verifier: Verifier) -> dict[str, float]:

@@ -7,12 +7,14 @@ import importlib.util
 import re
 import unicodedata
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from assay.errors import ConfigError, DataError
+from assay.host import current_host
 from assay.types import Rollout, Score, Task
+from assay.verifiers.cases import Case
 from assay.verifiers.expression import (
     MAX_EXPRESSION,
     Comparison,
@@ -24,6 +26,7 @@ from assay.verifiers.expression import (
     same,
     undecided,
 )
+from assay.verifiers.math_cases import math_cases
 from assay.verifiers.pool import LimitExceededError, WorkerPool
 from assay.verifiers.text import AnswerReader, is_cut_off, last_characters, normalise
 
@@ -43,6 +46,7 @@ class Math(AnswerReader):
     """
 
     name: Literal["math"] = "math"
+    is_cheap: ClassVar[bool] = True
     answer_form: Literal["box", "after", "bare"] = "box"
     """Where the answer stands. box: in the last box. after: after the last `marker`, to the end of its line, or in
     the last box there. bare: in the last box, or where there is none it is the whole response."""
@@ -85,6 +89,9 @@ class Math(AnswerReader):
             if verdict == "unreadable":
                 return Score.failed("unreadable", evidence=evidence)
         return Score.solved(evidence=evidence) if verdict == "same" else Score.failed("wrong", evidence=evidence)
+
+    def cases(self) -> list[Case]:
+        return math_cases(self.marker)
 
     def gold_response(self, task: Task) -> str:
         answer = gold_answer(task)
@@ -147,8 +154,12 @@ def _plainly(gold: str, found: str) -> Comparison | None:
     return None
 
 
-@functools.cache
 def _pool(timeout_seconds: float, num_workers: int | None) -> WorkerPool:
+    key = ("math workers", timeout_seconds, num_workers)
+    return current_host().hold(key, lambda: _open_pool(timeout_seconds, num_workers), WorkerPool.close)
+
+
+def _open_pool(timeout_seconds: float, num_workers: int | None) -> WorkerPool:
     if importlib.util.find_spec("math_verify") is None:
         raise ConfigError(
             "the math verifier compares expressions with math-verify, which is not installed; "

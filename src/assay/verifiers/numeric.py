@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from assay.errors import DataError
 from assay.types import Rollout, Score, Task
+from assay.verifiers.cases import Case, builtin_cases
 from assay.verifiers.number import find_numbers, may_go_on, parse_number
 from assay.verifiers.text import AnswerReader, is_cut_off, last_characters, normalise
 
@@ -22,6 +23,7 @@ class Numeric(AnswerReader):
     """
 
     name: Literal["numeric"] = "numeric"
+    is_cheap: ClassVar[bool] = True
     reading: Literal["last", "any"] = "last"
     """"last": the last number of the response, which must not be the right-hand side of an operator (an expression that
     was not worked out is no answer), nor unreadable. "any": whichever number fits, the most lenient reading; meant for
@@ -61,5 +63,9 @@ class Numeric(AnswerReader):
             return Score.failed("wrong", evidence=evidence)
         return Score.solved(evidence=evidence)
 
-    def gold_response(self, task: Task) -> str:
-        return task.answer
+    def lenient(self) -> Numeric | None:
+        """Any number of the response."""
+        return None if self.reading == "any" else self.model_copy(update={"reading": "any"})
+
+    def cases(self) -> list[Case]:
+        return builtin_cases(self.reading)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, SupportsFloat
 
-from assay.config import Settings
+from assay.components import load_module
 from assay.errors import ConfigError, FailureKind, VerifierError, classify
 from assay.types import Rollout, Score, Task
+from assay.verifiers.verifier import Verifier
 
 
-class PythonReward(Settings):
+class PythonReward(Verifier):
     """Calls `reward(response, answer)` of yours; it returns a finite number, True or False, or a whole `Score`.
 
     With `per = "group"` it is called with all responses to one task, `reward(responses, answer)`, and returns a list: a
@@ -124,7 +122,7 @@ def load_function(function: str) -> Callable[..., Any]:
     place, _, attribute = function.rpartition(":")
     if not place or not attribute:
         raise ConfigError(f"function {function!r}: expected path/to/file.py:name or package.module:name")
-    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    module = load_module(place)
     found = getattr(module, attribute, None)
     if not callable(found):
         functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
@@ -132,24 +130,3 @@ def load_function(function: str) -> Callable[..., Any]:
             f"{place} has no function {attribute!r}; it has: {', '.join(functions) or 'no function at all'}"
         )
     return found
-
-
-def _load_file(path: Path) -> Any:
-    if not path.is_file():
-        raise ConfigError(f"no file at {path.absolute()}; pass the path of the Python file that holds the reward")
-    spec = importlib.util.spec_from_file_location(f"reward_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ConfigError(f"{path} could not be imported: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _load_module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        raise ConfigError(f"module {name!r} could not be imported: {type(error).__name__}: {error}") from error

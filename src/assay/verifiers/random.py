@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pydantic
 
-from assay.config import Settings
 from assay.seeds import derive_seed, uniform
 from assay.types import Rollout, Score, Task
+from assay.verifiers.verifier import Verifier
 
 
-class Random(Settings):
+class Random(Verifier):
     """Each rollout is solved with the same probability, whatever it says. Never a reward of its own.
 
     A control: what a model gains on it comes from the update alone and not from the reward. Some models gain 21 points
@@ -19,6 +19,7 @@ class Random(Settings):
     """
 
     name: Literal["random"] = "random"
+    says_truth: ClassVar[bool] = False
     probability: float = pydantic.Field(default=0.5, gt=0.0, lt=1.0)
     """Of being solved."""
     seed: int = pydantic.Field(default=0, ge=0)

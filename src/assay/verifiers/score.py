@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from assay.errors import ContractError, FailureKind, UnansweredError, classify
 from assay.types import EndingKind, Rollout, Score, Task
-from assay.verifiers.verifier import GroupVerifier, Verifier
+from assay.verifiers.verifier import Verifier
 
 
-async def score_rollout(verifier: Verifier, rollout: Rollout, task: Task, *, retries: int = 2) -> Score:
+class Scorer(Protocol):
+    """The part of a verifier that scores."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score: ...
+
+
+async def score_rollout(verifier: Scorer, rollout: Rollout, task: Task, *, retries: int = 2) -> Score:
     """What the verifier says, or NOT_MEASURED with the cause that kept it from saying anything.
 
     A rollout that broke is not measured, and the verifier is not asked. A verifier that fails (it raises, or itself
@@ -36,9 +46,7 @@ async def score_rollout(verifier: Verifier, rollout: Rollout, task: Task, *, ret
     return score
 
 
-async def score_group(
-    verifier: GroupVerifier, rollouts: Sequence[Rollout], task: Task, *, retries: int = 2
-) -> list[Score]:
+async def score_group(verifier: Verifier, rollouts: Sequence[Rollout], task: Task, *, retries: int = 2) -> list[Score]:
     """What a verifier that compares says of the attempts at one task, in their order; as `score_rollout`, for all.
 
     Rollouts that broke are not measured and not shown to it. It is asked again where it raised; what it leaves not
@@ -74,7 +82,7 @@ def _failed(error: Exception) -> Score:
     return Score.not_measured(f"{type(error).__name__}: {error}"[:500])
 
 
-def _check_list(scores: object, expected: int, verifier: Verifier, task: Task) -> None:
+def _check_list(scores: object, expected: int, verifier: Scorer, task: Task) -> None:
     if not isinstance(scores, list | tuple) or len(scores) != expected:
         said = f"{len(scores)} scores" if isinstance(scores, list | tuple) else f"{scores!r:.80}"
         raise ContractError(f"verifier {verifier.name!r} returned {said} for {expected} rollouts of {task.task_id}")
@@ -82,6 +90,6 @@ def _check_list(scores: object, expected: int, verifier: Verifier, task: Task) -
         _check(score, verifier, task)
 
 
-def _check(score: object, verifier: Verifier, task: Task) -> None:
+def _check(score: object, verifier: Scorer, task: Task) -> None:
     if not isinstance(score, Score):
         raise ContractError(f"verifier {verifier.name!r} returned {score!r} for task {task.task_id}, not a Score")

@@ -6,9 +6,9 @@ import functools
 import re
 import unicodedata
 
-from assay.config import Settings
 from assay.render.reasoning import strip_reasoning
 from assay.types import Rollout
+from assay.verifiers.verifier import Verifier
 
 __all__ = ["MAX_RESPONSE", "AnswerReader", "is_cut_off", "last_characters", "normalise", "strip_reasoning"]
 
@@ -46,7 +46,7 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(map(_plain, text)))
 
 
-class AnswerReader(Settings):
+class AnswerReader(Verifier):
     """The options of a verifier that reads the answer of a response, without its reasoning."""
 
     reasoning_tags: tuple[tuple[str, str], ...] = ()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from assay.config import Settings
 from assay.errors import ConfigError, FailureKind, VerifierError, classify
 from assay.types import Rollout, Score, Task
 from assay.verifiers.python import finite, load_function
-from assay.verifiers.verifier import as_rollout
+from assay.verifiers.verifier import Verifier, as_rollout
 
 DOES_NOT_APPLY = "the function does not apply to this sample"
 """Reason of a score where the function returned None."""
@@ -19,7 +18,7 @@ COLUMNS = "columns"
 """Key of a task's metadata with the columns of its row, under their own names."""
 
 
-class TRLReward(Settings):
+class TRLReward(Verifier):
     """Calls `reward(prompts=[...], completions=[...], **columns)` of TRL's signature with all attempts at one task.
 
     Columns are those of the task's row, under their own names and as they stand in the file, each as a list with an
@@ -32,6 +31,7 @@ class TRLReward(Settings):
     """
 
     name: Literal["trl"] = "trl"
+    is_cheap: ClassVar[bool] = True
     function: str
     """Where it is: "path/to/file.py:reward" or "package.module:reward"."""
     conversational: bool = True

@@ -1,21 +1,30 @@
-"""The Verifier protocol: what a rollout earned."""
+"""The Verifier base class: what a rollout earned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeGuard, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
+from assay.components import Chosen, Component
 from assay.types import Completion, Ending, EndingKind, FinishReason, Message, Rollout, Score, Task, Turn
+from assay.verifiers.cases import Case, builtin_cases
 
 
-class Verifier(Protocol):
-    """Scores a rollout against its task. Model output is hostile input: it is parsed, bounded, never evaluated.
+class Verifier(Component):
+    """Base class of verifiers: frozen settings that score a rollout against its task.
 
-    The gold answer itself, as a response, must be SOLVED: `check_verifier` holds an implementation to this.
+    Model output is hostile input: it is parsed, bounded, never evaluated. The gold answer itself, as a response, must
+    be SOLVED: `check_verifier` holds an implementation to this.
     """
 
-    @property
-    def name(self) -> str: ...
+    kind: ClassVar[str] = "verifier"
+    modules: ClassVar[tuple[str, ...]] = ("assay.verifiers", "assay.environments")
+    is_cheap: ClassVar[bool] = False
+    """Whether a gold answer is checked without running a program, a model or a function of somebody else's."""
+
+    says_truth: ClassVar[bool] = True
+    """Whether SOLVED means a right answer. False for controls, such as a random reward: held-out answers are then read
+    by the environment's own verifier."""
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         """SOLVED or FAILED with a finite value; raises only for causes outside the response.
@@ -23,34 +32,68 @@ class Verifier(Protocol):
         Raises:
             VerifierError: the verifier itself failed. The rollout is scored again, then counted as not measured.
         """
-        ...
+        raise NotImplementedError(f"{type(self).__name__} scores nothing: write its method `__call__`")
 
     def gold_response(self, task: Task) -> str | None:
         """A response that must be SOLVED, made from the gold answer; None where none can be made."""
-        ...
+        return task.answer
 
-
-@runtime_checkable
-class GroupVerifier(Verifier, Protocol):
-    """A verifier that may compare the attempts at one task with each other. Alone, a rollout is a group of one."""
+    def lenient(self) -> Verifier | None:
+        """The same verifier reading as generously as can be defended, to be measured beside it; None where there is no
+        more generous reading."""
+        return None
 
     @property
     def compares(self) -> bool:
-        """Whether a group is to be scored together; otherwise each rollout is scored as soon as it is there."""
-        ...
+        """Whether the rollouts of a group are to be scored together by `score_group`; otherwise each rollout is scored
+        as soon as it is there."""
+        return False
 
     async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
-        """One score for each rollout, in their order; none of them broke.
+        """One score for each rollout of a group, in their order; none of them broke. Called only where `compares`.
 
         Raises:
             VerifierError: the verifier itself failed. The group is scored again, then counted as not measured.
         """
-        ...
+        return [await self(rollout, task) for rollout in rollouts]
+
+    @property
+    def nested(self) -> Mapping[str, Verifier]:
+        """Verifiers that this one is made of, by name."""
+        return {}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it decides a score, as plain data: not how fast a judge is asked, nor what that costs."""
+        return self.plain()
+
+    def cases(self) -> list[Case]:
+        """Responses with known verdicts that `check_verifier` tries: by default numbers that leave no choice."""
+        return builtin_cases("")
+
+    def counts(self) -> dict[str, float]:
+        """Metrics of what it counted in this process; empty for a verifier that counts nothing."""
+        return {}
+
+    async def close(self) -> None:
+        """Ends what it holds open in the running event loop; another score would open it again."""
 
 
-def compares(verifier: Verifier) -> TypeGuard[GroupVerifier]:
-    """Whether the rollouts of a group must be scored together."""
-    return isinstance(verifier, GroupVerifier) and verifier.compares
+AnyVerifier = Annotated[Verifier, Chosen()]
+"""The type of a settings field that holds a verifier."""
+
+
+def readings_of(verifier: Verifier, lenient: Verifier | None = None) -> dict[str, Verifier]:
+    """Reading to verifier: the strict one, and where there is one, the lenient one beside it."""
+    generous = lenient or verifier.lenient()
+    return {"strict": verifier} if generous is None else {"strict": verifier, "lenient": generous}
+
+
+def verifiers_in(verifier: Verifier) -> Iterator[Verifier]:
+    """A verifier and all that it is made of, at any depth."""
+    yield verifier
+    for part in verifier.nested.values():
+        yield from verifiers_in(part)
 
 
 def as_rollout(response: str, task: Task, *, finish_reason: FinishReason = "stop") -> Rollout:

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Any, Literal, Self
 
 import pydantic
 
 from assay.config import Settings
 from assay.types import Rollout, Score, Task, Verdict
-from assay.verifiers.choice import Choice
-from assay.verifiers.code import Code
-from assay.verifiers.exact import Exact
-from assay.verifiers.format import Format
-from assay.verifiers.judge import Judge
-from assay.verifiers.math import Math
-from assay.verifiers.numeric import Numeric
-from assay.verifiers.python import PythonReward
-from assay.verifiers.reasoning_gym import ReasoningGymScorer
 from assay.verifiers.score import score_group, score_rollout
-from assay.verifiers.trl import DOES_NOT_APPLY, TRLReward
-from assay.verifiers.verifier import Verifier, compares
-
-OneVerifier = Annotated[
-    Exact | Numeric | Math | Choice | Format | Code | Judge | PythonReward | TRLReward | ReasoningGymScorer,
-    pydantic.Field(discriminator="name"),
-]
+from assay.verifiers.trl import DOES_NOT_APPLY
+from assay.verifiers.verifier import AnyVerifier, Verifier
 
 
 class Part(Settings):
@@ -34,10 +20,10 @@ class Part(Settings):
 
     weight: float = pydantic.Field(default=1.0, allow_inf_nan=False)
     """What the part's value is multiplied by; below 0 for a penalty."""
-    verifier: OneVerifier
+    verifier: AnyVerifier
 
 
-class Weighted(Settings):
+class Weighted(Verifier):
     """The sum of weight times value over named parts. Solved is what the part named by `solved_by` says.
 
     A part that is not measured leaves the whole not measured: what is unknown is no 0. A `trl` part that says of a
@@ -56,6 +42,9 @@ class Weighted(Settings):
     def _check_parts(self) -> Self:
         if self.solved_by not in self.parts:
             raise ValueError(f"solved_by {self.solved_by!r} is none of the parts {', '.join(self.parts)}")
+        deep = [name for name, part in self.parts.items() if isinstance(part.verifier, Weighted)]
+        if deep:
+            raise ValueError(f"part {deep[0]!r} is a weighted sum itself: name its parts here")
         silent = [name for name, part in self.parts.items() if part.weight == 0]
         if silent:
             raise ValueError(f"part {silent[0]!r} has weight 0 and so no effect: leave it out")
@@ -63,7 +52,18 @@ class Weighted(Settings):
 
     @property
     def compares(self) -> bool:
-        return any(compares(part.verifier) for part in self.parts.values())
+        return any(part.verifier.compares for part in self.parts.values())
+
+    @property
+    def nested(self) -> Mapping[str, Verifier]:
+        return {name: part.verifier for name, part in self.parts.items()}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        plain = self.plain()
+        for name, part in self.parts.items():
+            plain["parts"][name]["verifier"] = part.verifier.identity
+        return plain
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         return self._sum({name: await part.verifier(rollout, task) for name, part in self.parts.items()})
@@ -101,6 +101,6 @@ class Weighted(Settings):
 
 async def _column(verifier: Verifier, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
     """What one part says of each rollout."""
-    if compares(verifier):
+    if verifier.compares:
         return await score_group(verifier, rollouts, task)
     return await asyncio.gather(*(score_rollout(verifier, rollout, task) for rollout in rollouts))

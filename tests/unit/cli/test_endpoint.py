@@ -69,7 +69,7 @@ def test_measures_a_model_at_an_endpoint(chat_server: ChatServer, tmp_path: Path
     out = tmp_path / "out"
     printed = run("eval", "openai:m", *QUICK, "--output", out, "--input-price", 1000, "--output-price", 2000)
     kept = scores(out)
-    assert kept["readings"]["exact"]["accuracy"]["value"] == 1.0
+    assert kept["readings"]["strict"]["accuracy"]["value"] == 1.0
     assert kept["asked"]["replies"] == kept["num_samples"] == len(chat_server.bodies)
     assert kept["asked"]["cost"] == pytest.approx(len(chat_server.bodies) * (10 * 1000 + 5 * 2000) / 1e6)
     assert kept["mean_tokens"] == 5
@@ -87,12 +87,12 @@ def test_a_sample_that_cannot_be_had_is_not_measured_and_tried_again_later(chat_
     out = tmp_path / "out"
     options = ("--max-retries", 0, "--in-flight", 1)
     printed = evaluate(chat_server, out, *options)
-    assert "1 of 12 samples were not measured under exact" in printed.replace("\n", " ")
-    assert scores(out)["readings"]["exact"]["accuracy"]["value"] == 1.0, "an unknown is no failure"
+    assert "1 of 12 samples were not measured under strict" in printed.replace("\n", " ")
+    assert scores(out)["readings"]["strict"]["accuracy"]["value"] == 1.0, "an unknown is no failure"
     chat_server.answer = answer_right
     assert "11 of 12 samples were there before" in evaluate(chat_server, out, *options)
     assert len(chat_server.bodies) == 13
-    assert scores(out)["readings"]["exact"]["num_not_measured"] == 0
+    assert scores(out)["readings"]["strict"]["num_not_measured"] == 0
 
 
 def test_every_odd_answer_is_a_counted_outcome(chat_server: ChatServer, tmp_path: Path):
@@ -195,7 +195,7 @@ def test_a_killed_evaluation_pays_for_no_reply_twice(chat_server: ChatServer, tm
     twice = sum(chat_server.num_answered.values()) - total
     # Killed, at most what was in flight is lost; interrupted, what is in flight is taken in.
     assert twice <= (3 if number is signal.SIGKILL else 0)
-    assert scores(tmp_path / "out")["readings"]["exact"]["accuracy"]["value"] == 1.0
+    assert scores(tmp_path / "out")["readings"]["strict"]["accuracy"]["value"] == 1.0
 
 
 @pytest.mark.parametrize(

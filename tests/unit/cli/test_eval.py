@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from assay.cli.eval import evaluate
-from assay.domains import Arithmetic
+from assay.environments.arithmetic import Arithmetic
 from assay.errors import AssayError, ConfigError, DataError, ModelError, RunFolderError
 from assay.evaluation import EvalRow
 from assay.policies.tiny import write_tiny_model
@@ -52,7 +52,7 @@ def test_measures_and_keeps_everything(tiny_model: Path, tmp_path: Path):
     assert str(out / "scores.json") in printed
     kept = scores(out)
     assert (kept["num_tasks"], kept["num_samples"]) == (6, 24)
-    for reading in ("exact", "numeric"):
+    for reading in ("strict", "lenient"):
         assert set(kept["readings"][reading]["by_level"]) == {"c1 h1", "c2 h1"}
         assert set(kept["readings"][reading]["pass_at_k"]) == {"1", "2"}
         accuracy = kept["readings"][reading]["accuracy"]
@@ -129,7 +129,7 @@ def test_levels_follow_the_dials(tiny_model: Path, tmp_path: Path):
         (("--complexity", "77", "--horizon", "1"), DataError, "complexity"),
         (("--verifier", "oracle"), ConfigError, "unknown verifier 'oracle'"),
         (("--verifier", ","), ConfigError, "expected names"),
-        (("--domain", "chess"), ConfigError, "unknown domain 'chess'"),
+        (("--environment", "chess"), ConfigError, "unknown environment 'chess'"),
         (("--device", "cuda:77"), ConfigError, "--device cuda:77 cannot be used"),
         (("--device", "abacus"), ConfigError, "--device abacus cannot be used"),
     ],
@@ -150,7 +150,7 @@ def test_no_such_model(tmp_path: Path):
 def test_a_recipe_gives_the_domain_the_levels_and_both_readings(tiny_model: Path, tmp_path: Path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
-        'domain = { name = "arithmetic", example = true, instruction = "" }\n'
+        'environment = { name = "arithmetic", example = true, instruction = "" }\n'
         "curriculum = { levels = [{ complexity = 1 }, { complexity = 4 }] }\n"
         'evaluation = { strict = { name = "exact", after = "=" } }\n'
     )
@@ -162,7 +162,7 @@ def test_a_recipe_gives_the_domain_the_levels_and_both_readings(tiny_model: Path
     assert kept["settings"]["verifiers"]["strict"]["after"] == "="
     assert all("3 + 4 = 7" in row.prompt for row in rows(out))
     with pytest.raises(ConfigError, match="no effect with --recipe"):
-        run(tiny_model, "--recipe", recipe, "--domain", "arithmetic")
+        run(tiny_model, "--recipe", recipe, "--environment", "arithmetic")
 
 
 def test_a_domain_with_options(tiny_model: Path, tmp_path: Path):
@@ -171,13 +171,13 @@ def test_a_domain_with_options(tiny_model: Path, tmp_path: Path):
     options = ["path=" + str(tmp_path / "data.jsonl"), "prompt={question}", "answer_after=####"]
     settings = [part for option in options for part in ("--set", option)]
     out = tmp_path / "out"
-    run(tiny_model, "--domain", "rows", *settings, "--num-tasks", 2, "--max-new-tokens", 4, "--output", out)
+    run(tiny_model, "--environment", "rows", *settings, "--num-tasks", 2, "--max-new-tokens", 4, "--output", out)
     assert scores(out)["num_tasks"] == 2
     assert rows(out)[0].prompt.startswith("user: What is ")
     with pytest.raises(ConfigError, match="did you mean 'path'"):
-        run(tiny_model, "--domain", "rows", "--set", "pth=x")
-    with pytest.raises(ConfigError, match="expected KEY=VALUE"):
-        run(tiny_model, "--domain", "rows", "--set", "path")
+        run(tiny_model, "--environment", "rows", "--set", "pth=x")
+    with pytest.raises(ConfigError, match="expected key=value"):
+        run(tiny_model, "--environment", "rows", "--set", "path")
 
 
 def test_many_measures_stand_below_each_other(tiny_model: Path, tmp_path: Path):

@@ -58,7 +58,7 @@ def test_a_run_opens_in_transformers_with_the_same_logits(run_folder: Path, tmp_
     assert torch.equal(first, second)
     assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "trained with Assay by grpo on the domain arithmetic for 2 steps" in card
+    assert "trained with Assay by grpo on arithmetic for 2 steps" in card
     assert "The claimed gain is the smallest of these" in card
 
 

@@ -12,7 +12,7 @@ from assay.endpoints.chat import InvalidReplyError, parse_reply, request_body
 from assay.endpoints.client import EndpointClient
 from assay.endpoints.finish import read_finish_reason
 from assay.engines import Sampling
-from assay.envs.env import SingleTurn
+from assay.environments.episode import SingleTurn
 from assay.rollout.runner import run_rollout
 from assay.types import EndingKind, Message, Task
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from assay.domains import Arithmetic
 from assay.engines.engine import Sampling
-from assay.envs.env import EnvStep, SingleTurn
+from assay.environments.arithmetic import Arithmetic
+from assay.environments.episode import EpisodeStep, SingleTurn
 from assay.errors import ConfigError, DataError, EngineError, VerifierError
 from assay.evaluation import Evaluation, evaluate
 from assay.evaluation.evaluate import SEED_LABEL
@@ -219,11 +219,11 @@ def test_several_turns(engine: BookEngine, renderer: ChatRenderer):
     class Twice(SingleTurn):
         turns = 0
 
-        async def step(self, message: Message) -> EnvStep:
+        async def step(self, message: Message) -> EpisodeStep:
             self.turns += 1
-            return EnvStep(done=True) if self.turns == 2 else EnvStep((Message("user", "Sure?"),))
+            return EpisodeStep(done=True) if self.turns == 2 else EpisodeStep((Message("user", "Sure?"),))
 
-    result = run(engine, renderer, TASKS[:2], env_factory=Twice, max_turns=2)
+    result = run(engine, renderer, TASKS[:2], make_episode=Twice, max_turns=2)
     assert result.endings() == {"finished": 2}
     assert result.rows[0].num_tokens == 2 * (len(TASKS[0].answer) + 1)
 

@@ -11,9 +11,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from assay.curriculum import LevelSettings
-from assay.domains import Arithmetic, Rows
 from assay.engines import ScriptedEngine
 from assay.engines.engine import Sampling
+from assay.environments.arithmetic import Arithmetic
+from assay.environments.rows import Rows
 from assay.errors import DataError
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.held_out import SEED, EvaluationSettings, HeldOut
@@ -42,14 +43,23 @@ def held_out(tiny_model: Path, renderer: ChatRenderer) -> Callable[..., HeldOut]
     """A HeldOut whose model says what a function of the question gives."""
     encode = Tokenizer.from_file(str(tiny_model / "tokenizer.json")).encode
 
-    def make(answer: Answer, *, domain: Any = None, max_new_tokens: int = 8, **settings: Any) -> HeldOut:
+    def make(
+        answer: Answer,
+        *,
+        environment: Any = None,
+        max_new_tokens: int = 8,
+        strict: Any = None,
+        lenient: Any = None,
+        **settings: Any,
+    ) -> HeldOut:
         def say(prompt_ids: tuple[int, ...], seed: int) -> list[int]:
             prompt = renderer.decode(prompt_ids)
             return encode(answer(next(question for question in ANSWERS if question in prompt))).ids
 
         return HeldOut(
             EvaluationSettings(**{"validation_tasks": 8, "test_tasks": 5, "test_max_new_tokens": 40, **settings}),
-            domain or Arithmetic(),
+            environment or Arithmetic(),
+            {"strict": strict or Exact(), "lenient": lenient or Numeric(reading="any")},
             LEVELS,
             Sampling(max_new_tokens=max_new_tokens),
             engine=ScriptedEngine.saying(say, stop_token_ids=renderer.stop_token_ids, decode=renderer.decode),
@@ -129,8 +139,8 @@ class WithoutTestTasks(Arithmetic):
 
 def test_an_empty_test_split_is_found_before_the_first_step(held_out: Callable[..., HeldOut]):
     with pytest.raises(DataError, match="test"):
-        asyncio.run(held_out(str, domain=WithoutTestTasks()).check_tasks(Exact()))
-    asyncio.run(held_out(str, domain=WithoutTestTasks(), test_tasks=0).check_tasks(Exact()))
+        asyncio.run(held_out(str, environment=WithoutTestTasks()).check_tasks(Exact()))
+    asyncio.run(held_out(str, environment=WithoutTestTasks(), test_tasks=0).check_tasks(Exact()))
 
 
 def rows(tmp_path: Path, bad: str | None) -> Rows:
@@ -151,7 +161,7 @@ def write(tmp_path: Path, rows: list[dict[str, str]]) -> str:
 
 
 def of_file(held_out: Callable[..., HeldOut], domain: Rows) -> HeldOut:
-    made = held_out(str, domain=domain)
+    made = held_out(str, environment=domain)
     made._levels = (LevelSettings(),)
     return made
 
@@ -199,8 +209,8 @@ def test_data_without_answers_is_refused_by_name_where_a_reading_needs_one(
     held_out: Callable[..., HeldOut], tmp_path: Path
 ):
     domain = Rows(path=write(tmp_path, [{"prompt": f"q{i}"} for i in range(60)]), answer="")
-    with pytest.raises(DataError, match=r"line \d+\) has no gold answer.*evaluation.strict"):
+    with pytest.raises(DataError, match=r"line \d+\) has no gold answer.*environment.answer"):
         asyncio.run(of_file(held_out, domain).check_tasks(Format()))
-    made = held_out(str, domain=domain, strict=Format(), lenient=Format(shape="reasoning"))
+    made = held_out(str, environment=domain, strict=Format(), lenient=Format(shape="reasoning"))
     made._levels = (LevelSettings(),)
     assert asyncio.run(made.check_tasks(Format())) == ""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from assay.engines.engine import Sampling
-from assay.envs.env import EnvStep, SingleTurn
+from assay.environments.episode import EpisodeStep, SingleTurn
 from assay.errors import ConfigError, ContextLengthError, DataError, EngineError, TrainingStoppedError
 from assay.rollout import Collector
 from assay.types import EndingKind, Group, Message, Rollout, Score, Task, Verdict
@@ -32,9 +32,9 @@ class TwoTurns(SingleTurn):
         self.num_steps = 0
         TwoTurns.num_open += 1
 
-    async def step(self, message: Message) -> EnvStep:
+    async def step(self, message: Message) -> EpisodeStep:
         self.num_steps += 1
-        return EnvStep(done=True) if self.num_steps == 2 else EnvStep((Message("user", "again"),))
+        return EpisodeStep(done=True) if self.num_steps == 2 else EpisodeStep((Message("user", "again"),))
 
     async def close(self) -> None:
         TwoTurns.num_open -= 1
@@ -54,7 +54,7 @@ def make(engine, renderer) -> Callable[..., Collector]:
         settings: dict[str, Any] = {
             "engine": engine,
             "renderer": renderer,
-            "env_factory": SingleTurn,
+            "make_episode": SingleTurn,
             "score": even_is_solved,
             "next_task": numbered_task,
             "sampling": Sampling(max_new_tokens=8),
@@ -130,9 +130,9 @@ def test_quick_groups_do_not_overtake_slow_ones(make, engine):
 
 
 def test_the_order_in_which_rollouts_end_changes_nothing(make, engine):
-    steady = run(make(max_staleness=2, env_factory=TwoTurns), 3)
+    steady = run(make(max_staleness=2, make_episode=TwoTurns), 3)
     engine.delay = lambda request_id: hash(request_id) % 50
-    assert run(make(max_staleness=2, env_factory=TwoTurns), 3) == steady
+    assert run(make(max_staleness=2, make_episode=TwoTurns), 3) == steady
 
 
 # Staleness
@@ -262,12 +262,12 @@ def test_drops_in_a_row_are_counted_across_steps_and_forgotten_at_a_kept_group(m
 
 
 def test_a_broken_rollout_is_played_again_whole_with_the_same_seeds(make, engine):
-    undisturbed = run(make(env_factory=TwoTurns), 1)
+    undisturbed = run(make(make_episode=TwoTurns), 1)
     engine.tries.clear()
     engine.calls.clear()
     bad = "request/2/1/1"
     engine.failure = lambda request_id, attempt: OSError("gone") if request_id == bad and attempt == 0 else None
-    collector = make(env_factory=TwoTurns)
+    collector = make(make_episode=TwoTurns)
     assert run(collector, 1) == undisturbed
     assert collector.counters()["rollout/retried_count"] == 1
     assert collector.counters()["rollout/broken_count"] == 0
@@ -334,7 +334,7 @@ def test_an_error_for_a_person_stops_at_once_and_closes_everything(make, engine,
     engine.delay = lambda request_id: 10**9 if group_of(request_id) == 0 else 1
     TwoTurns.num_open = 0
     with pytest.raises(DataError, match="task 3"):
-        run(make(score=score, env_factory=TwoTurns, max_staleness=max_staleness), 1)
+        run(make(score=score, make_episode=TwoTurns, max_staleness=max_staleness), 1)
     assert TwoTurns.num_open == 0
     assert engine.under_way == set()
     assert {group_of(request_id) for request_id in engine.aborted} >= {0}
@@ -353,14 +353,14 @@ def test_an_error_between_two_calls_is_raised_by_the_next(make, engine):
             await asyncio.sleep(0.01)
             await collector.next_groups(4)
 
-    with pytest.raises(ContextLengthError, match="domain 'test' has 5"):
+    with pytest.raises(ContextLengthError, match="of 'test' has 5"):
         asyncio.run(go())
 
 
 def test_cancelling_is_prompt_and_clean(make, engine, recwarn):
     engine.delay = lambda request_id: 10**9
     TwoTurns.num_open = 0
-    collector = make(env_factory=TwoTurns, max_staleness=1)
+    collector = make(make_episode=TwoTurns, max_staleness=1)
 
     async def go() -> None:
         work = asyncio.create_task(collect(collector, 1))
@@ -380,7 +380,7 @@ def test_cancelling_is_prompt_and_clean(make, engine, recwarn):
 
 def test_a_cancelled_call_loses_no_finished_group(make, engine):
     engine.delay = lambda request_id: 10**9 if group_of(request_id) == 2 else 1
-    collector = make(env_factory=SingleTurn)
+    collector = make(make_episode=SingleTurn)
 
     async def go() -> dict[str, Any]:
         work = asyncio.create_task(collect(collector, 1))
@@ -406,7 +406,7 @@ def test_a_cancelled_call_loses_no_finished_group(make, engine):
 def test_a_resumed_collector_delivers_the_same_groups(make, engine, max_staleness: int, stop_after: int):
     settings = {
         "max_staleness": max_staleness,
-        "env_factory": TwoTurns,
+        "make_episode": TwoTurns,
         "keep": lambda group: group.group_id % 5 != 3,
     }
     engine.delay = lambda request_id: group_of(request_id) * 17 % 60

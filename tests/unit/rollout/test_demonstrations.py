@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assay.batching import to_samples
-from assay.domains import Arithmetic
+from assay.environments.arithmetic import Arithmetic
 from assay.errors import ContextLengthError, DataError, TrainingStoppedError
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import Demonstrations

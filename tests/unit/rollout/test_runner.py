@@ -10,7 +10,7 @@ import pytest
 
 from assay.endpoints import Reply
 from assay.engines.engine import Sampling
-from assay.envs.env import EnvStep, SingleTurn
+from assay.environments.episode import EpisodeStep, SingleTurn
 from assay.errors import ContextLengthError, ContractError, DataError, EngineError
 from assay.rollout import run_rollout, runner
 from assay.seeds import derive_seed
@@ -37,12 +37,12 @@ class Chat:
         self._maybe_fail("start")
         return self.task.prompt
 
-    async def step(self, message: Message) -> EnvStep:
+    async def step(self, message: Message) -> EpisodeStep:
         self._maybe_fail("step")
         self.seen.append(message.content)
         if len(self.seen) == self.num_turns:
-            return EnvStep(reward=1.0, done=True)
-        return EnvStep((Message("user", self.reply),), reward=0.25) if self.reply else EnvStep()
+            return EpisodeStep(reward=1.0, done=True)
+        return EpisodeStep((Message("user", self.reply),), reward=0.25) if self.reply else EpisodeStep()
 
     async def close(self) -> None:
         self.num_closed += 1
@@ -135,7 +135,7 @@ def test_a_later_prompt_beyond_the_context_ends_the_rollout_with_what_was_said(e
 def test_a_first_prompt_beyond_the_context_is_the_users_error_and_names_the_task(engine, renderer):
     task = Task("letters", (Message("user", "z" * 500),), "4")
     env = Chat(task)
-    with pytest.raises(ContextLengthError, match=f"task {task.task_id} of domain 'letters' has 5[0-9][0-9] tokens"):
+    with pytest.raises(ContextLengthError, match=f"task {task.task_id} of 'letters' has 5[0-9][0-9] tokens"):
         play(engine, renderer, env, task=task)
     assert env.num_closed == 1
 

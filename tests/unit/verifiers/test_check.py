@@ -3,23 +3,22 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydantic import PrivateAttr
 
 from assay.errors import ContractError, DataError
 from assay.types import Message, Rollout, Score, Task
-from assay.verifiers import Case, Exact, Numeric, VerifierReport, builtin_cases, check_gold, check_verifier
+from assay.verifiers import Case, Exact, Numeric, Verifier, VerifierReport, builtin_cases, check_gold, check_verifier
 
 
-@dataclass
-class Careless:
+class Careless(Verifier):
     """A verifier with a known fault."""
 
     fault: str
     name: str = "careless"
-    asked: bool = False
+    _asked: bool = PrivateAttr(default=False)
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         if self.fault == "accepts all":
@@ -28,19 +27,16 @@ class Careless:
             return Score.failed()
         if self.fault == "raises":
             raise RuntimeError("boom")
-        if self.fault == "slow" or (self.fault == "slow once" and not self.asked):
+        if self.fault == "slow" or (self.fault == "slow once" and not self._asked):
             time.sleep(0.02)
-        self.asked = True
+        self._asked = True
         if self.fault == "executes" and (path := re.search(r"open\('([^']+canary)'", rollout.response)):
             Path(path[1]).touch()
         return Score.solved() if rollout.response.strip() == task.answer else Score.failed()
 
-    def gold_response(self, task: Task) -> str:
-        return task.answer
-
 
 def check(fault: str, cases: list[Case] | None = None) -> VerifierReport:
-    return asyncio.run(check_verifier(Careless(fault), cases, slow_seconds=0.01))
+    return asyncio.run(check_verifier(Careless(fault=fault), cases, slow_seconds=0.01))
 
 
 CASES = [Case("right", "gold", "82", "82", True), Case("wrong", "near miss", "82", "83", False)]
@@ -67,7 +63,7 @@ def test_a_busy_machine_is_no_slow_verifier() -> None:
 def test_bombs_must_be_refused_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assay.verifiers.check.BOMB_SECONDS", 0.01)
     bomb = Case("bomb", "bomb", "82", "9^9^9", False)
-    report = asyncio.run(check_verifier(Careless("slow"), [bomb, *CASES], slow_seconds=10.0))
+    report = asyncio.run(check_verifier(Careless(fault="slow"), [bomb, *CASES], slow_seconds=10.0))
     assert [result.error for result in report.results] == ["slow", "", ""]
 
 
@@ -115,8 +111,8 @@ def test_a_wrong_reading_is_told_apart() -> None:
 
 def test_check_gold_names_task_and_answer() -> None:
     task = Task("d", (Message("user", "What is 1 + 1?"),), "2")
-    asyncio.run(check_gold(Careless("none"), [task]))
+    asyncio.run(check_gold(Careless(fault="none"), [task]))
     with pytest.raises(DataError, match=rf"task {task.task_id}: prompt 'What is 1 \+ 1\?', answer '2'"):
         asyncio.run(check_gold(Careless("rejects all"), [task]))
     with pytest.raises(ContractError, match="boom"):
-        asyncio.run(check_gold(Careless("raises"), [task]))
+        asyncio.run(check_gold(Careless(fault="raises"), [task]))

@@ -25,7 +25,6 @@ from assay.verifiers import (
     close_verifiers,
     make_verifier,
     score_rollout,
-    verifier_identity,
     verifier_metrics,
 )
 from assay.verifiers.weighted import Part
@@ -236,7 +235,7 @@ def test_what_it_may_cost_is_no_part_of_what_it_is(chat_server: ChatServer, tmp_
     dearer = make(chat_server, tmp_path, input_price=1.0, output_price=1.0, max_cost=9.0, timeout_seconds=7.0)
     other = make(chat_server, tmp_path, instructions="Judge its manners.")
     for of in (lambda judge: judge, weighted):
-        assert verifier_identity(of(first)) == verifier_identity(of(dearer)) != verifier_identity(of(other))
+        assert of(first).identity == of(dearer).identity != of(other).identity
         began, now, changed = (RunConfig(verifier=of(judge)) for judge in (first, dearer, other))
         check_unchanged(began, now)
         with pytest.raises(ConfigError, match=r"instructions: began with '', now 'Judge its manners\.'"):

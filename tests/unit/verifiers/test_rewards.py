@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from assay.domains import Rows
+from assay.environments.rows import Rows
 from assay.errors import ConfigError, ContractError, DataError, VerifierError
 from assay.types import Ending, EndingKind, Message, Score, Task
 from assay.verifiers import (
@@ -21,7 +21,6 @@ from assay.verifiers import (
     Weighted,
     as_rollout,
     check_gold,
-    compares,
     make_verifier,
     score_group,
 )
@@ -311,7 +310,7 @@ def comparing(tmp_path: Path) -> str:
 
 
 def score_all(verifier: Verifier, responses: list[str] = ATTEMPTS) -> list[float | None]:
-    assert compares(verifier)
+    assert verifier.compares
     rollouts = [as_rollout(response, TASK) for response in responses]
     return [score.value for score in asyncio.run(score_group(verifier, rollouts, TASK))]
 
@@ -320,7 +319,7 @@ def test_a_function_of_the_whole_group(comparing: str) -> None:
     verifier = make_verifier("python", {"function": f"{comparing}:shortest_right", "per": "group"})
     assert score_all(verifier) == [0, 1, 0, 0, 1]
     assert score(verifier, "well, 2").value == 1.0, "alone, an attempt is a group of one"
-    assert not compares(make_verifier("python", {"function": f"{comparing}:shortest_right"}))
+    assert not make_verifier("python", {"function": f"{comparing}:shortest_right"}).compares
 
 
 def test_a_function_for_trl_sees_the_whole_group(comparing: str) -> None:
@@ -333,12 +332,12 @@ def test_a_weighted_sum_of_what_compares_and_what_does_not(comparing: str) -> No
     verifier = make_verifier("weighted", {"parts": parts, "solved_by": "right"})
     assert score_all(verifier) == [1.0, 1.5, 0.0, 0.0, 1.5]
     del parts["short"]
-    assert not compares(make_verifier("weighted", {"parts": parts, "solved_by": "right"}))
+    assert not make_verifier("weighted", {"parts": parts, "solved_by": "right"}).compares
 
 
 def test_one_that_broke_is_not_compared(comparing: str) -> None:
     verifier = make_verifier("python", {"function": f"{comparing}:shortest_right", "per": "group"})
-    assert compares(verifier)
+    assert verifier.compares
     whole, broken = (
         as_rollout("it is 2", TASK),
         replace(as_rollout("2", TASK), ending=Ending(EndingKind.BROKEN, "died")),

@@ -12,8 +12,11 @@ from typing import Any, Literal
 import pydantic
 
 from assay.errors import VerifierError
+from assay.host import current_host
 from assay.sandbox import Limits, Sandbox
 from assay.types import Rollout, Score, Task
+from assay.verifiers.cases import Case
+from assay.verifiers.code.attack_cases import code_cases
 from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.cases import run_cases
 from assay.verifiers.code.file import run_file
@@ -110,6 +113,12 @@ class Code(AnswerReader):
         self.tally.ran(results)
         return Judgement(self._score(results, plan), tuple(results))
 
+    def cases(self) -> list[Case]:
+        return code_cases()
+
+    def counts(self) -> dict[str, float]:
+        return dict(self.tally.counts)
+
     def gold_response(self, task: Task) -> str | None:
         """The reference solution in a fence; None where the task has none."""
         suite = suite_of(task)
@@ -124,7 +133,7 @@ class Code(AnswerReader):
     async def close(self) -> None:
         """Ends the sandboxes; another score would start them again."""
         for role in ("programs", "tests"):
-            _close_sandbox(self._sandbox_key(role))
+            current_host().release(self._sandbox_key(role))
 
     async def _run(self, plan: Plan, source: str, language: Language) -> Sequence[TestResult]:
         suite, stop = plan.suite, self.score == "all"
@@ -166,26 +175,20 @@ class Code(AnswerReader):
         return Score.failed(reason, value, evidence=evidence[:500])
 
     def _sandbox_key(self, role: str) -> tuple[Any, ...]:
-        return (self.backend, self.num_workers, self.interpreter, role)
+        return ("sandbox", self.backend, self.num_workers, self.interpreter, role)
 
     def _sandbox(self, role: Literal["programs", "tests"]) -> Sandbox:
         """Shared by all verifiers with the same settings; those of tests are others than those of programs, so that a
         test that waits for its program never holds the place that the program waits for."""
-        key = self._sandbox_key(role)
-        if key not in _SANDBOXES:
-            interpreter = Path(self.interpreter).expanduser() if key[2] else None
-            _SANDBOXES[key] = Sandbox(self.backend, num_workers=self.num_workers, interpreter=interpreter)
-        return _SANDBOXES[key]
+
+        def start() -> Sandbox:
+            interpreter = Path(self.interpreter).expanduser() if self.interpreter else None
+            return Sandbox(self.backend, num_workers=self.num_workers, interpreter=interpreter)
+
+        return current_host().hold(self._sandbox_key(role), start, Sandbox.close)
 
 
 _ACCEPTED = TestVerdict.ACCEPTED
-_SANDBOXES: dict[tuple[Any, ...], Sandbox] = {}
-
-
-def _close_sandbox(key: tuple[Any, ...]) -> None:
-    sandbox = _SANDBOXES.pop(key, None)
-    if sandbox is not None:
-        sandbox.close()
 
 
 def _test_text(plan: Plan, number: int) -> str:

@@ -1,0 +1,94 @@
+"""check_environment: holds an environment to what it promises."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+
+from assay.environments.environment import Environment, require_tasks
+from assay.environments.splits import SPLITS
+from assay.errors import ContractError
+from assay.types import Split, Task
+from assay.verifiers.check import check_gold
+from assay.verifiers.verifier import Verifier
+
+
+async def check_environment(
+    environment: Environment,
+    *,
+    verifier: Verifier | None = None,
+    levels: Sequence[tuple[float | None, float | None]] | None = None,
+    splits: Sequence[Split] = SPLITS,
+    num_tasks: int = 100,
+) -> None:
+    """Reads the first `num_tasks` tasks of every split at every level, and checks what the protocol promises.
+
+    Tasks are distinct, survive JSON, carry the dials that were asked for, and come in an order fixed by the seed. No
+    task is in two splits, whatever the level and the seed; where `metadata` has a "canonical" form, neither is a form.
+    With a verifier, it accepts every gold answer.
+
+    Args:
+        levels: (complexity, horizon) settings; the environment's own `levels()` where None.
+
+    Raises:
+        ContractError: a promise is broken; the message shows the task.
+        DataError: an empty split, or a gold answer that the verifier rejects.
+    """
+    home: dict[str, tuple[Split, Task]] = {}
+    for complexity, horizon in environment.levels() if levels is None else levels:
+        for split in splits:
+            for seed in (0, 1):
+                tasks = _read(environment, split, complexity, horizon, seed, num_tasks)
+                if tasks != _read(environment, split, complexity, horizon, seed, num_tasks):
+                    raise ContractError(
+                        f"{environment.name}: seed {seed} gave the {split} tasks in two different orders"
+                    )
+                _check_tasks(environment, tasks, complexity, horizon)
+                for task in tasks:
+                    for key in _identities(task):
+                        other_split, other = home.setdefault(key, (split, task))
+                        if other_split != split:
+                            raise ContractError(
+                                f"{environment.name}: {key} is in two splits: {_shown(other)} in {other_split}, "
+                                f"{_shown(task)} in {split}"
+                            )
+                if verifier is not None:
+                    await check_gold(verifier, tasks)
+
+
+def _read(
+    environment: Environment, split: Split, complexity: float | None, horizon: float | None, seed: int, num_tasks: int
+) -> list[Task]:
+    tasks = environment.tasks(split, complexity=complexity, horizon=horizon, seed=seed)
+    return list(itertools.islice(require_tasks(tasks, environment, split, complexity, horizon), num_tasks))
+
+
+def _check_tasks(environment: Environment, tasks: list[Task], complexity: float | None, horizon: float | None) -> None:
+    seen: dict[str, Task] = {}
+    for task in tasks:
+        if task.domain != environment.name:
+            raise ContractError(f"{environment.name}: {_shown(task)} says it is from {task.domain!r}")
+        if not task.prompt:
+            raise ContractError(f"{environment.name}: task {task.task_id} has an empty prompt")
+        for dial, asked, given in (("complexity", complexity, task.complexity), ("horizon", horizon, task.horizon)):
+            if asked is not None and given != asked:
+                raise ContractError(f"{environment.name}: asked for {dial} {asked:g}, {_shown(task)} has {given}")
+        if Task.from_dict(json.loads(json.dumps(task.to_dict()))) != task:
+            raise ContractError(
+                f"{environment.name}: {_shown(task)} does not survive JSON; keep metadata to JSON's types"
+            )
+        for key in _identities(task):
+            if key in seen:
+                raise ContractError(f"{environment.name}: {key} comes twice: {_shown(seen[key])} and {_shown(task)}")
+            seen[key] = task
+
+
+def _identities(task: Task) -> list[str]:
+    """What may be in one split only, and once in a stream."""
+    canonical = task.metadata.get("canonical")
+    return [f"task {task.task_id}"] + ([] if canonical is None else [f"canonical form {canonical!r}"])
+
+
+def _shown(task: Task) -> str:
+    return repr(task.prompt[-1].content[:80])

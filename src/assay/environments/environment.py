@@ -1,0 +1,93 @@
+"""The Environment base class: tasks, the world that they happen in, and what earns a reward, in one place."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar
+
+from assay.components import Chosen, Component
+from assay.environments.episode import Episode, SingleTurn
+from assay.errors import DataError
+from assay.types import Split, Task
+from assay.verifiers import Exact, Verifier
+
+Level = tuple[float | None, float | None]
+"""(complexity, horizon); None where the environment has no such dial."""
+
+
+class Environment(Component):
+    """Base class of environments: frozen settings that name levels, tasks, an episode for a task, and rewards.
+
+    A subclass gives `tasks`, and what differs from the defaults here: no dials, one turn, and the whole response
+    compared with the answer. `check_environment` holds an implementation to what it promises.
+
+    Processes, sandboxes and connections are no part of an environment: they live in the host of the run
+    (`assay.host`), which counts and closes them.
+    """
+
+    kind: ClassVar[str] = "environment"
+    modules: ClassVar[tuple[str, ...]] = ("assay.environments",)
+
+    @property
+    def max_turns(self) -> int:
+        """Turns after which an episode is truncated."""
+        return 1
+
+    def levels(self) -> tuple[Level, ...]:
+        """The (complexity, horizon) settings that a table of this environment lists, easiest first."""
+        return ((None, None),)
+
+    def tasks(
+        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
+    ) -> Iterator[Task]:
+        """Distinct tasks of one split at one setting of the dials, in an order fixed by the seed.
+
+        The iterator ends when the split has no further task. A dial of None means the environment's default level.
+        Splits are disjoint by construction: which split a task is in depends only on the task itself, never on the
+        seed. Dials are monotone in difficulty.
+
+        Raises:
+            DataError: a dial out of the environment's range (names the range), or an empty split.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no tasks: write its method `tasks`")
+
+    def episode(self, task: Task) -> Episode:
+        """A fresh episode of a task. All members of a group start from the same state."""
+        return SingleTurn(task)
+
+    @property
+    def rewards(self) -> Mapping[str, Verifier]:
+        """Reading to verifier. "strict" is the reward unless a recipe says otherwise; "lenient", where there is one,
+        reads the same answers as generously as can be defended, and is measured beside it."""
+        return {"strict": Exact()}
+
+
+AnyEnvironment = Annotated[Environment, Chosen()]
+"""The type of a settings field that holds an environment."""
+
+
+def require_tasks(
+    tasks: Iterator[Task], environment: Environment, split: Split, complexity: float | None, horizon: float | None
+) -> Iterator[Task]:
+    """The same tasks, after making sure that there is at least one.
+
+    Raises:
+        DataError: the split is empty at this setting of the dials.
+    """
+    first = next(tasks, None)
+    if first is None:
+        dials = any(level != (None, None) for level in environment.levels())
+        if complexity is None and horizon is None and not dials:
+            raise DataError(
+                f"the {split} split of {environment.name} is empty: too few tasks for three splits; add tasks"
+            )
+        raise DataError(
+            f"the {split} split of {environment.name} is empty at complexity {_shown(complexity)}, horizon "
+            f"{_shown(horizon)}: that level has too few tasks for three splits; choose a larger complexity or horizon"
+        )
+    return itertools.chain((first,), tasks)
+
+
+def _shown(dial: float | None) -> str:
+    return "default" if dial is None else f"{dial:g}"

@@ -1,0 +1,172 @@
+"""FileEnvironment: what domains made of the rows of a file have in common."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self
+
+import pydantic
+
+from assay.environments.environment import Environment
+from assay.environments.files import read_rows
+from assay.environments.splits import SPLITS, hashed_split, prompt_key
+from assay.errors import DataError
+from assay.seeds import derive_seed
+from assay.types import Split, Task
+
+
+class FileEnvironment(Environment):
+    """Tasks from a file; each kind of file says how a row becomes a task.
+
+    Which split a row is in depends on its prompt alone: 80, 10 and 10 of 100 by a hash of it, or with `test_path` 90
+    and 10, and that file is the test. A prompt that comes twice is one task; with two different answers it is an error.
+    """
+
+    path: str = pydantic.Field(min_length=1)
+    """A .jsonl, .json, .csv or .parquet file, or "hub:owner/dataset/path/in/it", where "hub:owner/dataset@revision/..."
+    names a revision. A * stands for any part of a name: several files as one."""
+    test_path: str | None = None
+    """The test split's own file."""
+    overlap: Literal["error", "leave_out"] = "error"
+    """What happens to a row of `path` that is in `test_path` too. leave_out: it is not trained on."""
+
+    @pydantic.model_validator(mode="after")
+    def _check_paths(self) -> Self:
+        if self.test_path == self.path:
+            raise ValueError(f"test_path is path, {self.path}: every test task would be trained on; leave it out")
+        if self.test_path is None and self.overlap != "error":
+            raise ValueError(f"overlap {self.overlap!r} has no effect without test_path: leave it out")
+        return self
+
+    def make_task(self, row: Mapping[str, Any], place: str) -> Task | None:
+        """The task of a row; None for one that is left out.
+
+        Raises:
+            DataError: something in it is missing or wrong; names `place`.
+        """
+        raise NotImplementedError
+
+    @property
+    def is_test_only(self) -> bool:
+        """Whether every row is a test task."""
+        return False
+
+    def split_of(self, task: Task, key: str) -> Split:
+        """The split of a task of `path`; a key is the same for prompts that look alike."""
+        return hashed_split("rows", key)
+
+    @property
+    def splits(self) -> Mapping[Split, tuple[Task, ...]]:
+        """Every task by split, read at first use.
+
+        Raises:
+            DataError: the file cannot be read, or a row of it.
+        """
+        return self._loaded[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Cautions about the files, in a sentence each; read with them.
+
+        Raises:
+            DataError: as `splits`.
+        """
+        return self._loaded[1]
+
+    @functools.cached_property
+    def _loaded(self) -> tuple[Mapping[Split, tuple[Task, ...]], tuple[str, ...]]:
+        return _load(self)
+
+    def levels(self) -> tuple[tuple[float | None, float | None], ...]:
+        """The levels that the file has, by complexity and horizon. Rows of no level beside others are in none of them:
+        a setting without dials means every row."""
+        dials = {(task.complexity, task.horizon) for tasks in self.splits.values() for task in tasks}
+        dials = dials - {(None, None)} or dials
+        return tuple(sorted(dials, key=lambda level: tuple(-math.inf if dial is None else dial for dial in level)))
+
+    def tasks(
+        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
+    ) -> Iterator[Task]:
+        """The tasks of a split; a dial of None means every row.
+
+        Raises:
+            DataError: the file cannot be read, a column is missing, no row has these dials, or an unknown split.
+        """
+        if split not in SPLITS:
+            raise DataError(f"{self.name} has no split {split!r}; use train, validation or test")
+        chosen = [
+            task
+            for task in self.splits[split]
+            if complexity in (None, task.complexity) and horizon in (None, task.horizon)
+        ]
+        if not chosen:
+            raise DataError(self._why_empty(split, complexity, horizon))
+        return iter(sorted(chosen, key=lambda task: derive_seed(seed, self.name, split, task.task_id)))
+
+    def _why_empty(self, split: Split, complexity: float | None, horizon: float | None) -> str:
+        """What to say of a split without tasks at these dials."""
+        if complexity is not None or horizon is not None:
+            levels = list(map(_shown, self.levels()))
+            listed = "; ".join([*levels[:20], *(["..."] if len(levels) > 20 else [])])
+            return (
+                f"the {split} split of {self.name} is empty at {_shown((complexity, horizon))}; the levels of its rows "
+                f"are {listed}: choose another, or add rows of this one"
+            )
+        counts = ", ".join(f"{len(tasks)} {name}" for name, tasks in self.splits.items())
+        if self.is_test_only:
+            return f"the {split} split of {self.name} is empty ({counts}): all are test tasks unless test_only=false"
+        own = "" if self.test_path else ", or give the test a file of its own as test_path"
+        return (
+            f"the {split} split of {self.name} is empty ({counts}): which split a row is in is a hash of its prompt, "
+            f"and few rows may leave one without any; add rows{own}"
+        )
+
+
+def _load(domain: FileEnvironment) -> tuple[Mapping[Split, tuple[Task, ...]], tuple[str, ...]]:
+    """The tasks of each split, and cautions."""
+    notes: list[str] = []
+    own = _read(domain, domain.path, notes)
+    test = {} if domain.test_path is None else _read(domain, domain.test_path, notes)
+    shared = own.keys() & test.keys()
+    if shared and domain.overlap == "error":
+        raise DataError(
+            f"{len(shared)} of {len(own)} rows of {domain.path} are in {domain.test_path} too, such as "
+            f"{own[min(shared)].prompt[-1].content[:80]!r}: the test would measure memory; "
+            'remove them, or set overlap="leave_out" so that they are not trained on'
+        )
+    splits: dict[Split, list[Task]] = {"train": [], "validation": [], "test": list(test.values())}
+    for key, task in own.items():
+        if key not in test:
+            split = domain.split_of(task, key)
+            splits["train" if split == "test" and domain.test_path is not None else split].append(task)
+    return {split: tuple(tasks) for split, tasks in splits.items()}, tuple(notes)
+
+
+def _read(domain: FileEnvironment, source: str, notes: list[str]) -> dict[str, Task]:
+    """Canonical prompt to task, in the order of the file. `notes` gains cautions."""
+    tasks: dict[str, Task] = {}
+    places: dict[str, str] = {}
+    for place, row in read_rows(source, notes):
+        task = domain.make_task(row, place)
+        if task is None:
+            continue
+        key = prompt_key(task)
+        if key in tasks and tasks[key].answer != task.answer:
+            raise DataError(
+                f"{place} asks what {places[key]} asks and has another answer ({task.answer[:60]!r}, there "
+                f"{tasks[key].answer[:60]!r}); correct one of them"
+            )
+        tasks.setdefault(key, task)
+        places.setdefault(key, place)
+    if not tasks:
+        raise DataError(f"{source} has no rows")
+    return tasks
+
+
+def _shown(level: tuple[float | None, float | None]) -> str:
+    dials = [
+        f"{name} {dial:g}" for name, dial in zip(("complexity", "horizon"), level, strict=True) if dial is not None
+    ]
+    return ", ".join(dials) or "none"

@@ -1,0 +1,147 @@
+"""Rows of a data file as plain dictionaries: JSON, JSON lines, CSV, or Parquet; on this machine or on the hub."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import glob
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from assay.environments.parquet import parquet_rows
+from assay.environments.values import parse_json
+from assay.errors import DataError
+
+HUB = "hub:"
+MAX_FIELD_CHARACTERS = 10_000_000
+_ON_THE_HUB = re.compile(r"([^/@]+/[^/@]+)(?:@(refs/(?:convert|pr)/[^/]+|[^/]+))?/(.+)")
+"""Data set, revision, path in it."""
+
+
+def read_rows(source: str, notes: list[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where it stands, row) of each row. Values are those of JSON; NaN, which is how tables write "nothing", is None.
+
+    Args:
+        source: a path ending in .jsonl, .json (an array of objects, or JSON lines), .csv or .parquet; or
+            "hub:owner/dataset/path/in/it" for a file of a data set on the Hugging Face hub, with "@revision" after the
+            data set for another one than its newest. A * stands for any part of a name: every file that fits, in the
+            order of their names.
+        notes: gains a caution, in a sentence, for each column whose values may not be those of its source.
+
+    Raises:
+        DataError: there is no such file, its kind is not known, or a line does not parse; names the file and the line.
+    """
+    for path in _fetched(source) if source.startswith(HUB) else _local(source):
+        kind = path.suffix.lower()
+        if kind in (".jsonl", ".ndjson") or (kind == ".json" and not _is_array(path)):
+            yield from _json_lines(path)
+        elif kind == ".json":
+            yield from _json_array(path)
+        elif kind == ".csv":
+            yield from _csv(path)
+        elif kind == ".parquet":
+            yield from parquet_rows(path, notes)
+        else:
+            raise DataError(f"{path} is no kind of data file that can be read; use .jsonl, .json, .csv or .parquet")
+
+
+def _local(source: str) -> list[Path]:
+    path = Path(source).expanduser()
+    if path.is_file():
+        return [path]
+    found = sorted(map(Path, glob.glob(str(path)))) if "*" in source else []
+    if not found:
+        raise DataError(f"there is no data file {source}")
+    return found
+
+
+def _is_array(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = next((line for line in file if line.strip()), b"")
+    return first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                place = f"{path}, line {number}"
+                yield place, _object(_parsed(line, place), place)
+
+
+def _json_array(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, row in enumerate(_parsed(path.read_bytes(), str(path)), start=1):
+        place = f"{path}, element {number}"
+        yield place, _object(row, place)
+
+
+def _parsed(text: bytes, place: str) -> Any:
+    try:
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise DataError(f"{place} is not JSON that can be read: {why}") from None
+
+
+def _object(row: Any, place: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise DataError(f"{place} holds {type(row).__name__}, not an object; an object for each row is expected")
+    return row
+
+
+def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    csv.field_size_limit(MAX_FIELD_CHARACTERS)
+    number = 0
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            header: list[str] = []
+            while True:
+                # A row may go over several lines, and one with a quote that is never closed over all.
+                number = reader.line_num + 1
+                fields = next(reader, None)
+                if fields is None:
+                    return
+                if not fields:
+                    continue
+                place = f"{path}, line {number}"
+                if not header:
+                    header = fields
+                    twice = [name for name, count in Counter(header).items() if count > 1]
+                    if twice:
+                        raise DataError(f"{place}: the header names {twice[0]!r} twice; rename one of them")
+                    continue
+                if len(fields) != len(header):
+                    raise DataError(f"{place} has not the {len(header)} fields of the header but {len(fields)}")
+                yield place, dict(zip(header, fields, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path}, in the row that begins on line {number}, cannot be read as CSV: {error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error}; save it as UTF-8") from None
+
+
+def _fetched(source: str) -> list[Path]:
+    parts = _ON_THE_HUB.fullmatch(source.removeprefix(HUB))
+    if parts is None:
+        raise DataError(
+            f"{source}: expected hub:owner/dataset/path/in/it, such as hub:openai/gsm8k/main/FILE.parquet; "
+            "with a revision, hub:owner/dataset@REVISION/path/in/it"
+        )
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi, hf_hub_download
+
+    name, revision, inside = parts.groups()
+    try:
+        files = [inside]
+        if "*" in inside:
+            fits = re.compile("[^/]*".join(map(re.escape, inside.split("*"))))
+            listed = HfApi().list_repo_files(name, repo_type="dataset", revision=revision)
+            files = sorted(file for file in listed if fits.fullmatch(file))
+            if not files:
+                raise DataError(f"{source}: the data set has no file of such a name; it has {', '.join(listed[:20])}")
+        return [Path(hf_hub_download(name, file, repo_type="dataset", revision=revision)) for file in files]
+    except (HTTPError, OSError, ValueError) as error:
+        raise DataError(f"{source} cannot be fetched ({type(error).__name__}); download it and give its path") from None

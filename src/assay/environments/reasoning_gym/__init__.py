@@ -1,0 +1,8 @@
+"""reasoning-gym: its procedural families, scored by their own scorers behind a guard."""
+
+from __future__ import annotations
+
+from assay.environments.reasoning_gym.environment import ReasoningGym
+from assay.environments.reasoning_gym.reward import ReasoningGymScorer
+
+__all__ = ["ReasoningGym", "ReasoningGymScorer"]

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from assay.components import component_names
+from assay.environments import Environment, check_environment, make_environment
+from assay.environments.arithmetic import Arithmetic
+from assay.environments.second_try import SecondTry
+from assay.recipe import RunConfig
+from assay.verifiers import Numeric
+
+FILES = ("rows", "gsm8k", "math", "mbpp", "humaneval", "cruxeval", "competition")
+CODE = ("programs", "mbpp", "humaneval", "cruxeval", "competition")
+
+
+@pytest.mark.parametrize("environment", [Arithmetic(), Arithmetic(example=True), SecondTry()])
+def test_generated_environments_keep_their_protocol(environment: Environment) -> None:
+    for verifier in environment.rewards.values():
+        asyncio.run(check_environment(environment, verifier=verifier, num_tasks=10))
+
+
+def test_long_chains_too() -> None:
+    asyncio.run(check_environment(Arithmetic(), levels=[(9, 100), (1, 30)], verifier=Numeric(), num_tasks=5))
+
+
+def test_programs_pass_their_own_tests() -> None:
+    environment = make_environment("programs", {"complexities": [1, 5], "horizons": [1, 2]})
+    asyncio.run(check_environment(environment, verifier=environment.rewards["strict"], num_tasks=3))
+
+
+@pytest.mark.parametrize("name", component_names(Environment))
+def test_the_default_reward_is_one_that_the_environment_can_earn(name: str) -> None:
+    options = {"function": "a.py:b"} if name == "python" else {"path": "a.jsonl"} if name in FILES else {}
+    environment = make_environment(name, {**options, **({"family": "chain_sum"} if name == "reasoning_gym" else {})})
+    reward = {"gsm8k": "numeric", "math": "math", "reasoning_gym": "reasoning_gym"}.get(name)
+    assert environment.rewards["strict"].name == (reward or ("code" if name in CODE else "exact"))
+    assert RunConfig(environment=environment).reward == environment.rewards["strict"]
