@@ -13,7 +13,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,21 @@ from assay.launch import build_run
 from assay.loop import train
 from assay.observe.console import Console
 from assay.recipe import RunConfig
-from assay.run import Run
-from assay.training import StepReport
-from assay.types import Group, Task
+from assay.run import Run, StepDone
+from assay.types import Task
 from side import PREFIX, last_number_is_right
 
 
-class GatedRun(Run):
-    """A run that makes a step when it is told to, and says how long it took."""
+class Gate:
+    """Lets a run make a step when it is told to, and says how long it took."""
 
-    _began = 0.0
-    _job: dict[str, Any]
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._began = 0.0
+        self._job: dict[str, Any] = {}
 
-    def steps(self) -> Iterator[int]:
-        for step in super().steps():
+    def steps(self, steps: Iterator[int]) -> Iterator[int]:
+        for step in steps:
             line = sys.stdin.readline()
             if not line:
                 return
@@ -44,9 +45,8 @@ class GatedRun(Run):
             self._began = time.perf_counter()
             yield step
 
-    async def after_step(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
-        await super().after_step(step, groups, report)
-        num_tokens = sum(rollout.num_sampled_tokens for group in groups for rollout in group.rollouts)
+    async def step_done(self, done: StepDone) -> None:
+        num_tokens = sum(rollout.num_sampled_tokens for group in done.groups for rollout in group.rollouts)
         answer = {"seconds": time.perf_counter() - self._began, "tokens": num_tokens}
         if path := self._job.get("evaluate"):
             answer["accuracy"] = await self._solved_share(Path(path))
@@ -55,16 +55,18 @@ class GatedRun(Run):
     async def _solved_share(self, path: Path) -> float:
         """Of held-out tasks, answered greedily."""
         tasks = [Task.from_dict(json.loads(line)) for line in path.read_text().splitlines()]
-        sampling = Sampling(max_new_tokens=self.config.sampling.max_new_tokens, temperature=0.0)
+        sampling = Sampling(max_new_tokens=self._run.config.sampling.max_new_tokens, temperature=0.0)
         completions = await asyncio.gather(
             *(
-                self.engine.generate(self.renderer.render(task.prompt), sampling, request_id=f"held-out {i}", seed=i)
+                self._run.engine.generate(
+                    self._run.renderer.render(task.prompt), sampling, request_id=f"held-out {i}", seed=i
+                )
                 for i, task in enumerate(tasks)
             )
         )
         # What was computed for them must not make the next step sooner.
-        self.engine.forget()
-        texts = [self.renderer.parse(completion.token_ids).content for completion in completions]
+        self._run.engine.forget()
+        texts = [self._run.renderer.parse(completion.token_ids).content for completion in completions]
         return sum(last_number_is_right(text, task.answer) for text, task in zip(texts, tasks, strict=True)) / len(
             tasks
         )
@@ -73,7 +75,10 @@ class GatedRun(Run):
 def main() -> None:
     config = validate(RunConfig, json.loads(Path(sys.argv[1]).read_text()))
     start = time.perf_counter()
-    run = build_run(config, Path(sys.argv[2]), console=Console(stream=io.StringIO(), live=False), run_class=GatedRun)
+    run = build_run(config, Path(sys.argv[2]), console=Console(stream=io.StringIO(), live=False))
+    gate, steps = Gate(run), run.clock.steps
+    run.subscribers.append(gate)
+    run.clock.steps = lambda: gate.steps(steps())
     if sys.argv[3] == "1":
         # No setting of a run does this: a model that may not end is of use to a benchmark only.
         run.engine._stop_token_ids = frozenset()

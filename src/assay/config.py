@@ -52,7 +52,7 @@ def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iter
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source} is not valid TOML: {error}") from None
     else:
-        data = json.loads(json.dumps(source))
+        data = json.loads(json.dumps(source, default=_plain))
     for override in overrides:
         _apply(data, override)
     return validate(cls, data)

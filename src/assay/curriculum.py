@@ -122,6 +122,15 @@ class Curriculum:
         """The frontier: the level being learned."""
         return self._settings.levels[self._frontier]
 
+    @property
+    def current_level_name(self) -> str:
+        """The frontier by its dials, such as "c2 h1"."""
+        return self._levels[self._frontier].name
+
+    def named_levels(self) -> list[tuple[str, LevelSettings]]:
+        """Every level with its name, in the order of the settings."""
+        return [(level.name, level.settings) for level in self._levels]
+
     def next_task(self, group_id: int) -> Task:
         """The task of this group. Asked again for a group that was not observed yet, it gives the same task again."""
         if group_id not in self._issued:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from assay.observe.provenance import provenance
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.render import read_chat_template
 from assay.run import Run
+from assay.run.wiring import Resolved, wire
 from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_freed_memory, memory_estimate
 
 RECORD_FORMAT = 2
@@ -34,7 +36,7 @@ LOCK = "run.lock"
 _LEFT_BY_A_KILL = (LOCK, ".config.json.tmp")
 PROMPT_TOKENS = 256
 """What a prompt is taken for in the estimate of memory."""
-_COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def build_run(
@@ -44,7 +46,6 @@ def build_run(
     resume: bool = False,
     console: Console | None = None,
     started: float | None = None,
-    run_class: type[Run] = Run,
 ) -> Run:
     """Resolves what the recipe leaves open (device, dtype, threads, model folder), makes or opens the run folder.
 
@@ -91,17 +92,17 @@ def build_run(
     torch.set_num_threads(resolved["num_threads"])
     keep_freed_memory()
     try:
-        run = run_class(
-            config,
+        machine = Resolved(
             folder,
+            lock,
             model,
             device=resolved["device"],
-            compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
+            compute_dtype=COMPUTE_DTYPES[resolved["compute_dtype"]],
             chat_template=resolved.get("chat_template"),
-            console=console,
-            resume=resume,
-            started=started,
+            memory=estimate.summary(available),
+            expected_bytes=estimate.total_bytes,
         )
+        run = wire(config, machine, console=console, resume=resume, started=started)
     except BaseException:
         lock.close()
         if not resume:
@@ -110,10 +111,7 @@ def build_run(
             if made:
                 folder.rmdir()
         raise
-    run.lock = lock
-    run.memory = estimate.summary(available)
-    run.expected_bytes = estimate.total_bytes
-    write_json(folder / "config.json", {**record, "settings": dump(config), **run.parameter_counts()})
+    write_json(folder / "config.json", {**record, "settings": dump(config), **run.learner.parameter_counts()})
     return run
 
 
@@ -155,7 +153,7 @@ def run_memory(config: RunConfig, model: Model, resolved: Mapping[str, Any]) -> 
     of_a_step = prompts * PROMPT_TOKENS + rollouts * response
     return memory_estimate(
         shape,
-        compute_dtype=_COMPUTE_DTYPES[resolved["compute_dtype"]],
+        compute_dtype=COMPUTE_DTYPES[resolved["compute_dtype"]],
         tokens_per_microbatch=min(config.tokens_per_microbatch, of_a_step),
         num_slots=min(config.num_slots, rollouts * (1 + config.max_staleness)),
         slot_tokens=min(shape.max_context, PROMPT_TOKENS + response),
@@ -178,19 +176,28 @@ def _lock(folder: Path) -> IO[str]:
     return lock
 
 
-def resolve(config: RunConfig) -> dict[str, Any]:
-    """The settings that depend on the machine, as it has them; kept, so that a resumed run computes the same."""
-    device = config.model.device
+def resolve_device(device: str) -> str:
+    """The device that "auto" stands for on this machine, or the one that was asked for.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"model.device={device!r} cannot be used ({error}); use 'auto' or 'cpu'") from None
+        raise ConfigError(f"device {device!r} cannot be used ({error}); use 'auto' or 'cpu'") from None
+    return device
+
+
+def resolve(config: RunConfig) -> dict[str, Any]:
+    """The settings that depend on the machine, as it has them; kept, so that a resumed run computes the same."""
+    device = resolve_device(config.model.device)
     num_threads = config.num_threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(num_threads)
     choice = choose_dtype(device, config.model.compute_dtype)
-    name = next(name for name, dtype in _COMPUTE_DTYPES.items() if dtype == choice.dtype)
+    name = next(name for name, dtype in COMPUTE_DTYPES.items() if dtype == choice.dtype)
     return {
         "device": device,
         "compute_dtype": name,
@@ -272,11 +279,15 @@ def stop_on_interrupt(run: Run) -> Iterator[None]:
     """Ctrl-C (or SIGTERM) asks the run to stop after the step under way; a second Ctrl-C stops at once."""
 
     def request(number: int, frame: object) -> None:
-        if run.stop_requested:
+        if run.clock.stop_requested:
             raise KeyboardInterrupt
-        run.stop_requested = True
-        run.console.message("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
+        run.clock.stop_requested = True
+        run.records.console.message("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
 
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread hears signals, and may say what follows from them.
+        yield
+        return
     previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

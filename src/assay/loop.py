@@ -34,12 +34,12 @@ async def train(run: Run) -> TrainResult:
     """collect -> annotate -> credit -> batch -> update -> publish, until the run says it is done."""
     async with run:
         await run.begin()
-        async with run.collector as collector:
+        async with run.sampler as sampler:
             for step in run.steps():
-                groups = await collector.next_groups(run.config.groups_per_step)
-                samples = run.trainer.annotate(to_samples(groups), run.algorithm.needs)
+                groups = await sampler.next_groups(run.config.groups_per_step)
+                samples = await run.learner.annotate(to_samples(groups), run.algorithm.needs)
                 credited = run.algorithm.credit(groups, samples)
-                report = run.trainer.update(run.trainer.pack(credited), run.algorithm)
-                await run.publish(step + 1)
-                await run.after_step(step, groups, report)
+                report = await run.learner.update(credited, run.algorithm)
+                await run.publisher.publish(step + 1)
+                await run.tell(step, groups, report)
         return await run.result()

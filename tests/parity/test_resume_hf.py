@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,7 @@ from assay.observe.store import RunStore
 from assay.policies.hf import HFPolicy
 from assay.policies.tiny import write_tiny_causal_lm
 from assay.recipe import RunConfig
-from assay.run import Run, TrainResult
-from assay.training import StepReport
-from assay.types import Group
+from assay.run import Run, StepDone, TrainResult
 
 REWARDS = Path(__file__).parent / "rewards.py"
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -34,10 +31,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-class StoppedAfterOneStep(Run):
-    async def after_step(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
-        self.stop_requested = True
-        await super().after_step(step, groups, report)
+class Stops:
+    """Asks the run to stop with the first step that it is told of."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def step_done(self, done: StepDone) -> None:
+        self._run.clock.stop_requested = True
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -70,8 +71,10 @@ def config_of(model: Path, **changes: Any) -> RunConfig:
     return validate(RunConfig, {**settings, **changes})
 
 
-def go(config: RunConfig, folder: Path, **options: Any) -> TrainResult:
+def go(config: RunConfig, folder: Path, stop: bool = False, **options: Any) -> TrainResult:
     run = build_run(config, folder, console=Console(stream=io.StringIO(), live=False), **options)
+    if stop:
+        run.subscribers.insert(0, Stops(run))
     return asyncio.run(train(run))
 
 
@@ -95,7 +98,7 @@ def invoke(*arguments: str | Path) -> str:
 
 def test_stopped_and_resumed_is_bit_for_bit_the_unbroken_run(model: Path, tmp_path: Path) -> None:
     assert go(config_of(model), tmp_path / "unbroken").status == "finished"
-    assert go(config_of(model), tmp_path / "run", run_class=StoppedAfterOneStep).status == "interrupted"
+    assert go(config_of(model), tmp_path / "run", stop=True).status == "interrupted"
     assert go(config_of(model), tmp_path / "run", resume=True).status == "finished"
     assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "unbroken")
     checkpoint = tmp_path / "run" / "checkpoints" / "step-000002" / "model"

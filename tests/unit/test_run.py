@@ -8,7 +8,6 @@ import json
 import math
 import shutil
 import signal
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,7 @@ from assay.observe.step_metrics import step_metrics
 from assay.observe.store import RunStore
 from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
-from assay.run import Run, TrainResult
-from assay.training import StepReport
+from assay.run import StepDone, TrainResult
 from assay.types import CreditedSample, Group, Message, Task
 
 REWARDS = Path(__file__).parents[1] / "parity" / "rewards.py"
@@ -145,19 +143,18 @@ class AskTwice:
 
 
 def test_an_interrupt_finishes_the_step_and_leaves_a_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
-    class Interrupted(Run):
-        async def after_step(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
-            if step == 1:
+    class Interrupts:
+        async def step_done(self, done: StepDone) -> None:
+            if done.step == 1:
                 signal.raise_signal(signal.SIGINT)
-            await super().after_step(step, groups, report)
 
     folder = tmp_path / "run"
     run = build_run(
         config_of(tiny_model, num_steps=9),
         folder,
         console=Console(stream=io.StringIO(), live=False),
-        run_class=Interrupted,
     )
+    run.subscribers.insert(0, Interrupts())
     with stop_on_interrupt(run):
         result = asyncio.run(train(run))
     assert result.status == "interrupted"
@@ -293,11 +290,10 @@ def test_a_start_that_fails_leaves_no_folder(tiny_model: Path, tmp_path: Path) -
 
 
 def test_a_failure_keeps_the_steps_made_before_it(tiny_model: Path, tmp_path: Path) -> None:
-    class Failing(Run):
-        async def publish(self, version: int) -> None:
-            await super().publish(version)
-            if version == 3:
-                vars(self.collector)["next_groups"] = _fails
+    class Fails:
+        async def step_done(self, done: StepDone) -> None:
+            if done.step == 2:
+                vars(run.sampler)["next_groups"] = _fails
 
     async def _fails(num_groups: int) -> list[Group]:
         raise DataError("a task that cannot be used")
@@ -306,11 +302,11 @@ def test_a_failure_keeps_the_steps_made_before_it(tiny_model: Path, tmp_path: Pa
         config_of(tiny_model, num_steps=9),
         tmp_path / "run",
         console=Console(stream=io.StringIO(), live=False),
-        run_class=Failing,
     )
+    run.subscribers.append(Fails())
     with pytest.raises(DataError):
         asyncio.run(train(run))
-    assert run.newest_step() == 3
+    assert run.keeping.newest_step() == 3
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
-"""Which tasks a command works on: environment, levels and number, as options say."""
+"""What options of commands say of tasks and components, and what is recorded of them."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,33 +10,7 @@ from typing import TYPE_CHECKING, Any
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from assay.environments import Environment
     from assay.types import Task
-
-Levels = Sequence[tuple[float | None, float | None]]
-
-
-def choose_tasks(environment: Environment, split: Any, levels: Levels, num_tasks: int, seed: int) -> list[Task]:
-    """The first tasks of each level; one that an easier level has too is taken there."""
-    found: dict[str, Task] = {}
-    for complexity, horizon in levels:
-        tasks = environment.tasks(split, complexity=complexity, horizon=horizon, seed=seed)
-        fresh = (task for task in tasks if task.task_id not in found)
-        found |= {task.task_id: task for task in itertools.islice(fresh, num_tasks)}
-    return list(found.values())
-
-
-def choose_levels(environment: Environment, complexities: list[float], horizons: list[float]) -> Levels:
-    """The listed levels that have the wanted dials; where none has them, the dials as they were asked for."""
-    listed = [
-        (complexity, horizon)
-        for complexity, horizon in environment.levels()
-        if (not complexities or complexity in complexities) and (not horizons or horizon in horizons)
-    ]
-    asked = list(itertools.product(complexities or [None], horizons or [None]))
-    if complexities and horizons:
-        return asked
-    return listed or asked
 
 
 def numbers(option: str, text: str | None) -> list[float]:

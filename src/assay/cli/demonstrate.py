@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.chosen import choose_levels, choose_tasks, numbers, plain, tasks_hash
+from assay.cli.chosen import numbers, plain, tasks_hash
 from assay.cli.endpoint import (
     ApiKeyEnv,
     BaseUrl,
@@ -107,7 +107,7 @@ def demonstrate(
 
     from assay.config import parse_overrides, validate
     from assay.engines.engine import Sampling
-    from assay.environments import make_environment
+    from assay.environments import choose_levels, choose_tasks, make_environment
     from assay.evaluation import EvaluationFolder
     from assay.observe.provenance import provenance
     from assay.seeds import derive_seed

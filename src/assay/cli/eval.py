@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.chosen import choose_levels, choose_tasks, numbers, plain, short_hash, tasks_hash
+from assay.cli.chosen import numbers, plain, short_hash, tasks_hash
 from assay.cli.endpoint import (
     ApiKeyEnv,
     BaseUrl,
@@ -140,7 +140,7 @@ def evaluate(
 
     from assay.config import parse_overrides, validate
     from assay.engines.engine import Sampling
-    from assay.environments import make_environment
+    from assay.environments import choose_levels, choose_tasks, make_environment
     from assay.evaluation import EvaluationFolder, cautions, commonest_answer, commonest_response
     from assay.home import assay_home
     from assay.observe.provenance import provenance

@@ -67,12 +67,11 @@ def train(
 
 def _new(recipe: Path, settings: list[str], run_folder: Path | None) -> tuple[Path, RunConfig]:
     from assay.config import load
-    from assay.home import assay_home
+    from assay.public import new_run_folder
     from assay.recipe import RunConfig
 
     config = load(RunConfig, recipe, settings)
-    default = assay_home() / "runs" / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return (run_folder or default).absolute(), config
+    return (run_folder or new_run_folder(config)).absolute(), config
 
 
 def _resumed(run: str, settings: list[str]) -> tuple[Path, RunConfig]:
@@ -95,12 +94,12 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
     run = build_run(config, folder, resume=resume, started=_STARTED)
     typer.echo(f"run folder: {folder}\nmemory: {run.memory}")
     try:
-        with run.console, stop_on_interrupt(run):
+        with run.records.console, stop_on_interrupt(run):
             if resume:
-                run.console.message(f"going on after step {run.position.step}")
+                run.records.console.message(f"going on after step {run.position.step}")
             result = asyncio.run(train_loop(run))
     except AssayError as error:
-        kept = run.newest_step()
+        kept = run.keeping.newest_step()
         hint = f"what was done until step {kept} is kept; go on with: assay train --resume {folder}" if kept else ""
         raise type(error)(f"{error}\n{hint}".rstrip()) from error
     typer.echo(_describe_result(result))

@@ -15,6 +15,7 @@ from assay.environments.check import check_environment
 from assay.environments.check_episode import check_episode
 from assay.environments.environment import AnyEnvironment, Environment, Level, require_tasks
 from assay.environments.episode import Episode, EpisodeFactory, EpisodeStep, SingleTurn
+from assay.environments.selection import choose_levels, choose_tasks
 
 
 def make_environment(name: str, options: Mapping[str, Any] | None = None) -> Environment:
@@ -36,6 +37,8 @@ __all__ = [
     "SingleTurn",
     "check_environment",
     "check_episode",
+    "choose_levels",
+    "choose_tasks",
     "make_environment",
     "require_tasks",
 ]

@@ -28,7 +28,7 @@ from assay.observe.trackio import TrackioSettings, TrackioTracker
 from assay.observe.wandb import WandbSettings, WandbTracker
 from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
-from assay.run import Run
+from assay.run import StepDone
 
 
 class Recorder:
@@ -207,21 +207,21 @@ def test_wandb_runs_of_one_process_are_not_mixed(tmp_path: Path, monkeypatch: py
 
 
 def test_a_failed_run_ends_as_failed_with_the_steps_it_made(tmp_path: Path) -> None:
-    class Fails(Run):
-        async def _validate(self, step: int) -> bool:
-            if step == 1:
+    class Fails:
+        async def step_done(self, done: StepDone) -> None:
+            if done.step == 1:
                 raise DataError("a task that cannot be used")
-            return await super()._validate(step)
 
     folder, recorder = tmp_path / "run", Recorder()
     silent = Console(stream=io.StringIO(), live=False)
-    run = build_run(_config(tmp_path, {}), folder, console=silent, run_class=Fails)
+    run = build_run(_config(tmp_path, {}), folder, console=silent)
+    run.subscribers.insert(1, Fails())
     queue = TrackerQueue(recorder, tmp_path / "recorder.json")
     queue.start(folder, "run", {})
-    vars(run.trackers)["_queues"].append(queue)
+    vars(run.records.trackers)["_queues"].append(queue)
     with pytest.raises(DataError):
         asyncio.run(train(run))
-    assert run.newest_step() == 2
+    assert run.keeping.newest_step() == 2
     # Step 2 was made; its point waited for the validation that failed.
     assert [step for step, _ in recorder.points] == [0, 1, 2]
     assert recorder.end is not None
@@ -301,10 +301,9 @@ def _resumed_run(tmp_path: Path, tracking: Mapping[str, Any]) -> Path:
     run = build_run(config, folder, console=Stops(stream=io.StringIO(), live=False))
     with pytest.raises(Killed):
         asyncio.run(train(run))
-    run.trackers.finish({}, "failed")
-    assert run.lock is not None
+    run.records.trackers.finish({}, "failed")
     run.lock.close()
-    run.store.close()
+    run.records.store.close()
     run = build_run(config, folder, resume=True, console=Console(stream=io.StringIO(), live=False))
     assert run.position.step == 2
     assert asyncio.run(train(run)).status == "finished"

@@ -1,0 +1,207 @@
+"""Training and measuring in Python: what `import assay` offers as functions.
+
+Both work in a script and in a notebook, whose event loop is running already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from assay.config import load, validate
+from assay.engines import Sampling
+from assay.environments import Environment, Level, choose_tasks, make_environment
+from assay.errors import ConfigError
+from assay.evaluation import Evaluation
+from assay.evaluation import evaluate as measure
+from assay.home import assay_home
+from assay.host import Host
+from assay.launch import COMPUTE_DTYPES, build_run, read_run_record, resolve_device, stop_on_interrupt
+from assay.loop import train as train_loop
+from assay.models import open_model
+from assay.observe.console import Console
+from assay.observe.folder import find_run
+from assay.recipe import RunConfig
+from assay.render import read_chat_template
+from assay.run import Run, TrainResult
+from assay.types import Split
+from assay.verifiers import Verifier, close_verifiers
+
+ResultT = TypeVar("ResultT")
+
+
+def load_recipe(recipe: str | Path | Mapping[str, Any] | None = None, **settings: Any) -> RunConfig:
+    """The settings of a run.
+
+    Args:
+        recipe: a TOML file, or a mapping of the same shape; None for the defaults.
+        settings: top-level settings in place of those of the recipe, such as `num_steps=20`,
+            `trainer={"learning_rate": 1e-5}`, or components of your own as objects, such as `environment=Mine()`.
+
+    Raises:
+        ConfigError: there is no such file, a key is unknown, or a value is out of range.
+    """
+    began = load(RunConfig, Path(recipe) if isinstance(recipe, str) else recipe or {})
+    return validate(RunConfig, {**began.plain(), **settings})
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any] | RunConfig | None = None,
+    *,
+    run_folder: str | Path | None = None,
+    resume: str | Path | None = None,
+    console: Console | None = None,
+    **settings: Any,
+) -> TrainResult:
+    """Trains a model as a recipe says, and returns when the run is over.
+
+    Ctrl-C (or the notebook's stop button) finishes the step under way and keeps a checkpoint.
+
+    Args:
+        recipe: a TOML file, a mapping of the same shape, or settings made by `load_recipe`.
+        run_folder: where the run is kept; a new folder under ~/.assay/runs by default.
+        resume: in place of a recipe, a run to go on with: its folder, its name, or "latest".
+        console: what a person sees; the usual one by default.
+        settings: as in `load_recipe`; with `resume`, those that may change.
+
+    Returns:
+        The run folder, how the run ended, its summary, and the folder of the model to use.
+
+    Raises:
+        ConfigError: settings that do not fit together, or both a recipe and a run to resume.
+        RunFolderError: the folder holds a run already, or none to resume.
+    """
+    started = time.monotonic()
+    if resume is not None:
+        if recipe is not None or run_folder is not None:
+            raise ConfigError("resume goes on with a run in its own folder, by its own recipe: leave the others out")
+        folder = find_run(str(resume), assay_home() / "runs").absolute()
+        config = load_recipe(read_run_record(folder)["settings"], **settings)
+    else:
+        config = load_recipe(recipe.plain() if isinstance(recipe, RunConfig) else recipe, **settings)
+        folder = Path(run_folder).absolute() if run_folder is not None else new_run_folder(config)
+    run = build_run(config, folder, resume=resume is not None, started=started, console=console)
+    with run.records.console, stop_on_interrupt(run):
+        return run_in_loop(lambda: train_loop(run), on_interrupt=lambda: _stop(run))
+
+
+def evaluate(
+    model: str | Path,
+    environment: str | Environment = "arithmetic",
+    *,
+    verifiers: Mapping[str, Verifier] | None = None,
+    split: Split = "test",
+    levels: Sequence[Level] | None = None,
+    num_tasks: int = 200,
+    samples: int = 1,
+    temperature: float | None = None,
+    max_new_tokens: int = 256,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: Literal["fp32", "bf16"] = "fp32",
+    chat_template: str | None = None,
+) -> Evaluation:
+    """Measures a model on held-out tasks.
+
+    Args:
+        model: "default", a Hugging Face folder, a hub id, an adapter, or a run folder.
+        environment: a name, path.py:Class, or an object.
+        verifiers: reading to verifier; the environment's own readings by default.
+        levels: (complexity, horizon) settings; those that the environment lists by default.
+        num_tasks: tasks of each level.
+        samples: samples of each task (n of pass@k).
+        temperature: 0 is greedy; by default 0 for one sample, 1 for several.
+
+    Returns:
+        Every row, with accuracy and pass@k from them: `result.accuracy("strict")` has a value and a 95 % interval.
+
+    Raises:
+        ConfigError: an unknown name or option, or several samples at temperature 0.
+        ModelError: there is no such model.
+    """
+    world = environment if isinstance(environment, Environment) else make_environment(environment)
+    readings = dict(verifiers or world.rewards)
+    warmth = temperature if temperature is not None else 0.0 if samples == 1 else 1.0
+    sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
+    opened = open_model(model)
+    renderer = opened.renderer(read_chat_template(chat_template))
+
+    async def run() -> Evaluation:
+        async with Host():
+            tasks = choose_tasks(world, split, levels or world.levels(), num_tasks, seed)
+            engine = opened.engine(
+                stop_token_ids=renderer.stop_token_ids,
+                decode=renderer.decode,
+                dtype=COMPUTE_DTYPES[dtype],
+                device=resolve_device(device),
+            )
+            try:
+                return await measure(
+                    tasks,
+                    engine=engine,
+                    renderer=renderer,
+                    verifiers=readings,
+                    sampling=sampling,
+                    seed=seed,
+                    samples_per_task=samples,
+                    make_episode=world.episode,
+                    max_turns=world.max_turns,
+                )
+            finally:
+                await engine.close()
+                await close_verifiers(readings.values())
+
+    return run_in_loop(run)
+
+
+def new_run_folder(config: RunConfig) -> Path:
+    """A folder of its own for a run that begins now."""
+    return assay_home() / "runs" / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def run_in_loop(work: Callable[[], Awaitable[ResultT]], on_interrupt: Callable[[], None] | None = None) -> ResultT:
+    """Runs async work to its end, also where an event loop is running already, as in a notebook.
+
+    Args:
+        on_interrupt: called at the first KeyboardInterrupt in a notebook, in place of raising it.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_of(work))
+    outcome: list[ResultT] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(asyncio.run(_of(work)))
+        except BaseException as error:
+            failure.append(error)
+
+    # A loop of its own in a thread of its own: the notebook's cannot wait for work inside itself.
+    thread = threading.Thread(target=run, name="assay", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join(0.2)
+        except KeyboardInterrupt:
+            if on_interrupt is None:
+                raise
+            on_interrupt()
+            on_interrupt = None
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+async def _of(work: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    return await work()
+
+
+def _stop(run: Run) -> None:
+    run.clock.stop_requested = True
+    run.records.console.message("stopping after this step, with a checkpoint; another interrupt stops at once")

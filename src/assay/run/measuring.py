@@ -1,0 +1,102 @@
+"""What a run measures on tasks that are never trained on: validation while it goes, and the closing test."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from assay.curriculum import Curriculum, LevelSettings
+from assay.engines import BatchingEngine
+from assay.evaluation import Evaluation
+from assay.evaluation.before_after import BeforeAfter
+from assay.evaluation.held_out import HeldOut
+from assay.models import Model
+from assay.observe.store import BEFORE_TRAINING
+from assay.run.events import StepDone
+from assay.run.keeping import Keeping
+from assay.run.position import Position
+from assay.run.records import Records
+
+
+class Measurements:
+    """Held-out measurement; told of a step after it was written down, and before it is kept.
+
+    Args:
+        every_steps: steps between validations; 0 for none.
+    """
+
+    def __init__(
+        self,
+        held_out: HeldOut,
+        records: Records,
+        keeping: Keeping,
+        *,
+        every_steps: int,
+        position: Position,
+        curriculum: Curriculum,
+        engine: BatchingEngine,
+    ) -> None:
+        self.held_out = held_out
+        self._records = records
+        self._keeping = keeping
+        self._every_steps = every_steps
+        self._position = position
+        self._curriculum = curriculum
+        self._engine = engine
+
+    async def step_done(self, done: StepDone) -> None:
+        """Validates where it is due."""
+        if self._every_steps and self._position.step % self._every_steps == 0:
+            await self.validate(done.step)
+
+    async def validate_untrained(self) -> None:
+        """Validates the model that training begins with, so that only a better one becomes the best."""
+        self._records.store.rollback(BEFORE_TRAINING)
+        if self._every_steps:
+            await self.validate(BEFORE_TRAINING)
+        self._records.commit()
+
+    async def validate(self, step: int) -> None:
+        """Greedy accuracy on validation tasks, read strictly; a better model than any before is kept as the best."""
+        position = self._position
+        result = await self.held_out.validate()
+        self._engine.forget()
+        position.seconds_per_test_task = self.held_out.seconds_per_test_task
+        self._records.evaluation(step, "validation", "greedy", result)
+        accuracy = result.accuracy("strict")
+        is_best = step != BEFORE_TRAINING and accuracy.value > position.best_accuracy
+        position.best_accuracy = max(position.best_accuracy, accuracy.value)
+        if is_best:
+            self._keeping.keep_best(accuracy.value)
+        levels = "  ".join(f"{level} {part.accuracy('strict').value:.0%}" for level, part in result.by_level().items())
+        self._records.console.message(
+            f"validation: {accuracy.as_percent()}  {levels}{'  best so far' if is_best else ''}"
+        )
+
+    async def test(self, model: Model) -> dict[str, Any]:
+        """The closing test on the level that was trained on most, before and after: a part of the summary.
+
+        Args:
+            model: that training began with.
+        """
+        name_of_level, level = self._most_trained_level()
+        sides: list[dict[str, Evaluation]] = []
+        for name, measured in (("before", model), ("after", model.trained(self._keeping.model_to_use))):
+            # Not kept: beside everything else that a run holds, another copy may be one too many.
+            await self._engine.load_weights(measured.weights().items(), self._position.step)
+            self._engine.forget()
+            side = await self.held_out.test(level, name)
+            sides.append(side)
+            for decoding, result in side.items():
+                step = BEFORE_TRAINING if name == "before" else self._position.step - 1
+                self._records.evaluation(step, "test", decoding, result)
+                self._records.store.record_evaluation_rows(
+                    step, "test", decoding, [row.to_dict() for row in result.rows]
+                )
+        self._records.store.commit()
+        return {"level": name_of_level, **BeforeAfter(*sides).to_dict()}
+
+    def _most_trained_level(self) -> tuple[str, LevelSettings]:
+        """Name and dials; the easiest where several were trained on equally."""
+        counts = Counter(self._position.groups_by_level)
+        return max(self._curriculum.named_levels(), key=lambda level: counts[level[0]])

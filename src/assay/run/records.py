@@ -1,0 +1,153 @@
+"""What a run writes down: the store, trackers, and what a person sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from assay.config import dump
+from assay.evaluation import Evaluation
+from assay.observe.console import Console, StepView
+from assay.observe.curves import TOKENS_PER_SECOND
+from assay.observe.metrics import metric
+from assay.observe.provenance import provenance
+from assay.observe.step_metrics import RESPONSE_TOKENS, REWARD, REWARD_HIGH, REWARD_LOW, mean_of_measured, step_metrics
+from assay.observe.store import RunStore
+from assay.observe.tracking import Trackers
+from assay.recipe import RunConfig
+from assay.render import ChatRenderer
+from assay.run.events import StepDone
+from assay.run.position import Clock, Position
+from assay.training import tidy_memory
+from assay.verifiers import verifier_metrics
+
+STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
+MEMORY = metric(
+    "memory/gigabytes", "What the process holds after the step; on a GPU, the most that tensors took during it."
+)
+SAMPLED_TOKENS = metric("rollout/total_sampled_tokens", "Tokens sampled since the run began, dropped groups included.")
+
+
+class Records:
+    """Writes down every step, evaluation and event; the first to be told of a step.
+
+    What is written becomes permanent with `commit`, after the measurements of the step.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        store: RunStore,
+        trackers: Trackers,
+        console: Console,
+        *,
+        position: Position,
+        clock: Clock,
+        renderer: ChatRenderer,
+        device: torch.device,
+    ) -> None:
+        self.store = store
+        self.trackers = trackers
+        self.console = console
+        self.expected_bytes = 0
+        """The memory estimate, above which freed blocks are given back; 0 where nothing was estimated."""
+        self._config = config
+        self._reward = config.reward
+        self._position = position
+        self._clock = clock
+        self._renderer = renderer
+        self._device = device
+        trackers.start(config.name, {**dump(config), **provenance()})
+
+    async def step_done(self, done: StepDone) -> None:
+        """Records the step: metrics, rollouts, events, and the line on the console."""
+        metrics = {
+            **step_metrics(done.groups, done.dropped),
+            **done.counters,
+            **done.report.metrics,
+            **verifier_metrics(self._reward),
+            STEP_SECONDS: done.seconds,
+            MEMORY: tidy_memory(self.expected_bytes, self._device) / 1e9,
+        }
+        if not self._config.algorithm.needs.demonstrations:
+            metrics[TOKENS_PER_SECOND] = done.num_sampled_tokens / done.seconds
+            metrics[SAMPLED_TOKENS] = self._position.sampled_tokens
+        self.store.record_step(done.step, metrics)
+        groups = [*done.groups, *done.dropped]
+        self.store.record_groups(done.step, groups, self._renderer.decode, done.report.trainer_logprobs)
+        self.trackers.add(done.step + 1, metrics)
+        if done.dropped:
+            self.event(done.step, "drop", f"step {done.step + 1}: {len(done.dropped)} groups dropped and replaced")
+        if done.report.num_skipped:
+            self.event(done.step, "skip", f"step {done.step + 1}: {done.report.num_skipped} updates left out")
+        if done.new_level:
+            self.event(done.step, "level", f"step {done.step + 1}: level {done.new_level} begins")
+        self.console.step(self._view(done, metrics))
+
+    def event(self, step: int, kind: str, text: str) -> None:
+        """Writes an event down, and says it on the console."""
+        self.store.record_event(step, kind, text)
+        self.console.message(text)
+
+    def evaluation(self, step: int, split: str, decoding: str, result: Evaluation) -> None:
+        """Writes down an evaluation under every reading, whole and by level."""
+        for reading in result.readings:
+            for level, part in {"all": result, **result.by_level()}.items():
+                accuracy = part.accuracy(reading)
+                if split != "test":
+                    # The closing test measures step 0 once more, at the end: trackers have it in the summary.
+                    place = f"{split}/{decoding}_{reading}" + ("" if level == "all" else f"_{level.replace(' ', '_')}")
+                    self.trackers.add(step + 1, {place: accuracy.value})
+                self.store.record_evaluation(
+                    step,
+                    split=split,
+                    decoding=decoding,
+                    reading=reading,
+                    level=level,
+                    accuracy=accuracy.value,
+                    low=accuracy.low,
+                    high=accuracy.high,
+                    num_tasks=part.num_tasks,
+                    num_not_measured=part.num_not_measured(reading),
+                )
+
+    def commit(self) -> None:
+        """Sends what trackers are to be told, and makes what was written permanent."""
+        self.send()
+        self.store.commit()
+
+    def send(self) -> None:
+        """Sends what trackers are to be told; what cannot be sent is an event."""
+        for problem in self.trackers.send():
+            self.event(self._position.step - 1, "tracker", problem)
+
+    def finish(self, summary: Mapping[str, Any], status: str) -> dict[str, int]:
+        """Tells the trackers how the run ended.
+
+        Returns:
+            Tracker to points that it has lost; empty where none has.
+        """
+        for problem in self.trackers.finish(summary, status):
+            self.event(self._position.step - 1, "tracker", problem)
+        return self.trackers.num_failures()
+
+    def _view(self, done: StepDone, metrics: Mapping[str, float]) -> StepView:
+        solved: dict[str, list[float]] = {}
+        for group in [*done.groups, *done.dropped]:
+            solved.setdefault(group.task.level, []).append(group.solved_share)
+        return StepView(
+            step=done.step,
+            reward=metrics[REWARD],
+            reward_low=metrics[REWARD_LOW],
+            reward_high=metrics[REWARD_HIGH],
+            solved={level: mean_of_measured(shares) for level, shares in solved.items()},
+            tokens_per_second=metrics.get(TOKENS_PER_SECOND, math.nan),
+            response_tokens=metrics[RESPONSE_TOKENS],
+            entropy=metrics.get("policy/entropy_nats", math.nan),
+            logprob_gap=metrics.get("gap/mean_nats", math.nan),
+            learning_rate=metrics.get("train/learning_rate", math.nan),
+            elapsed_seconds=self._clock.seconds_with_end,
+        )

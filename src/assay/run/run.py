@@ -1,0 +1,162 @@
+"""The parts of a run, as the loop sees them.
+
+run folder/
+|-- config.json        the resolved recipe, where the model lies, versions, git state, machine
+|-- run.sqlite         every step, rollout, evaluation and event
+|-- events/            TensorBoard
+|-- trackers/          what other trackers must be told to go on with the run
+|-- checkpoints/       the newest to resume from, and the best on validation tasks
+|-- model              a link to the model to use: the best, or where nothing chose one the last
+|-- report/            a page with plots
+`-- summary.json       what came of it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from assay.algorithms import Algorithm
+from assay.curriculum import Curriculum
+from assay.engines import BatchingEngine
+from assay.errors import AssayError, CheckpointError
+from assay.host import Host
+from assay.models import Model
+from assay.recipe import RunConfig
+from assay.render import ChatRenderer
+from assay.run.ending import finish
+from assay.run.events import StepDone, Subscriber
+from assay.run.keeping import Keeping
+from assay.run.measuring import Measurements
+from assay.run.position import Clock, Position
+from assay.run.records import Records
+from assay.run.services import LocalLearner, Publisher, Sampler
+from assay.training import StepReport
+from assay.training.report import NUM_TOKENS
+from assay.types import Group
+from assay.verifiers import close_verifiers
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended."""
+
+    folder: Path
+    status: str
+    """"finished", or "interrupted": then it can be resumed."""
+    summary: Mapping[str, Any]
+
+    @property
+    def model(self) -> Path:
+        """The folder of the model to use: the best by validation, or the last."""
+        return Path(self.summary["model"])
+
+
+@dataclass
+class Run:
+    """One run: what the loop awaits, what it decides by, and who is told of each step. Made by `launch.build_run`."""
+
+    config: RunConfig
+    folder: Path
+    model: Model
+    """The model that training begins with."""
+
+    # What the loop awaits.
+    sampler: Sampler
+    learner: LocalLearner
+    publisher: Publisher
+
+    # What it decides by.
+    algorithm: Algorithm
+    curriculum: Curriculum
+    position: Position
+    clock: Clock
+
+    # Who is told of each step, in this order; further subscribers come after them.
+    records: Records
+    measurements: Measurements
+    keeping: Keeping
+    subscribers: list[Subscriber]
+
+    engine: BatchingEngine
+    renderer: ChatRenderer
+    host: Host
+    """What the run holds open: sandboxes, worker pools, connections."""
+    lock: IO[str]
+    """Keeps other processes out of the run folder until it is closed."""
+    memory: str
+    """The memory estimate in a line."""
+
+    async def begin(self) -> None:
+        """Before the first step: checks that gold answers pass, and measures the untrained model."""
+        counts = self.learner.parameter_counts()
+        if counts["num_trained_parameters"] < counts["num_parameters"]:
+            share = counts["num_trained_parameters"] / counts["num_parameters"]
+            self.records.console.message(
+                f"LoRA: {counts['num_trained_parameters']:,} parameters are trained, {share:.2%} of the model's "
+                f"{counts['num_parameters']:,}"
+            )
+        if unchecked := await self.measurements.held_out.check_tasks(self.config.reward):
+            self.records.console.message(unchecked)
+        if self.position.step == 0:
+            await self.measurements.validate_untrained()
+
+    def steps(self) -> Iterator[int]:
+        """Steps still to make, until the recipe's number, a budget, or a request to stop."""
+        yield from self.clock.steps()
+        if self.clock.why_over:
+            self.records.console.message(self.clock.why_over)
+
+    async def tell(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
+        """Moves the position and the curriculum past a step that was made, and tells its subscribers."""
+        seconds, position = self.clock.end_step(), self.position
+        self.keeping.step_made()
+        dropped = self.sampler.take_dropped()
+        for group in groups:
+            position.groups_by_level[group.task.level] = position.groups_by_level.get(group.task.level, 0) + 1
+        position.step = step + 1
+        level = self.curriculum.current_level_name
+        self.curriculum.observe(sorted([*groups, *dropped], key=lambda group: group.group_id))
+        done = StepDone(
+            step,
+            tuple(groups),
+            tuple(dropped),
+            report,
+            seconds,
+            {**self.sampler.counters(), **self.curriculum.metrics()},
+            "" if self.curriculum.current_level_name == level else self.curriculum.current_level_name,
+        )
+        if not self.algorithm.needs.demonstrations:
+            position.sampled_tokens += done.num_sampled_tokens
+        position.trained_tokens += int(report.metrics[NUM_TOKENS])
+        for subscriber in self.subscribers:
+            await subscriber.step_done(done)
+
+    async def result(self) -> TrainResult:
+        """Ends the run: the last checkpoint, the closing test, the summary and the report."""
+        summary = await finish(self)
+        await self.engine.close()
+        self.records.store.close()
+        self.lock.close()
+        return TrainResult(self.folder, summary["status"], summary)
+
+    async def __aenter__(self) -> Self:
+        await self.host.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Failed: keeps what can be resumed from, tells trackers. Always: takes in replies judges were paid for, and
+        closes what the run holds open."""
+        try:
+            if isinstance(error, AssayError) and not isinstance(error, CheckpointError):
+                self.keeping.keep_whole_steps()
+        finally:
+            if error is not None:
+                self.records.trackers.finish({}, "failed")
+            await close_verifiers([self.config.reward, *self.config.readings.values()])
+            await self.host.__aexit__(kind, error, traceback)

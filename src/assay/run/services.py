@@ -1,0 +1,112 @@
+"""What the loop awaits: a sampler, a learner and a publisher. Here each is in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from torch import Tensor
+
+from assay.algorithms import Algorithm, Needs
+from assay.engines import BatchingEngine
+from assay.policies.policy import Policy
+from assay.training import StepReport, Trainer
+from assay.types import CreditedSample, Group, Sample
+
+
+class Sampler(Protocol):
+    """Gives groups of scored rollouts, in issue order. Used as `async with`."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    async def next_groups(self, num_groups: int) -> list[Group]:
+        """The next groups, at most `max_staleness` versions old."""
+        ...
+
+    def take_dropped(self) -> list[Group]:
+        """Groups that were dropped and replaced since the last call."""
+        ...
+
+    def counters(self) -> dict[str, float]:
+        """What the last `next_groups` counted: metrics by name."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs to go on with the same rollouts, as plain data."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `state` gave."""
+        ...
+
+
+class Learner(Protocol):
+    """The only owner of parameters and optimizers; it does not know which algorithm it serves."""
+
+    async def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
+        """The samples with the log-probabilities and values that the algorithm needs."""
+        ...
+
+    async def update(self, samples: Sequence[CreditedSample], algorithm: Algorithm) -> StepReport:
+        """Makes the step's updates. A learner of several ranks decides together which of them are left out."""
+        ...
+
+    def weights(self) -> Iterable[tuple[str, Tensor]]:
+        """(name, tensor) of every weight that the engine samples with, under Hugging Face names."""
+        ...
+
+    @property
+    def num_updates(self) -> int:
+        """Updates made since the run began."""
+        ...
+
+
+class Publisher(Protocol):
+    """Brings the learner's weights to whoever samples."""
+
+    async def publish(self, version: int) -> None:
+        """Returns when every request from here on is answered with these weights, and stamped with their version."""
+        ...
+
+
+class LocalLearner:
+    """The trainer in this process."""
+
+    def __init__(self, trainer: Trainer, policy: Policy) -> None:
+        self.trainer = trainer
+        self.policy = policy
+
+    async def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
+        return self.trainer.annotate(samples, needs)
+
+    async def update(self, samples: Sequence[CreditedSample], algorithm: Algorithm) -> StepReport:
+        return self.trainer.update(self.trainer.pack(samples), algorithm)
+
+    def weights(self) -> Iterable[tuple[str, Tensor]]:
+        return self.policy.weights()
+
+    @property
+    def num_updates(self) -> int:
+        return self.trainer.num_updates
+
+    def parameter_counts(self) -> dict[str, int]:
+        """How many numbers the model has, and how many are trained."""
+        frozen = sum(parameter.numel() for parameter in self.policy.parameters() if not parameter.requires_grad)
+        trained = sum(parameter.numel() for parameter in self.policy.parameters() if parameter.requires_grad)
+        return {"num_parameters": frozen or trained, "num_trained_parameters": trained}
+
+
+class LocalPublisher:
+    """Hands the weights to the engine in this process: nothing is copied but what the engine's own form needs."""
+
+    def __init__(self, learner: Learner, engine: BatchingEngine) -> None:
+        self._learner = learner
+        self._engine = engine
+
+    async def publish(self, version: int) -> None:
+        await self._engine.load_weights(self._learner.weights(), version)

@@ -1,0 +1,207 @@
+"""Makes the parts of a run and joins them: the one place that knows who needs whom."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from assay.curriculum import Curriculum
+from assay.engines import BatchingEngine, HFEngine
+from assay.evaluation.held_out import HeldOut
+from assay.host import Host
+from assay.models import Model
+from assay.observe.console import Console
+from assay.observe.store import RunStore
+from assay.observe.tracking import Trackers
+from assay.recipe import RunConfig
+from assay.rollout import Collector, Demonstrations
+from assay.run.keeping import CHECKPOINTS, Keeping
+from assay.run.measuring import Measurements
+from assay.run.models import RunModels
+from assay.run.position import Clock, Position
+from assay.run.records import Records
+from assay.run.run import Run
+from assay.run.services import LocalLearner, LocalPublisher
+from assay.training import Trainer
+from assay.training.checkpoint import latest_checkpoint, read_checkpoint
+from assay.training.random_state import set_random_state
+from assay.types import Rollout, Score, Task
+from assay.verifiers import score_group, score_rollout
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What of a run depends on the machine and the folder, and not on the recipe alone."""
+
+    folder: Path
+    lock: IO[str]
+    model: Model
+    device: str
+    compute_dtype: torch.dtype
+    chat_template: str | None
+    memory: str
+    expected_bytes: int
+
+
+def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resume: bool, started: float | None) -> Run:
+    """The run, as its newest checkpoint has it where it is resumed.
+
+    Args:
+        started: `time.monotonic()` from which the time budget counts.
+    """
+    models = RunModels(
+        config,
+        resolved.model,
+        device=resolved.device,
+        compute_dtype=resolved.compute_dtype,
+        chat_template=resolved.chat_template,
+    )
+    learner = LocalLearner(_trainer(config, models), models.policy)
+    curriculum = Curriculum(config.curriculum, config.environment, config.seed)
+    store, trackers = RunStore(resolved.folder), Trackers(config.tracking, resolved.folder)
+    state = _restore(resolved.folder, learner, curriculum, store, trackers) if resume else None
+    if state is None:
+        trackers.rollback({})
+    position = Position() if state is None else Position(**state["position"])
+    engine = models.engine(version=position.step)
+    sampler = _sampler(config, models, engine, curriculum)
+    if state is not None:
+        sampler.load_state(state["collector"])
+    console = console or Console(config.num_steps, config.max_seconds, [row.level for row in curriculum.describe()])
+    held_out = HeldOut(
+        config.evaluation,
+        config.environment,
+        config.readings,
+        config.curriculum.levels,
+        config.sampling,
+        engine=engine,
+        renderer=models.renderer,
+        progress=console.progress,
+        seconds_per_test_task=position.seconds_per_test_task,
+    )
+    if isinstance(engine, HFEngine) and not engine.uses_cache:
+        console.message(
+            "this architecture cannot be sampled with a key-value cache: every token reads its whole sequence"
+        )
+    clock = Clock(config, position, started=started, test_seconds=lambda: held_out.test_seconds)
+    records = Records(
+        config,
+        store,
+        trackers,
+        console,
+        position=position,
+        clock=clock,
+        renderer=models.renderer,
+        device=models.policy.device,
+    )
+    records.expected_bytes = resolved.expected_bytes
+    keeping = Keeping(
+        resolved.folder,
+        config.checkpoint,
+        records,
+        position=position,
+        clock=clock,
+        learner=learner,
+        curriculum=curriculum,
+        sampler=sampler,
+        engine=engine,
+        checkpointed_at=None if state is None else position.step,
+    )
+    measurements = Measurements(
+        held_out,
+        records,
+        keeping,
+        every_steps=config.evaluation.every_steps,
+        position=position,
+        curriculum=curriculum,
+        engine=engine,
+    )
+    return Run(
+        config=config,
+        folder=resolved.folder,
+        model=resolved.model,
+        sampler=sampler,
+        learner=learner,
+        publisher=LocalPublisher(learner, engine),
+        algorithm=config.algorithm,
+        curriculum=curriculum,
+        position=position,
+        clock=clock,
+        records=records,
+        measurements=measurements,
+        keeping=keeping,
+        subscribers=[records, measurements, keeping],
+        engine=engine,
+        renderer=models.renderer,
+        host=Host(),
+        lock=resolved.lock,
+        memory=resolved.memory,
+    )
+
+
+def _trainer(config: RunConfig, models: RunModels) -> Trainer:
+    return Trainer(
+        models.policy,
+        config.trainer,
+        temperature=config.sampling.temperature,
+        tokens_per_microbatch=config.tokens_per_microbatch,
+        minibatches_per_step=config.minibatches_per_step,
+        num_steps=config.num_steps,
+        **models.beside(),
+    )
+
+
+def _restore(
+    folder: Path, learner: LocalLearner, curriculum: Curriculum, store: RunStore, trackers: Trackers
+) -> dict[str, Any] | None:
+    """Takes everything back to the newest checkpoint; what it holds beside that, or None where there is none."""
+    checkpoint = latest_checkpoint(folder / CHECKPOINTS)
+    if checkpoint is None:
+        return None
+    state = read_checkpoint(checkpoint, learner.policy, learner.trainer)
+    curriculum.load_state(state["curriculum"])
+    store.rollback(state["position"]["step"])
+    trackers.rollback(state["events"])
+    set_random_state(state["random"])
+    return state
+
+
+def _sampler(
+    config: RunConfig, models: RunModels, engine: BatchingEngine, curriculum: Curriculum
+) -> Collector | Demonstrations:
+    verifier, retries = config.reward, config.rollout_retries
+
+    def score(rollout: Rollout, task: Task) -> Awaitable[Score]:
+        return score_rollout(verifier, rollout, task, retries=retries)
+
+    def score_together(rollouts: Sequence[Rollout], task: Task) -> Awaitable[list[Score]]:
+        return score_group(verifier, rollouts, task, retries=retries)
+
+    if config.algorithm.needs.demonstrations:
+        return Demonstrations(
+            renderer=models.renderer,
+            score=score,
+            next_task=curriculum.next_task,
+            max_context=models.policy.max_context,
+        )
+    return Collector(
+        engine=engine,
+        renderer=models.renderer,
+        make_episode=config.environment.episode,
+        score=score,
+        score_group=score_together if verifier.compares else None,
+        next_task=curriculum.next_task,
+        sampling=config.sampling,
+        group_size=config.group_size,
+        run_seed=config.seed,
+        max_staleness=config.max_staleness,
+        groups_per_step=config.groups_per_step,
+        min_group_size=config.algorithm.needs.min_group_size,
+        keep=config.algorithm.keep,
+        max_turns=config.environment.max_turns,
+        retries=config.rollout_retries,
+    )
