@@ -98,7 +98,7 @@ def gym(
     num_tasks: Annotated[int, typer.Option(help="Tasks of each split.", min=1)] = 3,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the documentation.")] = False,
 ) -> None:
-    """Check every family of reasoning-gym: splits, gold answers, junk, what each level of complexity sets."""
+    """Check every family of reasoning-gym: splits, gold answers, near misses, junk, what each level sets."""
     from assay.cli.progress import progress
     from assay.environments.reasoning_gym.check import check_family, markdown_table
     from assay.environments.reasoning_gym.environment import families
@@ -119,8 +119,13 @@ def gym(
             typer.echo(
                 f"{state}  {report.family}: {report.num_tasks} tasks, {len(report.levels)} levels; "
                 f"{1000 * report.make_seconds:.0f} ms to make, at most {1000 * report.score_seconds:.0f} to score; "
-                f"answers of other tasks accepted: {report.num_others_accepted} of {report.num_others}"
+                f"answers of other tasks accepted: {report.num_others_accepted} of {report.num_others}; "
+                f"{report.num_misses} near misses"
             )
+            if report.not_exact:
+                typer.echo(f"       not exactly scored, so that nothing is solved: {report.not_exact}")
+            for kind, response in report.paid.items():
+                typer.echo(f"       its own scorer pays {kind}, such as {response!r}; refused here")
             for dial, problem in sorted(report.problems.items()):
                 typer.echo(f"       {f'complexity {dial:g}' if dial else 'defaults'}: {problem}")
     for problem in wrong:

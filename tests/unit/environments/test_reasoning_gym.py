@@ -189,6 +189,29 @@ def test_families(family: str) -> None:
     _check(family)
 
 
+def test_near_misses_that_only_the_library_pays_are_reported() -> None:
+    report = check_family("coin_flip", num_tasks=2)
+    assert report.wrong == ()
+    assert {"a prefix", "the answer and more", "another last digit"} <= set(report.paid)
+    assert not report.not_exact
+    assert check_family("chain_sum", num_tasks=1).paid.keys() == {"commas between the digits"}
+    logic = check_family("propositional_logic", num_tasks=2)
+    assert "copy of the prompt" in logic.not_exact
+    assert "a line of the prompt" in logic.paid
+    assert "| never |" in markdown_table([logic])
+    assert "| checked |" in markdown_table([report])
+
+
+def test_a_near_miss_that_is_solved_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pays_prefixes(self: ReasoningGymScorer, task: Task, responses: list[str]) -> list[list[bool]]:
+        return [[True, task.answer.startswith(response)] for response in responses]
+
+    monkeypatch.setattr(ReasoningGymScorer, "compare", pays_prefixes)
+    report = check_family("spell_backward", num_tasks=1)
+    assert report.wrong
+    assert all("a prefix" in wrong and "solves" in wrong for wrong in report.wrong)
+
+
 @pytest.mark.slow
 def test_every_family() -> None:
     for family in families():
@@ -199,4 +222,5 @@ def _check(family: str) -> None:
     report = check_family(family, num_tasks=1)
     assert report.wrong == ()
     assert report.num_tasks or family in ("composite",)
+    assert report.num_misses >= 100 * bool(report.num_tasks)
     assert f"`{family}`" in markdown_table([report])

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import time
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from assay.config import validate
 from assay.environments.reasoning_gym import ReasoningGym, ReasoningGymScorer
+from assay.environments.reasoning_gym.exact import solves_exactly
 from assay.environments.reasoning_gym.worker import JUNK
 from assay.errors import ConfigError, DataError, VerifierError
 from assay.types import FinishReason, Message, Score, Task, Verdict
@@ -99,6 +101,126 @@ def test_partial_credit_above_what_junk_gets() -> None:
     assert score.value is not None
     assert 0.05 < score.value < 1.0
     assert judge(nearly, task).value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "change"),
+    [
+        ("coin_flip", {}, lambda gold: "0"),
+        ("coin_flip", {}, lambda gold: gold[: len(gold) // 2]),
+        ("coin_flip", {"min_trials": 15, "max_trials": 15}, lambda gold: f"{float(gold):.4f}"),
+        ("number_format", {}, lambda gold: f"{float(gold) + 0.004:.3f}"),
+        ("number_format", {"max_delta": 1.0}, lambda gold: f"{float(gold) - 0.009:.3f}"),
+        ("number_sorting", {}, lambda gold: re.sub(r"\.\d+", "", gold)),
+        ("number_sorting", {}, lambda gold: gold[:-3] + "9']"),
+        ("word_sorting", {}, lambda gold: f"{gold}, {gold}"),
+        ("word_sorting", {}, lambda gold: f"{gold}, or not"),
+        ("gsm_symbolic", {}, lambda gold: f"-{gold}"),
+        ("gsm_symbolic", {}, lambda gold: f"{gold} or {gold}1"),
+        ("complex_arithmetic", {}, lambda gold: "nan"),
+        ("complex_arithmetic", {}, lambda gold: "NaN"),
+        ("spell_backward", {"min_word_len": 9, "max_word_len": 9}, lambda gold: f"{gold} or not"),
+        ("spell_backward", {"min_word_len": 9, "max_word_len": 9}, lambda gold: f"{gold}x"),
+        ("figlet_font", {"static_word": "PARTICULARLY"}, lambda gold: f"{gold} or not"),
+        ("letter_jumble", {"min_words": 2, "max_words": 2}, lambda gold: f"{gold} or not"),
+        ("knights_knaves", {}, lambda gold: f"{gold} Or the other way round"),
+        ("quantum_lock", {}, lambda gold: f"not {gold}"),
+        ("kakurasu", {}, lambda gold: f"{gold} 7"),
+        ("survo", {}, lambda gold: f"{gold} or not"),
+        ("fraction_simplification", {"styles": ["latex_frac"]}, lambda gold: gold.replace("$", "") + " + 7"),
+        ("time_intervals", {"task_types": ["date"]}, lambda gold: gold.replace("days", "weeks")),
+        ("time_intervals", {"task_types": ["time"]}, lambda gold: f"{gold}:00:07"),
+        ("polynomial_equations", {"min_degree": 1, "max_degree": 1}, lambda gold: f"{gold}, or not"),
+        ("power_function", {"min_exponent": 2}, lambda gold: f"{float(gold) * 1.00001:.5e}"),
+        ("game_of_life", {}, lambda gold: f"{gold[:-1]}, [7]]"),
+        ("chain_sum", {"min_digits": 3}, lambda gold: gold[0] + ",".join(gold[1:])),
+        ("products", {}, lambda gold: re.sub(r"(\d)(?=\d)", r"\1,", gold) + ","),
+        ("decimal_arithmetic", {}, lambda gold: f"{float(gold):.4f}7"),
+    ],
+)
+def test_what_only_the_familys_own_scorer_pays(family: str, options: dict[str, Any], change: Any) -> None:
+    tasks = tasks_of(family, 6, **options)
+    paid = 0
+    for task in tasks:
+        wrong = change(task.answer)
+        (verdict,) = ReasoningGymScorer().compare(task, [wrong])
+        paid += verdict[0]
+        assert judge(wrong, task).verdict is Verdict.FAILED, (task.answer, wrong)
+        assert judge(task.answer, task).verdict is Verdict.SOLVED
+    assert paid, "the scorer of this version pays none of them: is the check still needed?"
+
+
+def test_one_plan_for_every_board_is_no_solution() -> None:
+    # Every agent tries every match, then moves every box on, there and back; the family skips what cannot be done.
+    squares = ["0.5, 0.5", "0.5, 1.5", "1.5, 1.5", "1.5, 0.5"]
+    colours = ("red", "blue", "green")
+
+    def matches(colour: str) -> dict[str, str]:
+        return {f"Agent[{square}]": f"move(box_{colour}, target_{colour})" for square in squares}
+
+    plan = []
+    for start in [*range(4), *range(4)]:
+        here, there = squares[start], squares[(start + 1) % 4]
+        for colour in colours:
+            plan += [matches(colour), {f"Agent[{here}]": f"move(box_{colour}, square[{there}])"}, matches(colour)]
+    sizes = dict.fromkeys(("min_row_num", "max_row_num", "min_column_num", "max_column_num"), 2)
+    for task in tasks_of("boxnet", 12, **sizes):
+        assert ReasoningGymScorer().compare(task, [json.dumps(plan)]) == [[True, False]]
+        assert judge(json.dumps(plan), task).verdict is Verdict.FAILED
+
+
+def test_cars_do_not_move_through_others() -> None:
+    board = "oooBoo" + "oooBoo" + "AAoBoo" + "oooooo" * 3
+    entry = {"question": "", "answer": None, "metadata": {"board_config": board}}
+    for solution in ("B+3 A+4", "B+3, A+1 A+3", "B+1 B+2 A+4", "B+3 A+5", "A+1 B+3 A+3"):
+        assert solves_exactly("rush_hour", entry, solution), solution
+    for wrong in ("A+4", "A+4 B+3 A+4", "B+4 A+4", "B+3 A+3", "move B+3 and A+4", "B+3 A+4 7", "C+1 B+3 A+4", ""):
+        assert not solves_exactly("rush_hour", entry, wrong), wrong
+
+
+def test_a_family_that_cannot_be_scored_exactly_is_never_solved() -> None:
+    tasks = tasks_of("propositional_logic", 8)
+    paid = 0
+    for task in tasks:
+        premises = re.findall(r"(?m)^\.?\d+\. (.+)$", task.prompt[0].content)
+        conjunction = " ∧ ".join(f"({premise})" for premise in premises)
+        for response in (task.answer, conjunction, *premises):
+            score = judge(response, task, partial_credit=True)
+            assert score.verdict is not Verdict.SOLVED
+            assert score.value is not None
+            assert score.value < 1.0
+        paid += ReasoningGymScorer().compare(task, [conjunction])[0][0]
+    assert paid >= 4
+    assert judge(tasks[0].answer, tasks[0]).reason == "not exactly scored"
+    with pytest.raises(DataError, match=r"not exactly scored.*copy of the prompt.*choose another family"):
+        asyncio.run(check_gold(ReasoningGymScorer(), tasks))
+
+
+def test_gold_answers_that_are_wrong_are_left_out() -> None:
+    # A millisecond is lost where a float is cut off; intermediate results are rounded.
+    for task in tasks_of("time_intervals", 25, task_types=["time_ms"]):
+        start, end = re.findall(r"(\d+):(\d+):(\d+)\.(\d+)", task.prompt[0].content)
+        first, last = (
+            (int(hours) * 3600 + int(minutes) * 60 + int(seconds)) * 1000 + int(milliseconds)
+            for hours, minutes, seconds, milliseconds in (start, end)
+        )
+        hours, minutes, seconds = task.answer.split(":")
+        assert last - first == (int(hours) * 60 + int(minutes)) * 60_000 + round(float(seconds) * 1000)
+    for task in tasks_of("decimal_arithmetic", 25, min_terms=6, max_terms=6):
+        expression = task.prompt[0].content.splitlines()[1].removesuffix("= ?")
+        with localcontext(prec=60):
+            exact = eval(re.sub(r"\d+\.\d+", lambda found: f"Decimal('{found[0]}')", expression))
+        with localcontext(prec=12, rounding=ROUND_HALF_UP):
+            assert Decimal(task.answer) == +exact
+
+
+def test_a_move_repeated_without_end_is_wrong_at_once() -> None:
+    (task, *_) = tasks_of("rubiks_cube", 1)
+    began = time.monotonic()
+    assert judge("R9999999", task).reason == "wrong"
+    (task, *_) = tasks_of("rush_hour", 1)
+    assert judge("A+999999999", task).reason == "wrong"
+    assert time.monotonic() - began < 5
 
 
 def test_another_puzzles_24_is_not_this_ones() -> None:

@@ -1,23 +1,41 @@
-"""What each family of reasoning-gym is good for here: makes tasks, scores gold, junk and other tasks' answers."""
+"""What each family of reasoning-gym is good for here: makes tasks, scores gold answers, near misses of them, junk, and
+other tasks' answers."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from assay.environments.reasoning_gym.environment import ReasoningGym, family_levels
+from assay.environments.reasoning_gym.exact import NOT_EXACTLY_SCORED, is_checked
+from assay.environments.reasoning_gym.misses import near_misses
 from assay.environments.reasoning_gym.reward import ReasoningGymScorer
 from assay.environments.reasoning_gym.worker import JUNK
 from assay.environments.splits import SPLITS
 from assay.errors import DataError, VerifierError
 from assay.types import Score, Task, Verdict
+from assay.verifiers.pool import LimitExceededError
 from assay.verifiers.verifier import as_rollout
 
 _MAX_OTHERS = 6
+_MISS_TASKS = 30
+"""Tasks of the defaults that near misses are tried on, beside the others."""
+_MISS_SECONDS = 8.0
+"""For the near misses of a family, beyond those of its first task."""
+_CHANGED, _LONGER = {"1 % off", "another last digit", "0.005 off"}, {"the answer and more", "more and the answer"}
+_MAY_BE_RIGHT = {
+    "cryptarithm": _CHANGED,
+    "graph_color": _CHANGED,
+    "intermediate_integration": _LONGER,
+    "power_function": {"a prefix", "decimals cut off"},
+    "simple_integration": _LONGER,
+}
+"""Kinds of near misses that may be other right answers: another digit or colour, an integral and a constant,
+a power's first three digits."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,12 @@ class FamilyReport:
     num_others: int
     """Answers of other tasks that were tried."""
     num_others_accepted: int
+    num_misses: int
+    """Near misses that were tried; see `misses`."""
+    paid: dict[str, str]
+    """What the family's own scorer gives 1.0 and is refused here: kind of near miss to an example."""
+    not_exact: str
+    """Why nothing in the family is solved; "" where its answers can be scored exactly."""
     make_seconds: float
     """To make a task, entries of other splits included; mean."""
     score_seconds: float
@@ -77,6 +101,7 @@ def check_family(family: str, *, num_tasks: int = 3) -> FamilyReport:
             asyncio.run(findings.check(task, tasks[:_MAX_OTHERS]))
         except VerifierError as error:
             problems[task.complexity or 0.0] = str(error)
+    findings.check_misses(tasks if 0.0 in problems else itertools.chain(tasks, _more_tasks(domain)))
     return FamilyReport(
         family=family,
         levels=tuple(usable),
@@ -87,25 +112,36 @@ def check_family(family: str, *, num_tasks: int = 3) -> FamilyReport:
         wrong=tuple(findings.wrong),
         num_others=findings.num_others,
         num_others_accepted=findings.num_others_accepted,
+        num_misses=findings.num_misses,
+        paid=findings.paid,
+        not_exact=NOT_EXACTLY_SCORED.get(family, ""),
         make_seconds=make_seconds,
         score_seconds=findings.slowest_seconds,
     )
 
 
+def _more_tasks(domain: ReasoningGym) -> Iterator[Task]:
+    """Other tasks than those of the splits, which are the first of seed 0."""
+    return itertools.islice(domain.tasks("train", seed=1), _MISS_TASKS)
+
+
 class _Findings:
-    """What scoring gold answers, junk, and the answers of other tasks says of a family."""
+    """What scoring gold answers, near misses, junk, and the answers of other tasks says of a family."""
 
     def __init__(self) -> None:
         self.wrong: list[str] = []
-        self.num_others = self.num_others_accepted = 0
+        self.num_others = self.num_others_accepted = self.num_misses = 0
+        self.paid: dict[str, str] = {}
         self.slowest_seconds = 0.0
         self._scorer = ReasoningGymScorer(partial_credit=True)
 
     async def check(self, task: Task, others: list[Task]) -> None:
         """Raises VerifierError where the task could not be scored."""
-        gold = self._scorer.gold_response(task)
-        if gold is not None and (await self._score(gold, task)).verdict is not Verdict.SOLVED:
-            self.wrong.append(f"the gold answer of {task.task_id} is rejected")
+        exact = task.metadata["family"] not in NOT_EXACTLY_SCORED
+        if task.answer.strip():
+            solved = (await self._score(task.answer, task)).verdict is Verdict.SOLVED
+            if solved is not exact:
+                self.wrong.append(f"the gold answer of {task.task_id} is {'solved' if solved else 'rejected'}")
         for junk in JUNK:
             if (await self._score(junk, task)).value != 0.0:
                 self.wrong.append(f"{junk[:20]!r} earns a reward for {task.task_id}")
@@ -113,6 +149,27 @@ class _Findings:
             if other.answer.strip() and other.answer != task.answer:
                 self.num_others += 1
                 self.num_others_accepted += (await self._score(other.answer, task)).verdict is Verdict.SOLVED
+
+    def check_misses(self, tasks: Iterable[Task]) -> None:
+        """Near misses of each task, the library's own verdict beside the one here, until the time is over."""
+        began = time.perf_counter()
+        for task in tasks:
+            if self.num_misses and time.perf_counter() - began > _MISS_SECONDS:
+                return
+            may_be_right = _MAY_BE_RIGHT.get(task.metadata["family"], set())
+            misses = near_misses(task.prompt[-1].content, task.answer)
+            try:
+                verdicts = self._scorer.compare(task, [response for _, response in misses])
+            except LimitExceededError:
+                continue
+            self.num_misses += len(verdicts)
+            for (kind, response), (paid, solved) in zip(misses, verdicts, strict=False):
+                if kind in may_be_right:
+                    continue
+                if solved:
+                    self.wrong.append(f"{kind}, {response[:60]!r}, solves {task.task_id} (gold {task.answer[:60]!r})")
+                elif paid:
+                    self.paid.setdefault(kind, response[:60])
 
     async def _score(self, response: str, task: Task) -> Score:
         began = time.perf_counter()
@@ -124,14 +181,22 @@ class _Findings:
 def markdown_table(reports: Iterable[FamilyReport]) -> str:
     """A row a family: what its complexity sets, and what does not work."""
     lines = [
-        "| family | complexity | what it sets, level by level | gold | not usable |",
-        "|---|---|---|---|---|",
+        "| family | complexity | what it sets, level by level | gold | solved | not usable |",
+        "|---|---|---|---|---|---|",
     ]
     for report in reports:
         missing = report.num_without_gold
         gold = "yes" if not missing else "none" if missing == report.num_tasks else f"not in {missing}"
-        lines.append(f"| `{report.family}` | {_levels(report)} | {_sets(report)} | {gold} | {_problems(report)} |")
+        cells = [f"`{report.family}`", _levels(report), _sets(report), gold, _solved(report), _problems(report)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _solved(report: FamilyReport) -> str:
+    """Who says so."""
+    if report.not_exact:
+        return "never"
+    return "checked" if is_checked(report.family) else "by the family"
 
 
 def _levels(report: FamilyReport) -> str:

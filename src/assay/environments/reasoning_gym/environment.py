@@ -233,7 +233,7 @@ def families() -> dict[str, list[str]]:
 
 @functools.cache
 def family_levels(family: str) -> list[dict[str, Any]]:
-    """{"sets", "problem"} of each level of a family's curriculum, easiest first; see `gym_worker.levels`.
+    """{"sets", "problem"} of each level of a family's curriculum, easiest first; see `worker.levels`.
 
     Raises:
         ConfigError: no such family, or the library is not installed.

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from assay.environments.reasoning_gym.exact import NOT_EXACTLY_SCORED
 from assay.errors import ConfigError, DataError, VerifierError
 from assay.host import current_host
 from assay.types import Rollout, Score, Task
@@ -22,12 +23,14 @@ _ENTRY = ("family", "options", "level", "seed", "index", "entry")
 
 
 class ReasoningGymScorer(Verifier):
-    """Solved is what the family's own scorer gives 1.0, unless it gives that to anything.
+    """Solved is what the family's own scorer gives 1.0 and, where that scorer also pays wrong answers, an exact check
+    of ours accepts too.
 
     The entry is made again from the task's metadata and scored in a worker process with a hard limit on the wall clock,
     where no part of a response is run as code. Fixed junk responses are scored beside it: where one of them gets 1.0,
     only the gold answer itself is accepted. A scorer that raises has said "wrong", unless it raises on the gold answer
-    too: then nothing was measured. What each family needs: docs/concepts/reasoning-gym.md.
+    too: then nothing was measured. In a family that no check can make exact (`exact.NOT_EXACTLY_SCORED`) nothing is
+    solved. What each family needs: docs/concepts/reasoning-gym.md.
     """
 
     name: Literal["reasoning_gym"] = "reasoning_gym"
@@ -74,6 +77,8 @@ class ReasoningGymScorer(Verifier):
         return self._judge(said, found, task, evidence)
 
     def _judge(self, said: dict[str, Any], found: str, task: Task, evidence: str) -> Score:
+        if said["score"] is not None and said["score"] >= 1.0 and task.metadata["family"] in NOT_EXACTLY_SCORED:
+            return Score.failed("not exactly scored", evidence=evidence)
         if said["junk"] >= 1.0:
             exact = bool(task.answer) and found == task.answer.strip()
             return Score.solved(evidence=evidence) if exact else Score.failed("wrong", evidence=evidence)
@@ -96,8 +101,29 @@ class ReasoningGymScorer(Verifier):
                 "raise timeout_seconds"
             ) from None
 
+    def compare(self, task: Task, responses: list[str]) -> list[list[bool]]:
+        """[whether the family's own scorer gives 1.0, whether it is solved here] of each bare response, for a check of
+        scorers. Slow families answer for the first of them only.
+
+        Raises:
+            LimitExceededError: a response that took too long.
+            VerifierError: an entry that cannot be made again.
+        """
+        pool = worker_pool(self.timeout_seconds, self.num_workers)
+        return pool.call({"call": "compare", **_entry_of(task), "responses": responses})
+
     def gold_response(self, task: Task) -> str | None:
-        """None for the families whose entries have no answer, only a scorer."""
+        """None for the families whose entries have no answer, only a scorer.
+
+        Raises:
+            DataError: a family that is not exactly scored, whose answers are never solved.
+        """
+        reason = NOT_EXACTLY_SCORED.get(str(task.metadata.get("family")))
+        if reason is not None:
+            raise DataError(
+                f"{task.metadata['family']} of reasoning-gym is not exactly scored, and nothing is solved in it: "
+                f"{reason}; choose another family"
+            )
         if not task.answer.strip():
             return None
         return {

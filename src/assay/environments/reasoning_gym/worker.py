@@ -2,7 +2,8 @@
 
 Nothing else imports reasoning_gym: its generators may hang, and its scorers were written for friendly text. Four of
 them hand the response to `eval` and five to sympy's parser, which evaluates it too; here `eval` reads literals only,
-and the parser is given nothing but plain formulas.
+and the parser is given nothing but plain formulas. Where a scorer also pays wrong answers, `exact` has the last
+word.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import io
 import json
 import logging
 import math
-import operator
 import random
 import re
 import sys
@@ -25,8 +25,10 @@ import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
+
+from assay.environments.reasoning_gym.exact import NOT_EXACTLY_SCORED, is_readable, solves_exactly
+from assay.environments.reasoning_gym.numbers import MAX_FORMULA
 
 CHUNK = 500
 """Entries of one dataset of the library: some of its families make them all at once, so there is a dataset a chunk."""
@@ -62,15 +64,6 @@ _FUNCTIONS = re.compile(r"a?(?:sin|cos|tan)h?|sec|csc|cot|exp|log|ln|sqrt|pi|Abs
 _FORMULA = re.compile(r"[0-9A-Za-z.+\-*/^(),=\s]*")
 _ATTRIBUTE = re.compile(r"\.(?!\d)")
 _WORD = re.compile(r"[A-Za-z]+")
-_ARITHMETIC = re.compile(r"[0-9+\-*/()\s]*")
-_OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
-MAX_FORMULA = 10_000
-"""Characters."""
 
 
 def warm_up() -> None:
@@ -102,34 +95,10 @@ def is_formula(text: str) -> bool:
     )
 
 
-def exact_value(text: str) -> Fraction | None:
-    """The value of whole numbers under + - * / and brackets; None of anything else."""
-    if len(text) > MAX_FORMULA or not _ARITHMETIC.fullmatch(text):
-        return None
-    try:
-        return _value_of(ast.parse(text.strip(), mode="eval").body)
-    except (ValueError, SyntaxError, ArithmeticError, MemoryError, RecursionError):
-        # A response may nest deeper than the parser goes.
-        return None
-
-
-def _value_of(node: ast.expr) -> Fraction:
-    match node:
-        case ast.Constant(value=int(number)):
-            return Fraction(number)
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_value_of(operand)
-        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _value_of(operand)
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATIONS:
-            return _OPERATIONS[type(op)](_value_of(left), _value_of(right))
-        case _:
-            raise ValueError(f"{type(node).__name__} is no arithmetic")
-
-
 def serve(call: str, **arguments: Any) -> Any:
     """What the pool calls: one of the functions below, by name."""
-    return {"families": families, "levels": levels, "entries": entries, "score": score}[call](**arguments)
+    calls = {"families": families, "levels": levels, "entries": entries, "score": score, "compare": compare}
+    return calls[call](**arguments)
 
 
 def families() -> dict[str, list[str]]:
@@ -207,6 +176,24 @@ def score(
     return {"score": value, "raised": raised, "junk": made.junk_score, "gold": made.gold_score}
 
 
+def compare(
+    family: str, options: Mapping[str, Any], level: int | None, seed: int, index: int, entry: str, responses: list[str]
+) -> list[list[bool]]:
+    """[whether the family's own scorer gives 1.0, whether the response is solved here too] of the first responses: of
+    as many as there is time for, at least one."""
+    made = _entry(family, json.dumps(options), level, seed, index)
+    if entry_hash(made.question, made.gold) != entry:
+        raise ValueError("the entry cannot be made again")
+    found: list[list[bool]] = []
+    began = time.monotonic()
+    for response in responses:
+        paid, solved = ((ask(response)[0] or 0.0) >= 1.0 for ask in (made.ask, made.score))
+        found.append([paid, solved and family not in NOT_EXACTLY_SCORED])
+        if time.monotonic() - began > BATCH_SECONDS:
+            break
+    return found
+
+
 def entry_hash(question: str, answer: str) -> str:
     """Names an entry in a task's metadata, so that one that was made again is known to be the same."""
     return hashlib.sha256(json.dumps([question, answer]).encode()).hexdigest()[:16]
@@ -245,14 +232,26 @@ class _Entry:
     def problem(self) -> str:
         """Why no task can be made of it; "" where one can."""
         if self.gold:
-            rejected = self.gold_score is None or self.gold_score < 1.0
-            return f"its own scorer gives its gold answer {self.gold_score}" if rejected else ""
+            if self.gold_score is not None and self.gold_score >= 1.0:
+                return ""
+            value = self.ask(self.gold)[0]
+            inexact = value is not None and value >= 1.0
+            return "its gold answer is wrong" if inexact else f"its own scorer gives its gold answer {value}"
         if (self.score(str(self.data["answer"] or ""))[0] or 0.0) >= 1.0:
             return "its answer is empty, which is no response"
         return "no gold answer, and a scorer that accepts anything" if self.junk_score >= 1.0 else ""
 
     def score(self, response: str) -> tuple[float | None, str]:
+        """As `ask`, and 0 where the scorer gives full marks to what is not right."""
+        value, raised = self.ask(response)
+        if value is not None and value >= 1.0 and not solves_exactly(self.family, self.data, response):
+            return 0.0, ""
+        return value, raised
+
+    def ask(self, response: str) -> tuple[float | None, str]:
         """The scorer's number, or None and what it raised."""
+        if not is_readable(self.family, response):
+            return 0.0, ""
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 # A copy: a scorer that changes its entry must not change the next verdict.
@@ -261,8 +260,6 @@ class _Entry:
             raise
         except Exception as error:
             return None, _shown(error)
-        if value >= 1.0 and not _solves_with_its_numbers(self, response):
-            return 0.0, ""
         return (value, "") if math.isfinite(value) else (None, f"gave {value}")
 
     def _candidates(self) -> Iterator[str]:
@@ -273,18 +270,6 @@ class _Entry:
             example = self.data["metadata"].get(key)
             if example:
                 yield example if isinstance(example, str) else json.dumps(example)
-
-
-def _solves_with_its_numbers(entry: _Entry, response: str) -> bool:
-    """Whether a response is arithmetic, where the question asks for it, with its own numbers and exactly its result.
-
-    The scorers of both families give a free symbol full marks where it cancels, and take what sympy can parse, powers
-    included; puzzle24's cuts off what follows the point, and takes any four numbers.
-    """
-    if entry.family not in ("puzzle24", "countdown"):
-        return True
-    numbers, target = entry.data["metadata"]["numbers"], entry.data["metadata"].get("target", 24)
-    return sorted(map(int, re.findall(r"[0-9]+", response))) == sorted(numbers) and exact_value(response) == target
 
 
 @functools.lru_cache(maxsize=1024)
