@@ -49,8 +49,15 @@ def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iter
                 data = tomllib.load(file)
         except FileNotFoundError:
             raise ConfigError(f"no recipe at {source}; pass the path of a TOML file") from None
+        except OSError as error:
+            raise ConfigError(f"{source} cannot be read ({error.strerror}); pass the path of a TOML file") from None
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source} is not valid TOML: {error}") from None
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise ConfigError(
+                f"{source} is not valid TOML: line {line} is not UTF-8 ({error.reason}); save it as UTF-8"
+            ) from None
     else:
         data = json.loads(json.dumps(source, default=_plain))
     for override in overrides:

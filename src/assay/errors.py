@@ -22,6 +22,8 @@ Exceptions of other libraries are not wrapped unless a person can do something a
 from __future__ import annotations
 
 import enum
+import errno
+import os
 
 
 class AssayError(Exception):
@@ -82,6 +84,32 @@ class UnansweredError(EngineError):
 
 class VerifierError(InfrastructureError):
     """The verifier itself failed: it raised, or returned a value that is not finite."""
+
+
+_PLACES = {
+    errno.ENOSPC: "free some room there, or choose another place",
+    errno.EDQUOT: "free some room there, or choose another place",
+    errno.EACCES: "choose a place that you may use, or change its permissions",
+    errno.EPERM: "choose a place that you may use, or change its permissions",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENOTDIR: "a part of this path is a file: choose another place, or move that file away",
+    errno.EEXIST: "choose another place, or move away what is there",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENOENT: "name one that exists",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "a link there leads to itself: name another place",
+    errno.EFBIG: "choose another place: the file is larger than files may become there",
+}
+"""What to do about a file or a folder that cannot be used."""
+
+
+def explain_place(error: OSError) -> str | None:
+    """What a person can do about a file or folder that cannot be read or written; None where it is something else."""
+    if error.errno not in _PLACES or (error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT)):
+        return None
+    # A rename names both: where it was to go is what can be chosen.
+    place = error.filename2 or error.filename or "a file"
+    return f"{os.fsdecode(place)}: {error.strerror}; {_PLACES[error.errno]}"
 
 
 class FailureKind(enum.Enum):

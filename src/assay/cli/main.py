@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated, NoReturn
 
 import typer
 
 from assay.cli import chat, check, compare, demonstrate, export, models, sandbox, show, sweep, train, verify
 from assay.cli import eval as evaluation
-from assay.errors import AssayError
+from assay.errors import AssayError, explain_place
 
 app = typer.Typer(
     help="Train language models from rewards that can be checked, and measure what the training bought.",
@@ -16,6 +17,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"assay {version('assay')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
 app.command("train")(train.train)
 app.command("show")(show.show)
 app.command("eval")(evaluation.evaluate)
@@ -35,11 +54,20 @@ def main() -> None:
     try:
         app()
     except AssayError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:
+        # A traceback says nothing that a person could use where a place cannot be written; a fault of ours keeps it.
+        if (explanation := explain_place(error)) is None:
+            raise
+        _fail(explanation)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from assay.errors import RunFolderError
     from assay.observe.store import RolloutRecord, RunStore
 
 TokenText = Callable[[int], str]
 
 _MAX_EVENTS = 8
+_MAX_RANGES = 8
 _SPARKLINE, _LEAST_SPARKLINE = 40, 8
 """Columns of a curve."""
 _NUMBER_COLUMNS = 52
@@ -32,7 +34,7 @@ _NARROW_COLUMNS = 96
 def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help='A run folder, the name of a run, or "latest".')],
     rollouts: Annotated[bool, typer.Option("--rollouts", help="Show rollouts with their token masks.")] = False,
-    step: Annotated[int | None, typer.Option(help="Rollouts of this step only.", min=0)] = None,
+    step: Annotated[int | None, typer.Option(help="Rollouts of this step only, counted from 1.", min=1)] = None,
     group: Annotated[int | None, typer.Option(help="Rollouts of this group only.", min=0)] = None,
     member: Annotated[int | None, typer.Option(help="This member of each group only.", min=0)] = None,
     limit: Annotated[int, typer.Option(help="Most rollouts to show.", min=1)] = 8,
@@ -54,8 +56,10 @@ def show(
     console = Console(highlight=False)
     try:
         if rollouts or step is not None or group is not None or member is not None:
-            chosen = store.rollouts(step, group, member, limit)
-            _print_json(list(map(dataclasses.asdict, chosen))) if as_json else _show_rollouts(console, folder, chosen)
+            chosen = store.rollouts(None if step is None else step - 1, group, member, limit)
+            if not chosen:
+                raise _no_rollouts(store, step, group, member)
+            _print_json(_records(chosen)) if as_json else _show_rollouts(console, folder, chosen)
         elif metrics:
             listed = _explained(store)
             _print_json(listed) if as_json else _show_metrics(console, listed)
@@ -75,6 +79,16 @@ def _print_json(data: Any) -> None:
     typer.echo(json.dumps(_finite(data), ensure_ascii=True, indent=2, allow_nan=False, default=str))
 
 
+def _from_one(points: Sequence[tuple[int, float | None]]) -> list[tuple[int, float | None]]:
+    """A curve whose steps count from 1, as the console's do; the store counts from 0."""
+    return [(step + 1, value) for step, value in points]
+
+
+def _records(records: Sequence[Any]) -> list[dict[str, Any]]:
+    """Records of the store as plain data, with steps that count from 1: so many updates there were after them."""
+    return [{**data, "step": data["step"] + 1} for data in map(dataclasses.asdict, records)]
+
+
 # ---- the run as a whole ----
 
 
@@ -86,11 +100,11 @@ def _overview(folder: Path, store: RunStore) -> dict[str, Any]:
         "folder": str(folder),
         "summary": read_json(folder / "summary.json"),
         "num_steps": store.num_steps(),
-        "curves": {curve.title: curve.points for curve in main_curves(store)},
-        "solved_by_level": {level: curve.points for level, curve in level_curves(store).items()},
+        "curves": {curve.title: _from_one(curve.points) for curve in main_curves(store)},
+        "solved_by_level": {level: _from_one(curve.points) for level, curve in level_curves(store).items()},
         "outcomes": list(map(dataclasses.asdict, store.outcomes())),
-        "evaluations": list(map(dataclasses.asdict, store.evaluations())),
-        "events": list(map(dataclasses.asdict, store.events())),
+        "evaluations": _records(store.evaluations()),
+        "events": _records(store.events()),
     }
 
 
@@ -151,7 +165,7 @@ def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
     if events:
         _heading(console, f"Events (last {min(len(events), _MAX_EVENTS)} of {len(events)})")
         for event in events[-_MAX_EVENTS:]:
-            console.print(_safe(f"step {event.step}  {event.kind}: {event.text}"), soft_wrap=True)
+            console.print(_safe(f"step {event.step + 1}  {event.kind}: {event.text}"), soft_wrap=True)
 
 
 def _accuracy_line(value: Any, *, gain: bool) -> str:
@@ -183,7 +197,7 @@ def _named_curves(store: RunStore, names: Sequence[str]) -> dict[str, list[tuple
             near = difflib.get_close_matches(name, series, n=3, cutoff=0.4)
             hint = f"did you mean {' or '.join(near)}?" if near else "list them with --metrics"
             raise RunFolderError(f"the run has no metric {name!r}; {hint}")
-    return {name: series[name] for name in names}
+    return {name: _from_one(series[name]) for name in names}
 
 
 def _show_curves(console: Console, named: dict[str, list[tuple[int, float | None]]]) -> None:
@@ -233,10 +247,39 @@ def _show_metrics(console: Console, listed: list[dict[str, Any]]) -> None:
 # ---- rollouts ----
 
 
+def _no_rollouts(store: RunStore, step: int | None, group: int | None, member: int | None) -> RunFolderError:
+    """Names the first of the three that the run does not have, and those that it has."""
+    from assay.errors import RunFolderError
+
+    places = [(kept + 1, *rest) for kept, *rest in store.rollout_places()]
+    if not places:
+        return RunFolderError("the run has no rollouts yet")
+    where = "the run"
+    for depth, (name, wanted) in enumerate((("step", step), ("group", group), ("member", member))):
+        there = sorted({place[depth] for place in places})
+        if wanted is not None and wanted not in there:
+            return RunFolderError(
+                f"{where} has no rollouts of {name} {wanted}; there are those of {name} {_ranges(there)}"
+            )
+        if wanted is not None:
+            places = [place for place in places if place[depth] == wanted]
+            where = f"{name} {wanted}" if where == "the run" else f"{where}, {name} {wanted}"
+    raise AssertionError("there are such rollouts")
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """[1, 2, 3, 5] as "1 to 3, 5"; the first of them where there are many."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], number]
+        else:
+            ranges.append([number])
+    shown = ", ".join(" to ".join(map(str, each)) for each in ranges[:_MAX_RANGES])
+    return f"{shown} ..." if len(ranges) > _MAX_RANGES else shown
+
+
 def _show_rollouts(console: Console, folder: Path, records: Sequence[RolloutRecord]) -> None:
-    if not records:
-        console.print("no such rollouts")
-        return
     token_text, where = _token_text(folder)
     console.print(_safe(where), style="dim", soft_wrap=True)
     for record in records:
@@ -246,7 +289,7 @@ def _show_rollouts(console: Console, folder: Path, records: Sequence[RolloutReco
 
 
 def _show_rollout(console: Console, record: RolloutRecord, token_text: TokenText | None) -> None:
-    _heading(console, f"step {record.step}, group {record.group_id}, member {record.member}")
+    _heading(console, f"step {record.step + 1}, group {record.group_id}, member {record.member}")
     ended = f"{record.ending} ({record.ending_reason})" if record.ending_reason else record.ending
     earned = record.verdict.replace("_", " ") + (f" ({record.reason})" if record.reason else "")
     parts = ", ".join(f"{name} {value:g}" for name, value in record.parts.items())

@@ -359,6 +359,10 @@ class RunStore:
         )
         return [_rollout(row) for row in rows]
 
+    def rollout_places(self) -> list[tuple[int, int, int]]:
+        """(step, group, member) of every rollout."""
+        return self._connection.execute("SELECT step, group_id, member FROM rollouts ORDER BY 1, 2, 3").fetchall()
+
     def evaluations(self) -> list[EvaluationRecord]:
         """Every accuracy, in step order."""
         rows = self._rows("SELECT * FROM evaluations ORDER BY step, split, decoding, reading, level")

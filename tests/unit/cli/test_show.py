@@ -90,11 +90,11 @@ def test_the_overview_says_how_the_run_went(run: Path, name: str) -> None:
     assert "truncated (length)" in text
     assert "not measured" in text
     assert "12.5%" in text
-    assert "step 1  level: advanced to c2 \\x07" in text
+    assert "step 2  level: advanced to c2 \\x07" in text
 
 
 def test_rollouts_are_shown_with_their_masks_and_parts(run: Path) -> None:
-    text = output("demo", "--step", "1", "--member", "0")
+    text = output("demo", "--step", "2", "--member", "0")
     assert "2+2?<|im_end|>" in text
     assert "[[4 \\x1b[31m[bold]]]" in text  # trained on: between brackets, hostile bytes visible, markup not read
     assert "1 = correct 0.75, form 0.25" in text
@@ -107,7 +107,7 @@ def test_colour_marks_the_tokens_where_there_is_colour(run: Path, monkeypatch: p
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    result = CliRunner().invoke(app, ["demo", "--step", "1", "--member", "0"], catch_exceptions=False)
+    result = CliRunner().invoke(app, ["demo", "--step", "2", "--member", "0"], catch_exceptions=False)
     assert "\x1b[1;32m4" in result.output  # a trained-on token
     assert "[[4" not in result.output
     assert "\x1b[31m" not in result.output  # the model's own colour code
@@ -117,14 +117,10 @@ def test_without_a_tokenizer_ids_are_shown(run: Path) -> None:
     (run / "summary.json").unlink()
     text = output("demo", "--rollouts", "--limit", "1")
     assert "no tokenizer at hand" in text
-    assert "step 0, group 0, member 0" in text
+    assert "step 1, group 0, member 0" in text
     assert "response" in text
     assert "4 \\x1b[31m[bold]" in text
     assert "member 1" not in text
-
-
-def test_a_rollout_that_is_not_there(run: Path) -> None:
-    assert "no such rollouts" in output("demo", "--group", "99")
 
 
 def test_metrics_are_explained(run: Path) -> None:
@@ -141,7 +137,7 @@ def test_curves_by_name(run: Path) -> None:
     text = output("demo", "--curves", "policy/entropy_nats")
     assert "█▅▁" in text
     assert json.loads(output("demo", "--curves", "policy/entropy_nats", "--json")) == {
-        "policy/entropy_nats": [[0, 2.0], [1, 1.0], [2, 0.0]]
+        "policy/entropy_nats": [[1, 2.0], [2, 1.0], [3, 0.0]]
     }
     with pytest.raises(RunFolderError, match="did you mean policy/entropy_nats"):
         output("demo", "--curves", "policy/entropy")
@@ -151,16 +147,43 @@ def test_json_holds_what_is_shown(run: Path) -> None:
     data = json.loads(output("demo", "--json"))
     assert data["num_steps"] == 3
     assert data["summary"]["gain"]["value"] == 0.5
-    assert data["solved_by_level"] == {"c1 h1": [[0, 1.0], [1, 1.0], [2, 1.0]]}
+    assert data["solved_by_level"] == {"c1 h1": [[1, 1.0], [2, 1.0], [3, 1.0]]}
     assert [outcome["count"] for outcome in data["outcomes"]] == [3, 3]
-    (rollout,) = json.loads(output("demo", "--step", "2", "--member", "1", "--json"))
+    (rollout,) = json.loads(output("demo", "--step", "3", "--member", "1", "--json"))
+    assert rollout["step"] == 3
     assert rollout["verdict"] == "not_measured"
     assert rollout["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--step", "4"], r"the run has no rollouts of step 4; there are those of step 1 to 3$"),
+        (["--group", "7"], r"the run has no rollouts of group 7; there are those of group 0 to 2$"),
+        (["--member", "2"], r"the run has no rollouts of member 2; there are those of member 0 to 1$"),
+        (["--step", "2", "--group", "0"], r"step 2 has no rollouts of group 0; there are those of group 1$"),
+        (["--step", "2", "--group", "1", "--member", "5"], r"step 2, group 1 has no rollouts of member 5; "),
+        (["--step", "4", "--json"], r"step 1 to 3$"),
+    ],
+)
+def test_a_place_without_rollouts_is_an_error_that_says_which_have_some(
+    run: Path, options: list[str], said: str
+) -> None:
+    with pytest.raises(RunFolderError, match=said):
+        output("demo", *options)
+
+
+def test_steps_are_counted_as_the_console_counts_them(run: Path) -> None:
+    result = CliRunner().invoke(app, ["demo", "--step", "0"])
+    assert result.exit_code == 2
+    assert "step 1, group 0" in output("demo", "--step", "1")
 
 
 def test_an_empty_run_is_shown(tmp_path: Path) -> None:
     RunStore(tmp_path).close()
     assert "running" in output(str(tmp_path))
+    with pytest.raises(RunFolderError, match="the run has no rollouts yet"):
+        output(str(tmp_path), "--rollouts")
 
 
 def test_a_missing_run_gets_the_nearest_names(run: Path) -> None:
