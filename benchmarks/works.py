@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Any
 
 from assay.config import dump, validate
-from assay.curriculum import Curriculum
 from assay.recipe import RunConfig
 from assay.types import Task
 from machine import Machine
@@ -143,7 +142,7 @@ class Bench:
             settings.write_text(json.dumps(dump(config)))
             run = next(path for i in itertools.count() if not (path := folder / f"run-{i}").exists())
             return [sys.executable, str(HERE / "side_step.py"), str(settings), str(run), str(int(forced))]
-        curriculum = Curriculum(config.curriculum, config.environment, config.seed)
+        curriculum = config.curriculum.begin(config.environment, config.seed)
         prompts = folder / "prompts.jsonl"
         write_tasks(prompts, (curriculum.next_task(i) for i in range(config.groups_per_step * MAX_STEPS)))
         limit, options = str(config.sampling.max_new_tokens), json.dumps({"seed": config.seed})

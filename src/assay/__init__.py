@@ -20,6 +20,8 @@ _PLACES = {
     "assay.algorithms": ("Algorithm", "LossInputs", "LossOutput", "Needs"),
     "assay.components": ("Component",),
     "assay.config": ("Settings",),
+    "assay.curriculum": ("Curriculum", "CurriculumSettings"),
+    "assay.engines": ("Engine", "EngineCapabilities", "EngineSettings"),
     "assay.models": ("open_model",),
     "assay.environments": (
         "Environment",
@@ -33,6 +35,7 @@ _PLACES = {
     "assay.evaluation": ("Evaluation",),
     "assay.errors": ("AssayError", "ConfigError", "DataError", "VerifierError"),
     "assay.host": ("Host", "current_host"),
+    "assay.observe.tracker": ("Tracker", "TrackerSettings"),
     "assay.public": ("evaluate", "load_recipe", "train"),
     "assay.recipe": ("RunConfig",),
     "assay.run": ("StepDone", "Subscriber", "TrainResult"),
@@ -60,6 +63,8 @@ if TYPE_CHECKING:
     from assay.algorithms import Algorithm, LossInputs, LossOutput, Needs
     from assay.components import Component
     from assay.config import Settings
+    from assay.curriculum import Curriculum, CurriculumSettings
+    from assay.engines import Engine, EngineCapabilities, EngineSettings
     from assay.environments import (
         Environment,
         Episode,
@@ -73,6 +78,7 @@ if TYPE_CHECKING:
     from assay.evaluation import Evaluation
     from assay.host import Host, current_host
     from assay.models import open_model
+    from assay.observe.tracker import Tracker, TrackerSettings
     from assay.public import evaluate, load_recipe, train
     from assay.recipe import RunConfig
     from assay.run import StepDone, Subscriber, TrainResult
@@ -112,9 +118,14 @@ __all__ = [
     "Component",
     "ConfigError",
     "CreditedSample",
+    "Curriculum",
+    "CurriculumSettings",
     "DataError",
     "Ending",
     "EndingKind",
+    "Engine",
+    "EngineCapabilities",
+    "EngineSettings",
     "Environment",
     "Episode",
     "EpisodeStep",
@@ -135,6 +146,8 @@ __all__ = [
     "StepDone",
     "Subscriber",
     "Task",
+    "Tracker",
+    "TrackerSettings",
     "TrainResult",
     "Turn",
     "Verdict",

@@ -51,6 +51,13 @@ class Component(Settings):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        for field in cls.model_fields:
+            hidden = next((base for base in cls.__mro__[1:] if inspect.isfunction(vars(base).get(field))), None)
+            if hidden is not None:
+                raise ConfigError(
+                    f"the option {field!r} of {cls.__name__} hides the method {hidden.__name__}.{field}, which runs "
+                    "call: give it another name"
+                )
         if "kind" not in vars(cls) and not cls.model_fields["name"].default:
             words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__)
             cls.model_fields["name"].default = words.lower()

@@ -84,9 +84,15 @@ def train(
     else:
         config = load_recipe(recipe.plain() if isinstance(recipe, RunConfig) else recipe, **settings)
         folder = Path(run_folder).absolute() if run_folder is not None else new_run_folder(config)
-    run = build_run(config, folder, resume=resume is not None, started=started, console=console)
-    with run.records.console, stop_on_interrupt(run):
-        return run_in_loop(lambda: train_loop(run), on_interrupt=lambda: _stop(run))
+    runs: list[Run] = []
+
+    async def work() -> TrainResult:
+        run = build_run(config, folder, resume=resume is not None, started=started, console=console)
+        runs.append(run)
+        with run.records.console, stop_on_interrupt(run):
+            return await train_loop(run)
+
+    return run_in_loop(work, on_interrupt=lambda: _stop(runs))
 
 
 def evaluate(
@@ -202,6 +208,7 @@ async def _of(work: Callable[[], Awaitable[ResultT]]) -> ResultT:
     return await work()
 
 
-def _stop(run: Run) -> None:
-    run.clock.stop_requested = True
-    run.records.console.message("stopping after this step, with a checkpoint; another interrupt stops at once")
+def _stop(runs: list[Run]) -> None:
+    for run in runs:
+        run.clock.stop_requested = True
+        run.records.console.message("stopping after this step, with a checkpoint; another interrupt stops waiting")

@@ -9,8 +9,8 @@ import pydantic
 
 from assay.algorithms import GRPO, AnyAlgorithm
 from assay.config import Settings
-from assay.curriculum import CurriculumSettings
-from assay.engines import Sampling
+from assay.curriculum import AnyCurriculum, LevelByLevel
+from assay.engines import AnyEngine, Sampling
 from assay.environments import AnyEnvironment
 from assay.environments.arithmetic import Arithmetic
 from assay.errors import ConfigError
@@ -91,7 +91,9 @@ class RunConfig(Settings):
     environment: AnyEnvironment = Arithmetic()
     verifier: AnyVerifier | None = None
     """The reward; None for the environment's own."""
-    curriculum: CurriculumSettings = CurriculumSettings()
+    curriculum: AnyCurriculum = LevelByLevel()
+    engine: AnyEngine | None = None
+    """Who samples; None for the engine in this process that the model's family has."""
     sampling: Sampling = Sampling()
     algorithm: AnyAlgorithm = GRPO()
     trainer: TrainerSettings = TrainerSettings()

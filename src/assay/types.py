@@ -174,6 +174,8 @@ class Turn:
 
 
 class EndingKind(enum.Enum):
+    """How a rollout ended: by itself, at a limit, or through something outside the response."""
+
     FINISHED = "finished"
     TRUNCATED = "truncated"
     BROKEN = "broken"
@@ -256,6 +258,8 @@ class Rollout:
 
 
 class Verdict(enum.Enum):
+    """What a verifier decided; NOT_MEASURED only where the cause lies outside the response."""
+
     SOLVED = "solved"
     FAILED = "failed"
     NOT_MEASURED = "not_measured"

@@ -97,3 +97,23 @@ def test_the_task_and_verifier_of_the_second_guide_train(tmp_path: Path, monkeyp
     asyncio.run(check_environment(config.environment, verifier=config.reward))
     for table in other_tables:
         validate(RunConfig, tomllib.loads(table))
+
+
+def test_the_environment_of_the_seventh_guide_is_checked_and_trained_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (ROOT / "docs" / "guides" / "07-environment.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    (recipe,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert len(code.splitlines()) < 60
+    (tmp_path / "guess.py").write_text(code)
+    (tmp_path / "guess.toml").write_text(recipe)
+    monkeypatch.chdir(tmp_path)
+    checked = CliRunner().invoke(app, ["check", "env", "guess.py:Guess", "--num-tasks", "10"], catch_exceptions=False)
+    assert "levels, splits and episodes keep their promises" in checked.output
+    small = [f"model.source={write_tiny_model(tmp_path / 'model')}", "model.compute_dtype=fp32", "num_steps=2"]
+    small += ["num_threads=1", "groups_per_step=2", "evaluation.validation_tasks=4", "evaluation.test_tasks=4"]
+    config = load(RunConfig, tmp_path / "guess.toml", [*small, "sampling.max_new_tokens=6"])
+    run = build_run(config, tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
+    assert asyncio.run(train(run)).status == "finished"
+    assert config.environment.max_turns == 4

@@ -5,14 +5,17 @@ the contract.
 from __future__ import annotations
 
 from assay.engines.check import check_engine
-from assay.engines.engine import Engine, Sampling
+from assay.engines.engine import AnyEngine, Engine, EngineCapabilities, EngineSettings, Sampling
 from assay.engines.hf import HFEngine
 from assay.engines.local import BatchingEngine, LocalEngine
 from assay.engines.scripted import Script, ScriptedEngine
 
 __all__ = [
+    "AnyEngine",
     "BatchingEngine",
     "Engine",
+    "EngineCapabilities",
+    "EngineSettings",
     "HFEngine",
     "LocalEngine",
     "Sampling",

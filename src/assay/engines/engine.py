@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 import pydantic
 
+from assay.components import Chosen, Component
 from assay.config import Settings
 from assay.types import Completion
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    from assay.policies.policy import Policy
 
 
 class Sampling(Settings):
@@ -27,8 +32,28 @@ class Sampling(Settings):
     """Strings that end a completion, kept in it. The end token ends it in any case."""
 
 
+@dataclass(frozen=True)
+class EngineCapabilities:
+    """What an engine can do beyond what every engine must."""
+
+    decides_by_seed: bool = False
+    """Token t is chosen by `seeds.uniform(seed, t)` through the inverse of the cumulative distribution, in the order of
+    the vocabulary: engines that do so sample the same tokens from the same weights."""
+    is_reproducible: bool = False
+    """The same request to the same weights gives the same tokens again, whatever else is being sampled."""
+
+
 class Engine(Protocol):
-    """Samples completions; tokens in, tokens out. `check_engine` holds an implementation to this."""
+    """Samples completions; tokens in, tokens out. `check_engine` holds an implementation to this.
+
+    Required are tokens with their log-probabilities, limits, versions, and forgetting what is cached; what else an
+    engine can do, it says in `capabilities`, and then it must.
+    """
+
+    @property
+    def capabilities(self) -> EngineCapabilities:
+        """What it can do beyond that; runs on an engine that is not reproducible resume, but not bit for bit."""
+        ...
 
     @property
     def version(self) -> int:
@@ -40,9 +65,10 @@ class Engine(Protocol):
     ) -> Completion:
         """One completion of one prompt.
 
-        Token t is chosen by `seeds.uniform(seed, t)` through the inverse of the cumulative distribution (vocabulary
-        order), so a result hardly depends on what else is being sampled. Requests under way together share a prompt's
-        computation. The end token is part of the completion.
+        Requests under way together may share a prompt's computation. The end token is part of the completion.
+
+        Args:
+            seed: what decides the tokens, where the engine `decides_by_seed`.
 
         Raises:
             ContextLengthError: the prompt and one token do not fit in the context.
@@ -58,6 +84,42 @@ class Engine(Protocol):
         """Takes new weights under Hugging Face names; requests under way go on with them (see `version_spans`)."""
         ...
 
+    def forget(self) -> None:
+        """Drops what was computed and might serve later requests: what is sampled next depends on nothing that was
+        sampled before. An engine without a cache has nothing to forget."""
+        ...
+
     async def close(self) -> None:
         """Aborts what is under way and frees memory."""
         ...
+
+
+class EngineSettings(Component):
+    """Base class of engines that a recipe can choose: frozen settings that open one for a run."""
+
+    kind: ClassVar[str] = "engine"
+    modules: ClassVar[tuple[str, ...]] = ("assay.engines",)
+
+    def open(
+        self,
+        policy: Policy,
+        *,
+        stop_token_ids: tuple[int, ...],
+        decode: Callable[[Sequence[int]], str],
+        dtype: torch.dtype,
+        num_slots: int,
+        version: int,
+    ) -> Engine:
+        """An engine that samples with a policy's weights, which are of this version.
+
+        Args:
+            stop_token_ids: the tokens that end a completion.
+            decode: token ids to text, for stop strings.
+            dtype: the precision to sample in.
+            num_slots: completions to sample at once.
+        """
+        raise NotImplementedError(f"{type(self).__name__} opens no engine: write its method `open`")
+
+
+AnyEngine = Annotated[EngineSettings, Chosen()]
+"""The type of a settings field that holds the settings of an engine."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assay import seeds
-from assay.engines.engine import Sampling
+from assay.engines.engine import EngineCapabilities, Sampling
 from assay.errors import ContextLengthError, ContractError, EngineError
 from assay.types import Completion, FinishReason
 
@@ -84,6 +84,10 @@ class ScriptedEngine:
         return cls(script, stop_token_ids=stop_token_ids, **options)
 
     @property
+    def capabilities(self) -> EngineCapabilities:
+        return EngineCapabilities(decides_by_seed=True, is_reproducible=True)
+
+    @property
     def version(self) -> int:
         return self._version
 
@@ -124,6 +128,9 @@ class ScriptedEngine:
             pass
         self._version = version
         self.loads.append(version)
+
+    def forget(self) -> None:
+        """Nothing is kept."""
 
     async def close(self) -> None:
         self._closed = True

@@ -17,8 +17,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
+from assay.components import Chosen, Component
 from assay.errors import ConfigError
 
 _CLOSE_SECONDS = 60.0
@@ -73,6 +74,20 @@ class Tracker(Protocol):
             status: "finished", "interrupted" or "failed".
         """
         ...
+
+
+class TrackerSettings(Component):
+    """Base class of trackers of one's own: frozen settings that open one for a run."""
+
+    kind: ClassVar[str] = "tracker"
+
+    def open(self) -> Tracker:
+        """The tracker of one run."""
+        raise NotImplementedError(f"{type(self).__name__} opens no tracker: write its method `open`")
+
+
+AnyTracker = Annotated[TrackerSettings, Chosen()]
+"""The type of a settings field that holds the settings of a tracker."""
 
 
 class TrackerQueue:

@@ -9,7 +9,7 @@ from typing import Any
 from assay.config import Settings
 from assay.observe.mlflow import MlflowSettings, MlflowTracker
 from assay.observe.tensorboard import EventWriter
-from assay.observe.tracker import Tracker, TrackerQueue
+from assay.observe.tracker import AnyTracker, Tracker, TrackerQueue
 from assay.observe.trackio import TrackioSettings, TrackioTracker
 from assay.observe.wandb import WandbSettings, WandbTracker
 
@@ -22,6 +22,8 @@ class TrackingSettings(Settings):
     wandb: WandbSettings | None = None
     mlflow: MlflowSettings | None = None
     trackio: TrackioSettings | None = None
+    more: tuple[AnyTracker, ...] = ()
+    """Trackers of your own, each named by path.py:Class or package.module:Class."""
 
 
 class Trackers:
@@ -39,6 +41,7 @@ class Trackers:
             made.append(MlflowTracker(settings.mlflow))
         if settings.trackio is not None:
             made.append(TrackioTracker(settings.trackio))
+        made += [tracker.open() for tracker in settings.more]
         self._folder = folder
         self._queues = [TrackerQueue(tracker, folder / "trackers" / f"{tracker.name}.json") for tracker in made]
         self._write_events = settings.tensorboard

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.curriculum import Curriculum
-from assay.engines import BatchingEngine
+from assay.engines import Engine
 from assay.errors import RunFolderError
 from assay.recipe import CheckpointSettings
 from assay.run.events import StepDone
@@ -40,7 +40,7 @@ class Keeping:
         learner: LocalLearner,
         curriculum: Curriculum,
         sampler: Sampler,
-        engine: BatchingEngine,
+        engine: Engine,
         checkpointed_at: int | None,
     ) -> None:
         self._folder = folder

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from assay.curriculum import Curriculum, LevelSettings
-from assay.engines import BatchingEngine
+from assay.engines import Engine
 from assay.evaluation import Evaluation
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.held_out import HeldOut
@@ -34,7 +34,7 @@ class Measurements:
         every_steps: int,
         position: Position,
         curriculum: Curriculum,
-        engine: BatchingEngine,
+        engine: Engine,
     ) -> None:
         self.held_out = held_out
         self._records = records

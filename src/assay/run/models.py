@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from assay.engines import BatchingEngine
+from assay.engines import Engine
 from assay.errors import ModelError
 from assay.models import Model, open_model
 from assay.policies import AnyPolicy, DecoderPolicy
@@ -53,9 +53,10 @@ class RunModels:
             # Checkpoints are shown conversations as the model was.
             self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
 
-    def engine(self, version: int) -> BatchingEngine:
+    def engine(self, version: int) -> Engine:
         """Samples with the policy's weights, which are of this version."""
-        return self._model.engine_for(
+        chosen = self._config.engine
+        return (self._model.engine_for if chosen is None else chosen.open)(
             self.policy,
             stop_token_ids=self.renderer.stop_token_ids,
             decode=self.renderer.decode,

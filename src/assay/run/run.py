@@ -21,7 +21,7 @@ from typing import IO, Any, Self
 
 from assay.algorithms import Algorithm
 from assay.curriculum import Curriculum
-from assay.engines import BatchingEngine
+from assay.engines import Engine
 from assay.errors import AssayError, CheckpointError
 from assay.host import Host
 from assay.models import Model
@@ -81,7 +81,7 @@ class Run:
     keeping: Keeping
     subscribers: list[Subscriber]
 
-    engine: BatchingEngine
+    engine: Engine
     renderer: ChatRenderer
     host: Host
     """What the run holds open: sandboxes, worker pools, connections."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 from torch import Tensor
 
 from assay.algorithms import Algorithm, Needs
-from assay.engines import BatchingEngine
+from assay.engines import Engine
 from assay.policies.policy import Policy
 from assay.training import StepReport, Trainer
 from assay.types import CreditedSample, Group, Sample
@@ -104,7 +104,7 @@ class LocalLearner:
 class LocalPublisher:
     """Hands the weights to the engine in this process: nothing is copied but what the engine's own form needs."""
 
-    def __init__(self, learner: Learner, engine: BatchingEngine) -> None:
+    def __init__(self, learner: Learner, engine: Engine) -> None:
         self._learner = learner
         self._engine = engine
 

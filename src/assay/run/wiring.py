@@ -10,7 +10,7 @@ from typing import IO, Any
 import torch
 
 from assay.curriculum import Curriculum
-from assay.engines import BatchingEngine, HFEngine
+from assay.engines import Engine, HFEngine
 from assay.evaluation.held_out import HeldOut
 from assay.host import Host
 from assay.models import Model
@@ -61,7 +61,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         chat_template=resolved.chat_template,
     )
     learner = LocalLearner(_trainer(config, models), models.policy)
-    curriculum = Curriculum(config.curriculum, config.environment, config.seed)
+    curriculum = config.curriculum.begin(config.environment, config.seed)
     store, trackers = RunStore(resolved.folder), Trackers(config.tracking, resolved.folder)
     state = _restore(resolved.folder, learner, curriculum, store, trackers) if resume else None
     if state is None:
@@ -171,7 +171,7 @@ def _restore(
 
 
 def _sampler(
-    config: RunConfig, models: RunModels, engine: BatchingEngine, curriculum: Curriculum
+    config: RunConfig, models: RunModels, engine: Engine, curriculum: Curriculum
 ) -> Collector | Demonstrations:
     verifier, retries = config.reward, config.rollout_retries
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from assay.engines.engine import Sampling
+from assay.engines.engine import EngineCapabilities, Sampling
 from assay.engines.local.request import Request
 from assay.engines.local.sampler import sample
 from assay.engines.local.scheduler import Scheduler
@@ -92,6 +92,10 @@ class BatchingEngine(ABC):
         was sampled before, in its last bits either, as in an engine just made: an exact resume needs this."""
 
     # ---- the protocol ----
+
+    @property
+    def capabilities(self) -> EngineCapabilities:
+        return EngineCapabilities(decides_by_seed=True, is_reproducible=True)
 
     @property
     def version(self) -> int:

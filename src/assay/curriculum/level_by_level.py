@@ -1,4 +1,4 @@
-"""The curriculum: which task comes next.
+"""A curriculum of levels: one after the other, as they are learned.
 
 Levels are tried in their order. Most groups come from the frontier, the level being learned; a share comes from the
 levels before it, so that they are not forgotten. The frontier moves on once enough of its recent rollouts were solved:
@@ -14,12 +14,11 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
-import pydantic
 from pydantic import Field
 
-from assay.config import Settings
+from assay.curriculum.curriculum import CurriculumSettings, LevelProgress, LevelSettings
 from assay.environments import Environment, require_tasks
 from assay.errors import CheckpointError, ConfigError
 from assay.observe.metrics import metric
@@ -32,42 +31,19 @@ FRONTIER_SOLVED = metric(
 )
 
 
-class LevelSettings(Settings):
-    """One setting of the dials; a dial left out is the environment's default."""
+class LevelByLevel(CurriculumSettings):
+    """One level after the other: the next begins once enough of the last was solved."""
 
-    complexity: float | None = None
-    horizon: float | None = None
-
-
-class CurriculumSettings(Settings):
-    """Which levels, and when to move on."""
-
-    levels: tuple[LevelSettings, ...] = Field(default=(LevelSettings(),), min_length=1)
-    """Easiest first."""
+    name: Literal["level_by_level"] = "level_by_level"
     advance_at: float = Field(default=0.7, gt=0.0, le=1.0)
     """Mean solved share of the frontier's last `window` groups at which the next level becomes the frontier."""
     window: int = Field(default=32, ge=1)
-    """Groups."""
+    """Groups that the solved share is a mean over."""
     replay_share: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of groups drawn from the levels before the frontier, each equally likely."""
 
-    @pydantic.model_validator(mode="after")
-    def _levels_differ(self) -> CurriculumSettings:
-        if len(set(self.levels)) < len(self.levels):
-            raise ValueError("levels has the same level twice; name each once")
-        return self
-
-
-class LevelProgress(NamedTuple):
-    """One row for the console."""
-
-    level: str
-    """"c2 h1"."""
-    num_groups: int
-    """Groups seen of it, those without a measured member left out."""
-    solved_share: float
-    """Mean over the window; NaN where none was seen."""
-    is_frontier: bool
+    def begin(self, environment: Environment, seed: int) -> LevelCurriculum:
+        return LevelCurriculum(self, environment, seed)
 
 
 @dataclass
@@ -89,7 +65,7 @@ class _Level:
     """The rest of this epoch; None until it is needed."""
 
 
-class Curriculum:
+class LevelCurriculum:
     """Hands out training tasks in a fixed order and moves on as they are solved.
 
     Which level a group gets depends on the seed, the group's id and the frontier; which task, on how many that level
@@ -101,7 +77,7 @@ class Curriculum:
         ConfigError: two levels that are the same to the environment.
     """
 
-    def __init__(self, settings: CurriculumSettings, environment: Environment, seed: int) -> None:
+    def __init__(self, settings: LevelByLevel, environment: Environment, seed: int) -> None:
         self._settings = settings
         self._environment = environment
         self._seed = seed

@@ -6,7 +6,8 @@ import math
 import pytest
 
 from assay.config import validate
-from assay.curriculum import FRONTIER, FRONTIER_SOLVED, Curriculum, CurriculumSettings
+from assay.curriculum import LevelByLevel, LevelCurriculum
+from assay.curriculum.level_by_level import FRONTIER, FRONTIER_SOLVED
 from assay.environments.arithmetic import Arithmetic
 from assay.errors import CheckpointError, ConfigError, DataError
 from assay.types import Group, Score, Task
@@ -15,16 +16,16 @@ from assay.verifiers import as_rollout
 THREE = [{"complexity": 1}, {"complexity": 2}, {"complexity": 3, "horizon": 2}]
 
 
-def make(seed: int = 0, **options: object) -> Curriculum:
-    settings = validate(CurriculumSettings, {"levels": THREE, "window": 4, **options})
-    return Curriculum(settings, Arithmetic(), seed)
+def make(seed: int = 0, **options: object) -> LevelCurriculum:
+    settings = validate(LevelByLevel, {"levels": THREE, "window": 4, **options})
+    return LevelCurriculum(settings, Arithmetic(), seed)
 
 
 def group(group_id: int, task: Task, *scores: Score) -> Group:
     return Group(group_id, task, tuple(as_rollout("", task) for _ in scores), scores)
 
 
-def solve(curriculum: Curriculum, group_ids: range, share: float = 1.0) -> None:
+def solve(curriculum: LevelCurriculum, group_ids: range, share: float = 1.0) -> None:
     """Observes these groups, one in each step, half of the members or all of them solved."""
     for group_id in group_ids:
         scores = [Score.solved() if index < 4 * share else Score.failed() for index in range(4)]
@@ -103,7 +104,7 @@ def test_the_same_group_gets_the_same_task() -> None:
 
 @pytest.mark.parametrize("stop", [0, 1, 3, 7, 20, 41])
 def test_resume_goes_on_exactly(stop: int) -> None:
-    def run(curriculum: Curriculum, group_ids: range) -> list[str]:
+    def run(curriculum: LevelCurriculum, group_ids: range) -> list[str]:
         given = []
         for group_id in group_ids:
             task = curriculum.next_task(group_id)
@@ -122,7 +123,7 @@ def test_resume_goes_on_exactly(stop: int) -> None:
     assert resumed.describe() == make_after(60).describe()
 
 
-def make_after(count: int) -> Curriculum:
+def make_after(count: int) -> LevelCurriculum:
     curriculum = make()
     solve(curriculum, range(count))
     return curriculum

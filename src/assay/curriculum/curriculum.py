@@ -1,0 +1,98 @@
+"""The Curriculum protocol: which task comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self
+
+import pydantic
+from pydantic import Field
+
+from assay.components import Chosen, Component
+from assay.config import Settings
+from assay.environments import Environment
+from assay.types import Group, Task
+
+
+class LevelSettings(Settings):
+    """One setting of the dials; a dial left out is the environment's default."""
+
+    complexity: float | None = None
+    horizon: float | None = None
+
+
+class LevelProgress(NamedTuple):
+    """One row for the console."""
+
+    level: str
+    """"c2 h1"."""
+    num_groups: int
+    """Groups seen of it, those without a measured member left out."""
+    solved_share: float
+    """Mean over the window; NaN where none was seen."""
+    is_frontier: bool
+
+
+class Curriculum(Protocol):
+    """Hands out the training tasks of one run. The same from its seed, and from `state()` on."""
+
+    def next_task(self, group_id: int) -> Task:
+        """The task of this group. Asked again for a group that was not observed yet, it gives the same task again."""
+        ...
+
+    def observe(self, groups: Iterable[Group]) -> None:
+        """Takes note of what a step's groups solved, in the order of their ids; called once a step."""
+        ...
+
+    @property
+    def current_level_name(self) -> str:
+        """The level being learned, such as "c2 h1"; a change of it is an event of the run."""
+        ...
+
+    def named_levels(self) -> list[tuple[str, LevelSettings]]:
+        """Every level with its name, in the order of the settings."""
+        ...
+
+    def describe(self) -> Sequence[LevelProgress]:
+        """A row for each level."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """What is recorded of it after each step."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `load_state` needs, as JSON."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from `state()` of a curriculum of the same settings.
+
+        Raises:
+            CheckpointError: it is of other settings.
+        """
+        ...
+
+
+class CurriculumSettings(Component):
+    """Base class of curricula that a recipe can choose: frozen settings that begin one for a run."""
+
+    kind: ClassVar[str] = "curriculum"
+    modules: ClassVar[tuple[str, ...]] = ("assay.curriculum",)
+
+    levels: tuple[LevelSettings, ...] = Field(default=(LevelSettings(),), min_length=1)
+    """Easiest first; held-out tasks are of these levels too."""
+
+    @pydantic.model_validator(mode="after")
+    def _levels_differ(self) -> Self:
+        if len(set(self.levels)) < len(self.levels):
+            raise ValueError("levels has the same level twice; name each once")
+        return self
+
+    def begin(self, environment: Environment, seed: int) -> Curriculum:
+        """A curriculum over the tasks of an environment."""
+        raise NotImplementedError(f"{type(self).__name__} chooses no task: write its method `begin`")
+
+
+AnyCurriculum = Annotated[CurriculumSettings, Chosen(default="level_by_level")]
+"""The type of a settings field that holds a curriculum's settings."""

@@ -1,0 +1,62 @@
+"""`import assay`: its names, how fast it is, and that guides and recipes need nothing else."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import assay
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference.md"
+
+
+def test_every_public_name_is_there_and_says_what_it_is() -> None:
+    for name in assay.__all__:
+        if name in ("__version__", "Split"):
+            continue
+        assert (getattr(assay, name).__doc__ or "").strip(), name
+    assert dir(assay) == assay.__all__
+    with pytest.raises(AttributeError, match=r"has no attribute 'trian'; it has .*train"):
+        _ = assay.trian  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_importing_assay_is_quick_and_loads_no_torch() -> None:
+    code = (
+        "import sys, time; began = time.process_time(); import assay; seconds = time.process_time() - began; "
+        "print(seconds, [name for name in ('torch', 'transformers', 'numpy', 'pydantic') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    seconds, loaded = said.split(maxsplit=1)
+    assert loaded.strip() == "[]"
+    assert float(seconds) < 0.3
+
+
+def test_the_reference_page_is_made_from_what_the_code_says() -> None:
+    made = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "reference.py")], check=True, capture_output=True, text=True
+    ).stdout
+    assert REFERENCE.read_text() == made, "make it anew: python docs/reference.py > docs/reference.md"
+
+
+def test_public_names_are_in_the_changelog() -> None:
+    """A name that comes or goes is a line there: the list as it was last released stands in the changelog."""
+    listed = re.search(r"Public names: (.*?)\.\n", (ROOT / "CHANGELOG.md").read_text(), re.DOTALL)
+    assert listed is not None
+    assert listed[1].replace("\n", " ").replace("`", "").split(", ") == [
+        name for name in assay.__all__ if name != "__version__"
+    ]
+
+
+def test_guides_and_recipes_import_public_names_only() -> None:
+    """Recipes that are read beside the loop, and benchmarks, may look inside; guides never do."""
+    texts = {path: path.read_text() for path in (ROOT / "docs" / "guides").glob("*.md")}
+    for path, text in texts.items():
+        for module, names in re.findall(r"^\s*from (assay[\w.]*) import ([\w, ]+)", text, re.MULTILINE):
+            assert module == "assay", f"{path.name}: from {module} import {names}"
+            for name in names.split(", "):
+                assert name in assay.__all__, f"{path.name}: {name}"
