@@ -10,7 +10,7 @@ from pydantic import Field
 from assay.errors import DataError
 from assay.types import Rollout, Score, Task
 from assay.verifiers.cases import Case
-from assay.verifiers.expression import clean, last_box
+from assay.verifiers.mathematics.boxes import last_box
 from assay.verifiers.shape_cases import choice_cases
 from assay.verifiers.text import AnswerReader, is_cut_off, last_characters, normalise
 
@@ -18,12 +18,20 @@ _STATED = re.compile(
     r"(?i:answer|choice)(?: is ?:?| would be| ?[:=]) ?(?i:option |choice )?[*_(\[]*([A-Z]|(?<=[*_(\[])[a-z])[*_)\]]*"
     r"(?= ?(?:[.!,;:]|$))(?! ?[,;/] ?(?:or |and )?[*_(\[]*[A-Z](?![A-Za-z]))"
 )
-_LABEL = re.compile(r"[*_\s]*(?:[(\[]([A-Z])[)\]][*_.:]*|([A-Z])[*_]*[).:][*_]*)(?:\s|\\ ?|~|(?=\d))+(.*)", re.DOTALL)
-"""A letter with the option's text behind it: "(E) 12", "E. 12", "E: twelve"."""
 _ALONE = re.compile(r"[*_(\[\s]*([A-Z])[*_)\].:\s]*", re.IGNORECASE)
-
-
-_STYLED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|textrm|bf|rm)\s*\{([^{}]*)\}")
+_LOOKS = re.compile(
+    r"\\(?:text(?:bf|rm|it|sf|tt)?|math(?:rm|bf|sf|tt|it)|boldsymbol|bm|mbox|operatorname)(?![a-zA-Z])"
+    r"|\\(?:left|right|bf|rm|sf|it|tt|large|Large|displaystyle)(?![a-zA-Z])|\\[,;:!> ]|\\q?quad(?![a-zA-Z])|[{}$~]"
+)
+_LABELLED = re.compile(
+    r"[*_\s]*(?:(?:option|choice|answer)\s*:?\s*)?"
+    r"(?:[*_]*[(\[]([A-Za-z])[)\]][*_]*|([A-Z])[*_]*[.:)](?=\s|[*_]))[*_.:]*\s*(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_OTHER_LABEL = re.compile(
+    r"(?:^|[\s,;/&(*])(?:(?i:and|or)\s+)?[(\[]?([A-Z])[)\].:](?=\s|$|[\\,;*])"
+    r"|\b(?i:or|and) [(\[]?[A-Z]\b|^[,;/&]\s*[(\[]?[A-Z]\b"
+)
 
 
 class Choice(AnswerReader):
@@ -69,15 +77,13 @@ class Choice(AnswerReader):
         return f"\\boxed{{{task.answer}}}"
 
     def _boxed(self, content: str) -> str | None:
-        """The letter of a box: alone, or with the text of its option behind it."""
-        plain = _STYLED.sub(r"\1", content)
-        letter = self._letter(clean(plain))
-        label = _LABEL.fullmatch(plain) if letter is None else None
-        if label is None:
+        """The letter in a box: alone, or as the label before the text of its option: (E) 12, E. 12, E: a score."""
+        plain = " ".join(_LOOKS.sub(" ", content).split())
+        letter = self._letter(plain)
+        labelled = _LABELLED.fullmatch(plain) if letter is None else None
+        if labelled is None or _OTHER_LABEL.search(labelled[3]):
             return letter
-        letter, text = label[1] or label[2], label[3]
-        another = self._letter(text) or re.search(r"[(\[][A-Z][)\]]|(?:^|(?:or|and|,|;|/) ?)[A-Z](?:[.:)]|$)", text)
-        return letter if letter in self.options and text.strip() and not another else None
+        return self._letter(labelled[1] or labelled[2])
 
     def _letter(self, text: str) -> str | None:
         match = _ALONE.fullmatch(text)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from assay.types import Rollout, Score, Task
 from assay.verifiers.cases import Case
-from assay.verifiers.expression import last_box, num_boxes
+from assay.verifiers.mathematics.boxes import last_box, num_boxes
 from assay.verifiers.shape_cases import format_cases
 from assay.verifiers.text import MAX_RESPONSE, is_cut_off
 from assay.verifiers.verifier import Verifier

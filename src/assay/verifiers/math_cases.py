@@ -257,7 +257,7 @@ _RESPONSES: list[tuple[str, str, str, str, bool, FinishReason]] = [
     ("A26", "extraction", "42", "\\boxed{41} \\boxed{42} \\boxed{43}", NO, "stop"),
     ("A27", "extraction", "42", "\\boxed{41} ... wait ... \\boxed{42}", YES, "stop"),
     ("A28", "extraction", "42", "\\boxed{42} ... \\boxed{7}", NO, "stop"),
-    ("A33", "extraction", "\\{1,2\\}", "\\boxed{1}, \\boxed{2}", NO, "stop"),
+    ("A33", "extraction", "\\{1,2\\}", "\\boxed{1}, \\boxed{2}", YES, "stop"),
     ("A57", "extraction", "42", "\\boxed{42} " * 2000, YES, "stop"),
     ("A34", "reasoning", "42", "<think>\\boxed{42}</think> I do not know.", NO, "stop"),
     ("after-reasoning", "reasoning", "42", "<think>\\boxed{41}</think> \\boxed{42}", YES, "stop"),

@@ -1,4 +1,4 @@
-"""Compares expressions that are more than numbers, with math-verify, inside a worker process (see `pool`)."""
+"""Compares answers that are more than numbers, inside a worker process (see `pool`)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import logging
 import re
 from typing import Any, Literal
 
-from assay.verifiers.expression import Comparison, parse_answer, same
+from assay.verifiers.mathematics import algebra, notation
+from assay.verifiers.mathematics.comparison import Judge, Tolerance
+from assay.verifiers.mathematics.node import Comparison, Node
+from assay.verifiers.mathematics.reader import read_answer
+from assay.verifiers.mathematics.tokens import spelled, tokenize
 
 ROUNDING_DIGITS = 15
 """Decimals to which math-verify compares a float: as many as it has, so that 0.333333 is not 1/3."""
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _COMMAND_OR_CAPITAL = re.compile(r"\\[a-zA-Z]+|[A-Z]")
-_PRIMED = re.compile(r"(\\[a-zA-Z]+|[a-zA-Z])(?:_(?:\{(\w+)\}|(\w)))?('+)")
 MAX_PARSED = 4096
 """Expressions kept parsed: gold answers come again and again."""
 
@@ -21,27 +24,50 @@ class _UnreadableError(Exception):
     """A response that its reader, or sympy, fails on."""
 
 
-def judge(gold: str, response: str) -> Literal["same", "different", "unreadable"]:
+def judge(
+    gold: str, response: str, relative_tolerance: float = 0.0, decimals: int | None = None
+) -> Literal["same", "different", "unreadable", "limit"]:
     """Whether two answers are the same.
 
     Raises:
         Exception: the gold answer cannot be compared even with itself.
     """
+    tolerance = Tolerance(relative_tolerance, decimals)
+    mine, theirs = read_answer(gold), read_answer(response)
+    problem: Literal["unreadable", "limit"] | None = None
+
+    def by_algebra(one: Node, other: Node) -> Comparison:
+        nonlocal problem
+        if "text" in (one.kind, other.kind):
+            return "different"
+        try:
+            return algebra.compare(one, other, tolerance)
+        except algebra.TooLargeError:
+            problem = "limit"
+        except algebra.UnreadableError:
+            problem = "unreadable"
+        return "different"
+
     try:
-        return "same" if same(parse_answer(gold), parse_answer(response), leaves) == "same" else "different"
+        verdict = Judge(by_algebra, tolerance).same(mine, theirs)
+        if verdict == "same":
+            return "same"
+        if any(sign in text for sign in notation.HEAVY for text in (gold, response)):
+            heavy = (spelled(tokenize(text)) for text in (gold, response))
+            return "same" if _by_math_verify(*heavy) == "same" else "different"
     except _UnreadableError:
         return "unreadable"
+    return problem or "different"
 
 
 def warm_up() -> None:
     """Has everything imported and its tables built before the clock runs."""
     logging.disable(logging.CRITICAL)
-    judge("\\frac{\\sqrt{3}}{2}", "\\sqrt{0.75}")
-    judge("x^2 + 2x + 1", "(x+1)^2")
+    algebra.warm_up()
 
 
-def leaves(gold: str, response: str) -> Comparison:
-    """Two expressions by math-verify: as symbols, exactly."""
+def _by_math_verify(gold: str, response: str) -> Comparison:
+    """Two expressions with sums, integrals and limits, which the grammar does not have."""
     try:
         return _compare(gold, response)
     except (MemoryError, RecursionError):
@@ -54,10 +80,10 @@ def leaves(gold: str, response: str) -> Comparison:
 def _compare(gold: str, response: str) -> Comparison:
     from math_verify import verify
 
-    gold, response = map(_primes_apart, _cases_apart(gold, response))
-    if "'" in gold + response:
-        # Of something else than a letter. math-verify would drop it.
+    if gold != response and any(denied in gold + response for denied in ("'", "\\circ")):
+        # math-verify would drop primes and degrees.
         return "different"
+    gold, response = _cases_apart(gold, response)
     first, second = _parse(gold), _parse(response)
     if not first or not second:
         return "different"
@@ -79,14 +105,8 @@ def _cases_apart(*expressions: str) -> list[str]:
     ]
 
 
-def _primes_apart(expression: str) -> str:
-    """The same expression with letters that carry primes, which math-verify drops, as letters of their own."""
-    return _PRIMED.sub(lambda match: f"{match[1]}_{{{match[2] or match[3] or ''}98{len(match[4])}}}", expression)
-
-
 def _agree(first: Any, second: Any) -> bool:
-    """Whether two constants are the same to 40 digits. math-verify drops what is below 2e-15 and rounds decimals: to it
-    sqrt(2) / 10^20 is sqrt(3) / 10^20, and 3.141592653589793 is pi."""
+    """Whether two constants are the same to 40 digits. math-verify drops what is below 2e-15 and rounds decimals."""
     from sympy import Expr
 
     constants = [value for value in (first, second) if isinstance(value, Expr) and not value.free_symbols]

@@ -11,7 +11,7 @@ from assay.environments.reasoning_gym.exact import NOT_EXACTLY_SCORED
 from assay.errors import ConfigError, DataError, VerifierError
 from assay.host import current_host
 from assay.types import Rollout, Score, Task
-from assay.verifiers.expression import last_box
+from assay.verifiers.mathematics.boxes import last_box
 from assay.verifiers.pool import LimitExceededError, WorkerPool
 from assay.verifiers.text import MAX_RESPONSE, is_cut_off, strip_reasoning
 from assay.verifiers.verifier import Verifier

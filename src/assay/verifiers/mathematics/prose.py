@@ -1,0 +1,231 @@
+"""The answer of a response in prose: what a stated form announces, or the last expression of the last sentence with
+one."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+
+from assay.verifiers.mathematics.reader import read_answer
+from assay.verifiers.mathematics.units import BARE
+
+_STATED = re.compile(
+    r"####+(?!#)|(?:answers?|solution)\b[*_]{0,3}(?:"
+    r"[ \t]*(?:is|are|would be|was|equals)\b[ \t]*(?:therefore|thus|then|simply)?[ \t]*[:=]?"
+    r"|[ \t]+(?:to|of|for|in|in terms)\b[^.\n:$]{1,60}?[ \t](?:is|are|would be|:)[ \t]*:?"
+    r"|[*_ \t]{0,4}[:=]|[*_ \t]{0,4}\n|[ \t]+(?=[$\\]))[*_]{0,3}",
+    re.IGNORECASE,
+)
+_DISPLAY = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"))
+_ROWS = re.compile(r"\\(?:begin|end)\{(?:align|gather|equation|eqnarray|multline|aligned|split|gathered)\*?\}")
+_PROSE_INSIDE = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,} +[a-zA-Z]{2,}(?![a-zA-Z}])")
+_SENTENCE_END = re.compile(r"[.!?][)\"'*_]*(?=\s|$)|\n")
+_SIGNS = r"[-+*/^=<>()\[\]{}|,;:!.%$€£°√π∞≤≥≠±×·÷\d\\_'&]*"
+_MATH_WORD = re.compile(
+    rf"{_SIGNS}(?:(?:\\[a-zA-Z]+|[a-zA-Z](?![a-zA-Z])|sqrt|sin|cos|tan|ln|log|pi|or(?=[(\d])|\d[eE]\d){_SIGNS})*"
+)
+_EMPHASIS = re.compile(r"(?<![\w)\]}*])(?:\*\*|__)(?=\S)|(?<=\S)(?:\*\*|__)(?![\w(\[{*\\])")
+_STRAY = ' \t\n.,;:*_`"“”'
+MAX_JOINED = 30
+"""Characters between two expressions that are one list."""
+_JOINS = re.compile(r"\s*(?:,|;|and|or|,\s*and|,\s*or)\s*", re.IGNORECASE)
+
+
+def without_emphasis(text: str) -> str:
+    """The text without Markdown's signs of bold type; those of a power stay: 2**3, x ** 2."""
+    return _EMPHASIS.sub("", text) if "**" in text or "__" in text else text
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """An expression in a text."""
+
+    start: int
+    end: int
+    content: str
+
+
+def prose_answer(text: str) -> tuple[str, int] | None:
+    """The answer of a response without a box, and where it ends in the text; None where there is none.
+
+    What the last stated form announces ("The final answer is $34$.", "Answer: 3/4", "#### 12"), where that has an
+    expression or a number; else the last expression or number of the last sentence with one. Several that are joined
+    by commas, "and" or "or" are one list.
+
+    Example:
+        >>> prose_answer("There are 3 boxes. The answer is $12$ apples. I hope it helps.")
+        ('12', 31)
+    """
+    text = without_emphasis(text)
+    words: tuple[str, int] | None = None
+    for stated in reversed(list(_STATED.finditer(text))[-20:]):
+        start, end = _announced(text, stated.end())
+        said = text[start:end]
+        plain = said.strip(_STRAY).strip()
+        if not plain:
+            continue
+        pieces = _pieces(text, start, end)
+        if _reads(plain) and (pieces or len(plain.split()) <= 4):
+            if any(map(str.isdigit, plain)) or "$" in plain or "\\" in plain or len(plain) == 1:
+                return plain, end
+            words = words or (plain, end)
+            continue
+        if pieces:
+            return _joined(text, pieces)
+    if words is not None:
+        return words
+    for start, end in reversed(_sentences(text)):
+        if pieces := _pieces(text, start, end):
+            return _joined(text, pieces)
+    whole = text.strip(_STRAY).strip()
+    return (whole, len(text)) if whole and len(whole) <= 60 and _reads(whole) else None
+
+
+def _reads(text: str) -> bool:
+    """Whether a text is an answer as a whole."""
+    return len(text) <= 400 and read_answer(text).kind != "text"
+
+
+def _announced(text: str, start: int) -> tuple[int, int]:
+    """From what is announced to the end of its sentence; a formula on lines of its own is read whole."""
+    while start < len(text) and text[start] in " \t\n:*_":
+        start += 1
+    for opening, closing in _DISPLAY:
+        if text.startswith(opening, start):
+            close = text.find(closing, start + len(opening))
+            if close >= 0:
+                after = close + len(closing)
+                return start, _sentence_end(text, after)
+    return start, _sentence_end(text, start)
+
+
+def _sentence_end(text: str, start: int) -> int:
+    for span_start, end in _sentences(text):
+        if span_start <= start < end or start <= span_start:
+            return end
+    return len(text)
+
+
+def _sentences(text: str) -> list[tuple[int, int]]:
+    """Where each sentence starts and ends; a formula ends none."""
+    formulas = _formulas(text)
+    found, start, index = [], 0, 0
+    for match in _SENTENCE_END.finditer(text):
+        while index < len(formulas) and formulas[index].end <= match.start():
+            index += 1
+        if index < len(formulas) and formulas[index].start <= match.start() < formulas[index].end:
+            continue
+        found.append((start, match.end()))
+        start = match.end()
+    return [*found, (start, len(text))]
+
+
+def _formulas(text: str) -> list[_Piece]:
+    """Formulas between dollar signs and the like, in order; a dollar sign before an amount in prose opens none."""
+    found: list[_Piece] = []
+    place = 0
+    for _ in range(2_000):
+        starts = [(text.find(opening, place), i) for i, (opening, _) in enumerate((*_DISPLAY, ("$", "$")))]
+        starts = [one for one in starts if one[0] >= 0]
+        if not starts:
+            break
+        start, kind = min(starts)
+        opening, closing = (*_DISPLAY, ("$", "$"))[kind]
+        inside = start + len(opening)
+        close = text.find(closing, inside)
+        is_escaped = start > 0 and text[start - 1] == "\\" and opening[0] == "$"
+        content = text[inside:close] if close >= 0 else ""
+        prose = opening == "$" and (
+            "\n\n" in content or _PROSE_INSIDE.search(re.sub(r"\\[a-zA-Z]+\s*\{[^{}]*\}", "", content))
+        )
+        if close < 0 or is_escaped or prose:
+            place = inside
+            continue
+        found.append(_Piece(start, close + len(closing), content))
+        place = close + len(closing)
+    return found
+
+
+def _pieces(text: str, start: int, end: int) -> list[_Piece]:
+    """The expressions of a sentence, in order."""
+    found: list[_Piece] = []
+    last = start
+    for formula in _formulas(text[start:end]):
+        formula = _Piece(formula.start + start, formula.end + start, _last_row(formula.content))
+        found += _plain_pieces(text, last, formula.start)
+        unit = re.compile(r" ?(%|percent(?:age)?\b|pct\b)").match(text, formula.end)
+        last = unit.end() if unit else formula.end
+        if formula.content.strip():
+            found.append(_Piece(formula.start, last, f"{formula.content}{' ' + unit[1] if unit else ''}"))
+    return [*found, *_plain_pieces(text, last, end)]
+
+
+def _last_row(formula: str) -> str:
+    """The last row of aligned equations."""
+    if not _ROWS.search(formula):
+        return formula
+    rows = [row.replace("&", " ").strip() for row in _ROWS.sub("", formula).split("\\\\")]
+    filled = [row for row in rows if row]
+    return filled[-1] if filled else ""
+
+
+def _plain_pieces(text: str, start: int, end: int) -> list[_Piece]:
+    """Runs of mathematical words in prose that have a digit."""
+    found: list[_Piece] = []
+    run: list[re.Match[str]] = []
+    words = list(re.finditer(r"\S+", text[start:end]))
+    for word in [*words, None]:
+        if word is not None and len(word.group()) <= 200 and _MATH_WORD.fullmatch(word.group().strip('*`"“”')):
+            run.append(word)
+            continue
+        if word is not None and run and word.group().lower() in ("and", "or") and word is not words[-1]:
+            following = words[words.index(word) + 1].group()
+            if any(map(str.isdigit, following)) and _MATH_WORD.fullmatch(following.strip('*`"“”')):
+                run.append(word)
+                continue
+        if run:
+            piece = _run_piece(text, start, run, word)
+            if piece is not None:
+                found.append(piece)
+        run = []
+        if word is not None:
+            number = re.match(r"\(?[-+]?[$€£]?\d[\d,]*(?:\.\d+)?", word.group())
+            tail = word.group()[number.end() :].rstrip(".,;:!?)*") if number else ""
+            if number and (tail.lower() in BARE or re.fullmatch(r"[a-zA-Z°]{1,3}(?:\^?[23²³])?|-[a-z]+", tail)):
+                value = number.group().strip("(")
+                found.append(_Piece(start + word.start(), start + word.end(), value))
+    return found
+
+
+def _run_piece(text: str, start: int, run: list[re.Match[str]], following: re.Match[str] | None) -> _Piece | None:
+    while run and not any(character.isalnum() or character in "\\)]}π∞" for character in run[-1].group()):
+        run = run[:-1]
+    # Articles and signs before the expression are none of it.
+    while run and (run[0].group() in ("a", "A", "I", "-", "=", ":", "–", "*", ",", "and", "or", "•", "|")):
+        run = run[1:]
+    content = text[start + run[0].start() : start + run[-1].end()] if run else ""
+    content = content.strip('*`"“” ').rstrip(".,;:!* ")
+    if not any(map(str.isdigit, content)):
+        return None
+    if content.count("(") != content.count(")"):
+        content = content.strip("()") if content.count("(") + content.count(")") == 1 else content
+    end = start + run[-1].end()
+    if following is not None:
+        word = following.group().rstrip(".,;:!?*)")
+        if word.lower() in BARE and not text[end : start + following.start()].strip():
+            return _Piece(start + run[0].start(), start + following.end(), f"{content} {word}")
+    return _Piece(start + run[0].start(), end, content)
+
+
+def _joined(text: str, pieces: list[_Piece]) -> tuple[str, int]:
+    """The last expression, with those before it that it is listed with."""
+    chain = [pieces[-1]]
+    for piece in reversed(pieces[:-1]):
+        gap = text[piece.end : chain[0].start]
+        if len(gap) > MAX_JOINED or not _JOINS.fullmatch(gap):
+            break
+        chain.insert(0, piece)
+    gaps = (text[one.end : other.start] for one, other in itertools.pairwise(chain))
+    joiner = " \\text{ or } " if any(re.search(r"\bor\b", gap) for gap in gaps) else ", "
+    return joiner.join(piece.content for piece in chain), chain[-1].end
