@@ -81,7 +81,7 @@ class Choice(AnswerReader):
         plain = " ".join(_LOOKS.sub(" ", content).split())
         letter = self._letter(plain)
         labelled = _LABELLED.fullmatch(plain) if letter is None else None
-        if labelled is None or _OTHER_LABEL.search(labelled[3]):
+        if labelled is None or self._letter(labelled[3]) or _OTHER_LABEL.search(labelled[3]):
             return letter
         return self._letter(labelled[1] or labelled[2])
 

@@ -73,7 +73,7 @@ def num_digits(node: Node) -> float:
         return _bounded(inside[0] * max(1.0, float(abs(exponent)) if abs(exponent) < 10**6 else math.inf))
     if node.kind == "call" and node.text in ("factorial", "double factorial", "binomial"):
         most = inside[0]
-        return math.inf if most > 4 else _bounded(10**most * max(most, 1))
+        return math.inf if most > 4 else _bounded(math.lgamma(10**most + 1) / math.log(10))
     return _bounded(sum(inside)) if inside else 1.0
 
 

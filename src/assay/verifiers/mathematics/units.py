@@ -83,7 +83,7 @@ CURRENCIES = {"$": "dollar", "cent": "cent", "euro": "euro", "pounds": "pound st
 
 _SHORT = re.compile(
     "[msghlLJNWVAKCF]|[cdkm]m|[kmn]s|k[gJNWVB]|m[gJVALl]|[dc][lL]|gm|[MGT][WB]|Hz|Pa|eV|in|ft|yd|mi|lb|oz|hr|sq|cu|cc|"
-    "am|pm|AM|PM|of|st|nd|rd|th"
+    "yr|wk|am|pm|AM|PM|of|st|nd|rd|th"
 )
 """All words of one or two letters that a unit may have: other letters are factors (2xy), other words join or deny."""
 _NUMBER_WORD = re.compile(
