@@ -18,6 +18,10 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 _DISPLAY = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"))
+_OPENING = re.compile(r"\$\$?|\\\[|\\\(")
+_CLOSING = {**dict(_DISPLAY), "$": "$"}
+MAX_FORMULA = 3_000
+"""Characters of a formula in prose."""
 _ROWS = re.compile(r"\\(?:begin|end)\{(?:align|gather|equation|eqnarray|multline|aligned|split|gathered)\*?\}")
 _PROSE_INSIDE = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,} +[a-zA-Z]{2,}(?![a-zA-Z}])")
 _SENTENCE_END = re.compile(r"[.!?][)\"'*_]*(?=\s|$)|\n")
@@ -124,26 +128,19 @@ def _sentences(text: str) -> list[tuple[int, int]]:
 def _formulas(text: str) -> list[_Piece]:
     """Formulas between dollar signs and the like, in order; a dollar sign before an amount in prose opens none."""
     found: list[_Piece] = []
-    place = 0
-    for _ in range(2_000):
-        starts = [(text.find(opening, place), i) for i, (opening, _) in enumerate((*_DISPLAY, ("$", "$")))]
-        starts = [one for one in starts if one[0] >= 0]
-        if not starts:
-            break
-        start, kind = min(starts)
-        opening, closing = (*_DISPLAY, ("$", "$"))[kind]
-        inside = start + len(opening)
-        close = text.find(closing, inside)
-        is_escaped = start > 0 and text[start - 1] == "\\" and opening[0] == "$"
-        content = text[inside:close] if close >= 0 else ""
-        prose = opening == "$" and (
-            "\n\n" in content or _PROSE_INSIDE.search(re.sub(r"\\[a-zA-Z]+\s*\{[^{}]*\}", "", content))
-        )
-        if close < 0 or is_escaped or prose:
-            place = inside
+    end = 0
+    for match in _OPENING.finditer(text):
+        start, opening = match.span()[0], match.group()
+        if start < end or (start > 0 and text[start - 1] == "\\" and opening[0] == "$"):
             continue
-        found.append(_Piece(start, close + len(closing), content))
-        place = close + len(closing)
+        inside = start + len(opening)
+        close = text.find(_CLOSING[opening], inside, inside + MAX_FORMULA)
+        content = text[inside:close] if close >= 0 else ""
+        bare = re.sub(r"\\[a-zA-Z]+\s*\{[^{}]*\}", "", content) if opening == "$" else ""
+        if close < 0 or "\n\n" in bare or _PROSE_INSIDE.search(bare):
+            continue
+        end = close + len(_CLOSING[opening])
+        found.append(_Piece(start, end, content))
     return found
 
 

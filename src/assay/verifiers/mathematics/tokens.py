@@ -36,6 +36,7 @@ _TOKEN = re.compile(
 )
 _DEGREES = re.compile(r"\^ ?(?:\{ ?\\circ ?\}|\\circ(?![a-zA-Z]))|\^ ?(?:\{ ?\\degree ?\}|\\degree(?![a-zA-Z]))")
 _PRIMES = re.compile(r"\^ ?(?:\{ ?((?:\\prime ?|')+)\}|(\\prime(?![a-zA-Z])))")
+_COMMAND = re.compile(r"\\(?:([a-zA-Z]+)|.)")
 _OPEN_OR_CLOSE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
@@ -121,7 +122,7 @@ def argument_end(text: str, start: int, braces: dict[int, int], depth: int = 0) 
         return None
     if text[start] == "{":
         return None if start not in braces else braces[start] + 1
-    command = re.compile(r"\\(?:([a-zA-Z]+)|.)").match(text, start)
+    command = _COMMAND.match(text, start)
     if not command:
         return start + 1
     end: int | None = command.end()

@@ -104,11 +104,11 @@ def test_is_balanced(text: str, balanced: bool) -> None:
 )
 def test_hostile_text_takes_no_time(text: str) -> None:
     for shown in (text, text[:2_000]):
-        began = time.perf_counter()
+        began = time.process_time()
         last_box(shown)
         boxed_answer(shown)
         read_answer(shown)
         prose_answer(shown)
         is_bomb(shown)
         # Linear: milliseconds. What is quadratic takes seconds here.
-        assert time.perf_counter() - began < 2.0
+        assert time.process_time() - began < 2.0
