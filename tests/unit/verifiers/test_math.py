@@ -48,8 +48,8 @@ def test_what_the_reader_fails_on_is_the_responses_fault_unless_it_is_the_golds(
 
 def test_a_hang_is_a_failure_and_leaves_the_verifier_working() -> None:
     hard = "\\int_0^\\infty \\frac{x^{99} \\sin(x^7) \\ln(1+x^{13})}{e^{x^3}+\\cos^{31} x} dx"
-    assert score(f"\\boxed{{{hard}}}", "42", timeout_seconds=0.3) == Score.failed("limit", evidence=hard[:80])
-    assert score("\\boxed{(x+1)^2}", "x^2+2x+1", timeout_seconds=0.3).verdict.value == "solved"
+    assert score(f"\\boxed{{{hard}}}", "42", timeout_seconds=1.0) == Score.failed("limit", evidence=hard[:80])
+    assert score("\\boxed{(x+1)^2}", "x^2+2x+1", timeout_seconds=1.0).verdict.value == "solved"
 
 
 def test_it_works_off_the_main_thread() -> None:
