@@ -473,3 +473,21 @@ def test_a_run_that_was_killed_as_it_began_can_be_resumed_and_started_again(tiny
         RunStore.open_readonly(tmp_path / name).comparable_metrics() for name in ("whole", "begun", "settings-only")
     ]
     assert metrics[0] == metrics[1] == metrics[2]
+
+
+def test_rewards_of_others_see_how_far_training_has_come_and_what_they_log_is_a_metric(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs.py").write_text(
+        "def reward(completions, trainer_state, log_metric, log_extra, **kwargs):\n"
+        "    log_metric('step', trainer_state.global_step)\n"
+        "    log_metric('share', trainer_state.global_step / trainer_state.max_steps)\n"
+        "    log_extra('step', [trainer_state.global_step] * len(completions))\n"
+        "    return [float(i) for i in range(len(completions))]\n"
+    )
+    reward = {"name": "trl", "function": f"{tmp_path / 'theirs.py'}:reward"}
+    run_to_end(config_of(tiny_model, num_steps=2, verifier=reward), tmp_path / "run")
+    with RunStore.open_readonly(tmp_path / "run") as store:
+        assert store.metrics()["reward/logged/step"] == [(0, 0.0), (1, 1.0)]
+        assert store.metrics()["reward/logged/share"] == [(0, 0.0), (1, 0.5)]
+        assert {(record.step, record.evidence) for record in store.rollouts()} == {(0, "step: 0"), (1, "step: 1")}

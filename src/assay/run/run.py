@@ -37,7 +37,7 @@ from assay.run.services import LocalLearner, Publisher, Sampler
 from assay.training import StepReport
 from assay.training.report import NUM_TOKENS
 from assay.types import Group
-from assay.verifiers import close_verifiers
+from assay.verifiers import close_verifiers, tell_progress
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class Run:
                 f"LoRA: {counts['num_trained_parameters']:,} parameters are trained, {share:.2%} of the model's "
                 f"{counts['num_parameters']:,}"
             )
+        self._tell_verifiers()
         if unchecked := await self.measurements.held_out.check_tasks(self.config.reward):
             self.records.console.message(unchecked)
         if self.position.step == 0:
@@ -118,6 +119,7 @@ class Run:
         for group in groups:
             position.groups_by_level[group.task.level] = position.groups_by_level.get(group.task.level, 0) + 1
         position.step = step + 1
+        self._tell_verifiers()
         level = self.curriculum.current_level_name
         self.curriculum.observe(sorted([*groups, *dropped], key=lambda group: group.group_id))
         done = StepDone(
@@ -134,6 +136,10 @@ class Run:
         position.trained_tokens += int(report.metrics[NUM_TOKENS])
         for subscriber in self.subscribers:
             await subscriber.step_done(done)
+
+    def _tell_verifiers(self) -> None:
+        """How far training has come, to those that follow it."""
+        tell_progress([self.config.reward, *self.config.readings.values()], self.position.step, self.config.num_steps)
 
     async def result(self) -> TrainResult:
         """Ends the run: the last checkpoint, the closing test, the summary and the report."""

@@ -21,10 +21,11 @@ from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
 from assay.verifiers.random import Random
-from assay.verifiers.resources import close_verifiers, verifier_metrics
+from assay.verifiers.resources import close_verifiers, tell_progress, verifier_metrics
 from assay.verifiers.score import score_group, score_rollout
 from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import AnyVerifier, Verifier, as_rollout, readings_of, verifiers_in
+from assay.verifiers.verl import VerlReward
 from assay.verifiers.weighted import Part, Weighted
 
 
@@ -53,6 +54,7 @@ __all__ = [
     "TRLReward",
     "Verifier",
     "VerifierReport",
+    "VerlReward",
     "Weighted",
     "as_rollout",
     "builtin_cases",
@@ -65,6 +67,7 @@ __all__ = [
     "readings_of",
     "score_group",
     "score_rollout",
+    "tell_progress",
     "verifier_metrics",
     "verifiers_in",
 ]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, SupportsFloat
 
 from assay.components import load_module
 from assay.errors import ConfigError, FailureKind, VerifierError, classify
 from assay.types import Rollout, Score, Task
 from assay.verifiers.verifier import Verifier
+
+_OWN = Path(__file__).parent
+"""Frames of files in here are not where somebody else's function failed."""
 
 
 class PythonReward(Verifier):
@@ -73,9 +78,7 @@ class PythonReward(Verifier):
         except Exception as error:
             if classify(error) is FailureKind.USER:
                 raise
-            raise VerifierError(
-                f"{self.function} raised {type(error).__name__}: {error} for task {task.task_id}"
-            ) from error
+            raise VerifierError(f"{what_raised(self.function, error)} for task {task.task_id}") from error
         return value
 
     def _score_member(self, value: object, task: Task) -> Score:
@@ -111,6 +114,36 @@ def finite(value: object) -> float | None:
     except (OverflowError, TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+def what_raised(function: str, error: Exception) -> str:
+    """What a function of somebody else's raised, and where: "rewards.py:right raised KeyError: 'x' (rewards.py, line 7,
+    in right)". The place is the last one in the function's own file, else the last of all."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(_OWN)]
+    own_file = Path(function.rpartition(":")[0]).name
+    there = [frame for frame in theirs if Path(frame.filename).name == own_file] or theirs
+    place = f" ({there[-1].filename}, line {there[-1].lineno}, in {there[-1].name})" if there else ""
+    return f"{function} raised {type(error).__name__}: {error}{place}"
+
+
+def missing_parameters(function: Callable[..., Any], given: Iterable[str]) -> list[str]:
+    """Parameters that a function must be given by name and that are not among these, in its order."""
+    return [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and parameter.name not in given
+    ]
+
+
+def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of named arguments, those that a function takes."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(given)
+    return {parameter.name: given[parameter.name] for parameter in parameters if parameter.name in given}
 
 
 def load_function(function: str) -> Callable[..., Any]:

@@ -75,6 +75,9 @@ class Verifier(Component):
         """Metrics of what it counted in this process; empty for a verifier that counts nothing."""
         return {}
 
+    def follow(self, step: int, num_steps: int) -> None:
+        """Hears, before each step of training, how far it has come: `step` of `num_steps` are made."""
+
     async def close(self) -> None:
         """Ends what it holds open in the running event loop; another score would open it again."""
 

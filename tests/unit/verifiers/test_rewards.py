@@ -43,7 +43,7 @@ def accuracy(completions, answer, source):
 
 def everything(prompts, completions, completion_ids, trainer_state, complexity, **kwargs):
     assert prompts == [[{"role": "system", "content": "s"}, {"role": "user", "content": "1 + 1?"}]]
-    assert completion_ids == [[]] and trainer_state is None and complexity == [3.0]
+    assert completion_ids == [[]] and trainer_state.global_step == 0 and complexity == [3.0]
     return [1]
 
 async def waits(completions, **kwargs):
@@ -125,7 +125,7 @@ def documented(completions, ground_truth, **kwargs):
     return [1.0 if c == gt else 0.0 for c, gt in zip(completions, ground_truth)]
 
 def everything(prompts, completions, **kwargs):
-    given = sorted(set(kwargs) - {"row", "completion_ids", "trainer_state"})
+    given = sorted(set(kwargs) - {"row", "completion_ids", "trainer_state", "log_extra", "log_metric"})
     assert given == ["answer", "complexity", "ground_truth", "horizon", "level", "tags"], given
     assert kwargs["answer"] == [7, 7] and kwargs["complexity"] == [3.0, 3.0] and kwargs["level"] == ["Level 3"] * 2
     assert kwargs["tags"] == [["a", {"b": None}]] * 2
