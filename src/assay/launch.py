@@ -194,7 +194,7 @@ def resolve_device(device: str) -> str:
 def resolve(config: RunConfig) -> dict[str, Any]:
     """The settings that depend on the machine, as it has them; kept, so that a resumed run computes the same."""
     device = resolve_device(config.model.device)
-    num_threads = config.num_threads or len(os.sched_getaffinity(0))
+    num_threads = config.num_threads or default_threads()
     torch.set_num_threads(num_threads)
     choice = choose_dtype(device, config.model.compute_dtype)
     name = next(name for name, dtype in COMPUTE_DTYPES.items() if dtype == choice.dtype)
@@ -205,6 +205,12 @@ def resolve(config: RunConfig) -> dict[str, Any]:
         "why_dtype": choice.reason,
         "chat_template": read_chat_template(config.model.chat_template),
     }
+
+
+def default_threads() -> int:
+    """Threads of a run whose settings name none: $OMP_NUM_THREADS as for every program, else one a core."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(given) if given.isdecimal() and int(given) > 0 else len(os.sched_getaffinity(0))
 
 
 def read_run_record(folder: Path) -> dict[str, Any]:

@@ -82,7 +82,8 @@ class RunConfig(Settings):
     max_staleness: int = pydantic.Field(default=0, ge=0)
     """How many versions old a group may be when it is trained on; 0 is synchronous."""
     num_threads: int | None = pydantic.Field(default=None, ge=1)
-    """CPU threads; None for all cores. Results on CPU are bit for bit the same only for the same number."""
+    """CPU threads; None for $OMP_NUM_THREADS, or all cores. On a CPU results are bit for bit the same only for the same
+    number."""
     num_slots: int = pydantic.Field(default=64, ge=1)
     """Completions the engine samples at once."""
     rollout_retries: int = pydantic.Field(default=2, ge=0)

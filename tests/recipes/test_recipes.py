@@ -65,6 +65,7 @@ def test_two_steps_of_the_demo_with_the_real_model(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     options = {
         "num_steps": "2",
+        "max_seconds": "3600",
         "groups_per_step": "2",
         "group_size": "4",
         "evaluation.validation_tasks": "6",
