@@ -111,6 +111,8 @@ def build_run(
             if made:
                 folder.rmdir()
         raise
+    for caution in model.cautions:
+        run.console.message(f"caution: {caution}")
     write_json(folder / "config.json", {**record, "settings": dump(config), **run.learner.parameter_counts()})
     return run
 

@@ -60,6 +60,8 @@ def load_engine(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
+    for caution in model.cautions:
+        typer.echo(f"caution: {caution}", err=True)
     renderer = model.renderer(read_chat_template(chat_template))
     engine = model.engine(
         stop_token_ids=renderer.stop_token_ids,

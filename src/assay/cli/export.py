@@ -51,6 +51,8 @@ def export(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunFolderError(f"{output} exists and is not empty; choose another folder")
     model, summary = open_model(source, base), _summary_of(source)
+    for caution in model.cautions:
+        typer.echo(f"caution: {caution}", err=True)
     if merged:
         stored = dtype or StoredPrecision.BF16
         _save_merged(model.policy(), output, stored)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from assay.engines.local import BatchingEngine, LocalEngine
 from assay.models.adapter import adapter_of, merge_adapter
-from assay.models.family import Family
+from assay.models.family import NOT_TIED, Family
 from assay.models.model import Model
 from assay.policies.config import DecoderConfig
-from assay.policies.folder import read_tokenizer_files, read_weights
+from assay.policies.folder import has_own_head, read_tokenizer_files, read_weights
 from assay.policies.lora import LinearShape, LoraSettings, linear_shapes
 from assay.policies.model import DecoderPolicy
 from assay.policies.shape import ModelShape
@@ -25,7 +25,12 @@ class DecoderFamily(Family):
     name = "decoder"
 
     def configuration(self, folder: Path) -> DecoderConfig:
-        return DecoderConfig.from_folder(folder)
+        config = DecoderConfig.from_folder(folder)
+        return config.untied() if config.tie_embeddings and has_own_head(folder) else config
+
+    def cautions(self, model: Model) -> tuple[str, ...]:
+        tied = DecoderConfig.from_folder(model.base).tie_embeddings
+        return (NOT_TIED,) if tied and not model.configuration.tie_embeddings else ()
 
     def shape(self, model: Model) -> ModelShape:
         return ModelShape.of_decoder(model.configuration)

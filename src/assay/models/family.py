@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from assay.policies.shape import ModelShape
 
 AUTO = "auto"
+NOT_TIED = (
+    "config.json says tie_word_embeddings, but the files hold an output matrix (lm_head.weight) that differs from the "
+    "embedding: the two are not tied, as in transformers 5, and what is saved says tie_word_embeddings=false"
+)
 _FAMILIES: dict[str, Family] = {}
 
 
@@ -38,6 +42,10 @@ class Family(ABC):
         Raises:
             ModelError: the folder holds none that this family computes.
         """
+
+    def cautions(self, model: Model) -> tuple[str, ...]:
+        """What a person should hear about the files of a model, a sentence each."""
+        return ()
 
     @abstractmethod
     def shape(self, model: Model) -> ModelShape:

@@ -12,9 +12,9 @@ from torch import Tensor
 from assay.engines.hf import HFEngine
 from assay.engines.local import BatchingEngine
 from assay.models.adapter import adapter_of, merge_adapter
-from assay.models.family import Family
+from assay.models.family import NOT_TIED, Family
 from assay.models.model import Model
-from assay.policies.causal_lm import empty_module, load_module, read_config
+from assay.policies.causal_lm import empty_module, has_own_head_of, load_module, read_config, untie
 from assay.policies.folder import read_tokenizer_files
 from assay.policies.hf import HFPolicy, saved_buffers
 from assay.policies.lora import LinearShape, LoraSettings
@@ -31,7 +31,13 @@ class HFFamily(Family):
     name = "hf"
 
     def configuration(self, folder: Path) -> PretrainedConfig:
-        return read_config(folder)
+        config = read_config(folder)
+        if has_own_head_of(config, folder):
+            untie(config)
+        return config
+
+    def cautions(self, model: Model) -> tuple[str, ...]:
+        return (NOT_TIED,) if has_own_head_of(read_config(model.base), model.base) else ()
 
     def shape(self, model: Model) -> ModelShape:
         text = model.configuration.get_text_config(decoder=True)

@@ -80,6 +80,11 @@ class Model:
         return self.family.shape(self)
 
     @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a person should hear about its files, a sentence each."""
+        return self.family.cautions(self)
+
+    @property
     def memory(self) -> int:
         """Bytes of all its weights in fp32, an adapter's factors included: what a policy of it holds untrained."""
         factors = 0 if self.adapter is None else num_stored_parameters(self.folder)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from assay.errors import ModelError
 from assay.policies.config import read_raw_config
-from assay.policies.folder import weight_files
+from assay.policies.folder import has_own_head, some_names, weight_files
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 UNLIMITED_CONTEXT = 1 << 30
 """Tokens of the context of a model that states no limit (ALiBi, state-space models)."""
 
+_MASKS = (".attn.attention.bias", ".attn.attention.masked_bias")
+"""Causal masks, which old checkpoints (GPT-Neo) store beside the weights."""
 _LIMIT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length", "n_ctx")
 _PROBE_LENGTH, _PROBE_PADDING = 6, 3
 
@@ -80,8 +82,8 @@ def load_module(
         config: from `read_config` of the same folder.
 
     Raises:
-        ModelError: weights that are absent, pickled, cut short or of another shape, or a model
-            whose predictions depend on tokens that come later.
+        ModelError: weights that are absent, pickled, cut short, of another shape or not expected by config.json, or
+            a model whose predictions depend on tokens that come later.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -101,14 +103,36 @@ def load_module(
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
         raise ModelError(f"the weights in {folder} cannot be read: {_first_line(error)}") from error
     module, loading = loaded
-    if missing := sorted(loading["missing_keys"]):
+    found = {label: sorted(loading[f"{label}_keys"]) for label in ("missing", "unexpected")}
+    found["unexpected"] = [name for name in found["unexpected"] if not name.endswith(_MASKS)]
+    if problems := [f"{label}: {some_names(names)}" for label, names in found.items() if names]:
         raise ModelError(
-            f"the weights in {folder} do not fit its config.json ({config.model_type}); missing: "
-            f"{', '.join(missing[:5])}{f' and {len(missing) - 5} more' if len(missing) > 5 else ''}"
+            f"the weights in {folder} do not fit its config.json ({config.model_type}); {'; '.join(problems)}"
         )
+    _untie_config(module)
     module = module.to(device).eval()
     check_causal(module, str(folder))
     return module
+
+
+def has_own_head_of(config: PretrainedConfig, folder: Path) -> bool:
+    """Whether config.json ties the output matrix to the embedding, and the files hold one with other values."""
+    return bool(getattr(config.get_text_config(decoder=True), "tie_word_embeddings", False)) and has_own_head(folder)
+
+
+def _untie_config(module: PreTrainedModel) -> None:
+    """Has the configuration say what the module is: transformers leaves matrices apart that differ in the files, and
+    the configuration as it was. A copy of the module would be tied."""
+    head, embedding = module.get_output_embeddings(), module.get_input_embeddings()
+    if head is not None and getattr(head, "weight", None) is not getattr(embedding, "weight", None):
+        untie(module.config)
+
+
+def untie(config: PretrainedConfig) -> None:
+    """Have a configuration say that the output matrix is one of its own."""
+    for part in (config, config.get_text_config(decoder=True)):
+        if getattr(part, "tie_word_embeddings", False):
+            part.tie_word_embeddings = False
 
 
 def empty_like(module: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,10 @@ class DecoderConfig:
     """Standard deviation of random initial weights."""
     raw: dict[str, Any]
     """The config.json."""
+
+    def untied(self) -> DecoderConfig:
+        """The same with an output matrix of its own."""
+        return replace(self, tie_embeddings=False, raw={**self.raw, "tie_word_embeddings": False})
 
     @classmethod
     def from_folder(cls, folder: Path) -> DecoderConfig:

@@ -13,10 +13,20 @@ from torch import Tensor
 
 from assay.errors import ModelError
 from assay.policies.config import DecoderConfig
-from assay.policies.layers import HEAD, weight_shapes
+from assay.policies.layers import EMBEDDING, HEAD, weight_shapes
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_EMBEDDINGS = (
+    EMBEDDING,
+    "transformer.wte.weight",
+    "transformer.word_embeddings.weight",
+    "gpt_neox.embed_in.weight",
+    "model.decoder.embed_tokens.weight",
+    "backbone.embeddings.weight",
+)
+"""What architectures call the embedding beside an output matrix `lm_head.weight`."""
+_ROWS_AT_ONCE = 4096
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -35,8 +45,8 @@ TOKENIZER_FILES = (
 def read_weights(folder: Path, config: DecoderConfig) -> dict[str, Tensor]:
     """Every tensor of the model, in fp32.
 
-    A tied checkpoint that repeats its embedding as `lm_head.weight` is accepted, as are the rotary frequencies that
-    old checkpoints store.
+    A tied model may repeat its embedding as `lm_head.weight`, or have only the one under that name; the rotary
+    frequencies that old checkpoints store are read over.
 
     Raises:
         ModelError: no weights, a file that cannot be read, or tensors that are missing, unexpected or of another shape
@@ -44,14 +54,18 @@ def read_weights(folder: Path, config: DecoderConfig) -> dict[str, Tensor]:
     """
     expected = weight_shapes(config)
     weights: dict[str, Tensor] = {}
+    second: Tensor | None = None
     unexpected: list[str] = []
     mismatched: list[str] = []
     for path in weight_files(folder):
         try:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118, it is not a mapping
+                    if name == HEAD and config.tie_embeddings:
+                        second = file.get_tensor(name).to(torch.float32)
+                        continue
                     if name not in expected:
-                        if not _ignored(name, config):
+                        if not name.endswith("rotary_emb.inv_freq"):
                             unexpected.append(name)
                         continue
                     shape = tuple(file.get_slice(name).get_shape())
@@ -61,9 +75,15 @@ def read_weights(folder: Path, config: DecoderConfig) -> dict[str, Tensor]:
                     weights[name] = file.get_tensor(name).to(torch.float32)
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{path} cannot be read ({error}); fetch the model again") from None
+    if second is not None and second.shape == expected[EMBEDDING]:
+        # One matrix under either name; where both are there and differ, the model is not tied (`has_own_head`).
+        if not torch.equal(weights.setdefault(EMBEDDING, second), second):
+            unexpected.append(f"{HEAD}, which differs from {EMBEDDING} though tie_word_embeddings is true")
+    elif second is not None:
+        mismatched.append(f"{HEAD} is {list(second.shape)}, config.json says {list(expected[EMBEDDING])}")
     missing = [name for name in expected if name not in weights and not any(m.startswith(name) for m in mismatched)]
     problems = [
-        f"{label}: {_some(names)}"
+        f"{label}: {some_names(names)}"
         for label, names in (("missing", missing), ("unexpected", unexpected), ("mismatched", mismatched))
         if names
     ]
@@ -72,6 +92,31 @@ def read_weights(folder: Path, config: DecoderConfig) -> dict[str, Tensor]:
             f"the weights in {folder} do not fit its config.json ({config.model_type}); {'; '.join(problems)}"
         )
     return {name: weights[name] for name in expected}
+
+
+def has_own_head(folder: Path) -> bool:
+    """Whether the files of a model hold an output matrix with other values than its embedding has.
+
+    Then the two are not tied, whatever `tie_word_embeddings` in config.json says: transformers 5 computes with both.
+    False where the files cannot be read, which is for whoever reads the weights to report.
+    """
+    places: dict[str, Path] = {}
+    try:
+        for path in weight_files(folder):
+            with safe_open(path, framework="pt") as file:
+                places |= {name: path for name in file.keys() if name in (HEAD, *_EMBEDDINGS)}  # noqa: SIM118
+        embedding = next((name for name in places if name != HEAD), None)
+        if embedding is None or HEAD not in places:
+            return False
+        with safe_open(places[HEAD], framework="pt") as one, safe_open(places[embedding], framework="pt") as other:
+            head, words = one.get_slice(HEAD), other.get_slice(embedding)
+            if head.get_shape() != words.get_shape():
+                return True
+            # Part by part: each of a large vocabulary's matrices is a gigabyte.
+            parts = [slice(start, start + _ROWS_AT_ONCE) for start in range(0, head.get_shape()[0], _ROWS_AT_ONCE)]
+            return not all(torch.equal(head[part].float(), words[part].float()) for part in parts)
+    except (ModelError, SafetensorError, OSError):
+        return False
 
 
 def read_tokenizer_files(folder: Path) -> dict[str, bytes]:
@@ -126,14 +171,11 @@ def weight_files(folder: Path) -> list[Path]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{index} is not an index of safetensors files: {error!r}") from None
     if absent := [name for name in names if not (folder / name).is_file()]:
-        raise ModelError(f"{index} names files that are not there: {_some(absent)}; fetch the model again")
+        raise ModelError(f"{index} names files that are not there: {some_names(absent)}; fetch the model again")
     return [folder / name for name in names]
 
 
-def _ignored(name: str, config: DecoderConfig) -> bool:
-    return name.endswith("rotary_emb.inv_freq") or (name == HEAD and config.tie_embeddings)
-
-
-def _some(names: list[str], most: int = 5) -> str:
+def some_names(names: list[str], most: int = 5) -> str:
+    """The first names of a list, and how many more there are."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
