@@ -27,6 +27,7 @@ from assay.render import read_chat_template
 from assay.run import Run
 from assay.run.wiring import Resolved, wire
 from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_freed_memory, memory_estimate
+from assay.training.disk import DiskEstimate, check_disk, disk_estimate
 
 RECORD_FORMAT = 2
 """Of a run folder's config.json. 1, which stated no number, had domains in place of environments."""
@@ -85,6 +86,7 @@ def build_run(
         }
     estimate = run_memory(config, model, resolved)
     available = check_memory(estimate, resolved["device"])
+    check_disk(folder, run_disk(config, model))
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
@@ -164,6 +166,24 @@ def run_memory(config: RunConfig, model: Model, resolved: Mapping[str, Any]) -> 
         critic=needs.values,
         gradient_checkpointing=config.model.gradient_checkpointing,
         device=resolved["device"],
+    )
+
+
+def run_disk(config: RunConfig, model: Model) -> DiskEstimate:
+    """What the checkpoints of a run take on disk.
+
+    Raises:
+        ModelError: the model's folder cannot be used.
+    """
+    every, validations = config.checkpoint.every_steps, config.evaluation.every_steps
+    # A new best model is followed by a checkpoint that knows it.
+    due = sum(config.num_steps // steps for steps in (every, validations) if steps)
+    return disk_estimate(
+        model.num_trained(config.model.lora) or model.shape.num_parameters,
+        critic=config.algorithm.needs.values,
+        keep_last=config.checkpoint.keep_last,
+        num_written=due + 1,
+        validates=bool(validations and config.num_steps >= validations),
     )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from assay.batching import pack
 from assay.engines.hf import HFEngine
 from assay.engines.local import LocalEngine
+from assay.errors import ModelError
 from assay.models import open_model
 from assay.policies import DecoderPolicy
 from assay.policies.decoder import linear
@@ -221,3 +222,102 @@ def test_the_engine_samples_from_what_is_trained(tiny_model: Path, tmp_path: Pat
     engine = open_model(tmp_path / "adapter", policy="hf").engine(**serving)
     assert isinstance(engine, HFEngine)
     assert torch.equal(engine.module.get_parameter(NAME), trained)
+
+
+PATTERNS = {
+    "a name": ("layers.1.mlp.down_proj", {"layers.1.mlp.down_proj"}),
+    "the end of a name": ("down_proj", {"layers.0.mlp.down_proj", "layers.1.mlp.down_proj"}),
+    "the whole name": ("^model.layers.0.mlp.down_proj", {"layers.0.mlp.down_proj"}),
+    "a part is no end": ("mlp", set()),
+    "a class": (r"layers\.[1-9]\..*q_proj", {"layers.1.self_attn.q_proj"}),
+    "a choice": (
+        r".*\.(q_proj|down_proj)",
+        {f"layers.{n}.{m}" for n in (0, 1) for m in ("self_attn.q_proj", "mlp.down_proj")},
+    ),
+    "digits": (r"model\.layers\.\d+\.self_attn\.q_proj", {f"layers.{n}.self_attn.q_proj" for n in (0, 1)}),
+    "a group": (r"layers\.(?:0|1)\.self_attn\.[qk]_proj$", {f"layers.{n}.self_attn.q_proj" for n in (0, 1)}),
+    "a dot for any character": ("self.attn.q.proj", {f"layers.{n}.self_attn.q_proj" for n in (0, 1)}),
+}
+
+
+@pytest.mark.parametrize(("key", "matched"), PATTERNS.values(), ids=PATTERNS)
+@pytest.mark.parametrize("kind", ["rank_pattern", "alpha_pattern"])
+def test_patterns_are_regular_expressions_as_in_peft(
+    tiny_model: Path, tmp_path: Path, key: str, matched: set[str], kind: str
+) -> None:
+    import peft
+
+    value = {"rank_pattern": 3, "alpha_pattern": 32}[kind]
+    config = peft.LoraConfig(
+        r=2, lora_alpha=2, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM", **{kind: {key: value}}
+    )
+    base = transformers.AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    theirs = peft.get_peft_model(base, config).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    theirs.save_pretrained(tmp_path / "adapter")
+    for policy in ("decoder", "hf"):
+        ours = open_model(tmp_path / "adapter", tiny_model, policy=policy).policy()
+        torch.testing.assert_close(our_logprobs(ours), their_logprobs(theirs), atol=TOLERANCE, rtol=0)
+        assert ours.adapter is not None
+        changed = {
+            name.removeprefix("model.").removesuffix(".weight")
+            for name, pair in ours.adapter.pairs.items()
+            if (len(pair.a) == 3 if kind == "rank_pattern" else pair.scale == 16)
+        }
+        assert changed == matched
+
+
+def untied(folder: Path, output: Path) -> Path:
+    """The same model with an output matrix of its own, as the guide says."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.lm_head.weight = torch.nn.Parameter(model.model.embed_tokens.weight.detach().clone())
+    model.config.tie_word_embeddings = False
+    model.save_pretrained(output)
+    return output
+
+
+@pytest.mark.parametrize("target", ["embed_tokens", "lm_head"])
+def test_an_adapter_on_a_tied_matrix_is_merged_rightly_once_the_two_are_apart(
+    tiny_model: Path, tmp_path: Path, target: str
+) -> None:
+    """PEFT 0.21: merged as it is, the change goes to both matrices, and with ensure_weight_tying twice."""
+    import peft
+
+    def merged(base: Path, ensure: bool = False) -> tuple[Tensor, Tensor, Any]:
+        """Logits before merging, the change of the matrix, and the merged model."""
+        module = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        config = peft.LoraConfig(
+            r=2, lora_alpha=4, target_modules=[target], ensure_weight_tying=ensure, task_type="CAUSAL_LM"
+        )
+        model = peft.get_peft_model(module, config).eval()
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_" in name:
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+            before = model(TOKENS[None]).logits[0]
+            layers = (module.model.embed_tokens, module.lm_head)
+            change = next(layer for layer in layers if hasattr(layer, "get_delta_weight")).get_delta_weight("default")
+            if not ensure:
+                model.save_pretrained(tmp_path / "adapter")
+            return before, change, model.merge_and_unload()
+
+    start = transformers.AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).lm_head.weight
+    before, change, once = merged(tiny_model)
+    for matrix in (once.model.embed_tokens.weight, once.lm_head.weight):
+        torch.testing.assert_close(matrix - start, change, atol=1e-5, rtol=0)
+    assert (once(TOKENS[None]).logits[0] - before).abs().max() > 0.1, "the trap is gone: take the warning out"
+    _, change, twice = merged(tiny_model, ensure=True)
+    torch.testing.assert_close(twice.lm_head.weight - start, 2 * change, atol=1e-5, rtol=0)
+    with pytest.raises(ModelError, match=r"not supported; merge it with PEFT.*tie_word_embeddings.*give it two first"):
+        open_model(tmp_path / "adapter", tiny_model).policy()
+
+    before, _, whole = merged(untied(tiny_model, tmp_path / "untied"))
+    whole.save_pretrained(tmp_path / "merged")
+    for kind in ("decoder", "hf"):
+        policy = open_model(tmp_path / "merged", policy=kind).policy()
+        torch.testing.assert_close(policy.logits(TOKENS), before, atol=1e-4, rtol=0)

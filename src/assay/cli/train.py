@@ -111,18 +111,22 @@ def _describe(config: RunConfig, folder: Path) -> None:
     import json
 
     from assay.config import dump
-    from assay.launch import PROMPT_TOKENS, named_model, resolve, run_memory
+    from assay.launch import PROMPT_TOKENS, named_model, resolve, run_disk, run_memory
     from assay.training import check_memory
+    from assay.training.disk import check_disk
 
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} exists already; choose another --run-folder")
     resolved = resolve(config)
-    estimate = run_memory(config, named_model(config), resolved)
+    model = named_model(config)
+    estimate, disk = run_memory(config, model, resolved), run_disk(config, model)
     typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
     typer.echo(f"\nmemory, about (prompts taken as {PROMPT_TOKENS} tokens):")
     for line in estimate.lines():
         typer.echo(f"  {line}")
     typer.echo(f"  {estimate.summary(check_memory(estimate, resolved['device']))}")
+    typer.echo(f"\ndisk: {disk.line()}")
+    check_disk(folder, disk)
     rollouts = config.groups_per_step * config.group_size
     most = rollouts * config.sampling.max_new_tokens
     typer.echo(

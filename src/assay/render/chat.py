@@ -42,6 +42,9 @@ CONTENT_FORMS: tuple[ContentForm, ...] = ("text", "parts")
 TEMPLATE_ERRORS = (jinja2.TemplateError, TypeError, ValueError, AttributeError, LookupError)
 """What a template raises that does not take the messages it is given."""
 
+_NO_WORD = re.compile(r"[^\w\s]")
+_TAG = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
+"""How a token is written that is markup and no text: "<end_of_turn>", "[/INST]"."""
 _CUT = "\ufdd0"
 """Where message text is cut before tokenising. A Unicode noncharacter: no text contains it on purpose."""
 
@@ -76,11 +79,15 @@ class ChatRenderer:
         # all_special_tokens are those with a role (eos, pad, ...); the rest are marked in the list of added tokens.
         control_tokens = {str(token) for token in tokenizer.all_special_tokens}
         control_tokens.update(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-        longest_first = sorted(filter(None, control_tokens), key=len, reverse=True)
-        self._control_tokens = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._control_tokens = _any_of(control_tokens)
         self._forms: dict[str, ContentForm | None] = {}
         self._has_system_role = self._form("system") is not None
-        self._stop_token_ids = self._find_stop_tokens(stop_token_ids)
+        text, end = self._find_end()
+        # Marked special or not, it ends a turn: spelled inside a message it must stay text.
+        self._control_tokens = _any_of({*control_tokens, text})
+        self._stop_token_ids = self._find_stop_tokens(stop_token_ids, end)
+        self._end_token_id = self._stop_token_ids[0] if end is None else end
+        """What the template writes after an answer, or where that is no token the first of those that end one."""
         self._opening = self._find_opening()
         """What the template writes at the head of every answer: "<think>" and blank space, or nothing."""
 
@@ -126,7 +133,7 @@ class ChatRenderer:
                 text = text.lstrip().removeprefix(tag).lstrip("\n")
             elif end not in text:
                 closing = f"\n{end}\n\n"
-        return (*self._encode(closing + self._as_text(text)), self._stop_token_ids[0])
+        return (*self._encode(closing + self._as_text(text)), self._end_token_id)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return str(
@@ -269,25 +276,42 @@ class ChatRenderer:
             return ""
         return opened_reasoning(prompt)
 
-    def _find_stop_tokens(self, given: Iterable[int]) -> tuple[int, ...]:
-        found = [*given]
-        if isinstance(self._tokenizer.eos_token_id, int):
-            found.append(self._tokenizer.eos_token_id)
+    def _find_end(self) -> tuple[str, int | None]:
+        """The token that the template writes after an answer, as text and id: a special one, one that was added to the
+        vocabulary without being marked so, or one of the vocabulary that is written like a tag; else "" and None."""
         conversation = [Message("user", "question"), Message("assistant", "answer")]
         try:
             _, _, tail = self._apply_template(conversation, generation_prompt=False).rpartition("answer")
         except TEMPLATE_ERRORS:
-            tail = ""
-        if end := self._control_tokens.match(tail.lstrip()):
-            token_id = self._tokenizer.convert_tokens_to_ids(end.group())
-            if isinstance(token_id, int):
-                found.append(token_id)
+            return "", None
+        tail = tail.lstrip()
+        added = {token.content for token in self._tokenizer.added_tokens_decoder.values()}
+        for known in (self._control_tokens, _any_of(token for token in added if _NO_WORD.search(token))):
+            if found := known.match(tail):
+                token_id = self._tokenizer.convert_tokens_to_ids(found.group())
+                return (found.group(), token_id) if isinstance(token_id, int) else ("", None)
+        first = self._encode(tail)[:1]
+        text = self.decode(first)
+        return (text, first[0]) if _TAG.fullmatch(text) and tail.startswith(text) else ("", None)
+
+    def _find_stop_tokens(self, given: Iterable[int], end: int | None) -> tuple[int, ...]:
+        found = [*given]
+        if isinstance(self._tokenizer.eos_token_id, int):
+            found.append(self._tokenizer.eos_token_id)
+        if end is not None:
+            found.append(end)
         if not found:
             raise ModelError(
                 f"{self._name} has no token that ends an assistant's turn, so every answer would run to the limit; "
                 f"set `eos_token` in tokenizer_config.json or `eos_token_id` in generation_config.json"
             )
         return tuple(dict.fromkeys(found))
+
+
+def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
+    """Matches any of the tokens, the longest first; nothing where there are none."""
+    longest_first = sorted(filter(None, tokens), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
 def _only_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:

@@ -39,7 +39,7 @@ from assay.training.trainer import Trainer, TrainerState
 FORMAT_VERSION = 1
 _TEMPORARY = ".writing-"
 _STEP_FOLDER = re.compile(r"step-(\d{6,})")
-_SPARE_BYTES = 16 * 2**20
+SPARE_BYTES = 16 * 2**20
 """Asked for beyond the tensors: tokenizer, JSON, what the filesystem itself takes."""
 
 
@@ -182,7 +182,7 @@ def read_best(folder: Path) -> Best | None:
 def _whole_folder(folder: Path, name: str, needed_bytes: int) -> Iterator[Path]:
     """A temporary folder that becomes `folder`/`name` when the block ends, synced; and vanishes if it fails."""
     temporary = folder / f"{_TEMPORARY}{name}"
-    needed_bytes += _SPARE_BYTES
+    needed_bytes += SPARE_BYTES
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)

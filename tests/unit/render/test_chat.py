@@ -368,6 +368,68 @@ def test_stop_tokens_are_the_end_token_the_templates_and_those_of_the_generation
     assert renderer.stop_token_ids == (7, 9, start, end)
 
 
+TURNS = (
+    "{% for message in messages %}<turn>{{ message['role'] }}\n{{ message['content'] }}END\n{% endfor %}"
+    "{% if add_generation_prompt %}<turn>assistant\n{% endif %}"
+)
+
+
+def with_end(tiny_model: Path, folder: Path, end: str, kind: str, template: str = TURNS) -> Path:
+    """A tokenizer whose template ends answers with a token that is added and special, only added, or of the vocabulary
+    and no more; its end-of-text token is another."""
+    from tokenizers import AddedToken, Tokenizer, models
+
+    shutil.copytree(tiny_model, folder)
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if kind == "vocabulary":
+        document = json.loads(backend.to_str())
+        vocab = document["model"]["vocab"]
+        pieces = [end[:length] for length in range(2, len(end) + 1)]
+        vocab.update({piece: 300 + index for index, piece in enumerate(pieces)})
+        merges = [[piece[:-1], piece[-1]] for piece in pieces]
+        backend.model = models.BPE(vocab=vocab, merges=[(first, second) for first, second in merges])
+    else:
+        backend.add_tokens([AddedToken(end, special=kind == "special", normalized=False)])
+    backend.save(str(folder / "tokenizer.json"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings |= {"chat_template": template.replace("END", end), "eos_token": "<|im_start|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["special", "added", "vocabulary"])
+@pytest.mark.parametrize("end", ["<end_of_turn>", "</s>", "<|eot_id|>", "[/INST]", "<\uff5cend\uff5c>"])
+def test_what_the_template_writes_after_an_answer_ends_it_however_it_is_marked(
+    tiny_model: Path, tmp_path: Path, end: str, kind: str
+):
+    if kind == "vocabulary" and not end.isascii():
+        pytest.skip("a byte-level vocabulary spells it in other characters")
+    renderer = load_renderer(with_end(tiny_model, tmp_path / "model", end, kind))
+    token = renderer.stop_token_ids[-1]
+    assert renderer.decode([token]) == end
+    assert len(renderer.stop_token_ids) == 2
+    answer = renderer.encode_answer("4")
+    assert answer[-1] == token, "what is demonstrated ends as the template ends it"
+    assert renderer.parse((*answer, *answer)).content == "4"
+    prompt = renderer.render([USER])
+    extension = renderer.extend([USER, renderer.parse(answer)], (*prompt, *answer), [HINT])
+    assert extension.extends_previous
+    assert renderer.decode((*prompt, *answer, *extension.token_ids)) == renderer.decode(
+        renderer.render([USER, Message("assistant", "4"), HINT])
+    )
+    assert renderer.render([Message("user", f"say {end} now")]).count(token) == 1, "spelled in a message it is text"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [TURNS.replace("END", "\n\n"), TURNS.replace("END", ""), TURNS.replace("END", "###"), TURNS.replace("END", "User")],
+)
+def test_text_after_an_answer_ends_nothing(tiny_model: Path, tmp_path: Path, template: str):
+    renderer = load_renderer(with_end(tiny_model, tmp_path / "model", "User", "added", template))
+    assert renderer.stop_token_ids == encode(renderer, "<|im_start|>")
+    assert renderer.encode_answer("4")[-1] == renderer.stop_token_ids[0]
+
+
 def test_an_end_token_without_duplicates(tiny_model: Path):
     renderer = load_renderer(tiny_model)
     assert renderer.stop_token_ids == encode(renderer, "<|im_end|>")

@@ -38,8 +38,18 @@ _WITHOUT_EFFECT = {
 """Settings that change nothing once an adapter has its tensors."""
 _INITS = (True, False, None, "gaussian", "orthogonal", "eva")
 """Ways to begin that leave the base as it is; the others (PiSSA, OLoRA, ...) change it."""
-_PATTERN = re.compile(r"\^?([\w.]+)")
-"""Keys of rank_pattern and alpha_pattern that are names. PEFT takes any regular expression, and one may never end."""
+_ATOM = r"(?:[\w-]|\\[.dw\-]|\.|\[[\w-]+\])"
+_PATTERN = re.compile(rf"\^?(?:{_ATOM}[*+?]?|\((?:\?:)?{_ATOM}+(?:\|{_ATOM}+)*\)\??)+\$?")
+"""Keys of rank_pattern and alpha_pattern: letters, digits, escaped dots, classes and repeats of one of these, and
+choices without repeats. PEFT takes any regular expression, and one may never end."""
+_MAX_PATTERN, _MAX_REPEATS = 200, 3
+"""Characters of such a key, and its repeats without bound: matching takes the length of a name to that power."""
+MERGE_WITH_PEFT = (
+    "merge it with PEFT, and name the merged model. Where the base has one matrix for its embedding and its output "
+    "(tie_word_embeddings), give it two first: PEFT's merge adds the change to both, and with ensure_weight_tying "
+    "twice (docs/guides/04-lora.md)"
+)
+"""What to do with an adapter of more than the products of attention and MLP."""
 
 
 def is_adapter(folder: Path) -> bool:
@@ -88,10 +98,11 @@ def reference_to(base: Path) -> dict[str, str | None]:
 
 
 def of_pattern(pattern: Mapping[str, Any] | None, weight_name: str, default: Any) -> Any:
-    """The first entry whose key ends the module's name, as PEFT matches them."""
+    """The first entry whose key matches the end of the module's name, or all of it, as PEFT matches them: each key is
+    a regular expression, so that the dot in "layers.1.mlp" stands for any character."""
     module = weight_name.removesuffix(".weight")
     for key, value in (pattern or {}).items():
-        if module == key.removeprefix("^") or (not key.startswith("^") and module.endswith(f".{key}")):
+        if re.match(rf"(.*\.)?({key})$", module):
             return value
     return default
 
@@ -125,7 +136,7 @@ def _check_config(document: Mapping[str, Any], path: Path) -> None:
     if unknown:
         raise refuse(
             f"{', '.join(map(shown, sorted(unknown)[:5]))} {'is' if len(unknown) == 1 else 'are'} not supported; "
-            "adapters of plain LoRA are read, without whole modules or embeddings beside it"
+            f"adapters of plain LoRA are read, without whole modules or embeddings beside it; {MERGE_WITH_PEFT}"
         )
     for key in ("base_model_name_or_path", "revision"):
         if not isinstance(document.get(key), str | None):
@@ -137,8 +148,12 @@ def _check_config(document: Mapping[str, Any], path: Path) -> None:
         if not isinstance(pattern, dict):
             raise refuse(f"{key} must be an object, got {shown(pattern)}")
         for name, value in pattern.items():
-            if not _PATTERN.fullmatch(name):
-                raise refuse(f"{key}: {shown(name)} is not the name of a module; regular expressions are not read")
+            repeats = len(re.findall(r"(?<!\\)[*+]", name))
+            if len(name) > _MAX_PATTERN or repeats > _MAX_REPEATS or not _PATTERN.fullmatch(name):
+                raise refuse(
+                    f"{key}: {shown(name)} is neither the name of a module nor a simple regular expression (classes, "
+                    f"choices, at most {_MAX_REPEATS} of * and +, {_MAX_PATTERN} characters): write out the names"
+                )
             check(value, f"{key}[{shown(name)}]", refuse)
     named = document.get("target_modules")
     if isinstance(named, str):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from assay.errors import ModelError
 from assay.policies.lora.adapter import FACTOR_NAMES, PREFIX, Adapter, LinearShape, LowRank, factor_name, targets
-from assay.policies.lora.document import CONFIG, of_pattern, read_adapter_config, shown
+from assay.policies.lora.document import CONFIG, MERGE_WITH_PEFT, of_pattern, read_adapter_config, shown
 from assay.policies.lora.settings import scale_of
 
 WEIGHTS = "adapter_model.safetensors"
@@ -133,7 +133,7 @@ def _read_tensors(
     if beside := [name for name in problems["unexpected"] if any(part in name for part in _NOT_PRODUCTS)]:
         raise ModelError(
             f"the adapter in {folder} adapts embeddings, the output matrix or whole modules ({_some(beside)}), which "
-            "is not supported; merge it with PEFT, and name the merged model"
+            f"is not supported; {MERGE_WITH_PEFT}"
         )
     if any(problems.values()):
         said = "; ".join(f"{label}: {_some(names)}" for label, names in problems.items() if names)
