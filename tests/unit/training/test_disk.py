@@ -65,18 +65,18 @@ def tensors_in(folder: Path) -> int:
 def test_the_estimate_is_what_the_checkpoints_take(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    import assay.run
+    from assay.run import keeping
 
     config = config_of(tiny_model, model, **changes)
     estimate = run_disk(config, named_model(config))
     most: list[int] = []
-    prune = assay.run.prune
+    prune = keeping.prune
 
     def watched(folder: Path, keep_last: int) -> list[Path]:
         most.append(tensors_in(folder))
         return prune(folder, keep_last)
 
-    monkeypatch.setattr(assay.run, "prune", watched)
+    monkeypatch.setattr(keeping, "prune", watched)
     run = build_run(config, tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
     asyncio.run(train(run))
     assert max(most) == pytest.approx(estimate.total_bytes, rel=0.2 if "lora" in model else 0.06)
