@@ -114,7 +114,7 @@ def build_run(
                 folder.rmdir()
         raise
     for caution in model.cautions:
-        run.console.message(f"caution: {caution}")
+        run.records.console.message(f"caution: {caution}")
     write_json(folder / "config.json", {**record, "settings": dump(config), **run.learner.parameter_counts()})
     return run
 
