@@ -381,6 +381,12 @@ class Sample:
     """[L] bool, True only on tokens that the model itself sampled. Never on the first token."""
     sampling_logprobs: Tensor
     """[L] float32, the engine's; 0 where `loss_mask` is False."""
+    turn_ids: Tensor | None = None
+    """[L] int64, the turn of the rollout that sampled each token, from 0; -1 where `loss_mask` is False. None where
+    there is one turn."""
+    unit_id: int | None = None
+    """The unit of its group that a loss is over, where that is more than one sample: both of a pair have the same.
+    None: a unit of its own. Packing never splits a unit."""
     weight: float = 1.0
     """Share of its episode: 1 / number of forks."""
     version: int = 0
@@ -396,7 +402,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         length = len(self.token_ids)
-        for name in ("loss_mask", "sampling_logprobs", *ANNOTATIONS):
+        for name in ("loss_mask", "sampling_logprobs", "turn_ids", *ANNOTATIONS):
             value = getattr(self, name)
             if value is not None and len(value) != length:
                 raise ValueError(f"{name} has {len(value)} entries for {length} tokens")
@@ -470,6 +476,8 @@ class Batch:
     """[S] float32, share of its episode."""
     group_ids: Tensor
     """[S] int64"""
+    unit_ids: Tensor
+    """[S] int64, the same for samples of one unit (a pair, say); unique in the micro-batch, ascending from 0."""
     member_ids: Tensor
     """[S] int64, index of the rollout in its group."""
     sample_ids: Tensor

@@ -74,6 +74,7 @@ def alone(sample: CreditedSample) -> Batch:
         sequence_lengths=torch.tensor([len(targets)]),
         sequence_weights=torch.tensor([sample.weight]),
         group_ids=torch.tensor([sample.group_id]),
+        unit_ids=torch.arange(0),
         member_ids=torch.tensor([sample.index]),
         sample_ids=torch.tensor([0]),
     )

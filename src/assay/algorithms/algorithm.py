@@ -72,6 +72,11 @@ class LossInputs:
     sequence_ids: Tensor
     """[N] which sample each token belongs to; a sample is never cut in two."""
     num_sequences: int
+    group_ids: Tensor | None = None
+    """[S] the group of each sample; None where nobody said."""
+    unit_ids: Tensor | None = None
+    """[S] the unit of each sample, for a loss over pairs or sequences: the same for samples of one unit, which are
+    always together; None where each sample is one."""
     sampling_logprobs: Tensor | None = None
     """[N] the engine's, as sampled; None stands for `old_logprobs`."""
     reference_logprobs: Tensor | None = None
@@ -216,6 +221,18 @@ class Algorithm(Component):
         """Advantage of each measured member of one group: [G] float64 to [G], for rewards of any finite size."""
         raise NotImplementedError
 
+    def turn_advantages(self, group: Group, advantages: Sequence[float]) -> Sequence[float | Sequence[float]]:
+        """What the turns of each measured member are credited with, where that differs from turn to turn.
+
+        Args:
+            group: one whose members have their scores; `rollout.turns[t].env_reward` is what the environment paid.
+            advantages: of each measured member, as `advantages` gave them, scaled.
+
+        Returns:
+            For each measured member one number for all its tokens, or one for each of its turns.
+        """
+        return advantages
+
     def scale(self, rewards_B: Tensor) -> float:
         """What all advantages of a step are divided by: [B] float64 rewards of its measured members to one number."""
         return 1.0
@@ -232,12 +249,12 @@ class Algorithm(Component):
             ContractError: a group that is too small or given twice, or a sample without a measured rollout.
             DataError: rewards so large that an advantage does not fit float32.
         """
-        advantage_by_rollout: dict[tuple[int, int], float] = {}
+        advantage_by_rollout: dict[tuple[int, int], float | Sequence[float]] = {}
         divergences = self._divergences(samples)
         rewards = [self._rewards(group, divergences) for group in groups]
         scale = self.scale(torch.cat(rewards)) if rewards else 1.0
         for group, rewards_G in zip(groups, rewards, strict=True):
-            advantages = self._finite_advantages(group, rewards_G, scale)
+            advantages = self.turn_advantages(group, self._finite_advantages(group, rewards_G, scale))
             for (rollout, _, _), advantage in zip(group.measured, advantages, strict=True):
                 key = (group.group_id, rollout.index)
                 if key in advantage_by_rollout:
@@ -310,12 +327,14 @@ class Algorithm(Component):
         rewards = {self.reward(rollout, score, value) for rollout, score, value in group.measured}
         return len(rewards) > 1 and any(self.trains_on(rollout, score) for rollout, score, _ in group.measured)
 
-    def _credited(self, sample: Sample, advantage: float | None) -> CreditedSample:
+    def _credited(self, sample: Sample, advantage: float | Sequence[float] | None) -> CreditedSample:
         if advantage is None:
             raise ContractError(
                 f"a sample of rollout {sample.index} of group {sample.group_id} has no measured score: "
                 "what was not measured must not be trained on"
             )
+        if not isinstance(advantage, float | int):
+            return CreditedSample.of(sample, _by_turn(sample, advantage))
         zeros_L = torch.zeros(len(sample.token_ids), device=sample.loss_mask.device)
         return CreditedSample.of(sample, zeros_L.masked_fill(sample.loss_mask, advantage))
 
@@ -353,6 +372,23 @@ class Algorithm(Component):
                 "float32 advantages: scale the reward"
             )
         return advantages_G.tolist()
+
+
+def _by_turn(sample: Sample, advantages: Sequence[float]) -> Tensor:
+    """[L] the advantage of the turn that sampled each token; 0 elsewhere.
+
+    Raises:
+        ContractError: a turn without an advantage.
+    """
+    turns_L = torch.zeros_like(sample.token_ids) if sample.turn_ids is None else sample.turn_ids
+    last = int(turns_L[sample.loss_mask].max()) if sample.loss_mask.any() else -1
+    if last >= len(advantages):
+        raise ContractError(
+            f"rollout {sample.index} of group {sample.group_id} has a turn {last} and was credited for "
+            f"{len(advantages)} turns: give one number, or one for each turn"
+        )
+    given = torch.tensor([*advantages, 0.0], dtype=torch.float32, device=turns_L.device)
+    return torch.where(sample.loss_mask, given[turns_L], given[-1])
 
 
 def token_divergences(sample: Sample) -> Tensor:

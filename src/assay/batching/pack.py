@@ -57,6 +57,8 @@ def pack(
 ) -> list[list[Batch]]:
     """Minibatches, each a list of micro-batches; one minibatch is one update.
 
+    Samples of one unit (`Sample.unit_id`) are never split between micro-batches.
+
     Minibatches are runs of whole groups in the order given, their numbers of groups differing by at most one: by count
     and not by tokens, so that what falls into which update does not depend on how long responses are. Micro-batches
     are filled in order, which keeps a group's samples together, and groups without any credit (all members earned the
@@ -65,7 +67,7 @@ def pack(
 
     Args:
         samples: with or without credit; `Batch.sample_ids` gives places in this list.
-        max_tokens: packed tokens a micro-batch may hold. A longer sample gets a micro-batch of its own.
+        max_tokens: packed tokens a micro-batch may hold. A longer unit gets a micro-batch of its own.
         num_minibatches: updates per pass; fewer come back where there are fewer groups.
         share_prompts: lay a prompt down once for all samples of a micro-batch that start with it, and the opening of
             its prompts once for all of them.
@@ -120,17 +122,41 @@ def _fill(pieces: list[_Piece], max_tokens: int, share_prompts: bool) -> list[li
     prompts: set[bytes] = set()
     num_tokens = 0
     opening = _opening_length(pieces) if share_prompts else 0
-    for piece in pieces:
-        known = share_prompts and piece.prompt in prompts
-        added = len(piece.context) - (piece.prompt_length if known else opening)
+    for unit in _units(pieces):
+        added = _num_added(unit, prompts, opening, share_prompts)
         if not runs or num_tokens + added > max_tokens:
             runs.append([])
             prompts.clear()
-            num_tokens, added = 0, len(piece.context)
-        runs[-1].append(piece)
-        prompts.add(piece.prompt)
+            num_tokens, added = 0, _num_added(unit, prompts, 0, share_prompts)
+        runs[-1] += unit
+        prompts.update(piece.prompt for piece in unit)
         num_tokens += added
     return runs
+
+
+def _num_added(unit: list[_Piece], prompts: set[bytes], opening: int, share_prompts: bool) -> int:
+    """Packed tokens that a unit adds to a micro-batch with these prompts and this opening."""
+    own: set[bytes] = set()
+    num_tokens = 0
+    for piece in unit:
+        shared = share_prompts and (piece.prompt in prompts or piece.prompt in own)
+        num_tokens += len(piece.context) - (piece.prompt_length if shared else opening)
+        own.add(piece.prompt)
+    return num_tokens
+
+
+def _unit(piece: _Piece) -> tuple[int, int | None, int | None]:
+    """The same for pieces of one unit."""
+    sample = piece.sample
+    return (sample.group_id, sample.unit_id, piece.sample_id if sample.unit_id is None else None)
+
+
+def _units(pieces: list[_Piece]) -> list[list[_Piece]]:
+    """Pieces by unit, units in the order of their first piece."""
+    units: dict[tuple[int, int | None, int | None], list[_Piece]] = {}
+    for piece in pieces:
+        units.setdefault(_unit(piece), []).append(piece)
+    return list(units.values())
 
 
 def _opening_length(pieces: list[_Piece]) -> int:
@@ -191,6 +217,7 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
             predict_from.append(start + sources - opening)
 
     samples = [piece.sample for piece in pieces]
+    units = {unit: number for number, unit in enumerate(dict.fromkeys(map(_unit, pieces)))}
     lengths = np.array([len(piece.target_positions) for piece in pieces])
     segment_lengths = [len(tokens) for tokens in layout.tokens]
 
@@ -224,6 +251,7 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
         sequence_lengths=integers(lengths),
         sequence_weights=torch.tensor([sample.weight for sample in samples], dtype=torch.float32),
         group_ids=integers([sample.group_id for sample in samples]),
+        unit_ids=integers([units[_unit(piece)] for piece in pieces]),
         member_ids=integers([sample.index for sample in samples]),
         sample_ids=integers([piece.sample_id for piece in pieces]),
     )

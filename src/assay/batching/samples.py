@@ -18,17 +18,20 @@ class _Sequence:
     loss_mask: list[bool] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
+    turn_ids: list[int] = field(default_factory=list)
 
     def add_context(self, token_ids: Sequence[int]) -> None:
         self.token_ids += token_ids
         self.loss_mask += [False] * len(token_ids)
         self.logprobs += [0.0] * len(token_ids)
+        self.turn_ids += [-1] * len(token_ids)
 
-    def add_sampled(self, completion: Completion) -> None:
+    def add_sampled(self, completion: Completion, turn: int) -> None:
         if completion.token_ids:
             self.token_ids += completion.token_ids
             self.loss_mask += [True] * len(completion.token_ids)
             self.logprobs += completion.logprobs
+            self.turn_ids += [turn] * len(completion.token_ids)
             self.versions.append(completion.version)
 
 
@@ -50,11 +53,11 @@ def to_samples(groups: Sequence[Group]) -> list[Sample]:
 
 def _rollout_samples(group_id: int, rollout: Rollout) -> list[Sample]:
     sequences: list[_Sequence] = []
-    for turn in rollout.turns:
+    for number, turn in enumerate(rollout.turns):
         if not sequences or not turn.extends_previous:
             sequences.append(_Sequence())
         sequences[-1].add_context(turn.new_token_ids)
-        sequences[-1].add_sampled(turn.completion)
+        sequences[-1].add_sampled(turn.completion, number)
     forks = [sequence for sequence in sequences if sequence.versions]
     return [
         Sample(
@@ -63,6 +66,7 @@ def _rollout_samples(group_id: int, rollout: Rollout) -> list[Sample]:
             token_ids=torch.tensor(fork.token_ids, dtype=torch.int64),
             loss_mask=torch.tensor(fork.loss_mask, dtype=torch.bool),
             sampling_logprobs=torch.tensor(fork.logprobs, dtype=torch.float32),
+            turn_ids=torch.tensor(fork.turn_ids, dtype=torch.int64),
             weight=1.0 / len(forks),
             version=min(fork.versions),
         )

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from assay.errors import RunFolderError
-    from assay.observe.store import RolloutRecord, RunStore
+    from assay.observe.records import RolloutRecord, TurnRecord
+from assay.observe.store import RunStore
 
 TokenText = Callable[[int], str]
 
@@ -240,7 +241,7 @@ def _import_all() -> None:
 def _show_metrics(console: Console, listed: list[dict[str, Any]]) -> None:
     table = _table("metric", "last>", "explanation")
     for entry in listed:
-        table.add_row(_safe(entry["metric"]), _safe(_short(entry["last"])), _safe(entry["explanation"]))
+        table.add_row(_safe(entry["metric"]), _safe(_in_short(entry["last"])), _safe(entry["explanation"]))
     console.print(table)
 
 
@@ -280,10 +281,15 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _show_rollouts(console: Console, folder: Path, records: Sequence[RolloutRecord]) -> None:
+    from assay.observe.store import RunStore
+
     token_text, where = _token_text(folder)
     console.print(_safe(where), style="dim", soft_wrap=True)
     for record in records:
         _show_rollout(console, record, token_text)
+        if record.num_turns > 1:
+            with RunStore.open_readonly(folder) as store:
+                _show_turns(console, store.turns(record.step, record.group_id, record.member))
     if len(records) == 1:
         _show_tokens(console, records[0], token_text)
 
@@ -311,6 +317,28 @@ def _show_rollout(console: Console, record: RolloutRecord, token_text: TokenText
             table.add_row(name, _safe(value))
     console.print(table)
     console.print(_masked_text(console, record, token_text), soft_wrap=True)
+
+
+def _show_turns(console: Console, turns: Sequence[TurnRecord]) -> None:
+    """A line for each turn: what was sampled, what the environment said and paid."""
+    table = _table("turn>", "sampled>", "ended", "model", "environment", "paid>")
+    for turn in turns:
+        said = " / ".join(f"{message.role}: {message.text}" for message in turn.env_messages)
+        rewritten = "" if turn.extends_previous or not turn.turn else " (prompt rewritten)"
+        table.add_row(
+            str(turn.turn + 1),
+            str(turn.num_tokens),
+            f"{turn.finish_reason}{rewritten}",
+            _safe(_in_short(turn.message.text)),
+            _safe(_in_short(said)),
+            f"{turn.env_reward:g}",
+        )
+    console.print(table)
+
+
+def _in_short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:77]}..."
 
 
 def _masked_text(console: Console, record: RolloutRecord, token_text: TokenText | None) -> Text:

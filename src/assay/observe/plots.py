@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.observe.curves import Curve
-from assay.observe.store import BEFORE_TRAINING, EvaluationRecord
+from assay.observe.records import EvaluationRecord
+from assay.observe.store import BEFORE_TRAINING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,7 +20,8 @@ from assay.observe import plots
 from assay.observe.console import duration
 from assay.observe.curves import level_curves, main_curves, natural_key
 from assay.observe.folder import read_json
-from assay.observe.store import STORE_NAME, EvaluationRecord, RunStore
+from assay.observe.records import EvaluationRecord
+from assay.observe.store import STORE_NAME, RunStore
 from assay.observe.visible import visible
 
 REPORT_FOLDER = "report"

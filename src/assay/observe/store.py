@@ -6,6 +6,7 @@ One transaction a step: a run that is killed leaves whole steps. The tables:
 |-----------------|---------------------------------------------|-----------------------------------------|
 | steps           | a metric at a step; NULL where it was NaN   | step, metric                            |
 | rollouts        | an attempt at a task, with its score        | step, group_id, member                  |
+| turns           | a turn of a rollout                         | step, group_id, member, turn            |
 | evaluations     | an accuracy with its 95 % interval          | step, split, decoding, reading, level   |
 | evaluation_rows | a raw result of an evaluation, as JSON      | step, split, decoding, position         |
 | events          | something worth a line: a skip, a new level | id                                      |
@@ -21,7 +22,6 @@ import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,7 +30,16 @@ import numpy as np
 
 from assay.errors import RunFolderError
 from assay.observe.metrics import OF_THE_MACHINE
-from assay.types import Group, Rollout, Score
+from assay.observe.records import (
+    EvaluationRecord,
+    EventRecord,
+    LevelShare,
+    Outcome,
+    RolloutRecord,
+    StepRewards,
+    TurnRecord,
+)
+from assay.types import Group, Message, Rollout, Score
 
 STORE_NAME = "run.sqlite"
 """Name of the file in a run folder."""
@@ -38,7 +47,9 @@ STORE_NAME = "run.sqlite"
 BEFORE_TRAINING = -1
 """The step of what was measured before the first update."""
 
-_FORMAT = 1
+_FORMAT = 2
+_READABLE = (1, 2)
+"""Formats that can be read; 1 had no turns."""
 _SCHEMA = """
 CREATE TABLE steps (
     step INTEGER NOT NULL, metric TEXT NOT NULL, value REAL,
@@ -54,6 +65,13 @@ CREATE TABLE rollouts (
     token_ids BLOB NOT NULL, loss_mask BLOB NOT NULL, token_logprobs BLOB NOT NULL, trainer_logprobs BLOB,
     PRIMARY KEY (step, group_id, member)
 );
+CREATE TABLE turns (
+    step INTEGER NOT NULL, group_id INTEGER NOT NULL, member INTEGER NOT NULL, turn INTEGER NOT NULL,
+    extends_previous INTEGER NOT NULL, num_context_tokens INTEGER NOT NULL, num_tokens INTEGER NOT NULL,
+    finish_reason TEXT NOT NULL, version INTEGER NOT NULL,
+    message TEXT NOT NULL, env_messages TEXT NOT NULL, env_reward REAL NOT NULL,
+    PRIMARY KEY (step, group_id, member, turn)
+) WITHOUT ROWID;
 CREATE TABLE evaluations (
     step INTEGER NOT NULL, split TEXT NOT NULL, decoding TEXT NOT NULL, reading TEXT NOT NULL, level TEXT NOT NULL,
     accuracy REAL, low REAL, high REAL, num_tasks INTEGER NOT NULL, num_not_measured INTEGER NOT NULL,
@@ -68,117 +86,7 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_step ON events (step);
 """
-_TABLES = ("steps", "rollouts", "evaluations", "evaluation_rows", "events")
-
-
-@dataclass(frozen=True)
-class RolloutRecord:
-    """A rollout as it is stored. Texts are what the model and the environment wrote: hostile until shown to be safe."""
-
-    step: int
-    group_id: int
-    member: int
-    task_id: str
-    domain: str
-    level: str
-    complexity: float | None
-    horizon: float | None
-    prompt: str
-    """The first prompt, as tokens spell it, special tokens shown."""
-    answer: str
-    """The gold answer."""
-    response: str
-    """Everything after the first prompt, as tokens spell it."""
-    ending: str
-    ending_reason: str
-    verdict: str
-    value: float | None
-    reason: str
-    evidence: str
-    parts: dict[str, float]
-    num_turns: int
-    num_tokens: int
-    """Sampled tokens."""
-    version: int
-    """Oldest weights that sampled any of them."""
-    fork_starts: tuple[int, ...]
-    """Where in `token_ids` a later turn starts over with a rewritten prompt."""
-    token_ids: tuple[int, ...]
-    """[L] prompts and completions of all turns, end to end."""
-    loss_mask: tuple[bool, ...]
-    """[L] True on sampled tokens: those that are trained on."""
-    token_logprobs: tuple[float, ...]
-    """[N] of each sampled token, by the engine that sampled it."""
-    trainer_logprobs: tuple[float, ...] | None
-    """[N] of the same tokens, by the trainer at the start of the update; None where it was not asked."""
-
-    @property
-    def score_value(self) -> float:
-        """The reward; NaN where it was not measured."""
-        return math.nan if self.value is None else self.value
-
-
-@dataclass(frozen=True)
-class EvaluationRecord:
-    """One accuracy with its interval."""
-
-    step: int
-    """The step whose update it followed; BEFORE_TRAINING before the first."""
-    split: str
-    decoding: str
-    """"greedy" or "sampled"."""
-    reading: str
-    """How leniently answers were read."""
-    level: str
-    """"all", or one level."""
-    accuracy: float | None
-    low: float | None
-    high: float | None
-    num_tasks: int
-    num_not_measured: int
-
-
-@dataclass(frozen=True)
-class EventRecord:
-    step: int
-    kind: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How many rollouts ended and scored in one way."""
-
-    ending: str
-    ending_reason: str
-    verdict: str
-    reason: str
-    count: int
-
-
-@dataclass(frozen=True)
-class LevelShare:
-    """Solved and measured rollouts of one level at one step."""
-
-    step: int
-    level: str
-    solved: int
-    measured: int
-
-
-@dataclass(frozen=True)
-class StepRewards:
-    """What the rollouts of one step earned."""
-
-    step: int
-    group_rewards: tuple[float, ...]
-    """Mean reward of the measured members of each group that has any, dropped groups included."""
-    response_tokens: float
-    """Mean sampled tokens of a rollout."""
-    num_measured: int
-    """Rollouts with a reward."""
-    bounds: tuple[float, float]
-    """The smallest and the largest reward; NaN where there is none."""
+_TABLES = ("steps", "rollouts", "turns", "evaluations", "evaluation_rows", "events")
 
 
 class RunStore:
@@ -269,9 +177,8 @@ class RunStore:
             for group in groups
             for rollout, score in zip(group.rollouts, group.scores, strict=True)
         ]
-        marks = ", ".join("?" * len(rows[0])) if rows else ""
-        if rows:
-            self._write_many(f"INSERT OR REPLACE INTO rollouts VALUES ({marks})", rows)
+        self._insert("rollouts", rows)
+        self._insert("turns", [row for group in groups for each in group.rollouts for row in _turn_rows(step, each)])
 
     def record_evaluation(
         self,
@@ -359,6 +266,25 @@ class RunStore:
         )
         return [_rollout(row) for row in rows]
 
+    def turns(self, step: int, group: int, member: int) -> list[TurnRecord]:
+        """The turns of a rollout, in order; none where the store is of before turns were kept."""
+        if self._format < _FORMAT:
+            return []
+        rows = self._rows(
+            "SELECT * FROM turns WHERE step = ? AND group_id = ? AND member = ? ORDER BY turn", (step, group, member)
+        )
+        return [
+            TurnRecord(
+                **{
+                    **row,
+                    "extends_previous": bool(row["extends_previous"]),
+                    "message": Message.from_dict(json.loads(row["message"])),
+                    "env_messages": tuple(map(Message.from_dict, json.loads(row["env_messages"]))),
+                }
+            )
+            for row in rows
+        ]
+
     def rollout_places(self) -> list[tuple[int, int, int]]:
         """(step, group, member) of every rollout."""
         return self._connection.execute("SELECT step, group_id, member FROM rollouts ORDER BY 1, 2, 3").fetchall()
@@ -445,6 +371,11 @@ class RunStore:
         names = [column[0] for column in cursor.description]
         return (dict(zip(names, row, strict=True)) for row in cursor)
 
+    def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._write_many(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)
+
     def _write_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         with self._disk():
             self._connection.executemany(statement, rows)
@@ -460,11 +391,12 @@ class RunStore:
         return bool(self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0])
 
     def _check_format(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != _FORMAT:
+        self._format: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if self._format not in _READABLE:
             self._connection.close()
+            readable = " and ".join(map(str, _READABLE))
             raise RunFolderError(
-                f"{self.path} has store format {version}; this version of Assay reads format {_FORMAT}"
+                f"{self.path} has store format {self._format}; this version of Assay reads formats {readable}"
             )
 
 
@@ -529,6 +461,18 @@ def _rollout_row(
         np.asarray(logprobs, dtype="<f4").tobytes(),
         None if trainer_logprobs is None else np.asarray(trainer_logprobs, dtype="<f4").tobytes(),
     )
+
+
+def _turn_rows(step: int, rollout: Rollout) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(step, rollout.group_id, rollout.index, number, int(turn.extends_previous), len(turn.new_token_ids)),
+            *(len(turn.completion.token_ids), turn.completion.finish_reason, turn.completion.version),
+            *(_json(turn.message.to_dict()), _json([message.to_dict() for message in turn.env_messages])),
+            float(turn.env_reward),
+        )
+        for number, turn in enumerate(rollout.turns)
+    ]
 
 
 def _rollout(row: dict[str, Any]) -> RolloutRecord:

@@ -436,6 +436,8 @@ def _loss_inputs(
         entropy=entropy,
         sequence_ids=batch.sequence_ids,
         num_sequences=len(batch.sequence_lengths),
+        group_ids=batch.group_ids,
+        unit_ids=batch.unit_ids,
         sampling_logprobs=batch.sampling_logprobs,
         reference_logprobs=batch.reference_logprobs,
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Sequence
 
 import pydantic
 import pytest
@@ -25,11 +26,12 @@ from assay.algorithms import (
     Reinforce,
     ReinforcePP,
 )
+from assay.batching import to_samples
 from assay.config import Settings, dump, load
 from assay.errors import ConfigError, ContractError, DataError
 from assay.losses import ImportanceCorrection
 from assay.losses.ratio import OLD_KL, RATIO_MAX, RATIO_MEAN
-from assay.types import Ending, EndingKind, Group, Message, Rollout, Sample, Score, Task
+from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Sample, Score, Task, Turn
 
 ALGORITHMS = [
     Reinforce(),
@@ -204,3 +206,38 @@ def test_a_micro_batch_without_tokens_adds_nothing() -> None:
     assert isinstance(output, LossOutput)
     assert output.loss_sum.item() == 0.0
     assert not any(float(value) for value in [*output.metric_sums.values(), *output.metric_maxima.values()])
+
+
+class ReturnsToGo(RLOO):
+    """Each turn is credited with what the environment paid from it on, over the mean of the group's rewards."""
+
+    name: str = "returns_to_go"
+
+    def turn_advantages(self, group: Group, advantages: Sequence[float]) -> list[list[float]]:
+        paid = [[turn.env_reward for turn in rollout.turns] for rollout, _, _ in group.measured]
+        return [[sum(rewards[number:]) for number in range(len(rewards))] for rewards in paid]
+
+
+def test_credit_may_differ_from_turn_to_turn_and_reaches_forks() -> None:
+    def turn(tokens: list[int], reward: float, extends: bool) -> Turn:
+        completion = Completion(tuple(tokens), (-1.0,) * len(tokens), "stop", ((0, 0),))
+        return Turn((1,), extends, completion, Message("assistant", ""), env_reward=reward)
+
+    finished = Ending(EndingKind.FINISHED)
+    rollouts = (
+        Rollout("t", 0, 0, (turn([5, 6], 1.0, False), turn([7], 0.5, True), turn([8], 0.25, False)), finished),
+        Rollout("t", 0, 1, (turn([9], 0.0, False),), finished),
+    )
+    group = Group(0, Task("d", (Message("user", "?"),), "1"), rollouts, (Score.solved(), Score.failed()))
+    algorithm = ReturnsToGo()
+    first, fork, other = algorithm.credit([group], to_samples([group]))
+    assert first.advantages.tolist() == [0.0, 1.75, 1.75, 0.0, 0.75]
+    assert fork.advantages.tolist() == [0.0, 0.25]
+    assert other.advantages.tolist() == [0.0, 0.0]
+
+    class TooFew(RLOO):
+        def turn_advantages(self, group: Group, advantages: Sequence[float]) -> list[list[float]]:
+            return [[1.0] for _ in advantages]
+
+    with pytest.raises(ContractError, match="has a turn 1 and was credited for 1 turns"):
+        TooFew().credit([group], to_samples([group]))

@@ -152,3 +152,28 @@ def test_a_million_tokens_are_packed_in_seconds():
     minibatches = pack(samples, 16_384, num_minibatches=4)
     assert time.process_time() - start < 5.0
     assert sum(batch.num_predictions for minibatch in minibatches for batch in minibatch) == 800_000
+
+
+def test_a_unit_is_never_split():
+    # Two pairs of 3 + 3 packed tokens; the second would end after its first half if samples were laid down one by one.
+    pairs = [
+        sample([10 * pair + side], [1, 2, 3], group_id=pair, index=side, unit_id=0)
+        for pair in (1, 2)
+        for side in (0, 1)
+    ]
+    [batches] = pack(pairs, 9)
+    assert [batch.group_ids.tolist() for batch in batches] == [[1, 1], [2, 2]]
+    assert [batch.unit_ids.tolist() for batch in batches] == [[0, 0], [0, 0]]
+    alone = [one.replace(unit_id=None) for one in pairs]
+    [batches] = pack(alone, 9)
+    assert [batch.group_ids.tolist() for batch in batches] == [[1, 1, 2], [2]]
+    assert [batch.unit_ids.tolist() for batch in batches] == [[0, 1, 2], [0]]
+
+
+def test_units_of_one_group_are_told_apart_and_larger_ones_than_a_micro_batch_stay_whole():
+    two = [sample([7], [1, 2], index=member, unit_id=unit) for unit, member in ((0, 0), (1, 1), (0, 2), (1, 3))]
+    [[batch]] = pack(two, 100)
+    assert batch.member_ids.tolist() == [0, 2, 1, 3]
+    assert batch.unit_ids.tolist() == [0, 0, 1, 1]
+    [batches] = pack(two, 2)
+    assert [batch.member_ids.tolist() for batch in batches] == [[0, 2], [1, 3]]

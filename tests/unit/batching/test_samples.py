@@ -61,3 +61,13 @@ def test_members_that_were_not_measured_are_not_trained_on():
 def test_groups_and_members_keep_their_order():
     groups = [group([turn([1], [2])], [turn([1], [3])], group_id=i) for i in (7, 3)]
     assert [(s.group_id, s.index) for s in to_samples(groups)] == [(7, 0), (7, 1), (3, 0), (3, 1)]
+
+
+def test_each_token_knows_the_turn_that_sampled_it():
+    [sample] = to_samples([group([turn([1, 2], [3, 4]), turn([6], [7], extends=True)])])
+    assert sample.turn_ids is not None
+    assert sample.turn_ids.tolist() == [-1, -1, 0, 0, -1, 1]
+    first, second = to_samples([group([turn([1], [2]), turn([9, 8], [7], extends=False)])])
+    assert first.turn_ids is not None
+    assert second.turn_ids is not None
+    assert (first.turn_ids.tolist(), second.turn_ids.tolist()) == ([-1, 0], [-1, -1, 1])

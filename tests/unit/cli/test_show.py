@@ -194,3 +194,25 @@ def test_a_missing_run_gets_the_nearest_names(run: Path) -> None:
 def test_the_command_is_known_without_torch() -> None:
     code = "import sys, assay.cli.show; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_turns_are_told_one_by_one(run: Path) -> None:
+    first = Turn(
+        (1, 2),
+        False,
+        Completion((5, 6, 7), (-0.5,) * 3, "stop", ((0, 0),)),
+        Message("assistant", "is it 3?"),
+        (Message("user", "Lower. \x1b[31m"),),
+        env_reward=0.25,
+    )
+    second = Turn((8,), False, Completion((9,), (-1.0,), "length", ((0, 0),)), Message("assistant", "2"))
+    task = Task("guess", (Message("user", "Guess."),), "2")
+    rollout = Rollout(task.task_id, 9, 0, (first, second), Ending(EndingKind.TRUNCATED, "length"))
+    with RunStore(run) as store:
+        store.record_groups(1, [Group(9, task, (rollout,), (Score.failed("wrong"),))], lambda ids: "text")
+    shown = output("demo", "--rollouts", "--group", "9")
+    assert "is it 3?" in shown
+    assert "user: Lower." in shown
+    assert "\x1b[31m" not in shown
+    assert "0.25" in shown
+    assert "length (prompt rewritten)" in shown

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from assay.errors import RunFolderError
-from assay.observe.store import BEFORE_TRAINING, STORE_NAME, LevelShare, Outcome, RunStore, StepRewards
+from assay.observe.records import LevelShare, Outcome, StepRewards
+from assay.observe.store import BEFORE_TRAINING, STORE_NAME, RunStore
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Turn
 
 
@@ -49,6 +50,38 @@ def test_rollouts_come_back_as_they_were(tmp_path: Path, group: Group) -> None:
     assert (truncated.ending, truncated.ending_reason) == ("truncated", "length")
     assert (unmeasured.verdict, unmeasured.value, unmeasured.reason) == ("not_measured", None, "timeout")
     assert math.isnan(unmeasured.score_value)
+
+
+def test_turns_come_back_as_they_were(tmp_path: Path, group: Group) -> None:
+    paid = Message("tool", "3", tool_call_id="call-1", name="add")
+    asked = Message("assistant", "", tool_calls=({"type": "function", "function": {"name": "add", "arguments": {}}},))
+    first = Turn((1, 2), False, Completion((5, 6), (-0.5, -0.5), "stop", ((0, 4),)), asked, (paid,), 0.5)
+    second = Turn((9,), True, Completion((7,), (-1.0,), "length", ((0, 5),)), Message("assistant", "3"))
+    rollout = dataclasses.replace(group.rollouts[0], turns=(first, second))
+    played = dataclasses.replace(group, rollouts=(rollout, *group.rollouts[1:]))
+    with RunStore(tmp_path) as store:
+        store.record_groups(3, [played], decode)
+    reader = RunStore.open_readonly(tmp_path)
+    one, two = reader.turns(3, 7, rollout.index)
+    assert (one.turn, one.extends_previous, one.num_context_tokens, one.num_tokens) == (0, False, 2, 2)
+    assert (one.message, one.env_messages, one.env_reward) == (asked, (paid,), 0.5)
+    assert (one.finish_reason, one.version) == ("stop", 4)
+    assert (two.turn, two.extends_previous, two.message.content, two.env_messages) == (1, True, "3", ())
+    assert (two.finish_reason, two.version, two.env_reward) == ("length", 5, 0.0)
+    with RunStore(tmp_path) as store:
+        store.rollback(3)
+    assert RunStore.open_readonly(tmp_path).turns(3, 7, rollout.index) == []
+
+
+def test_a_store_of_before_turns_is_read(tmp_path: Path, group: Group) -> None:
+    with RunStore(tmp_path) as store:
+        store.record_groups(0, [group], decode)
+    connection = sqlite3.connect(tmp_path / STORE_NAME)
+    connection.executescript("DROP TABLE turns; PRAGMA user_version=1;")
+    connection.close()
+    reader = RunStore.open_readonly(tmp_path)
+    assert len(reader.rollouts()) == 4
+    assert reader.turns(0, 7, 0) == []
 
 
 def test_readers_can_choose(tmp_path: Path, group: Group) -> None:

@@ -40,6 +40,7 @@ def batch_of(
         sequence_lengths=torch.ones(num_sequences, dtype=torch.int64),
         sequence_weights=torch.ones(num_sequences),
         group_ids=per_sequence,
+        unit_ids=torch.arange(0),
         member_ids=per_sequence,
         sample_ids=per_sequence,
     )

@@ -34,7 +34,8 @@ from assay.evaluation.sweep.table import write_table
 from assay.observe.curves import natural_key
 from assay.observe.folder import read_json, write_json
 from assay.observe.plots import plot_cells, plot_evaluations
-from assay.observe.store import BEFORE_TRAINING, STORE_NAME, EvaluationRecord, RunStore
+from assay.observe.records import EvaluationRecord
+from assay.observe.store import BEFORE_TRAINING, STORE_NAME, RunStore
 from assay.statistics import t_interval
 
 PLACES = ("model", "model_folder", "commands")

@@ -1,0 +1,144 @@
+"""What the run store gives back: a row of each of its tables, typed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from assay.types import Message
+
+
+@dataclass(frozen=True)
+class RolloutRecord:
+    """A rollout as it is stored. Texts are what the model and the environment wrote: hostile until shown to be safe."""
+
+    step: int
+    group_id: int
+    member: int
+    task_id: str
+    domain: str
+    level: str
+    complexity: float | None
+    horizon: float | None
+    prompt: str
+    """The first prompt, as tokens spell it, special tokens shown."""
+    answer: str
+    """The gold answer."""
+    response: str
+    """Everything after the first prompt, as tokens spell it."""
+    ending: str
+    ending_reason: str
+    verdict: str
+    value: float | None
+    reason: str
+    evidence: str
+    parts: dict[str, float]
+    num_turns: int
+    num_tokens: int
+    """Sampled tokens."""
+    version: int
+    """Oldest weights that sampled any of them."""
+    fork_starts: tuple[int, ...]
+    """Where in `token_ids` a later turn starts over with a rewritten prompt."""
+    token_ids: tuple[int, ...]
+    """[L] prompts and completions of all turns, end to end."""
+    loss_mask: tuple[bool, ...]
+    """[L] True on sampled tokens: those that are trained on."""
+    token_logprobs: tuple[float, ...]
+    """[N] of each sampled token, by the engine that sampled it."""
+    trainer_logprobs: tuple[float, ...] | None
+    """[N] of the same tokens, by the trainer at the start of the update; None where it was not asked."""
+
+    @property
+    def score_value(self) -> float:
+        """The reward; NaN where it was not measured."""
+        return math.nan if self.value is None else self.value
+
+
+@dataclass(frozen=True)
+class TurnRecord:
+    """A turn of a rollout as it is stored: who said what, and what it earned."""
+
+    step: int
+    group_id: int
+    member: int
+    turn: int
+    """From 0."""
+    extends_previous: bool
+    """Whether its prompt is everything before it and `num_context_tokens` more."""
+    num_context_tokens: int
+    """Prompt tokens that the turn added; the whole prompt where it does not extend the one before."""
+    num_tokens: int
+    """Sampled tokens."""
+    finish_reason: str
+    version: int
+    """Oldest weights that sampled any of them."""
+    message: Message
+    """What the model said."""
+    env_messages: tuple[Message, ...]
+    """What the environment said next."""
+    env_reward: float
+    """What the environment paid for the turn."""
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One accuracy with its interval."""
+
+    step: int
+    """The step whose update it followed; BEFORE_TRAINING before the first."""
+    split: str
+    decoding: str
+    """"greedy" or "sampled"."""
+    reading: str
+    """How leniently answers were read."""
+    level: str
+    """"all", or one level."""
+    accuracy: float | None
+    low: float | None
+    high: float | None
+    num_tasks: int
+    num_not_measured: int
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    step: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many rollouts ended and scored in one way."""
+
+    ending: str
+    ending_reason: str
+    verdict: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class LevelShare:
+    """Solved and measured rollouts of one level at one step."""
+
+    step: int
+    level: str
+    solved: int
+    measured: int
+
+
+@dataclass(frozen=True)
+class StepRewards:
+    """What the rollouts of one step earned."""
+
+    step: int
+    group_rewards: tuple[float, ...]
+    """Mean reward of the measured members of each group that has any, dropped groups included."""
+    response_tokens: float
+    """Mean sampled tokens of a rollout."""
+    num_measured: int
+    """Rollouts with a reward."""
+    bounds: tuple[float, float]
+    """The smallest and the largest reward; NaN where there is none."""
