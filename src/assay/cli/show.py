@@ -241,7 +241,7 @@ def _import_all() -> None:
 def _show_metrics(console: Console, listed: list[dict[str, Any]]) -> None:
     table = _table("metric", "last>", "explanation")
     for entry in listed:
-        table.add_row(_safe(entry["metric"]), _safe(_in_short(entry["last"])), _safe(entry["explanation"]))
+        table.add_row(_safe(entry["metric"]), _safe(_short(entry["last"])), _safe(entry["explanation"]))
     console.print(table)
 
 
