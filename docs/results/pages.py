@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from verify import Numbers
 
-from assay.evaluation import Evaluation
+from assay.evaluation import Evaluation, accuracy_over_seeds, gain_over_seeds
 from assay.evaluation.cautions import commonest_response
 from assay.evaluation.compare import compare
 from assay.evaluation.sweep import KeptRun, read_runs, recompute_table
@@ -77,6 +77,35 @@ def after(run: KeptRun, decoding: str, reading: str) -> Interval:
     return run.test.after[decoding].accuracy(reading)
 
 
+def over_seeds(runs: Sequence[KeptRun], decoding: str, reading: str) -> Interval:
+    """Accuracy after training, over seeds and tasks."""
+    found = accuracy_over_seeds([run.test.after[decoding] for run in runs], [reading] * len(runs))
+    assert found is not None, "the seeds have other tasks"
+    return found
+
+
+def gains_over_seeds(runs: Sequence[KeptRun], decoding: str, reading: str) -> Interval:
+    """The gain, over seeds and tasks."""
+    sides = [
+        [side[decoding] for side in sides] for sides in zip(*((r.test.before, r.test.after) for r in runs), strict=True)
+    ]
+    found = gain_over_seeds(*sides, [reading] * len(runs))
+    assert found is not None, "the seeds have other tasks"
+    return found
+
+
+def claimed_over_seeds(runs: Sequence[KeptRun]) -> Interval:
+    """The gain that each run claims, over seeds and tasks."""
+    claims = [run.test.claimed for run in runs]
+    sides = [
+        [getattr(run.test, side)[claim.decoding] for run, claim in zip(runs, claims, strict=True)]
+        for side in ("before", "after")
+    ]
+    found = gain_over_seeds(*sides, [claim.reading for claim in claims])
+    assert found is not None, "the seeds have other tasks"
+    return found
+
+
 def gain(run: KeptRun, decoding: str, reading: str) -> Any:
     return compare(run.test.before[decoding], run.test.after[decoding], reading)
 
@@ -86,11 +115,11 @@ def arithmetic() -> Numbers:
     rows: dict[tuple[str, str], Sequence[str | None]] = {}
     for decoding, reading in READINGS:
         label = f"{'greedy' if decoding == 'greedy' else 'temperature 1'}, {reading}"
-        over_seeds = t_interval([after(run, decoding, reading).value for run in runs])
-        gains = points_with(t_interval([gain(run, decoding, reading).value for run in runs]))
+        accuracy = over_seeds(runs, decoding, reading)
+        gains = points_with(gains_over_seeds(runs, decoding, reading))
         claimed = {(run.test.claimed.decoding, run.test.claimed.reading) for run in runs} == {(decoding, reading)}
         before = runs[0].test.before[decoding].accuracy(reading)
-        rows["", label] = [percent(before.value), over_seeds.as_percent(), f"**{gains}**" if claimed else gains]
+        rows["", label] = [percent(before.value), accuracy.as_percent(), f"**{gains}**" if claimed else gains]
     for run in runs:
         summary = run.summary
         rows["", f"{run.seed} |"] = [
@@ -226,18 +255,15 @@ def reasoning_gym() -> Numbers:
         rows["Before", f"`{family}` | {complexity:g} |"] = [f"{complexity:g}", *cells]
     for family, sweep in FAMILIES.items():
         runs = cell_of(sweep, "grpo" if sweep == "harder" else family)
-        gains = [run.test.claimed.difference.value for run in runs]
         tests = [run.test.to_dict() for run in runs]
-        over_seeds = points_with(t_interval(gains))
+        both = points_with(claimed_over_seeds(runs))
         if family == "basic_arithmetic":
-            over_seeds = f"**{over_seeds}**"
-        elif len(set(gains)) == 1:
-            over_seeds = f"{points(gains[0])}, all three the same"
+            both = f"**{both}**"
         rows["After", f"`{family}`"] = [
             percent(survey[family, TRAINED_AT[family]]["pass_at_k"]["value"]),
             percent(tests[0]["before"]["accuracy"]),
             *(percent(test["after"]["accuracy"]) for test in tests),
-            over_seeds,
+            both,
             percent(tests[0]["commonest_answer"]["share"]),
             ", ".join(f"{100 * commonest_response(run.test.after['greedy']).share:.0f}" for run in runs) + " %",
         ]
@@ -261,17 +287,17 @@ def code() -> Numbers:
     programs, mbpp = cell_of("code", "programs"), cell_of("code", "mbpp")
     rows: dict[tuple[str, str], Sequence[str | None]] = {}
     for decoding, label in (("sampled", "temperature 1"), ("greedy", "greedy")):
-        over_seeds = points_with(t_interval([gain(run, decoding, "strict").value for run in programs]))
+        both = points_with(gains_over_seeds(programs, decoding, "strict"))
         rows["Programs", label] = [
             programs[0].test.before[decoding].accuracy("strict").as_percent(),
             *(after(run, decoding, "strict").as_percent() for run in programs),
-            f"**{over_seeds}**" if decoding == "sampled" else over_seeds,
+            f"**{both}**" if decoding == "sampled" else both,
         ]
     before, afters = mbpp[0].test.before["greedy"], [run.test.after["greedy"] for run in mbpp]
     rows["MBPP", "solved"] = [
         before.accuracy("strict").as_percent(),
         *(found.accuracy("strict").as_percent() for found in afters),
-        points_with(t_interval([gain(run, "greedy", "strict").value for run in mbpp])),
+        points_with(gains_over_seeds(mbpp, "greedy", "strict")),
     ]
     shares = [mean([row.scores["share"].value or 0.0 for row in found.rows]) for found in (before, *afters)]
     rows["MBPP", "share of asserts"] = [

@@ -7,6 +7,7 @@ from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
 from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Bounds, Evaluation
 from assay.evaluation.folder import EvaluationFolder
+from assay.evaluation.over_seeds import accuracy_over_seeds, gain_over_seeds
 from assay.evaluation.row import EvalRow
 from assay.evaluation.transcripts import transcripts
 
@@ -16,11 +17,13 @@ __all__ = [
     "EvalRow",
     "Evaluation",
     "EvaluationFolder",
+    "accuracy_over_seeds",
     "cautions",
     "commonest_answer",
     "commonest_response",
     "compare",
     "evaluate",
+    "gain_over_seeds",
     "smallest_gain",
     "transcripts",
 ]

@@ -12,6 +12,7 @@ from assay.statistics.paired import PairedDifference, mcnemar_exact, paired_diff
 from assay.statistics.pass_at_k import pass_at_k, pass_at_k_interval, pass_hat_k, pass_hat_k_interval
 from assay.statistics.power import detectable_difference
 from assay.statistics.proportion import clustered_mean, clustered_proportion, wilson
+from assay.statistics.seeds import difference_over_seeds, proportion_over_seeds, seeds_excess
 
 __all__ = [
     "Interval",
@@ -19,12 +20,15 @@ __all__ = [
     "clustered_mean",
     "clustered_proportion",
     "detectable_difference",
+    "difference_over_seeds",
     "mcnemar_exact",
     "paired_difference",
     "pass_at_k",
     "pass_at_k_interval",
     "pass_hat_k",
     "pass_hat_k_interval",
+    "proportion_over_seeds",
+    "seeds_excess",
     "sign_flip_test",
     "t_interval",
     "wilson",

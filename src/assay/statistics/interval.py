@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+
+import scipy
 
 CONFIDENCE = 0.95
 """Every interval of Assay is a two-sided 95 % interval."""
 NORMAL_QUANTILE = 1.959963984540054
 """The 0.975 quantile of the standard normal distribution."""
+
+
+@cache
+def t_quantile(freedom: int) -> float:
+    """The 0.975 quantile of Student's t."""
+    return float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy
 
-from assay.statistics.interval import CONFIDENCE, Interval
+from assay.statistics.interval import Interval, t_quantile
 
 
 def t_interval(values: Sequence[float]) -> Interval:
@@ -27,6 +26,5 @@ def t_interval(values: Sequence[float]) -> Interval:
     if not np.isfinite(array).all():
         raise ValueError(f"a value is not finite: {list(values)}")
     mean = float(array.mean())
-    quantile = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(array) - 1))
-    half = quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
+    half = t_quantile(len(array) - 1) * float(array.std(ddof=1)) / math.sqrt(len(array))
     return Interval(mean, mean - half, mean + half)

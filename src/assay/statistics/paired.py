@@ -72,6 +72,33 @@ def paired_difference(
         >>> difference.value, difference.p_value
         (0.5, 0.5)
     """
+    interval = difference_interval(before_P, after_P, num_samples=num_samples)
+    before_values = np.asarray(before_P, dtype=np.float64)
+    after_values = np.asarray(after_P, dtype=np.float64)
+    differences = after_values - before_values
+    num_improved, num_worsened = int((differences > 0).sum()), int((differences < 0).sum())
+    binary = bool(np.isin(before_values, (0.0, 1.0)).all() and np.isin(after_values, (0.0, 1.0)).all())
+    p_value = mcnemar_exact(num_improved, num_worsened) if binary else sign_flip_test(differences.tolist())
+    return PairedDifference(
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        p_value=p_value,
+        test="mcnemar_exact" if binary else "sign_flip",
+        num_tasks=len(differences),
+        num_improved=num_improved,
+        num_worsened=num_worsened,
+    )
+
+
+def difference_interval(
+    before_P: Sequence[float], after_P: Sequence[float], *, num_samples: tuple[int, int] | None = None
+) -> Interval:
+    """The interval of `paired_difference` alone, without its test.
+
+    Raises:
+        ValueError: as `paired_difference`.
+    """
     if len(before_P) != len(after_P):
         raise ValueError(f"{len(before_P)} tasks before but {len(after_P)} after; pair the same tasks")
     before_samples, after_samples = num_samples or (len(before_P), len(after_P))
@@ -79,25 +106,11 @@ def paired_difference(
     after = clustered_proportion(after_P, after_samples)
     before_values = np.asarray(before_P, dtype=np.float64)
     after_values = np.asarray(after_P, dtype=np.float64)
-    differences = after_values - before_values
-    value = float(differences.mean())
+    value = float((after_values - before_values).mean())
     r = _correlation(before_values, after_values)
     low = value - _combine(after.value - after.low, before.high - before.value, r)
     high = value + _combine(after.high - after.value, before.value - before.low, r)
-
-    num_improved, num_worsened = int((differences > 0).sum()), int((differences < 0).sum())
-    binary = bool(np.isin(before_values, (0.0, 1.0)).all() and np.isin(after_values, (0.0, 1.0)).all())
-    p_value = mcnemar_exact(num_improved, num_worsened) if binary else sign_flip_test(differences.tolist())
-    return PairedDifference(
-        value=value,
-        low=max(low, -1.0),
-        high=min(high, 1.0),
-        p_value=p_value,
-        test="mcnemar_exact" if binary else "sign_flip",
-        num_tasks=len(differences),
-        num_improved=num_improved,
-        num_worsened=num_worsened,
-    )
+    return Interval(value, max(low, -1.0), min(high, 1.0))
 
 
 def mcnemar_exact(num_improved: int, num_worsened: int) -> float:

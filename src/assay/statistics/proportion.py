@@ -10,9 +10,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
-from assay.statistics.interval import CONFIDENCE, NORMAL_QUANTILE, Interval
+from assay.statistics.interval import NORMAL_QUANTILE, Interval, t_quantile
 
 FEW_TASKS = 20
 """Below so many tasks the spread between them is itself known badly, and the interval is widened for that. From here on
@@ -78,8 +77,7 @@ def clustered_proportion(task_means_P: Sequence[float], num_samples: int) -> Int
     variance = float(values.var(ddof=1 if few else 0))
     effective = min(num_tasks * spread / variance, num_samples) if variance > 0 else num_samples
     if few:
-        of_samples, of_tasks = stats.t.ppf((1 + CONFIDENCE) / 2, [num_samples - 1, num_tasks - 1])
-        effective *= float((of_samples / of_tasks) ** 2)
+        effective *= (t_quantile(num_samples - 1) / t_quantile(num_tasks - 1)) ** 2
     return _score_interval(mean, min(max(effective, num_tasks), num_samples))
 
 

@@ -6,7 +6,9 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize(("name", "num_examples"), [("proportion", 2), ("mean", 1), ("pass_at_k", 1), ("paired", 3)])
+@pytest.mark.parametrize(
+    ("name", "num_examples"), [("proportion", 2), ("mean", 1), ("pass_at_k", 1), ("paired", 3), ("seeds", 4)]
+)
 def test_examples_in_docstrings_hold(name: str, num_examples: int):
     failed, attempted = doctest.testmod(importlib.import_module(f"assay.statistics.{name}"))
     assert (failed, attempted) == (0, num_examples)

@@ -140,7 +140,7 @@ def test_covers_the_truth_where_tasks_differ():
 def test_covers_the_truth_from_five_tasks_up(num_tasks: int, num_samples: int, a: float, b: float, at_least: float):
     """Where the variance over P and the normal quantile covered as little as 84 %."""
     generator = np.random.default_rng(5)
-    covered, num_draws, truth = 0, 1500, a / (a + b)
+    covered, num_draws, truth = 0, 800, a / (a + b)
     for _ in range(num_draws):
         means = generator.binomial(num_samples, generator.beta(a, b, size=num_tasks)) / num_samples
         interval = clustered_proportion(means.tolist(), num_tasks * num_samples)

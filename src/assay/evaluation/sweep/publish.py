@@ -102,7 +102,7 @@ def draw_gains(path: Path, table: Mapping[str, Any]) -> None:
             if "low" in column:
                 intervals[cell["name"]] = (100 * column["low"], 100 * column["high"])
     if values:
-        plot_cells(path, "Gain over seeds, with 95 % t intervals", "gain, points", values, intervals)
+        plot_cells(path, "Gain of each seed, with 95 % intervals of the mean", "gain, points", values, intervals)
 
 
 def curve_over_seeds(records: Iterable[EvaluationRecord]) -> dict[str, list[EvaluationRecord]]:

@@ -15,6 +15,7 @@ from assay.evaluation.sweep.table import markdown, number, tabulate
 TESTED = ("before", "after", "gain", "readings")
 """What a summary says of the closing test."""
 TOLERANCE = 1e-9
+SIDES = {"before", "after"}
 
 
 def recompute_table(folder: Path, runs: Sequence[KeptRun] | None = None) -> dict[str, Any]:
@@ -25,7 +26,9 @@ def recompute_table(folder: Path, runs: Sequence[KeptRun] | None = None) -> dict
     """
     try:
         said = json.loads((folder / "table.json").read_text(encoding="utf-8"))
-        summaries = {(run.cell, run.seed): run.summary for run in runs or read_runs(folder)}
+        runs = runs or read_runs(folder)
+        summaries = {(run.cell, run.seed): run.summary for run in runs}
+        tests = {(run.cell, run.seed): run.test for run in runs if {side for side, _ in run.answers} >= SIDES}
         listed = [
             {
                 **run,
@@ -33,7 +36,7 @@ def recompute_table(folder: Path, runs: Sequence[KeptRun] | None = None) -> dict
             }
             for run in said["runs"]
         ]
-        return tabulate(said["name"], said["tabulate"], said["cells"], listed)
+        return tabulate(said["name"], said["tabulate"], said["cells"], listed, tests)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{folder / 'table.json'} is no table of a sweep: {error!r}") from None
 

@@ -1,4 +1,6 @@
-"""The table of a sweep, from its kept results alone: each cell with intervals over seeds, then each run."""
+"""The table of a sweep, from its kept results alone: each cell with intervals, then each run.
+
+What a closing test measured has an interval over seeds and tasks; everything else one over seeds."""
 
 from __future__ import annotations
 
@@ -8,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.evaluation.before_after import BeforeAfter
+from assay.evaluation.over_seeds import accuracy_over_seeds, gain_over_seeds
 from assay.evaluation.sweep.runner import read_state
 from assay.evaluation.sweep.spec import Sweep, SweepRun
 from assay.observe.folder import write_json
-from assay.statistics import detectable_difference, t_interval
+from assay.observe.store import BEFORE_TRAINING, STORE_NAME, RunStore
+from assay.statistics import Interval, detectable_difference, t_interval
 
 SUMMARY = "summary.json"
+Tests = Mapping[tuple[str, int], BeforeAfter]
+"""(cell, seed) to its closing test."""
 _ABSENT = "-"
 
 
@@ -27,7 +34,8 @@ def write_table(sweep: Sweep, output: Path) -> Path:
     """
     runs = [_result(sweep, run, output) for run in sweep.runs()]
     cells = [{"name": c.name, "recipe": str(c.recipe), "overrides": list(c.overrides)} for c in sweep.cells]
-    data = tabulate(sweep.settings.name, sweep.settings.tabulate, cells, runs)
+    tests = {(run.cell.name, run.seed): test for run in sweep.runs() if (test := _test(output / "results" / run.path))}
+    data = tabulate(sweep.settings.name, sweep.settings.tabulate, cells, runs, tests)
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "table.json", data)
     path = output / "table.md"
@@ -35,8 +43,25 @@ def write_table(sweep: Sweep, output: Path) -> Path:
     return path
 
 
+def _test(results: Path) -> BeforeAfter | None:
+    """The closing test that a run's results hold."""
+    if not (results / STORE_NAME).is_file():
+        return None
+    with RunStore.open_readonly(results) as store:
+        steps = sorted({(r.step, r.decoding) for r in store.evaluations() if r.split == "test"})
+        rows = {
+            ("before" if step == BEFORE_TRAINING else "after", decoding): store.evaluation_rows(step, "test", decoding)
+            for step, decoding in steps
+        }
+    return BeforeAfter.from_rows(rows) if {side for side, _ in rows} == {"before", "after"} else None
+
+
 def tabulate(
-    name: str, keys: Sequence[str], cells: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]
+    name: str,
+    keys: Sequence[str],
+    cells: Sequence[Mapping[str, Any]],
+    runs: Sequence[Mapping[str, Any]],
+    tests: Tests,
 ) -> dict[str, Any]:
     """The table as JSON.
 
@@ -44,11 +69,12 @@ def tabulate(
         keys: the columns.
         cells: each with `name`, `recipe` and `overrides`.
         runs: each with `cell`, `seed`, `state` and `values`, a number or None by key.
+        tests: what is there of them; without, every interval is over seeds alone.
     """
     return {
         "name": name,
         "tabulate": list(keys),
-        "cells": [_cell(cell, keys, runs) for cell in cells],
+        "cells": [_cell(cell, keys, runs, tests) for cell in cells],
         "detectable_difference": {key: _detectable(cells, key, runs) for key in keys},
         "runs": list(runs),
     }
@@ -80,15 +106,22 @@ def number(summary: Any, key: str) -> float | None:
     return value
 
 
-def _cell(cell: Mapping[str, Any], keys: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _cell(
+    cell: Mapping[str, Any], keys: Sequence[str], runs: Sequence[Mapping[str, Any]], tests: Tests
+) -> dict[str, Any]:
     own = [run for run in runs if run["cell"] == cell["name"]]
     columns: dict[str, Any] = {}
     for key in keys:
-        values = [run["values"][key] for run in own if run["values"][key] is not None]
+        valued = [run for run in own if run["values"][key] is not None]
+        values = [run["values"][key] for run in valued]
         columns[key] = {"num_seeds": len(values), "mean": math.fsum(values) / len(values) if values else None}
         if len(values) > 1:
             interval = t_interval(values)
-            columns[key] |= {"low": interval.low, "high": interval.high}
+            columns[key] |= {"low": interval.low, "high": interval.high, "over": "seeds"}
+            if both := _over_both(key, [tests.get((run["cell"], run["seed"])) for run in valued]):
+                # About the mean of the runs' own numbers, which may be of more tasks than all of them measured.
+                low, high = interval.value - (both.value - both.low), interval.value + (both.high - both.value)
+                columns[key] |= {"low": low, "high": high, "over": "seeds and tasks"}
     return {
         "name": cell["name"],
         "recipe": cell["recipe"],
@@ -97,6 +130,22 @@ def _cell(cell: Mapping[str, Any], keys: Sequence[str], runs: Sequence[Mapping[s
         "num_finished": sum(run["state"] == "finished" for run in own),
         "columns": columns,
     }
+
+
+def _over_both(key: str, found: Sequence[BeforeAfter | None]) -> Interval | None:
+    """Interval over seeds and tasks of what the runs claim; None where the key is nothing that tasks have, or the tests
+    of all runs, on the same tasks, are not there."""
+    tests = [test for test in found if test is not None]
+    if len(tests) < len(found) or key not in ("before.accuracy", "after.accuracy", "gain.value"):
+        return None
+    readings = [test.claimed.reading for test in tests]
+    before, after = (
+        [side[test.claimed.decoding] for side, test in zip(sides, tests, strict=True)]
+        for sides in ([test.before for test in tests], [test.after for test in tests])
+    )
+    if key == "gain.value":
+        return gain_over_seeds(before, after, readings)
+    return accuracy_over_seeds(before if key == "before.accuracy" else after, readings)
 
 
 def _detectable(cells: Sequence[Mapping[str, Any]], key: str, runs: Sequence[Mapping[str, Any]]) -> float | None:
@@ -110,7 +159,8 @@ def markdown(data: dict[str, Any]) -> str:
     lines = [
         f"# {data['name']}",
         "",
-        "Mean over seeds, with its 95 % t interval over seeds. A single seed has no interval.",
+        "Mean over seeds, with its 95 % interval: over seeds and tasks for what the closing test measured, where its",
+        "answers are kept, and else Student's over seeds. A single seed has no interval.",
         "",
         *_head(["cell", "seeds", *keys]),
     ]
