@@ -291,7 +291,7 @@ def code() -> Numbers:
         rows["Programs", label] = [
             programs[0].test.before[decoding].accuracy("strict").as_percent(),
             *(after(run, decoding, "strict").as_percent() for run in programs),
-            f"**{both}**" if decoding == "sampled" else both,
+            both,
         ]
     before, afters = mbpp[0].test.before["greedy"], [run.test.after["greedy"] for run in mbpp]
     rows["MBPP", "solved"] = [
@@ -336,7 +336,7 @@ def gsm8k() -> Numbers:
     for reading in ("strict", "lenient"):
         found = gain(run, "greedy", reading)
         claimed = run.test.claimed.reading == reading
-        shown = f"**{points_with(found)}**, p = {found.p_value:.2f}" if claimed else points_with(found)
+        shown = f"{points_with(found)}, p = {found.p_value:.2f}" if claimed else points_with(found)
         rows["", reading] = [before.accuracy(reading).as_percent(), tested.accuracy(reading).as_percent(), shown]
     answer = run.test.to_dict()["commonest_answer"]
     rows["", f"always `{answer['text']}`"] = [percent(answer["share"])] * 2 + [""]
@@ -366,7 +366,8 @@ def _slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 
 def median_with_range(values: Sequence[float], digits: int = 1) -> str:
-    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}, {max(values):.{digits}f}]"
+    """Not in brackets, which are for intervals."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def step() -> Numbers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 from assay.evaluation.cautions import cautions, commonest_answer, commonest_response
 from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
 from assay.evaluation.evaluation import Evaluation
-from assay.evaluation.row import EvalRow
 from assay.evaluation.transcripts import RULE, transcripts
 
 
@@ -31,14 +30,6 @@ class BeforeAfter:
                 for reading in self.before[decoding].readings
             }
         )
-
-    @classmethod
-    def from_rows(cls, rows: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]) -> BeforeAfter:
-        """What a run store has of a closing test: ("before" or "after", decoding) to rows."""
-        sides: dict[str, dict[str, Evaluation]] = {"before": {}, "after": {}}
-        for (side, decoding), of_side in rows.items():
-            sides[side][decoding] = Evaluation(tuple(EvalRow.from_dict(row) for row in of_side))
-        return cls(**sides)
 
     def to_dict(self) -> dict[str, Any]:
         """What `summary.json` keeps: the claimed gain with its two accuracies, all that were compared, and what one

@@ -27,6 +27,7 @@ from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.row import EvalRow
 from assay.observe.folder import read_json, write_json
+from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.types import Score, Verdict
 
 ROWS, SUMMARIES, STEPS = "rows.jsonl.xz", "summaries.json", "steps.csv.xz"
@@ -70,6 +71,30 @@ def short_row(row: Mapping[str, Any]) -> dict[str, Any]:
     reasons = {reading: score["reason"] for reading, score in scores.items() if score.get("reason")}
     values = {reading: score["value"] for reading, score in scores.items() if score.get("value") not in (None, 0, 1)}
     return short | ({"reasons": reasons} if reasons else {}) | ({"values": values} if values else {})
+
+
+def closing_answers(store: RunStore) -> dict[Block, list[dict[str, Any]]]:
+    """The short rows of a run's closing test; empty where there was none."""
+    tests = sorted({(r.step, r.decoding) for r in store.evaluations() if r.split == "test"})
+    return {
+        ("before" if step == BEFORE_TRAINING else "after", decoding): [
+            short_row(row) for row in store.evaluation_rows(step, "test", decoding)
+        ]
+        for step, decoding in tests
+    }
+
+
+def closing_test(answers: Mapping[Block, Sequence[Mapping[str, Any]]]) -> BeforeAfter | None:
+    """The test whose short rows these are; None where a side is missing."""
+    if {side for side, _ in answers} < {"before", "after"}:
+        return None
+    evaluations: dict[Block, Evaluation] = {}
+    for block, rows in answers.items():
+        read: list[EvalRow] = []
+        for row in rows:
+            read.append(_eval_row(dict(row), read))
+        evaluations[block] = Evaluation(tuple(read))
+    return KeptRun("", 0, {}, evaluations).test
 
 
 def write_rows(path: Path, answers: Mapping[RunName, Mapping[Block, Sequence[Mapping[str, Any]]]]) -> None:

@@ -23,8 +23,7 @@ from assay.evaluation.sweep.kept import (
     ROWS,
     STEPS,
     SUMMARIES,
-    Block,
-    short_row,
+    closing_answers,
     write_rows,
     write_steps,
     write_summaries,
@@ -77,7 +76,7 @@ def publish(sweep: Sweep, output: Path, folder: Path) -> Path:
         if (results / STORE_NAME).is_file():
             with RunStore.open_readonly(results) as store:
                 evaluations[run.cell.name] += store.evaluations()
-                answers[name] = _answers(store)
+                answers[name] = closing_answers(store)
                 metrics[name] = store.metrics()
     write_summaries(folder / SUMMARIES, summaries)
     write_rows(folder / ROWS, answers)
@@ -143,13 +142,3 @@ def _write_curve(path: Path, series: dict[str, list[EvaluationRecord]]) -> None:
             for r in records:
                 bounds = ["" if bound is None else f"{bound:.4f}" for bound in (r.low, r.high)]
                 writer.writerow([level, r.step - BEFORE_TRAINING, r.num_tasks, f"{r.accuracy:.4f}", *bounds])
-
-
-def _answers(store: RunStore) -> dict[Block, list[dict[str, Any]]]:
-    tests = sorted({(r.step, r.decoding) for r in store.evaluations() if r.split == "test"})
-    return {
-        ("before" if step == BEFORE_TRAINING else "after", decoding): [
-            short_row(row) for row in store.evaluation_rows(step, "test", decoding)
-        ]
-        for step, decoding in tests
-    }

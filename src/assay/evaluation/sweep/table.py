@@ -12,10 +12,11 @@ from typing import Any
 
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.over_seeds import accuracy_over_seeds, gain_over_seeds
+from assay.evaluation.sweep.kept import closing_answers, closing_test
 from assay.evaluation.sweep.runner import read_state
 from assay.evaluation.sweep.spec import Sweep, SweepRun
 from assay.observe.folder import write_json
-from assay.observe.store import BEFORE_TRAINING, STORE_NAME, RunStore
+from assay.observe.store import STORE_NAME, RunStore
 from assay.statistics import Interval, detectable_difference, t_interval
 
 SUMMARY = "summary.json"
@@ -48,12 +49,7 @@ def _test(results: Path) -> BeforeAfter | None:
     if not (results / STORE_NAME).is_file():
         return None
     with RunStore.open_readonly(results) as store:
-        steps = sorted({(r.step, r.decoding) for r in store.evaluations() if r.split == "test"})
-        rows = {
-            ("before" if step == BEFORE_TRAINING else "after", decoding): store.evaluation_rows(step, "test", decoding)
-            for step, decoding in steps
-        }
-    return BeforeAfter.from_rows(rows) if {side for side, _ in rows} == {"before", "after"} else None
+        return closing_test(closing_answers(store))
 
 
 def tabulate(

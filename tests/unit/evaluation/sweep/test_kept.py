@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from assay.evaluation.sweep.kept import read_runs, short_row, write_rows, write_summaries
+from assay.evaluation import accuracy_over_seeds, gain_over_seeds
+from assay.evaluation.sweep.kept import closing_test, read_runs, short_row, write_rows, write_summaries
+from assay.evaluation.sweep.table import tabulate
 from assay.types import Score, Verdict
 
 Rows = list[dict[str, Any]]
@@ -104,3 +106,67 @@ def test_reasons_partial_values_and_several_samples_come_back(tmp_path: Path) ->
 def test_summaries_come_back_whatever_they_have_in_common(tmp_path: Path, summaries: list[dict[str, Any]]) -> None:
     write_summaries(tmp_path / "summaries.json", {("a", seed): one for seed, one in enumerate(summaries)})
     assert [run.summary for run in read_runs(tmp_path)] == summaries
+
+
+def closing(before: str, after: str) -> Any:
+    return closing_test({("before", "greedy"): rows(before), ("after", "greedy"): rows(after)})
+
+
+def table_of(tests: dict[tuple[str, int], Any]) -> dict[str, Any]:
+    keys = ["before.accuracy", "after.accuracy", "gain.value", "num_steps"]
+    runs = []
+    for (cell, seed), test in tests.items():
+        said = test.to_dict()
+        values = [said["before"]["accuracy"], said["after"]["accuracy"], said["gain"]["value"], 3 + seed]
+        runs.append({"cell": cell, "seed": seed, "state": "finished", "values": dict(zip(keys, values, strict=True))})
+    data = tabulate("demo", keys, [{"name": "a", "recipe": "r", "overrides": []}], runs, tests)
+    return data["cells"][0]["columns"]
+
+
+def test_a_table_has_intervals_over_seeds_and_tasks() -> None:
+    """Three seeds that gain the same on other tasks: over seeds alone the interval would have no width at all."""
+    tests = {
+        ("a", seed): closing("--------+-", after)
+        for seed, after in enumerate(("++--+-+-+-", "-++--+-++-", "+-+-++--+-"))
+    }
+    columns = table_of(tests)
+    gain = columns["gain.value"]
+    assert gain["mean"] == pytest.approx(0.4)
+    assert gain["over"] == "seeds and tasks"
+    assert gain["high"] - gain["low"] > 0.3
+    assert columns["before.accuracy"]["over"] == columns["after.accuracy"]["over"] == "seeds and tasks"
+    steps = columns["num_steps"]
+    assert (steps["over"], steps["mean"]) == ("seeds", 4)
+    expected = gain_over_seeds(
+        [test.before["greedy"] for test in tests.values()],
+        [test.after["greedy"] for test in tests.values()],
+        ["strict"] * 3,
+    )
+    assert expected is not None
+    assert (gain["low"], gain["high"]) == pytest.approx((expected.low, expected.high))
+
+
+def test_without_the_answers_of_all_seeds_a_table_has_seeds_alone() -> None:
+    tests = {("a", 0): closing("----", "++--"), ("a", 1): closing("----", "+++-")}
+    runs = [{"cell": "a", "seed": s, "state": "finished", "values": {"gain.value": 0.5 + 0.25 * s}} for s in (0, 1)]
+    cells = [{"name": "a", "recipe": "r", "overrides": []}]
+    one = tabulate("demo", ["gain.value"], cells, runs, {("a", 0): tests["a", 0]})
+    assert one["cells"][0]["columns"]["gain.value"]["over"] == "seeds"
+    assert tabulate("demo", ["gain.value"], cells, runs, tests)["cells"][0]["columns"]["gain.value"]["over"] != "seeds"
+
+
+def test_what_was_not_measured_by_a_seed_is_in_no_interval_and_no_zero() -> None:
+    first, second = closing("--------", "+++-++-?"), closing("--------", "++-+++--")
+    found = gain_over_seeds(
+        [first.before["greedy"], second.before["greedy"]],
+        [first.after["greedy"], second.after["greedy"]],
+        ["strict"] * 2,
+    )
+    assert found is not None
+    assert found.value == pytest.approx((5 / 7 + 5 / 7) / 2)
+
+
+def test_seeds_with_other_tasks_have_no_interval_over_both() -> None:
+    first, second = closing("----", "++--").after["greedy"], closing("---", "+--").after["greedy"]
+    assert accuracy_over_seeds([first, second], ["strict", "strict"]) is None
+    assert accuracy_over_seeds([first], ["strict"]) is None
