@@ -29,7 +29,7 @@ from assay.losses.value import VALUE_EXPLAINED, VALUE_LOSS
 from assay.policies.policy import Policy
 from assay.policies.value import ValueModel
 from assay.training.critic import Critic
-from assay.training.optimizer import adamw, gradient_norm, missing_gradients_to_zero
+from assay.training.ranks import OneRank, Ranks
 from assay.training.report import (
     GRADIENT_NORM,
     LEARNING_RATE,
@@ -43,6 +43,7 @@ from assay.training.report import (
     StepReport,
 )
 from assay.training.schedule import Schedule, learning_rate_factor
+from assay.training.trained import OptimizerOptions, TrainedModule
 from assay.types import Batch, Sample
 
 CRITIC = "critic/"
@@ -126,6 +127,7 @@ class Trainer:
         reference: Policy | None = None,
         teacher: Policy | None = None,
         critic: ValueModel | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """
         Args:
@@ -134,6 +136,7 @@ class Trainer:
             num_steps: of the whole run; schedules that fall need it.
             reference, teacher: models that are not trained, for algorithms that need their log-probabilities.
             critic: a model that is trained beside the policy, for algorithms that need its values.
+            ranks: the other ranks of a learner that is several processes.
 
         Raises:
             ConfigError: the temperature is not positive; the schedule falls and nobody says until when, or its warm-up
@@ -153,11 +156,10 @@ class Trainer:
         self.updates_per_step = settings.epochs_per_step * minibatches_per_step
         self._total_updates = None if num_steps is None else num_steps * self.updates_per_step
         _check_schedule(settings, self._total_updates)
-        self._names = {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
-        self._parameters = list(self._names.values())
-        options = {"betas": settings.betas, "epsilon": settings.epsilon, "weight_decay": settings.weight_decay}
-        self._optimizer = adamw(self._parameters, **options)
-        self.critic = None if critic is None else Critic(critic, max_grad_norm=settings.max_grad_norm, **options)
+        options = OptimizerOptions(settings.betas, settings.epsilon, settings.weight_decay, settings.max_grad_norm)
+        self._trained = TrainedModule("policy", policy.named_parameters(), options, keeps_weights=False)
+        self.critic = None if critic is None else Critic(critic, options)
+        self._ranks: Ranks = ranks or OneRank()
         self._counters = _Counters()
 
     @property
@@ -245,7 +247,7 @@ class Trainer:
                 update, cause = self._try_update(minibatch, algorithm, recorder, epoch == 0, at_start=not made)
                 if update is not None:
                     metrics[LEARNING_RATE] = self.learning_rate
-                    self._step_optimizer(update.gradient_norm)
+                    self._step_optimizer()
                     made.append(update)
                 self._drop_gradients()
                 if cause:
@@ -263,11 +265,7 @@ class Trainer:
 
     def state_dict(self) -> TrainerState:
         """The optimizer's moments and all counters, by parameter name; tensors are shared, not copied."""
-        tensors = {
-            f"{key}/{name}": value
-            for name, parameter in self._names.items()
-            for key, value in sorted(self._optimizer.state.get(parameter, {}).items())
-        }
+        tensors = self._trained.tensors()
         if self.critic is not None:
             tensors |= {f"{CRITIC}{name}": tensor for name, tensor in self.critic.tensors().items()}
         return TrainerState(tensors, vars(self._counters).copy())
@@ -282,22 +280,9 @@ class Trainer:
         if self.critic is not None:
             of_critic = {name.removeprefix(CRITIC): own.pop(name) for name in list(own) if name.startswith(CRITIC)}
             self.critic.check_tensors(of_critic, with_moments=bool(own))
-        expected = {f"{key}/{name}" for name in self._names for key in ("step", "exp_avg", "exp_avg_sq")}
-        if own and set(own) != expected:
-            wrong = sorted(expected.symmetric_difference(own))
-            raise ValueError(f"the optimizer's state and the policy differ in {len(wrong)} tensors, first {wrong[0]}")
-        for full_name, tensor in own.items():
-            key, _, name = full_name.partition("/")
-            shape = self._names[name].shape
-            if key != "step" and tensor.shape != shape:
-                raise ValueError(f"{full_name} is {list(tensor.shape)}, its parameter {list(shape)}")
+        self._trained.check_tensors(own, with_moments=bool(own))
         self._counters = _Counters(**state.counters)
-        self._optimizer.state.clear()
-        for full_name, tensor in own.items():
-            key, _, name = full_name.partition("/")
-            parameter = self._names[name]
-            # The fused kernel wants `step` on the parameter's device too.
-            self._optimizer.state[parameter][key] = tensor.detach().to(parameter.device, copy=True)
+        self._trained.load_tensors(own)
         if self.critic is not None:
             self.critic.load_tensors(of_critic)
 
@@ -309,16 +294,18 @@ class Trainer:
         first_epoch: bool,
         at_start: bool,
     ) -> tuple[_Update | None, str]:
-        """Gradients of one minibatch; (None, the cause) where they cannot be used."""
+        """Gradients of one minibatch; (None, the cause) where they cannot be used, on this rank or another."""
+        update, cause = None, ""
         try:
             update = self._accumulate(minibatch, algorithm, recorder if first_epoch else None, at_start)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            return None, "out of memory"
-        if not update.finite:
-            return None, f"loss {update.loss:g}, gradient norm {update.gradient_norm:g}"
-        return update, ""
+            cause = "out of memory"
+        if update is not None and not update.finite:
+            cause = f"loss {update.loss:g}, gradient norm {update.gradient_norm:g}"
+        cause = self._ranks.worst(cause)
+        return (None, cause) if cause else (update, "")
 
     def _accumulate(
         self, minibatch: Sequence[Batch], algorithm: Algorithm, recorder: StepRecorder | None, at_start: bool
@@ -329,10 +316,12 @@ class Trainer:
         loss = weight_sum = critic_loss = 0.0
         num_tokens = sum(batch.num_predictions for batch in minibatch)
         group_tokens = _group_tokens(minibatch)
-        for batch in minibatch:
+        # Where no token has credit, neither has the loss a gradient: the pass forward is for the record only.
+        gradients = self._ranks.any(
+            [bool(batch.advantages.any()) or not algorithm.gradient_is_credit for batch in minibatch]
+        )
+        for batch, has_gradient in zip(minibatch, gradients, strict=True):
             batch = batch.to(self.policy.device)
-            # Where no token has credit, neither has the loss a gradient: the pass forward is for the record only.
-            has_gradient = bool(batch.advantages.any()) or not algorithm.gradient_is_credit
             with torch.set_grad_enabled(has_gradient):
                 output = self.policy.forward(
                     batch, temperature=self.temperature, entropy_gradient=algorithm.needs.entropy_gradient
@@ -353,19 +342,15 @@ class Trainer:
                 sums[name] += float(value)
             for name, value in result.metric_maxima.items():
                 maxima[name] = max(maxima[name], float(value))
-        missing_gradients_to_zero(self._parameters)
         means = {name: value / weight_sum for name, value in sums.items()}
         critic_norm = 0.0
         if self.critic is not None:
             means[VALUE_LOSS] = critic_loss
             critic_norm = self.critic.gradient_norm()
-        return _Update(loss, means, dict(maxima), gradient_norm(self._parameters), critic_norm)
+        return _Update(loss, means, dict(maxima), self._trained.gradient_norm(), critic_norm)
 
-    def _step_optimizer(self, gradient_norm: float) -> None:
-        torch.nn.utils.clip_grads_with_norm_(self._parameters, self.settings.max_grad_norm, torch.tensor(gradient_norm))
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self._optimizer.step()
+    def _step_optimizer(self) -> None:
+        self._trained.step(self.learning_rate)
         if self.critic is not None:
             peak = self.settings.critic_learning_rate or self.settings.learning_rate
             self.critic.step(self.learning_rate / self.settings.learning_rate * peak)
@@ -373,8 +358,7 @@ class Trainer:
         self._counters.num_skipped_in_a_row = 0
 
     def _drop_gradients(self) -> None:
-        """Frees gradients rather than zeroing them: between steps the engine uses that memory."""
-        self._optimizer.zero_grad(set_to_none=True)
+        self._trained.drop_gradients()
         if self.critic is not None:
             self.critic.drop_gradients()
 

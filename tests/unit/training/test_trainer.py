@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -298,3 +299,32 @@ def test_settings_without_effect_are_errors(tiny_model, settings, options, said)
 def test_values_out_of_range_are_named(key, value):
     with pytest.raises(ConfigError, match=key):
         validate(TrainerSettings, {key: value})
+
+
+class OtherRank:
+    """A second rank that ran out of memory in one update, and has a gradient in every micro-batch."""
+
+    def __init__(self, fails_at: int) -> None:
+        self.fails_at, self.num_asked = fails_at, 0
+        self.flags: list[list[bool]] = []
+
+    def worst(self, cause: str) -> str:
+        self.num_asked += 1
+        return cause or ("out of memory" if self.num_asked == self.fails_at else "")
+
+    def any(self, flags: Sequence[bool]) -> list[bool]:
+        self.flags.append(list(flags))
+        return [True] * len(flags)
+
+
+def test_ranks_leave_out_the_same_updates_and_run_backward_through_the_same_micro_batches(tiny_model):
+    policy = open_model(tiny_model).policy()
+    other = OtherRank(fails_at=2)
+    trainer = Trainer(policy, TrainerSettings(epochs_per_step=3), temperature=1.0, ranks=other)
+    flat = [sample.replace(advantages=torch.zeros_like(sample.advantages)) for sample in samples(1)]
+    # No token here has credit, but some on the other rank have: a rank without a backward pass would be waited for.
+    report = trainer.update(trainer.pack([*samples(2)[2:], *flat]), Reinforce())
+    assert (report.num_updates, report.num_skipped) == (2, 1)
+    assert other.num_asked == 3
+    assert other.flags == [[True, False]] * 3
+    assert all(parameter.grad is None for parameter in policy.parameters())
