@@ -5,18 +5,18 @@ from __future__ import annotations
 from assay.evaluation.cautions import cautions, commonest_answer, commonest_response
 from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
 from assay.evaluation.evaluate import evaluate
-from assay.evaluation.evaluation import Bounds, Evaluation
+from assay.evaluation.evaluation import Evaluation, UnmeasuredBounds
 from assay.evaluation.folder import EvaluationFolder
 from assay.evaluation.over_seeds import accuracy_over_seeds, gain_over_seeds
 from assay.evaluation.row import EvalRow
 from assay.evaluation.transcripts import transcripts
 
 __all__ = [
-    "Bounds",
     "ClaimedGain",
     "EvalRow",
     "Evaluation",
     "EvaluationFolder",
+    "UnmeasuredBounds",
     "accuracy_over_seeds",
     "cautions",
     "commonest_answer",

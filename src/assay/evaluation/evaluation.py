@@ -15,7 +15,7 @@ from assay.types import Verdict
 
 
 @dataclass(frozen=True)
-class Bounds:
+class UnmeasuredBounds:
     """Accuracy over all samples, with every sample that was not measured taken as failed, and as solved."""
 
     all_failed: float
@@ -79,7 +79,7 @@ class Evaluation:
             raise DataError(self._nothing_measured(reading))
         return clustered_proportion([c / n for n, c in counts], sum(n for n, _ in counts))
 
-    def bounds(self, reading: str) -> Bounds:
+    def bounds(self, reading: str) -> UnmeasuredBounds:
         """The accuracy there would be at worst and at best, had everything been measured."""
         unmeasured: Counter[str] = Counter()
         samples: Counter[str] = Counter()
@@ -91,7 +91,7 @@ class Evaluation:
         counts = self.counts(reading)
         worst = sum(counts[task_id][1] / samples[task_id] for task_id in samples)
         best = sum((counts[task_id][1] + unmeasured[task_id]) / samples[task_id] for task_id in samples)
-        return Bounds(worst / len(samples), best / len(samples))
+        return UnmeasuredBounds(worst / len(samples), best / len(samples))
 
     def pass_at_k(self, reading: str, k: int) -> Interval:
         """Unbiased probability that one of k samples is solved; over the tasks with at least k measured samples.

@@ -109,7 +109,7 @@ class EventRecord:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeCount:
     """How many rollouts ended and scored in one way."""
 
     ending: str

@@ -34,7 +34,7 @@ from assay.observe.records import (
     EvaluationRecord,
     EventRecord,
     LevelShare,
-    Outcome,
+    OutcomeCount,
     RolloutRecord,
     StepRewards,
     TurnRecord,
@@ -306,7 +306,7 @@ class RunStore:
         """Every event, in the order it was recorded."""
         return [EventRecord(**row) for row in self._rows("SELECT step, kind, text FROM events ORDER BY step, id")]
 
-    def outcomes(self, step: int | None = None) -> list[Outcome]:
+    def outcomes(self, step: int | None = None) -> list[OutcomeCount]:
         """Rollouts by how they ended and what they earned, the most frequent first."""
         rows = self._rows(
             "SELECT ending, ending_reason, verdict, reason, COUNT(*) AS count FROM rollouts "
@@ -314,7 +314,7 @@ class RunStore:
             "GROUP BY ending, ending_reason, verdict, reason ORDER BY count DESC, ending, verdict, reason",
             (step, step),
         )
-        return [Outcome(**row) for row in rows]
+        return [OutcomeCount(**row) for row in rows]
 
     def level_shares(self) -> list[LevelShare]:
         """Solved and measured rollouts by step and level."""

@@ -24,7 +24,7 @@ from assay.policies.lora import Adapter
 from assay.policies.lora.folder import write_adapter
 from assay.policies.lora.injected import base_name, inject
 from assay.policies.policy import PolicyOutput
-from assay.policies.rows import Rows, padded_rows
+from assay.policies.rows import PaddedRows, padded_rows
 from assay.types import Batch
 
 if TYPE_CHECKING:
@@ -113,10 +113,10 @@ class HFPolicy(nn.Module):
         if not temperature > 0:
             raise ValueError(f"temperature must be positive to train with, got {temperature}")
 
-        def whole(rows: Rows) -> tuple[Tensor, Tensor]:
+        def whole(rows: PaddedRows) -> tuple[Tensor, Tensor]:
             return self._predict_rows(rows, batch.target_ids[rows.predictions], temperature)
 
-        def computed_again(rows: Rows) -> tuple[Tensor, Tensor]:
+        def computed_again(rows: PaddedRows) -> tuple[Tensor, Tensor]:
             if not torch.is_grad_enabled():
                 return whole(rows)
             return checkpoint(whole, rows, use_reentrant=False)  # pyright: ignore[reportReturnType]
@@ -131,7 +131,7 @@ class HFPolicy(nn.Module):
             ContextLengthError: a sequence is longer than `max_context`.
         """
 
-        def hidden(rows: Rows) -> tuple[Tensor]:
+        def hidden(rows: PaddedRows) -> tuple[Tensor]:
             with self._precision():
                 states = self.module.base_model(input_ids=rows.token_ids, use_cache=False)[0]
             return (states[rows.rows, rows.columns].to(self.compute_dtype),)
@@ -197,7 +197,7 @@ class HFPolicy(nn.Module):
         for name, contents in self.tokenizer_files.items():
             (folder / name).write_bytes(contents)
 
-    def _of_all_rows(self, batch: Batch, compute: Callable[[Rows], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def _of_all_rows(self, batch: Batch, compute: Callable[[PaddedRows], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """Each result of `compute`, [n, ...] of a chunk of rows, as [N, ...] in the order of the batch."""
         self._check_lengths(batch)
         chunks = padded_rows(batch)
@@ -205,7 +205,7 @@ class HFPolicy(nn.Module):
         back = torch.cat([rows.predictions for rows in chunks]).argsort()
         return tuple(torch.cat(parts)[back] for parts in zip(*results, strict=True))
 
-    def _predict_rows(self, rows: Rows, target_ids: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    def _predict_rows(self, rows: PaddedRows, target_ids: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         """[n] log-probabilities and entropies from the model's own logits."""
         columns, column_ids = rows.columns.unique(return_inverse=True)
         options: dict[str, Any] = {"logits_to_keep": columns} if takes(self.module, "logits_to_keep") else {}

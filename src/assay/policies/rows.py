@@ -14,12 +14,12 @@ from torch import Tensor
 from assay.types import Batch
 
 MAX_LENGTH_RATIO = 1.25
-"""Rows of one chunk differ in length at most by this factor, so that padding costs at most a fifth."""
+"""PaddedRows of one chunk differ in length at most by this factor, so that padding costs at most a fifth."""
 MAX_CHUNK_TOKENS = 8192
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class PaddedRows:
     """Some samples of a batch as padded rows. Right-padded: a causal model's real tokens never see the padding, so it
     needs no mask."""
 
@@ -33,7 +33,7 @@ class Rows:
     """[n] int64 into L: the token that each is predicted from."""
 
 
-def padded_rows(batch: Batch) -> list[Rows]:
+def padded_rows(batch: Batch) -> list[PaddedRows]:
     """Every prediction of a batch once, in chunks of rows of similar length."""
     starts = torch.searchsorted(
         batch.segment_ids, torch.arange(len(batch.prefix_segments) + 1, device=batch.segment_ids.device)
@@ -66,9 +66,9 @@ def _chunks(sequences: Sequence[tuple[Tensor, Tensor]]) -> list[list[tuple[Tenso
     return chunks
 
 
-def _pad(batch: Batch, chunk: Sequence[tuple[Tensor, Tensor]]) -> Rows:
+def _pad(batch: Batch, chunk: Sequence[tuple[Tensor, Tensor]]) -> PaddedRows:
     token_ids = torch.nn.utils.rnn.pad_sequence([tokens for tokens, _ in chunk], batch_first=True)
     predictions = torch.cat([predictions for _, predictions in chunk])
     counts = torch.tensor([len(predictions) for _, predictions in chunk], device=predictions.device)
     rows = torch.arange(len(chunk), device=predictions.device).repeat_interleave(counts)
-    return Rows(token_ids, predictions, rows, batch.position_ids[batch.predict_from[predictions]])
+    return PaddedRows(token_ids, predictions, rows, batch.position_ids[batch.predict_from[predictions]])

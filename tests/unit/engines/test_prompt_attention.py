@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay.engines.local import prompt_attention
 from assay.engines.local.cache import KeyValueCache
-from assay.engines.local.prompt_attention import Extension, PromptAttention
+from assay.engines.local.prompt_attention import PromptAttention, PromptExtension
 from assay.policies import DecoderConfig
 
 
@@ -30,7 +30,7 @@ def make_cache(config: DecoderConfig, num_slots: int, length: int, seed: int) ->
 
 
 def attend_plainly(
-    config: DecoderConfig, extensions: list[Extension], queries: Tensor, keys: Tensor, values: Tensor, layer: int
+    config: DecoderConfig, extensions: list[PromptExtension], queries: Tensor, keys: Tensor, values: Tensor, layer: int
 ) -> Tensor:
     attended = []
     first = 0
@@ -64,12 +64,12 @@ def test_like_one_sequence_at_a_time(
     main, other = make_cache(config, 7, 100, seed=0), make_cache(config, 2, 60, seed=1)
     # Neighbours and others, of one length and of several, at the start of a row and further on, in two caches.
     extensions = [
-        Extension(main, 0, 0, range(20)),
-        Extension(main, 1, 0, range(20)),
-        Extension(other, 1, 3, range(20)),
-        Extension(main, 5, 40, range(19)),
-        Extension(main, 3, 9, range(1)),
-        Extension(main, 6, 2, range(77)),
+        PromptExtension(main, 0, 0, range(20)),
+        PromptExtension(main, 1, 0, range(20)),
+        PromptExtension(other, 1, 3, range(20)),
+        PromptExtension(main, 5, 40, range(19)),
+        PromptExtension(main, 3, 9, range(1)),
+        PromptExtension(main, 6, 2, range(77)),
     ]
     num_tokens = sum(len(extension.token_ids) for extension in extensions)
     generator = torch.Generator().manual_seed(2)
@@ -96,7 +96,7 @@ def test_neighbours_and_their_length_change_no_bit(config: DecoderConfig, capaci
     wide = KeyValueCache(config, 6, torch.float32, "cpu")
     wide.reserve(6, capacity)
     lengths = (33, 40, 48, 17, 41, 36)
-    extensions = [Extension(wide, slot, 0, range(length)) for slot, length in enumerate(lengths)]
+    extensions = [PromptExtension(wide, slot, 0, range(length)) for slot, length in enumerate(lengths)]
     generator = torch.Generator().manual_seed(2)
     num_tokens = sum(len(extension.token_ids) for extension in extensions)
     queries = torch.randn(num_tokens, config.num_query_heads, config.head_size, generator=generator)
@@ -106,6 +106,6 @@ def test_neighbours_and_their_length_change_no_bit(config: DecoderConfig, capaci
     for slot, length in enumerate(lengths):
         own = slice(first, first + length)
         first = own.stop
-        extension = Extension(cache, slot, 0, range(length))
+        extension = PromptExtension(cache, slot, 0, range(length))
         alone = PromptAttention([extension], config, torch.float32, "cpu")(0, queries[own], keys[own], values[own])
         assert torch.equal(alone, together[own])

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from assay.environments.arithmetic.expression import Shape, Space, Term, canonical_form, expression_text
+from assay.environments.arithmetic.expression import ExpressionSpace, Shape, Term, canonical_form, expression_text
 
 
 def test_mirror_images_share_a_canonical_form() -> None:
@@ -35,14 +35,14 @@ def test_expression_text() -> None:
     ],
 )
 def test_a_space_holds_every_canonical_expression_once(shape: Shape, horizon: int, tasks: int) -> None:
-    space = Space(shape, horizon)
+    space = ExpressionSpace(shape, horizon)
     found = [terms for index in range(space.size) if (terms := space.terms_at(index)) is not None]
     assert len(found) == tasks
     assert len({canonical_form(terms) for terms in found}) == tasks
 
 
 def test_enumeration_agrees_with_brute_force() -> None:
-    space = Space(Shape(digits=(1,), terms=3, subtraction=True, negative=True), 1)
+    space = ExpressionSpace(Shape(digits=(1,), terms=3, subtraction=True, negative=True), 1)
     brute = {
         canonical_form((Term(1, (a,)), Term(s, (b,)), Term(t, (c,))))
         for a, b, c in itertools.product(range(1, 10), repeat=3)
@@ -52,7 +52,7 @@ def test_enumeration_agrees_with_brute_force() -> None:
 
 
 def test_no_intermediate_result_is_negative_where_none_may_be() -> None:
-    space = Space(Shape(digits=(1,), terms=2, subtraction=True), 3)
+    space = ExpressionSpace(Shape(digits=(1,), terms=2, subtraction=True), 3)
     for index in range(0, space.size, 7):
         terms = space.terms_at(index)
         if terms is not None:
@@ -60,7 +60,7 @@ def test_no_intermediate_result_is_negative_where_none_may_be() -> None:
 
 
 def test_every_number_of_a_huge_space_is_an_expression() -> None:
-    space = Space(Shape(digits=(2, 2), terms=2, subtraction=True, negative=True), 20)
+    space = ExpressionSpace(Shape(digits=(2, 2), terms=2, subtraction=True, negative=True), 20)
     for index in (0, space.size // 3, space.size - 1):
         terms = space.terms_at(index)
         assert terms is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from assay.errors import RunFolderError
-from assay.observe.records import LevelShare, Outcome, StepRewards
+from assay.observe.records import LevelShare, OutcomeCount, StepRewards
 from assay.observe.store import BEFORE_TRAINING, STORE_NAME, RunStore
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Turn
 
@@ -179,10 +179,10 @@ def test_what_the_rollouts_add_up_to(tmp_path: Path, group: Group) -> None:
     assert reader.level_shares() == [LevelShare(2, "c2 h1", solved=1, measured=3)]
     assert reader.step_rewards() == [StepRewards(2, (1 / 3,), (7 + 1 + 8 + 1) / 4, 3, (0.0, 1.0))]
     assert set(reader.outcomes()) == {
-        Outcome("finished", "", "solved", "", 1),
-        Outcome("finished", "", "failed", "wrong", 1),
-        Outcome("truncated", "length", "failed", "no answer", 1),
-        Outcome("finished", "", "not_measured", "timeout", 1),
+        OutcomeCount("finished", "", "solved", "", 1),
+        OutcomeCount("finished", "", "failed", "wrong", 1),
+        OutcomeCount("truncated", "length", "failed", "no answer", 1),
+        OutcomeCount("finished", "", "not_measured", "timeout", 1),
     }
     assert reader.outcomes(step=1) == []
     assert reader.logprob_gaps() == {2: (0.5 + 0.25) / 2}

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from assay.engines.local.batching import BatchingEngine
 from assay.engines.local.cache import KeyValueCache
-from assay.engines.local.graphs import padded_rows, records
 from assay.engines.local.prefixes import BLOCK, PrefixCache, shared_length
-from assay.engines.local.prompt_attention import Extension
+from assay.engines.local.prompt_attention import PromptExtension
 from assay.engines.local.request import Request
 from assay.engines.local.runner import ModelRunner
 from assay.engines.local.shared import SharedPrompts, Sharing
@@ -25,9 +24,6 @@ MAX_PACKED_TOKENS = 8192
 MIN_SHARED_TOKENS = 64
 """Prompts of at least this many tokens that several requests continue are stored once. For shorter ones, attending
 prompt and row apart costs more than it saves."""
-
-MIN_SHARED_TOKENS_RECORDED = 1024
-"""The same where decode passes are recorded, which those over shared prompts are not. A guess: not measured."""
 
 
 class LocalEngine(BatchingEngine):
@@ -73,8 +69,7 @@ class LocalEngine(BatchingEngine):
         )
         self.config = config
         self._view = ServingView(config, dtype, device)
-        self._records = records(config, device)
-        self._cache = KeyValueCache(config, self._rows(num_slots), dtype, device)
+        self._cache = KeyValueCache(config, num_slots, dtype, device)
         self._shared = SharedPrompts(KeyValueCache(config, num_slots, dtype, device))
         self._prefixes = PrefixCache(prefix_cache_bytes)
         self._runner = ModelRunner(self._view, self._cache, device)
@@ -119,7 +114,7 @@ class LocalEngine(BatchingEngine):
 
     def _share(self, prompt_ids: tuple[int, ...], requests: Sequence[Request]) -> None:
         """Has requests continue one stored prompt, where that is worth it."""
-        if len(prompt_ids) < (MIN_SHARED_TOKENS_RECORDED if self._records else MIN_SHARED_TOKENS):
+        if len(prompt_ids) < MIN_SHARED_TOKENS:
             return
         shared = self._shared.find(prompt_ids, self._generation)
         if shared is None and len(requests) > 1:
@@ -129,7 +124,7 @@ class LocalEngine(BatchingEngine):
             for request in requests:
                 request.shared = shared
 
-    def _reuse(self, request: Request, computed: Sequence[Request]) -> Extension:
+    def _reuse(self, request: Request, computed: Sequence[Request]) -> PromptExtension:
         """Copies the longest computed prefix of a prompt to where it belongs; what is left has to be computed."""
         prompt_ids = request.prompt_ids
         prefix, length = self._prefixes.longest(prompt_ids)
@@ -148,7 +143,7 @@ class LocalEngine(BatchingEngine):
             cache.restore(slot, self._saved(sibling, length), length)
         elif prefix is not None:
             cache.restore(slot, prefix.saved, length)
-        return Extension(cache, slot, length, prompt_ids[length:])
+        return PromptExtension(cache, slot, length, prompt_ids[length:])
 
     def _read_sampled(self, running: Sequence[Request]) -> Tensor:
         """[n, V] logits after the last sampled token of each."""
@@ -161,13 +156,7 @@ class LocalEngine(BatchingEngine):
 
     def _reserve(self) -> None:
         running = self._scheduler.running
-        self._cache.reserve(
-            self._rows(len(running)), max(len(r.prompt_ids) + len(r.token_ids) - r.num_apart for r in running)
-        )
-
-    def _rows(self, num_sequences: int) -> int:
-        """Of the cache, for so many sequences."""
-        return padded_rows(num_sequences) if self._records else num_sequences
+        self._cache.reserve(len(running), max(len(r.prompt_ids) + len(r.token_ids) - r.num_apart for r in running))
 
     def _saved(self, request: Request, length: int) -> Tensor:
         """A copy of the keys and values of a request's first tokens: [layers, 2, K, length, D]."""
@@ -207,9 +196,9 @@ def _waves(requests: Sequence[Request]) -> list[list[Request]]:
     return [first, second] if second else [first]
 
 
-def _packs(extensions: Sequence[tuple[Request, Extension]]) -> list[list[tuple[Request, Extension]]]:
+def _packs(extensions: Sequence[tuple[Request, PromptExtension]]) -> list[list[tuple[Request, PromptExtension]]]:
     """Extensions in order, in passes of at most MAX_PACKED_TOKENS tokens or one extension."""
-    packs: list[list[tuple[Request, Extension]]] = []
+    packs: list[list[tuple[Request, PromptExtension]]] = []
     size = 0
     for request, extension in extensions:
         length = len(extension.token_ids)

@@ -30,7 +30,7 @@ MAX_SCORES = 2**22
 
 
 @dataclass(frozen=True)
-class Extension:
+class PromptExtension:
     """Tokens to compute at the end of one row of a cache."""
 
     cache: KeyValueCache
@@ -44,7 +44,7 @@ class Extension:
 class _Piece:
     """At most MAX_QUERIES tokens of one extension."""
 
-    extension: Extension
+    extension: PromptExtension
     first_token: int
     """Among the T of the pass."""
     position: int
@@ -83,7 +83,11 @@ class PromptAttention:
     """
 
     def __init__(
-        self, extensions: Sequence[Extension], config: DecoderConfig, dtype: torch.dtype, device: torch.device | str
+        self,
+        extensions: Sequence[PromptExtension],
+        config: DecoderConfig,
+        dtype: torch.dtype,
+        device: torch.device | str,
     ) -> None:
         self.config, self.dtype, self.device = config, dtype, device
         self.scale = config.head_size**-0.5
@@ -158,7 +162,7 @@ def causal_mask(position: Tensor, columns: int, window: int | None, dtype: torch
     return torch.zeros(unseen.shape, dtype=dtype, device=position.device).masked_fill_(unseen, -torch.inf)
 
 
-def _cut(extensions: Sequence[Extension]) -> list[_Piece]:
+def _cut(extensions: Sequence[PromptExtension]) -> list[_Piece]:
     pieces: list[_Piece] = []
     first_token = 0
     for extension in extensions:

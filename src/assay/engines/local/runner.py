@@ -16,8 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from assay.engines.local.cache import KeyValueCache
-from assay.engines.local.graphs import DecodeGraphs, record_graph, records
-from assay.engines.local.prompt_attention import Extension, PromptAttention
+from assay.engines.local.prompt_attention import PromptAttention, PromptExtension
 from assay.engines.local.row_attention import RowAttention
 from assay.engines.local.shared import Sharing
 from assay.engines.local.view import ServingView
@@ -40,9 +39,8 @@ class ModelRunner:
         self.rotary = Rotary(view.config, device)
         self.compiled = compiles(view.config, view.dtype, device)
         self.elementwise = COMPILED if self.compiled else PLAIN
-        self.graphs = DecodeGraphs(self._decode, cache, record_graph) if records(view.config, device) else None
 
-    def extend(self, extensions: Sequence[Extension]) -> Tensor:
+    def extend(self, extensions: Sequence[PromptExtension]) -> Tensor:
         """Computes several tokens of several sequences, packed end to end; the cache must have room for them.
 
         Returns:
@@ -67,12 +65,6 @@ class ModelRunner:
             [n, V] logits.
         """
         token_n, position_n = self._on_device(token_ids, positions)
-        if sharing is None and self.graphs is not None:
-            return self.graphs(token_n, position_n)
-        return self._decode(token_n, position_n, sharing)
-
-    def _decode(self, token_n: Tensor, position_n: Tensor, sharing: Sharing | None = None) -> Tensor:
-        """[n, V] logits. Asks nothing of the device, so that it can be recorded."""
         attend = RowAttention(self.cache, self.config, position_n, sharing, compiled=self.compiled)
         return self._logits(self._forward(token_n, position_n, attend))
 

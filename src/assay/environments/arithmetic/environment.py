@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from assay.environments.arithmetic.expression import Shape, Space, Term, canonical_form, expression_text
+from assay.environments.arithmetic.expression import ExpressionSpace, Shape, Term, canonical_form, expression_text
 from assay.environments.arithmetic.permutation import permuted
 from assay.environments.environment import Environment, require_tasks
 from assay.environments.splits import hashed_split
@@ -96,7 +96,7 @@ class Arithmetic(Environment):
         return require_tasks(self._generate(split, level, steps, seed), self, split, level, steps)
 
     def _generate(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
-        space = Space(SHAPES[complexity], horizon)
+        space = ExpressionSpace(SHAPES[complexity], horizon)
         for index in permuted(space.size, derive_seed(seed, self.name, split, complexity, horizon)):
             terms = space.terms_at(index)
             if terms is None or split_of(canonical := canonical_form(terms)) != split:

@@ -81,7 +81,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Space:
+class ExpressionSpace:
     """Every canonical expression of a shape at a horizon, numbered from 0 without gaps or repeats."""
 
     shape: Shape

@@ -41,7 +41,7 @@ class Composed:
 
 
 @dataclass
-class Tally:
+class ComposerTally:
     """What became of proposed functions."""
 
     proposed: int = 0
@@ -59,14 +59,14 @@ def compose(
     num_tests: int,
     num_shown: int,
     names: Literal["words", "letters"] = "words",
-    tally: Tally | None = None,
+    tally: ComposerTally | None = None,
 ) -> Composed:
     """A program of `horizon` functions, all of them of this split.
 
     Raises:
         RejectedError: no good one was found for some place.
     """
-    tally = Tally() if tally is None else tally
+    tally = ComposerTally() if tally is None else tally
     functions: list[Function] = []
     suites: list[Suite] = []
     fingerprints: list[str] = []

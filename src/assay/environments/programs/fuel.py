@@ -87,7 +87,7 @@ def load(code: CodeType, meter: Meter) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FueledResult:
     """What a call gave."""
 
     value: Any = None
@@ -95,16 +95,16 @@ class Outcome:
     """The exception's type, where there is no value."""
     burnt: int = 0
 
-    def same(self, other: Outcome) -> bool:
+    def same(self, other: FueledResult) -> bool:
         """Whether a test that expects the one accepts the other: by ==, as a verifier of code compares."""
         return not self.ended and not other.ended and self.value == other.value
 
 
-def run(function: Callable[..., Any], arguments: Sequence[Any], meter: Meter, fuel: int) -> Outcome:
+def run(function: Callable[..., Any], arguments: Sequence[Any], meter: Meter, fuel: int) -> FueledResult:
     """Calls it. No reference, and so no mutant of one, changes its arguments; `build_suite` makes sure."""
     meter.left = fuel
     try:
         value = function(*arguments)
     except (Exception, OutOfFuelError) as error:
-        return Outcome(ended=type(error).__name__, burnt=fuel - meter.left)
-    return Outcome(value, burnt=fuel - meter.left)
+        return FueledResult(ended=type(error).__name__, burnt=fuel - meter.left)
+    return FueledResult(value, burnt=fuel - meter.left)

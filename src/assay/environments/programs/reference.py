@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from assay.environments.programs.fuel import Meter, Outcome, instrumented, is_tick, load, run
+from assay.environments.programs.fuel import FueledResult, Meter, instrumented, is_tick, load, run
 from assay.environments.programs.function import Function, module_source
 from assay.environments.programs.kinds import Hints, Integer, Kind
 from assay.seeds import derive_seed
@@ -57,7 +57,7 @@ class Reference:
         numbers = tuple(value for value in found if isinstance(value, int))
         return Hints(numbers, tuple(value for value in found if isinstance(value, str) and value))
 
-    def run(self, name: str, arguments: Arguments) -> Outcome:
+    def run(self, name: str, arguments: Arguments) -> FueledResult:
         """Raises:
         RejectedError: it raised, burnt too much or gave something too large.
         """

@@ -10,7 +10,7 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
-from assay.environments.programs.fuel import Meter, Outcome, load, run
+from assay.environments.programs.fuel import FueledResult, Meter, load, run
 from assay.environments.programs.function import Function
 from assay.environments.programs.mutants import STEP_LEFT_OUT, mutants
 from assay.environments.programs.reference import Arguments, Reference, RejectedError, canonical, valid_arguments
@@ -74,7 +74,7 @@ class _Case:
     """Arguments with what the reference makes of them."""
 
     arguments: Arguments
-    outcome: Outcome
+    outcome: FueledResult
     reached: frozenset[int]
     edge: bool
     written: str

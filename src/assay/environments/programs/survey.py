@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from assay.environments.programs.composer import Composed, Tally, compose
+from assay.environments.programs.composer import Composed, ComposerTally, compose
 from assay.environments.programs.environment import Programs
 from assay.environments.programs.fuel import Meter, load, run
 from assay.environments.programs.levels import LEVELS
@@ -58,7 +58,7 @@ def survey(complexity: int, horizon: int = 1, *, num_tasks: int = 100, seed: int
     Args:
         draws: functions drawn to estimate how many distinct ones there are; 0 for no estimate.
     """
-    domain, tally, made = Programs(), Tally(), []
+    domain, tally, made = Programs(), ComposerTally(), []
     start = time.process_time()
     for index in itertools.count():
         if len(made) == num_tasks:
