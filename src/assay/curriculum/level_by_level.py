@@ -13,7 +13,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -29,6 +29,10 @@ FRONTIER = metric("curriculum/frontier_level", "Index of the level being learned
 FRONTIER_SOLVED = metric(
     "curriculum/frontier_solved_share", "Mean solved share of the frontier's groups in the curriculum's window."
 )
+
+
+_NUM_NAMING = 16
+"""Tasks of a level without dials by which it is named."""
 
 
 class LevelByLevel(CurriculumSettings):
@@ -53,7 +57,7 @@ class _Level:
     settings: LevelSettings
     name: str = ""
     dials: tuple[float | None, float | None] = (None, None)
-    """As the level's tasks carry them."""
+    """As the level's tasks carry them; None where they differ."""
     epoch: int = 0
     """Times the whole split was gone through."""
     position: int = 0
@@ -82,11 +86,13 @@ class LevelCurriculum:
         self._environment = environment
         self._seed = seed
         self._frontier = 0
-        self._issued: dict[int, Task] = {}
+        self._issued: dict[int, tuple[int, Task]] = {}
+        """Group to (index of its level, task), of groups that were not observed yet."""
         self._levels = [_Level(level, recent=deque(maxlen=settings.window)) for level in settings.levels]
         for index, level in enumerate(self._levels):
-            task = next(self._epoch(index, 0))
-            level.name, level.dials = task.level, (task.complexity, task.horizon)
+            first = list(itertools.islice(self._epoch(index, 0), _NUM_NAMING if None in _dials(level.settings) else 1))
+            level.dials = _common(task.complexity for task in first), _common(task.horizon for task in first)
+            level.name = replace(first[0], complexity=level.dials[0], horizon=level.dials[1]).level
         names = [level.name for level in self._levels]
         if len(set(names)) < len(names):
             raise ConfigError(
@@ -110,8 +116,9 @@ class LevelCurriculum:
     def next_task(self, group_id: int) -> Task:
         """The task of this group. Asked again for a group that was not observed yet, it gives the same task again."""
         if group_id not in self._issued:
-            self._issued[group_id] = self._draw(self._choose_level(group_id))
-        return self._issued[group_id]
+            index = self._choose_level(group_id)
+            self._issued[group_id] = index, self._draw(index)
+        return self._issued[group_id][1]
 
     def observe(self, groups: Iterable[Group]) -> None:
         """Takes note of what a step's groups solved, and moves the frontier. Call it once a step, in order.
@@ -126,7 +133,10 @@ class LevelCurriculum:
         newest = -1
         for group in groups:
             newest = max(newest, group.group_id)
-            index = indices.get((group.task.complexity, group.task.horizon))
+            # Tasks of one level may be of several where the environment lists them: a file with a column of levels.
+            index, _ = self._issued.get(
+                group.group_id, (indices.get((group.task.complexity, group.task.horizon)), None)
+            )
             if index is None:
                 raise ValueError(f"group {group.group_id} is at level {group.task.level}, not in this curriculum")
             if math.isnan(group.solved_share):
@@ -164,7 +174,7 @@ class LevelCurriculum:
                 }
                 for level in self._levels
             ],
-            "issued": [[group_id, task.to_dict()] for group_id, task in self._issued.items()],
+            "issued": [[group_id, index, task.to_dict()] for group_id, (index, task) in self._issued.items()],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -185,7 +195,7 @@ class LevelCurriculum:
             level.epoch, level.position, level.num_groups = data["epoch"], data["position"], data["num_groups"]
             level.recent = deque(data["recent"], maxlen=self._settings.window)
             level.tasks = None
-        self._issued = {group_id: Task.from_dict(task) for group_id, task in state["issued"]}
+        self._issued = {group_id: (index, Task.from_dict(task)) for group_id, index, task in state["issued"]}
 
     def _choose_level(self, group_id: int) -> int:
         if (
@@ -220,3 +230,13 @@ class LevelCurriculum:
 def _mean(shares: Iterable[float]) -> float:
     values = list(shares)
     return math.fsum(values) / len(values) if values else math.nan
+
+
+def _dials(settings: LevelSettings) -> tuple[float | None, float | None]:
+    return settings.complexity, settings.horizon
+
+
+def _common(values: Iterable[float | None]) -> float | None:
+    """The one value that all of them are; None where they differ."""
+    different = set(values)
+    return different.pop() if len(different) == 1 else None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from assay.config import validate
 from assay.curriculum import LevelByLevel, LevelCurriculum
 from assay.curriculum.level_by_level import FRONTIER, FRONTIER_SOLVED
 from assay.environments.arithmetic import Arithmetic
+from assay.environments.rows import Rows
 from assay.errors import CheckpointError, ConfigError, DataError
 from assay.types import Group, Score, Task
 from assay.verifiers import as_rollout
@@ -174,3 +176,43 @@ def test_settings_out_of_range(options: dict[str, object]) -> None:
 def test_a_level_out_of_the_domains_range_is_found_at_once() -> None:
     with pytest.raises(DataError, match="no complexity 12"):
         make(levels=[{"complexity": 1}, {"complexity": 12}])
+
+
+def of_file(path: Path, **options: object) -> Rows:
+    rows = [{"prompt": f"q{i}", "answer": str(i), "level": f"Level {1 + i % 3}", "steps": 2} for i in range(200)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return validate(Rows, {"path": str(path), "complexity": "level", **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "levels", "names"),
+    [
+        ({}, [{}], ["c- h-"]),
+        ({"horizon": "steps"}, [{}], ["c- h2"]),
+        ({"horizon": "steps"}, [{"horizon": 2}], ["c- h2"]),
+        ({}, [{"complexity": 1}, {}], ["c1 h-", "c- h-"]),
+        ({"complexity": None}, [{}], ["c- h-"]),
+    ],
+)
+def test_a_level_without_dials_over_a_file_with_levels_is_one_level(
+    tmp_path: Path, options: dict, levels: list, names: list[str]
+) -> None:
+    settings = validate(LevelByLevel, {"levels": levels, "window": 8, "replay_share": 0.5, "advance_at": 1.0})
+    environment = of_file(tmp_path / "a.jsonl", **options)
+    curriculum = LevelCurriculum(settings, environment, 0)
+    assert [row.level for row in curriculum.describe()] == names
+    seen = set()
+    for group_id in range(40):
+        task = curriculum.next_task(group_id)
+        seen.add(task.complexity)
+        waiting = curriculum.next_task(group_id + 1)
+        if group_id == 20:
+            state = json.loads(json.dumps(curriculum.state()))
+            curriculum = LevelCurriculum(settings, environment, 0)
+            curriculum.load_state(state)
+            assert curriculum.next_task(group_id + 1) == waiting
+        curriculum.observe([group(group_id, task, Score.solved())])
+    assert sum(row.num_groups for row in curriculum.describe()) == 40
+    assert seen == ({None} if options.get("complexity", "") is None else {1.0, 2.0, 3.0})
+    if len(names) == 2:
+        assert curriculum.describe()[0].num_groups > 8, "replayed groups count for the level that they were drawn from"
