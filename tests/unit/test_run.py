@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import math
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -491,3 +492,18 @@ def test_rewards_of_others_see_how_far_training_has_come_and_what_they_log_is_a_
         assert store.metrics()["reward/logged/step"] == [(0, 0.0), (1, 1.0)]
         assert store.metrics()["reward/logged/share"] == [(0, 0.0), (1, 0.5)]
         assert {(record.step, record.evidence) for record in store.rollouts()} == {(0, "step: 0"), (1, "step: 1")}
+
+
+def test_a_file_with_levels_is_trained_on_without_naming_them(tiny_model: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": f"{i}?", "answer": str(i), "level": f"Level {1 + i % 3}"} for i in range(80)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    environment = {"name": "rows", "path": str(tmp_path / "a.jsonl"), "complexity": "level"}
+    evaluation = {"every_steps": 1, "validation_tasks": 4, "test_tasks": 250}
+    said = io.StringIO()
+    config = config_of(tiny_model, environment=environment, evaluation=evaluation, num_steps=2)
+    run = build_run(config, tmp_path / "run", console=Console(stream=said, live=False))
+    result = asyncio.run(train(run))
+    assert result.summary["level"] == "c- h-"
+    assert sum(result.summary["groups_by_level"].values()) == 4
+    assert re.search(r"rows: \d+ train, \d+ validation, \d+ test tasks from", said.getvalue())
+    assert re.search(r"held out: 4 validation tasks, \d+ of 250 test tasks", said.getvalue())

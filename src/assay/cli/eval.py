@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from assay.recipe import RunConfig
 
 DEFAULT_KS = (1, 4, 8)
+DEFAULT_TASKS = 200
 MOST_COLUMNS = 4
 """Measures that a table has side by side; more of them stand below each other."""
 
@@ -81,7 +82,14 @@ def evaluate(
     ] = None,
     horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the environment lists.")] = None,
     split: Annotated[SplitName, typer.Option(help="Which split of the environment.")] = SplitName.TEST,
-    num_tasks: Annotated[int, typer.Option(help="Tasks of each level.", min=1)] = 200,
+    num_tasks: Annotated[
+        int | None,
+        typer.Option(
+            help="Tasks of each level. Default: 200, and all of a file that is given by --set path=FILE.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(help="Samples of each task (n of pass@k).", min=1)] = 1,
     k: Annotated[
         str | None, typer.Option("--k", help="pass@k for these k. Default: those of 1,4,8 up to --samples.")
@@ -148,6 +156,7 @@ def evaluate(
 
     subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template, base)
     ks = _ks(k, samples)
+    whole_file = False
     chosen = numbers("--complexity", complexity), numbers("--horizon", horizon)
     if recipe is None:
         source = make_environment(environment or "arithmetic", parse_overrides(settings or []))
@@ -156,7 +165,11 @@ def evaluate(
             if verifier is None
             else {name: make_verifier(name) for name in _names("--verifier", verifier)}
         )
+        source = source.to_measure() if split is SplitName.TEST else source
         levels = choose_levels(source, *chosen)
+        whole_file = num_tasks is None and "path" in source.model_fields_set and getattr(source, "test_only", False)
+        if whole_file and not any(chosen):
+            levels = [*levels, (None, None)]  # rows without a level too
     else:
         if environment is not None or verifier is not None or settings:
             raise ConfigError(
@@ -174,6 +187,7 @@ def evaluate(
     if sampling.temperature == 0 and (samples > 1 or top_p < 1):
         given = f"--samples {samples}" if samples > 1 else f"--top-p {top_p:g}"
         raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
+    num_tasks = None if whole_file else num_tasks or DEFAULT_TASKS
     tasks = choose_tasks(source, split.value, levels, num_tasks, seed)
     record = {
         "environment": plain(source),
@@ -191,6 +205,9 @@ def evaluate(
     place = (output or assay_home() / "evals" / label).absolute()
     made = {**provenance(), "model": model, **subject.places, "device": device}
     console = Console(highlight=False)
+    for note in source.notes:
+        console.print(note, markup=False, soft_wrap=True)
+    console.print(f"measured: {len(tasks):,} tasks of the {split.value} split")
     with EvaluationFolder(place, record, made) as kept:
         result = subject.evaluate(
             kept, tasks, source, verifiers, sampling, samples=samples, seed=seed, settings=record, console=console

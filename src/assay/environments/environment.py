@@ -52,6 +52,15 @@ class Environment(Component):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no tasks: write its method `tasks`")
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the tasks before they are used, in a sentence each."""
+        return ()
+
+    def to_measure(self) -> Environment:
+        """The environment whose test split is measured where somebody names this one for a measurement alone."""
+        return self
+
     def episode(self, task: Task) -> Episode:
         """A fresh episode of a task. All members of a group start from the same state."""
         return SingleTurn(task)

@@ -31,6 +31,8 @@ class FileEnvironment(Environment):
     """The test split's own file."""
     overlap: Literal["error", "leave_out"] = "error"
     """What happens to a row of `path` that is in `test_path` too. leave_out: it is not trained on."""
+    test_only: bool = False
+    """Whether every row of `path` is a test task, to be measured and not to be trained on."""
 
     @pydantic.model_validator(mode="after")
     def _check_paths(self) -> Self:
@@ -38,6 +40,8 @@ class FileEnvironment(Environment):
             raise ValueError(f"test_path is path, {self.path}: every test task would be trained on; leave it out")
         if self.test_path is None and self.overlap != "error":
             raise ValueError(f"overlap {self.overlap!r} has no effect without test_path: leave it out")
+        if self.test_path is not None and "test_only" in self.model_fields_set and self.test_only:
+            raise ValueError("test_only has no effect with test_path, which is the test: leave it out")
         return self
 
     def make_task(self, row: Mapping[str, Any], place: str) -> Task | None:
@@ -48,14 +52,18 @@ class FileEnvironment(Environment):
         """
         raise NotImplementedError
 
-    @property
-    def is_test_only(self) -> bool:
-        """Whether every row is a test task."""
-        return False
-
     def split_of(self, task: Task, key: str) -> Split:
         """The split of a task of `path`; a key is the same for prompts that look alike."""
-        return hashed_split("rows", key)
+        return "test" if self.test_only else hashed_split("rows", key)
+
+    def to_measure(self) -> FileEnvironment:
+        """The environment whose test split is all of a file that was named; this one where the file is the
+        environment's own choice, has a test file beside it, or rows that say which split they are in."""
+        named = {"path", "test_only"} & self.model_fields_set == {"path"}
+        knows_splits = type(self).split_of is not FileEnvironment.split_of
+        if not named or self.test_path is not None or knows_splits:
+            return self
+        return self.model_copy(update={"test_only": True})
 
     @property
     def splits(self) -> Mapping[Split, tuple[Task, ...]]:
@@ -68,12 +76,14 @@ class FileEnvironment(Environment):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Cautions about the files, in a sentence each; read with them.
+        """How many tasks each split has, and cautions about the files, in a sentence each.
 
         Raises:
             DataError: as `splits`.
         """
-        return self._loaded[1]
+        counts = ", ".join(f"{len(tasks):,} {split}" for split, tasks in self.splits.items() if tasks)
+        why = " (test_only)" if self.test_only else f", the test from {self.test_path}" if self.test_path else ""
+        return (f"{self.name}: {counts} tasks from {self.path}{why}", *self._loaded[1])
 
     @functools.cached_property
     def _loaded(self) -> tuple[Mapping[Split, tuple[Task, ...]], tuple[str, ...]]:
@@ -115,7 +125,7 @@ class FileEnvironment(Environment):
                 f"are {listed}: choose another, or add rows of this one"
             )
         counts = ", ".join(f"{len(tasks)} {name}" for name, tasks in self.splits.items())
-        if self.is_test_only:
+        if self.test_only:
             return f"the {split} split of {self.name} is empty ({counts}): all are test tasks unless test_only=false"
         own = "" if self.test_path else ", or give the test a file of its own as test_path"
         return (

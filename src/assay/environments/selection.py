@@ -10,9 +10,9 @@ from assay.types import Split, Task
 
 
 def choose_tasks(
-    environment: Environment, split: Split, levels: Sequence[Level], num_tasks: int, seed: int
+    environment: Environment, split: Split, levels: Sequence[Level], num_tasks: int | None, seed: int
 ) -> list[Task]:
-    """The first tasks of each level; one that an easier level has too is taken there."""
+    """The first tasks of each level, or all of them; one that an easier level has too is taken there."""
     found: dict[str, Task] = {}
     for complexity, horizon in levels:
         tasks = environment.tasks(split, complexity=complexity, horizon=horizon, seed=seed)

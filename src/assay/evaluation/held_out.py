@@ -83,6 +83,9 @@ class HeldOut:
         self._renderer = renderer
         self._progress = progress
         self._validation_tasks: list[Task] = []
+        self.sizes = ""
+        """How many held-out tasks there are, and where they are fewer than asked for, in a sentence; known from
+        `check_tasks` on."""
 
     async def check_tasks(self, reward: Verifier, *, gold_seconds: float = GOLD_SECONDS) -> str:
         """Chooses the validation tasks. Every level has tasks in the splits that are used, and the verifiers accept
@@ -97,8 +100,10 @@ class HeldOut:
         Raises:
             DataError: an empty split, or an answer that its own verifier rejects.
         """
-        per_level = math.ceil(self.settings.validation_tasks / len(self._levels))
+        asked = self.settings.validation_tasks
+        per_level = math.ceil(asked / len(self._levels))
         self._validation_tasks = []
+        fewest_test = self.settings.test_tasks
         seen: set[str] = set()
         for level in self._levels:
             await check_gold(reward, list(itertools.islice(self._tasks("train", level), 32)))
@@ -108,7 +113,12 @@ class HeldOut:
             seen |= {task.task_id for task in validation}
             for verifier in self._readings.values():
                 await check_gold(verifier, [*validation, *self._test_tasks(level)])
+            fewest_test = min(fewest_test, len(self._test_tasks(level)))
             self._validation_tasks += validation
+        self.sizes = (
+            f"held out: {_of(len(self._validation_tasks), asked)} validation tasks, "
+            f"{_of(fewest_test, self.settings.test_tasks)} test tasks"
+        )
         return await self._check_file(reward, gold_seconds)
 
     async def _check_file(self, reward: Verifier, seconds: float) -> str:
@@ -193,3 +203,8 @@ class HeldOut:
             max_turns=self._environment.max_turns,
             on_row=lambda _: self._progress(what, next(num_done), len(tasks)),
         )
+
+
+def _of(there: int, asked: int) -> str:
+    """How many there are, and how many were asked for where that is more."""
+    return f"{there} of {asked}" if there < asked else str(there)

@@ -100,8 +100,10 @@ class Run:
                 f"{counts['num_parameters']:,}"
             )
         self._tell_verifiers()
-        if unchecked := await self.measurements.held_out.check_tasks(self.config.reward):
-            self.records.console.message(unchecked)
+        unchecked = await self.measurements.held_out.check_tasks(self.config.reward)
+        notes = [*self.config.environment.notes, self.measurements.held_out.sizes, unchecked]
+        for note in filter(None, notes):
+            self.records.console.message(note)
         if self.position.step == 0:
             await self.measurements.validate_untrained()
 

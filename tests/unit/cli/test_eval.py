@@ -180,6 +180,25 @@ def test_a_domain_with_options(tiny_model: Path, tmp_path: Path):
         run(tiny_model, "--environment", "rows", "--set", "path")
 
 
+def test_all_of_a_file_that_is_given_is_measured(tiny_model: Path, tmp_path: Path):
+    data = [{"prompt": f"{i}?", "answer": i, **({"level": i % 2} if i < 50 else {"level": None})} for i in range(60)]
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in data))
+    quick = (tiny_model, "--environment", "rows", "--set", f"path={path}", "--max-new-tokens", 2)
+    printed = run(*quick, "--output", tmp_path / "whole")
+    assert scores(tmp_path / "whole")["num_tasks"] == 60
+    assert "rows: 60 test tasks from" in printed
+    assert "measured: 60 tasks of the test split" in printed
+    printed = run(*quick, "--set", "test_only=false", "--output", tmp_path / "hashed")
+    hashed = scores(tmp_path / "hashed")["num_tasks"]
+    assert 0 < hashed < 20
+    assert f"validation, {hashed} test tasks from" in printed
+    run(*quick, "--num-tasks", 7, "--output", tmp_path / "few")
+    assert scores(tmp_path / "few")["num_tasks"] == 7
+    run(*quick, "--split", "train", "--num-tasks", 100, "--output", tmp_path / "train")
+    assert 30 < scores(tmp_path / "train")["num_tasks"] < 60
+
+
 def test_many_measures_stand_below_each_other(tiny_model: Path, tmp_path: Path):
     printed = run(tiny_model, *QUICK, "--samples", 4, "--k", "1,2,3,4", "--output", tmp_path / "out")
     lines = [line for line in printed.splitlines() if "pass@" in line]

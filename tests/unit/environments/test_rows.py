@@ -403,3 +403,34 @@ def test_fields_inside_of_columns(tmp_path: Path, template: str, expected: str) 
 def test_fields_that_are_not_there(tmp_path: Path, template: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         Rows(path=write(tmp_path / "a.jsonl", [VERL_ROW]), answer=template).tasks("train")
+
+
+def test_a_file_that_is_measured_alone_is_all_test_tasks(data: str, tmp_path: Path) -> None:
+    other = write(tmp_path / "other.jsonl", rows_of(10, start=1000))
+    named = Rows(path=data, prompt="{question}").to_measure()
+    assert isinstance(named, Rows)
+    assert {split: len(tasks) for split, tasks in named.splits.items()} == {"train": 0, "validation": 0, "test": 300}
+    assert named.notes[0] == f"rows: 300 test tasks from {data} (test_only)"
+    for own in (
+        Rows(path=data, prompt="{question}", test_only=False),
+        Rows(path=data, prompt="{question}", test_path=other),
+        GSM8K(),
+        make_environment("mbpp", {"path": data}),
+    ):
+        assert own.to_measure() is own
+    assert GSM8K(path=data).to_measure() == GSM8K(path=data, test_path=None, test_only=True)
+    with pytest.raises(pydantic.ValidationError, match="test_only has no effect with test_path"):
+        Rows(path=data, test_path=other, test_only=True)
+    with pytest.raises(DataError, match="all are test tasks unless test_only=false"):
+        named.tasks("train")
+
+
+def test_the_sizes_of_splits_are_told(data: str, tmp_path: Path) -> None:
+    environment = Rows(path=data, prompt="{question}")
+    sizes = {split: len(tasks) for split, tasks in environment.splits.items()}
+    told = ", ".join(f"{count} {split}" for split, count in sizes.items())
+    assert environment.notes == (f"rows: {told} tasks from {data}",)
+    other = write(tmp_path / "other.jsonl", rows_of(10, start=1000))
+    (told,) = Rows(path=data, prompt="{question}", test_path=other).notes
+    assert told.endswith(f", 10 test tasks from {data}, the test from {other}")
+    assert make_environment("arithmetic").notes == ()

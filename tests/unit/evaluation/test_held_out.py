@@ -214,3 +214,17 @@ def test_data_without_answers_is_refused_by_name_where_a_reading_needs_one(
     made = held_out(str, environment=domain, strict=Format(), lenient=Format(shape="reasoning"))
     made._levels = (LevelSettings(),)
     assert asyncio.run(made.check_tasks(Format())) == ""
+
+
+def test_fewer_held_out_tasks_than_asked_for_are_told(held_out: Callable[..., HeldOut], tmp_path: Path):
+    few = Rows(path=write(tmp_path, [{"prompt": f"{i}?", "answer": str(i)} for i in range(60)]))
+    splits = few.splits
+    made = held_out(str, environment=few, validation_tasks=96, test_tasks=256)
+    made._levels = (LevelSettings(),)
+    asyncio.run(made.check_tasks(Exact()))
+    assert made.sizes == (
+        f"held out: {len(splits['validation'])} of 96 validation tasks, {len(splits['test'])} of 256 test tasks"
+    )
+    enough = held_out(str)
+    asyncio.run(enough.check_tasks(Exact()))
+    assert enough.sizes == "held out: 8 validation tasks, 5 test tasks"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from assay.environments.code_rows import CodeRows
 from assay.errors import DataError
-from assay.types import Split, Task
+from assay.types import Task
 from assay.verifiers.code import read_suite
 
 
@@ -46,10 +46,3 @@ class CRUXEval(CodeRows):
             + ", on the last line, between [ANSWER] and [/ANSWER]."
         )
         return self.as_task(row, place, question, suite)
-
-    @property
-    def is_test_only(self) -> bool:
-        return self.test_only
-
-    def split_of(self, task: Task, key: str) -> Split:
-        return "test" if self.test_only else super().split_of(task, key)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pydantic
 
 from assay.environments.code_rows import CodeRows, human_eval_row
-from assay.types import Message, Split, Task
+from assay.types import Message, Task
 
 
 class HumanEval(CodeRows):
@@ -38,10 +38,3 @@ class HumanEval(CodeRows):
             return task
         messages = tuple(m for m in task.prompt if m.role == "system")
         return Task(task.domain, (*messages, Message("user", suite.prompt)), task.answer, metadata=task.metadata)
-
-    @property
-    def is_test_only(self) -> bool:
-        return self.test_only
-
-    def split_of(self, task: Task, key: str) -> Split:
-        return "test" if self.test_only else super().split_of(task, key)

@@ -46,7 +46,7 @@ class MBPP(CodeRows):
     def split_of(self, task: Task, key: str) -> Split:
         """By the number of the task where it has one."""
         number = re.search(r"\d+$", str(task.metadata.get("id", "")))
-        if number is None:
+        if number is None or self.test_only:
             return super().split_of(task, key)
         for numbers, split in MBPP_SPLITS:
             if int(number[0]) in numbers:
