@@ -1,4 +1,4 @@
-"""Run folders of before environments held their own rewards: they open in show, eval and export, and are not resumed."""
+"""Run folders of before environments held their own rewards open in show, eval and export, and are not resumed."""
 
 from __future__ import annotations
 

@@ -18,19 +18,25 @@ app.command("env")(environment)
 @app.command("algorithms")
 def algorithms(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, such as grpo. Default: all.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Only these, such as grpo, or your own: path.py:Class. Default: all."),
     ] = None,
 ) -> None:
     """Check numbers worked by hand, gradients against finite differences, and the invariants of each algorithm."""
+    from assay.algorithms import Algorithm
+    from assay.components import make_component
     from assay.errors import ConfigError, ContractError
     from assay.training.conformance import ALGORITHMS, check_all
 
     known = {algorithm.name for algorithm in ALGORITHMS}  # pyright: ignore[reportAttributeAccessIssue]
-    unknown = [name for name in names or () if name not in known]
+    own = [name for name in names or () if ":" in name]
+    unknown = [name for name in names or () if name not in known and name not in own]
     if unknown:
-        raise ConfigError(f"unknown algorithm {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        raise ConfigError(
+            f"unknown algorithm {unknown[0]!r}; known: {', '.join(sorted(known))}; one of your own is path.py:Class"
+        )
     chosen = [a for a in ALGORITHMS if not names or a.name in names]  # pyright: ignore[reportAttributeAccessIssue]
-    checks = check_all(chosen)
+    checks = check_all([*chosen, *(make_component(Algorithm, name) for name in own)])
     for check in checks:
         typer.echo(f"{'ok   ' if check.passed else 'WRONG'}  {check.subject}: {check.what}")
         if check.problem:
