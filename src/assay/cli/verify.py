@@ -63,9 +63,20 @@ def verify(
     bare: Annotated[
         bool, typer.Option("--bare", help="A response without a box is itself the expression, for math.")
     ] = False,
+    prose: Annotated[
+        bool,
+        typer.Option(
+            "--prose",
+            help='A response without a box answers in prose: "The answer is 34.", or its last expression, for math.',
+        ),
+    ] = False,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the verifier, such as after='####'."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the verifier, such as, for math, answer_form=after with marker=####, or decimals=2.",
+        ),
     ] = None,
 ) -> None:
     """Score responses against gold answers or unit tests, without a model.
@@ -83,7 +94,7 @@ def verify(
 
     from assay.verifiers.judge import judges_in
 
-    verifier, options = _verifier(name, workers, timeout_seconds, bare, settings or [])
+    verifier, options = _verifier(name, workers, timeout_seconds, _answer_form(bare, prose), settings or [])
     rows = _read(input, name)
     scored_rows = ScoredRows(input, output, {"verifier": name, **options}, rows)
     if scored_rows.num_before:
@@ -114,9 +125,29 @@ def verify(
         f"{scored} rows in {seconds:.1f} s, {scored / max(seconds, 1e-9):,.0f} a second: "
         + ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES)
     )
-    if name == "code" and counts["failed"]:
+    if name in ("code", "math") and counts["failed"]:
         reasons = sorted((-count, reason) for reason, count in counts.items() if reason not in _OUTCOMES)
         typer.echo("failed: " + ", ".join(f"{-count} {reason}" for count, reason in reasons))
+    if name == "math" and counts["no answer"]:
+        typer.echo(_unread(counts["no answer"], options["answer_form"]))
+
+
+def _answer_form(bare: bool, prose: bool) -> str | None:
+    if bare and prose:
+        raise ConfigError("--bare and --prose are two readings; give one")
+    return "bare" if bare else "prose" if prose else None
+
+
+def _unread(count: int, answer_form: str) -> str:
+    """What could not be read, and which options read other forms."""
+    where = {"box": "no answer in a box", "after": "no answer after the marker"}.get(answer_form, "no answer")
+    others = {
+        "box": "--prose reads the last stated answer or expression, --bare a response that is the expression itself, "
+        "--set answer_form=after --set marker=... what follows a marker",
+        "after": "--prose reads the last stated answer or expression",
+        "bare": "--prose reads the last stated answer or expression",
+    }.get(answer_form)
+    return f"{count} had {where}" + (f"; {others}" if others else "")
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -178,7 +209,7 @@ async def _judge(verifier: Verifier, row: dict[str, Any]) -> tuple[Score, Verdic
 
 
 def _verifier(
-    name: str, workers: int | None, timeout_seconds: float | None, bare: bool, settings: list[str]
+    name: str, workers: int | None, timeout_seconds: float | None, answer_form: str | None, settings: list[str]
 ) -> tuple[Verifier, dict[str, Any]]:
     from assay.config import parse_overrides
     from assay.verifiers import Code, Math, make_verifier
@@ -187,14 +218,14 @@ def _verifier(
     given = {
         "--workers": ("num_workers", workers),
         "--timeout-seconds": ("timeout_seconds", timeout_seconds),
-        "--bare": ("answer_form", "bare" if bare else None),
+        f"--{answer_form}": ("answer_form", answer_form),
     }
     for option, (key, value) in given.items():
         if value is None:
             continue
         if name == "code" and option == "--timeout-seconds":
             key = "seconds"
-        if name != "math" and (name != "code" or option == "--bare"):
+        if name != "math" and (name != "code" or key == "answer_form"):
             raise ConfigError(
                 f"{option} has no effect with {name}: only math has expressions, and math and code workers and limits; "
                 "leave it out"

@@ -164,3 +164,40 @@ def test_no_rows_and_no_file_are_errors(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(AssayError, match="has no rows"):
         run("--input", tmp_path / "empty.jsonl", "--output", tmp_path / "scored.jsonl")
+
+
+def test_the_end_says_what_could_not_be_read_and_which_option_reads_it(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    responses = ["The answer is 42.", "So 40 + 2 = 42", "\\boxed{41}"]
+    rows.write_text(
+        "".join(json.dumps({"id": i, "response": r, "answer": "42"}) + "\n" for i, r in enumerate(responses))
+    )
+    output = run("--input", rows, "--output", tmp_path / "strict.jsonl")
+    assert "failed: 2 no answer, 1 wrong" in output
+    assert "2 had no answer in a box; --prose reads" in " ".join(output.split())
+    output = run("--input", rows, "--output", tmp_path / "prose.jsonl", "--prose")
+    assert "2 solved, 1 failed" in output
+    assert "--prose" not in output
+    with pytest.raises(AssayError, match="give one"):
+        run("--input", rows, "--output", tmp_path / "both.jsonl", "--prose", "--bare")
+    with pytest.raises(AssayError, match="--prose has no effect with exact"):
+        run("--input", rows, "--output", tmp_path / "exact.jsonl", "--prose", verifier="exact")
+
+
+def test_a_gold_answer_as_gsm8k_writes_it_is_read(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    gold = "He has 3 * 4 = <<3*4=12>>12 apples.\n#### 12"
+    rows.write_text(
+        "".join(json.dumps({"id": r, "response": f"\\boxed{{{r}}}", "answer": gold}) + "\n" for r in ["12", "13"])
+    )
+    run("--input", rows, "--output", tmp_path / "scored.jsonl")
+    assert [row["outcome"] for row in read(tmp_path / "scored.jsonl")] == ["solved", "failed"]
+
+
+def test_the_option_that_the_help_names_is_one(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"id": 1, "response": "#### 42", "answer": "42"}) + "\n")
+    settings = ("--set", "answer_form=after", "--set", "marker=####", "--set", "decimals=2")
+    for setting in ("answer_form=after", "marker=####", "decimals=2"):
+        assert setting in " ".join(CliRunner().invoke(app, ["verify", "--help"], env={"COLUMNS": "400"}).output.split())
+    assert "1 solved" in run("--input", rows, "--output", tmp_path / "scored.jsonl", *settings)

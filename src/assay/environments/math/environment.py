@@ -26,8 +26,8 @@ class MATH(PublishedRows):
 
     @property
     def rewards(self) -> Mapping[str, Verifier]:
-        """The last box, compared as mathematics."""
-        return {"strict": Math()}
+        """The last box, compared as mathematics; leniently also an answer in prose."""
+        return {"strict": Math(), "lenient": Math(answer_form="prose")}
 
     def make_task(self, row: Mapping[str, Any], place: str) -> Task:
         """The task of a row, by the templates."""
