@@ -32,6 +32,11 @@ MAX_ANSWER = 20_000
 """Characters of an answer that is compared as text or as a number; longer ones are no answers."""
 
 
+_ESCAPED_TWICE = re.compile(
+    r"(?<!\\)\\\\(?=(?:[dt]?frac|left|right|boxed|fbox|sqrt|leq?|geq?|neq?|pi|text|mathrm|circ|infty|cup|cdot|times|quad|theta)"
+    r"(?![a-zA-Z]))"
+)
+"""Commands behind two backslashes, as JSON that was escaped twice has them."""
 _OVERLINED = re.compile("(?:[0-9]\u0305)+")
 _SENTENCES = re.compile(r"[.!?]\s+[A-Z(\\$]|\n\s*\n")
 MAX_GOLD_WORDS = 30
@@ -93,12 +98,8 @@ class Math(AnswerReader):
         verdict = _plainly(gold, found.strip(), tolerance)
         if verdict is None:
             mine, theirs = _read_gold(gold), read_answer(found)
-            if (
-                self.answer_form == "prose"
-                and theirs.kind == "equation"
-                and not theirs.text
-                and mine.kind != "equation"
-            ):
+            is_statement = theirs.kind == "equation" and not theirs.text
+            if self.answer_form == "prose" and is_statement and (mine.kind != "equation" or mine.text):
                 # "37 + 45 = 82": a sentence ends with what was worked out.
                 found = last_side(found)
                 theirs = read_answer(found)
@@ -145,7 +146,7 @@ class Math(AnswerReader):
         said = prose_answer(text)
         if said is None:
             return None, "no answer"
-        if cut_off and said[1] >= len(without_emphasis(text).rstrip(" .*")):
+        if cut_off and said[1]:
             return None, "cut off"
         return said[0], ""
 
@@ -219,6 +220,8 @@ def _read_gold(gold: str) -> Node:
 
 
 def _normalised(text: str) -> str:
+    if "\\\\" in text and "\\begin" not in text:
+        text = _ESCAPED_TWICE.sub(r"\\", text)
     if "\u0305" in text:
         text = _OVERLINED.sub(lambda match: f"\\overline{{{match.group().replace(chr(0x305), '')}}}", text)
     return normalise(text)

@@ -64,6 +64,7 @@ def warm_up() -> None:
     """Has everything imported and its tables built before the clock runs."""
     logging.disable(logging.CRITICAL)
     algebra.warm_up()
+    _compare("\\sum_{n=1}^{3} n", "6")
 
 
 def _by_math_verify(gold: str, response: str) -> Comparison:

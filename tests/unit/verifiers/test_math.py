@@ -41,7 +41,7 @@ def test_the_reason_says_why() -> None:
 
 
 def test_what_the_reader_fails_on_is_the_responses_fault_unless_it_is_the_golds() -> None:
-    assert score("\\boxed{\\sum_{n=1}^{\\infty} n}", "\\infty").reason == "unreadable"
+    assert score("\\boxed{\\sum_{n=1}^{\\infty} n}", "\\infty", timeout_seconds=20.0).reason == "unreadable"
     with pytest.raises(VerifierError, match="Sum diverges"):
         score("\\boxed{\\sum_{n=1}^{\\infty} {n}}", "\\sum_{n=1}^{\\infty} n")
 
@@ -84,3 +84,81 @@ def test_a_marker_without_effect_is_an_error() -> None:
         Math(marker="####")
     with pytest.raises(pydantic.ValidationError, match="marker is needed"):
         Math(answer_form="after")
+
+
+@pytest.mark.parametrize(
+    ("gold", "response", "options", "right"),
+    [
+        ("3.14", "\\pi", {"decimals": 2}, True),
+        ("3.14", "3.141", {"decimals": 2}, True),
+        ("3.14", "3.15", {"decimals": 2}, False),
+        ("3.14", "\\pi", {}, False),
+        ("100", "101", {"relative_tolerance": 0.01}, True),
+        ("100", "101.5", {"relative_tolerance": 0.01}, False),
+        ("2.236", "\\sqrt5", {"relative_tolerance": 0.001}, True),
+        ("2.236", "\\sqrt6", {"relative_tolerance": 0.001}, False),
+        ("-3.14", "3.14", {"relative_tolerance": 0.1}, False),
+        ("0", "0.001", {"relative_tolerance": 0.1}, False),
+        ("(1.41, 1.73)", "(\\sqrt2, \\sqrt3)", {"decimals": 2}, True),
+        ("28\\%", "28.04 percent", {"decimals": 1}, True),
+        ("x+1.5", "x+1.501", {"decimals": 2}, False),
+    ],
+)
+def test_stated_tolerances(gold: str, response: str, options: dict[str, object], right: bool) -> None:
+    assert (score(f"\\boxed{{{response}}}", gold, **options).verdict.value == "solved") == right
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The answer is \\boxed{4",
+        "So we get \\boxed",
+        "We solve for x and find two roots. The larger one is what was asked for, since the other root is negative. "
+        "Hence the sum of the two numbers is what we have found above, and nothing else can be.",
+    ],
+)
+def test_a_solution_without_an_answer_is_an_error(answer: str) -> None:
+    with pytest.raises(DataError, match="in no box"):
+        score("\\boxed{4}", answer)
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        ("He has 12.\n#### 12", "12", "13"),
+        ("#### 1,200", "1200", "1"),
+        ("so $\\boxed 2$.", "2", "3"),
+        ("so $\\boxed 42$.", "42", "4"),
+        ("so $\\boxed\\frac12$.", "0.5", "12"),
+        ("The roots are \\boxed{3} and \\boxed{5}.", "5, 3", "5"),
+        ("$x = \\boxed{3}$ or $x = \\boxed{5}$", "3, 5", "3"),
+        ("We get \\boxed{3}.\n\nAlternatively, \\boxed{3}.", "3", "3, 5"),
+        ("This yields $\\boxed{x+11}$ or $\\boxed{11+x}$.", "x+11", "x-11"),
+        ("The \\\\boxed{\\\\frac{1}{2}}", "0.5", "2"),
+    ],
+)
+def test_gold_solutions(gold: str, right: str, wrong: str) -> None:
+    assert score(f"\\boxed{{{right}}}", gold).verdict.value == "solved"
+    assert score(f"\\boxed{{{wrong}}}", gold).reason == "wrong"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Final Answer: **73**",
+        "**Final Answer: 73**",
+        "**Final Answer:** 73",
+        "**Final Answer**: 73",
+        "*Final Answer: 73*",
+        "Final Answer: `73`",
+        "Final Answer: **$73$**",
+        "Final Answer:\n\n**73**",
+        "Final Answer:\n$$\n73\n$$",
+        "Final Answer:\n\\[\n73\n\\]\nDone.",
+        "## Final Answer:\n73",
+    ],
+)
+def test_a_marker_with_markdown(text: str) -> None:
+    options = {"answer_form": "after", "marker": "Final Answer:"}
+    assert score(text, "73", **options).verdict.value == "solved"
+    assert score(text.replace("73", "74"), "73", **options).reason == "wrong"

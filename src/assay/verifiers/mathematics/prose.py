@@ -8,29 +8,37 @@ import re
 from dataclasses import dataclass
 
 from assay.verifiers.mathematics.reader import read_answer
-from assay.verifiers.mathematics.units import BARE
+from assay.verifiers.mathematics.units import BARE, unit_of
 
 _STATED = re.compile(
-    r"####+(?!#)|(?:answers?|solution)\b[*_]{0,3}(?:"
+    r"####+(?!#)|(?m:^A:)|(?:answers?|solution)\b[*_]{0,3}(?:"
     r"[ \t]*(?:is|are|would be|was|equals)\b[ \t]*(?:therefore|thus|then|simply)?[ \t]*[:=]?"
     r"|[ \t]+(?:to|of|for|in|in terms)\b[^.\n:$]{1,60}?[ \t](?:is|are|would be|:)[ \t]*:?"
     r"|[*_ \t]{0,4}[:=]|[*_ \t]{0,4}\n|[ \t]+(?=[$\\]))[*_]{0,3}",
     re.IGNORECASE,
 )
 _DISPLAY = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"))
-_OPENING = re.compile(r"\$\$?|\\\[|\\\(")
+_OPENING = re.compile(r"\$\$?|\\\[|\\\(|\\begin\{(?:align|gather|equation|eqnarray|multline)\*?\}")
 _CLOSING = {**dict(_DISPLAY), "$": "$"}
 MAX_FORMULA = 3_000
 """Characters of a formula in prose."""
 _ROWS = re.compile(r"\\(?:begin|end)\{(?:align|gather|equation|eqnarray|multline|aligned|split|gathered)\*?\}")
 _PROSE_INSIDE = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,} +[a-zA-Z]{2,}(?![a-zA-Z}])")
+_AMOUNT = re.compile(r"\d[\d,.]*,? [a-z]{2,}[a-z ]* $")
 _SENTENCE_END = re.compile(r"[.!?][)\"'*_]*(?=\s|$)|\n")
 _SIGNS = r"[-+*/^=<>()\[\]{}|,;:!.%$€£°√π∞≤≥≠±×·÷\d\\_'&]*"
 _MATH_WORD = re.compile(
     rf"{_SIGNS}(?:(?:\\[a-zA-Z]+|[a-zA-Z](?![a-zA-Z])|sqrt|sin|cos|tan|ln|log|pi|or(?=[(\d])|\d[eE]\d){_SIGNS})*"
 )
 _EMPHASIS = re.compile(r"(?<![\w)\]}*])(?:\*\*|__)(?=\S)|(?<=\S)(?:\*\*|__)(?![\w(\[{*\\])")
+_GLUED_AREA = re.compile(r"([-+]?\d[\d,]*(?:\.\d+)?)(?:[cdk]?m|ft|in)\^[23]")
+_CALCULATED = re.compile(r"<<[^<>\n]{0,200}>>")
+"""What GSM8K's solutions write before a result: 3*4 = <<3*4=12>>12."""
+_LETTER = re.compile(r"[a-zA-Z]'?|\\[a-z]+")
 _STRAY = ' \t\n.,;:*_`"“”'
+_DENIED = re.compile(r"(?:not|never|neither|none of|unknown|unclear)\b", re.IGNORECASE)
+MAX_WORDS = 4
+"""Words that an answer in words may have."""
 MAX_JOINED = 30
 """Characters between two expressions that are one list."""
 _JOINS = re.compile(r"\s*(?:,|;|and|or|,\s*and|,\s*or)\s*", re.IGNORECASE)
@@ -50,8 +58,8 @@ class _Piece:
     content: str
 
 
-def prose_answer(text: str) -> tuple[str, int] | None:
-    """The answer of a response without a box, and where it ends in the text; None where there is none.
+def prose_answer(text: str) -> tuple[str, bool] | None:
+    """The answer of a response without a box, and whether the text ends with it; None where there is none.
 
     What the last stated form announces ("The final answer is $34$.", "Answer: 3/4", "#### 12"), where that has an
     expression or a number; else the last expression or number of the last sentence with one. Several that are joined
@@ -59,9 +67,15 @@ def prose_answer(text: str) -> tuple[str, int] | None:
 
     Example:
         >>> prose_answer("There are 3 boxes. The answer is $12$ apples. I hope it helps.")
-        ('12', 31)
+        ('12', False)
     """
-    text = without_emphasis(text)
+    text = _CALCULATED.sub("", without_emphasis(text))
+    found = _stated_answer(text) or _last_expression(text)
+    return None if found is None or not found[0] else (found[0], found[1] >= len(text.rstrip(_STRAY)))
+
+
+def _stated_answer(text: str) -> tuple[str, int] | None:
+    """What the last stated form announces, and where it ends; an empty text where it announces that it is unknown."""
     words: tuple[str, int] | None = None
     for stated in reversed(list(_STATED.finditer(text))[-20:]):
         start, end = _announced(text, stated.end())
@@ -69,26 +83,33 @@ def prose_answer(text: str) -> tuple[str, int] | None:
         plain = said.strip(_STRAY).strip()
         if not plain:
             continue
+        if _DENIED.match(plain):
+            return "", end
         pieces = _pieces(text, start, end)
-        if _reads(plain) and (pieces or len(plain.split()) <= 4):
-            if any(map(str.isdigit, plain)) or "$" in plain or "\\" in plain or len(plain) == 1:
-                return plain, end
-            words = words or (plain, end)
-            continue
+        if pieces:
+            # What is announced stands first, unless words introduce it: "The largest $n$ is 34."
+            leads = not text[start : pieces[0].start].strip(_STRAY + "$(")
+            return _joined(text, pieces, forward=leads)
+        if words is None and len(plain.split()) <= MAX_WORDS and _reads(plain):
+            words = plain, end
+    return words
+
+
+def _last_expression(text: str) -> tuple[str, int] | None:
+    """The last expression of the last sentence that has one; else the text itself where that is an answer."""
+    for start, end in reversed(_sentences(text)):
+        pieces = _pieces(text, start, end)
+        # "There are $501$ values of $k$": a letter alone is what the sentence is about.
+        pieces = [piece for piece in pieces if not _LETTER.fullmatch(piece.content.strip())] or pieces
         if pieces:
             return _joined(text, pieces)
-    if words is not None:
-        return words
-    for start, end in reversed(_sentences(text)):
-        if pieces := _pieces(text, start, end):
-            return _joined(text, pieces)
     whole = text.strip(_STRAY).strip()
-    return (whole, len(text)) if whole and len(whole) <= 60 and _reads(whole) else None
+    return (whole, len(text)) if whole and len(whole.split()) <= 2 and _reads(whole) else None
 
 
 def _reads(text: str) -> bool:
     """Whether a text is an answer as a whole."""
-    return len(text) <= 400 and read_answer(text).kind != "text"
+    return len(text) <= 400 and read_answer(text).kind not in ("text", "list", "equation")
 
 
 def _announced(text: str, start: int) -> tuple[int, int]:
@@ -134,13 +155,16 @@ def _formulas(text: str) -> list[_Piece]:
         if start < end or (start > 0 and text[start - 1] == "\\" and opening[0] == "$"):
             continue
         inside = start + len(opening)
-        close = text.find(_CLOSING[opening], inside, inside + MAX_FORMULA)
+        closing = _CLOSING.get(opening) or opening.replace("begin", "end")
+        close = text.find(closing, inside, inside + MAX_FORMULA)
+        while close > 0 and opening == "$" and text[close - 1] == "\\":
+            close = text.find(closing, close + 1, inside + MAX_FORMULA)
         content = text[inside:close] if close >= 0 else ""
         bare = re.sub(r"\\[a-zA-Z]+\s*\{[^{}]*\}", "", content) if opening == "$" else ""
-        if close < 0 or "\n\n" in bare or _PROSE_INSIDE.search(bare):
+        if close < 0 or "\n\n" in bare or _PROSE_INSIDE.search(bare) or _AMOUNT.match(bare):
             continue
-        end = close + len(_CLOSING[opening])
-        found.append(_Piece(start, end, content))
+        end = close + len(closing)
+        found.append(_Piece(start, end, _last_row(content) if "&" in content else content))
     return found
 
 
@@ -149,7 +173,7 @@ def _pieces(text: str, start: int, end: int) -> list[_Piece]:
     found: list[_Piece] = []
     last = start
     for formula in _formulas(text[start:end]):
-        formula = _Piece(formula.start + start, formula.end + start, _last_row(formula.content))
+        formula = _Piece(formula.start + start, formula.end + start, formula.content)
         found += _plain_pieces(text, last, formula.start)
         unit = re.compile(r" ?(%|percent(?:age)?\b|pct\b)").match(text, formula.end)
         last = unit.end() if unit else formula.end
@@ -160,11 +184,11 @@ def _pieces(text: str, start: int, end: int) -> list[_Piece]:
 
 def _last_row(formula: str) -> str:
     """The last row of aligned equations."""
-    if not _ROWS.search(formula):
+    if "\\begin" in _ROWS.sub("", formula):
         return formula
     rows = [row.replace("&", " ").strip() for row in _ROWS.sub("", formula).split("\\\\")]
     filled = [row for row in rows if row]
-    return filled[-1] if filled else ""
+    return filled[-1].lstrip("= ") if filled else ""
 
 
 def _plain_pieces(text: str, start: int, end: int) -> list[_Piece]:
@@ -198,31 +222,38 @@ def _plain_pieces(text: str, start: int, end: int) -> list[_Piece]:
 def _run_piece(text: str, start: int, run: list[re.Match[str]], following: re.Match[str] | None) -> _Piece | None:
     while run and not any(character.isalnum() or character in "\\)]}π∞" for character in run[-1].group()):
         run = run[:-1]
+    while len(run) > 1 and run[-1].group() in ("a", "A", "I"):
+        run = run[:-1]
     # Articles and signs before the expression are none of it.
     while run and (run[0].group() in ("a", "A", "I", "-", "=", ":", "–", "*", ",", "and", "or", "•", "|")):
         run = run[1:]
     content = text[start + run[0].start() : start + run[-1].end()] if run else ""
-    content = content.strip('*`"“” ').rstrip(".,;:!* ")
+    content = content.strip('*`"“” ').rstrip(".,;:!* ").lstrip("= ")
     if not any(map(str.isdigit, content)):
         return None
+    if area := _GLUED_AREA.fullmatch(content):
+        content = area[1]
     if content.count("(") != content.count(")"):
         content = content.strip("()") if content.count("(") + content.count(")") == 1 else content
     end = start + run[-1].end()
     if following is not None:
         word = following.group().rstrip(".,;:!?*)")
-        if word.lower() in BARE and not text[end : start + following.start()].strip():
+        if word.lower() in BARE and unit_of(word) and not text[end : start + following.start()].strip():
             return _Piece(start + run[0].start(), start + following.end(), f"{content} {word}")
     return _Piece(start + run[0].start(), end, content)
 
 
-def _joined(text: str, pieces: list[_Piece]) -> tuple[str, int]:
-    """The last expression, with those before it that it is listed with."""
-    chain = [pieces[-1]]
-    for piece in reversed(pieces[:-1]):
-        gap = text[piece.end : chain[0].start]
+def _joined(text: str, pieces: list[_Piece], *, forward: bool = False) -> tuple[str, int]:
+    """The last expression, or going forward the first, with its neighbours that it is listed with."""
+    ordered = pieces if forward else pieces[::-1]
+    chain = ordered[:1]
+    for piece in ordered[1:]:
+        first, second = (chain[-1], piece) if forward else (piece, chain[-1])
+        gap = text[first.end : second.start]
         if len(gap) > MAX_JOINED or not _JOINS.fullmatch(gap):
             break
-        chain.insert(0, piece)
+        chain.append(piece)
+    chain = chain if forward else chain[::-1]
     gaps = (text[one.end : other.start] for one, other in itertools.pairwise(chain))
     joiner = " \\text{ or } " if any(re.search(r"\bor\b", gap) for gap in gaps) else ", "
     return joiner.join(piece.content for piece in chain), chain[-1].end

@@ -35,9 +35,10 @@ def read_answer(text: str) -> Node:
 
 
 def last_side(text: str) -> str:
-    """What follows the last equals sign of an equation."""
-    sides = split(unwrapped(tokenize(text)), ("relation",))
-    return spelled(sides[-1]).strip()
+    """What follows the last equals sign of an equation, without a rounded value behind it."""
+    tokens = unwrapped(tokenize(text))
+    exact = next((i for i, token in enumerate(tokens) if (token.kind, token.text) == ("relation", "approx")), None)
+    return spelled(split(tokens[:exact], ("relation",))[-1]).strip()
 
 
 def _read(tokens: list[Token], depth: int) -> Node:

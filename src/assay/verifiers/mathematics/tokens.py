@@ -275,6 +275,10 @@ class _Scanner:
         name = notation.COMMANDS.get(text[1:], text[1:])
         if name in notation.SPACES or name == "":
             self.spaced = True
+        elif re.fullmatch("q?quad[a-zA-Z]+", name):
+            # \\quadx: a space that was not parted from the letter behind it.
+            self.spaced = True
+            self.place -= len(name) - name.index("quad") - len("quad")
         elif name in notation.READ_OVER:
             if self.text[self.place : self.place + 1] == "." and name in ("left", "right"):
                 self._add("other", "\\left.")
