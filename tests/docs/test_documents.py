@@ -54,6 +54,16 @@ def test_the_reward_of_the_first_guide_runs() -> None:
     assert reward("It is 83", "82") == 0.0
 
 
+def test_the_model_of_the_third_guide_opens(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "guides" / "03-your-model.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    folder = write_tiny_model(tmp_path / "model")
+    names: dict[str, object] = {}
+    exec(code.replace('"default"', repr(str(folder))), names)
+    assert capsys.readouterr().out.startswith(f"decoder {folder} ")
+    assert {"renderer", "policy"} <= names.keys()
+
+
 def test_the_one_file_recipe_is_as_short_as_it_says_and_imports_nothing_of_ours() -> None:
     text = (ROOT / "recipes" / "reinforce_in_one_file.py").read_text()
     assert len(text.splitlines()) <= 300
