@@ -245,6 +245,7 @@ def open_model(source: str | Path, base: str | Path | None = None, *, policy: st
         ModelError: there is no such model, it cannot be fetched, nothing here computes it, or its base is missing,
             is an adapter itself, or was named for a whole model. The message says what to do.
         ConfigError: a model at an endpoint, or a family that does not exist.
+        RunFolderError: "latest" where there is no run.
 
     Example:
         >>> model = open_model("default")

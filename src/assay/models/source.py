@@ -42,6 +42,7 @@ def resolve_source(source: str | Path, revision: str | None = None) -> Path:
 
     Raises:
         ConfigError: a model at an endpoint.
+        RunFolderError: "latest" where there is no run.
         ModelError: there is no such model, or it cannot be fetched; says what to do.
     """
     if str(source).startswith(ENDPOINT_PREFIX):
@@ -52,13 +53,13 @@ def resolve_source(source: str | Path, revision: str | None = None) -> Path:
         )
     if str(source) == DEFAULT:
         return install(models_folder() / DEFAULT_FOLDER, smollm2.build)
-    folder = Path(source).expanduser()
-    if folder.is_dir():
+    if (folder := _folder(source)) is not None:
         return _model_in(folder)
     if isinstance(source, str) and _HUB_ID.fullmatch(source):
         return _fetch_from_hub(source, revision)
     runs = assay_home() / "runs"
-    if str(source) == LATEST or is_run(runs / str(source)):
+    named = _folder(runs / str(source))
+    if str(source) == LATEST or (named is not None and is_run(named)):
         return run_model(find_run(source, runs))
     raise ModelError(
         f"no model {str(source)!r}: name `default`, a folder that exists, a run (its folder, its name in {runs}, or "
@@ -105,6 +106,15 @@ def _model_in(folder: Path) -> Path:
     raise ModelError(f"{folder} is no model: it has no config.json{hint}")
 
 
+def _folder(name: str | Path) -> Path | None:
+    """The folder of a name; None where there is none, or where the name can be no path: adapters name their bases."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
 def _holds_a_model(folder: Path) -> bool:
     return is_adapter(folder) or (folder / "config.json").is_file()
 
@@ -139,7 +149,7 @@ def _named_base(adapter: Path, name: str | None, revision: str | None) -> Path:
         raise ModelError(
             f"{adapter} names a base of {len(name):,} characters, which is no folder or hub id; {_NAME_IT}"
         )
-    if not Path(name).is_dir() and Path(name).name == DEFAULT_FOLDER:
+    if _folder(name) is None and Path(name).name == DEFAULT_FOLDER:
         # Trained on another machine, where the cache lies elsewhere.
         name = DEFAULT
     try:

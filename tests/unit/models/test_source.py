@@ -36,7 +36,9 @@ def test_folders_that_are_no_models_are_refused(tiny_model: Path, tmp_path: Path
         open_model(empty).renderer()
 
 
-@pytest.mark.parametrize("source", ["no such model", "./missing", "/missing/folder"])
+@pytest.mark.parametrize(
+    "source", ["no such model", "./missing", "/missing/folder", "x" * 300, "~nobody-of-that-name/model", "a\0b"]
+)
 def test_what_is_neither_a_folder_nor_a_hub_id_is_refused(source: str) -> None:
     with pytest.raises(ModelError, match="hub id organisation/name"):
         resolve_source(source)
