@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.curriculum.curriculum import AnyCurriculum, Curriculum, CurriculumSettings, LevelProgress, LevelSettings
+from assay.curriculum.curriculum import AnyCurriculum, Curriculum, CurriculumSettings, LevelSettings
 from assay.curriculum.level_by_level import LevelByLevel, LevelCurriculum
 
 __all__ = [
@@ -11,6 +11,5 @@ __all__ = [
     "CurriculumSettings",
     "LevelByLevel",
     "LevelCurriculum",
-    "LevelProgress",
     "LevelSettings",
 ]

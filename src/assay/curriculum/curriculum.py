@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
 import pydantic
 from pydantic import Field
@@ -19,18 +19,6 @@ class LevelSettings(Settings):
 
     complexity: float | None = None
     horizon: float | None = None
-
-
-class LevelProgress(NamedTuple):
-    """One row for the console."""
-
-    level: str
-    """"c2 h1"."""
-    num_groups: int
-    """Groups seen of it, those without a measured member left out."""
-    solved_share: float
-    """Mean over the window; NaN where none was seen."""
-    is_frontier: bool
 
 
 class Curriculum(Protocol):
@@ -51,10 +39,6 @@ class Curriculum(Protocol):
 
     def named_levels(self) -> list[tuple[str, LevelSettings]]:
         """Every level with its name, in the order of the settings."""
-        ...
-
-    def describe(self) -> Sequence[LevelProgress]:
-        """A row for each level."""
         ...
 
     def metrics(self) -> dict[str, float]:

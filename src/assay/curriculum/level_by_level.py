@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from assay.curriculum.curriculum import CurriculumSettings, LevelProgress, LevelSettings
+from assay.curriculum.curriculum import CurriculumSettings, LevelSettings
 from assay.environments import Environment, require_tasks
 from assay.errors import CheckpointError, ConfigError
 from assay.observe.metrics import metric
@@ -100,13 +100,8 @@ class LevelCurriculum:
             )
 
     @property
-    def current_level(self) -> LevelSettings:
-        """The frontier: the level being learned."""
-        return self._settings.levels[self._frontier]
-
-    @property
     def current_level_name(self) -> str:
-        """The frontier by its dials, such as "c2 h1"."""
+        """The frontier, the level being learned, by its dials: "c2 h1"."""
         return self._levels[self._frontier].name
 
     def named_levels(self) -> list[tuple[str, LevelSettings]]:
@@ -147,13 +142,6 @@ class LevelCurriculum:
             if index == self._frontier < len(self._levels) - 1 and self._is_learned(level):
                 self._frontier += 1
         self._issued = {group_id: task for group_id, task in self._issued.items() if group_id > newest}
-
-    def describe(self) -> list[LevelProgress]:
-        """One row a level, in their order."""
-        return [
-            LevelProgress(level.name, level.num_groups, _mean(level.recent), index == self._frontier)
-            for index, level in enumerate(self._levels)
-        ]
 
     def metrics(self) -> dict[str, float]:
         """The frontier and, once it has any group, its solved share."""

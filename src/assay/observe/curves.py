@@ -74,12 +74,6 @@ def length_curve(store: RunStore) -> Curve:
     return Curve("response_length", "Response length", "tokens", points)
 
 
-def metric_curve(store: RunStore, name: str) -> Curve:
-    """The curve of one recorded metric."""
-    points = tuple((step, value) for step, value in store.metrics().get(name, []) if value is not None)
-    return Curve(re.sub(r"\W+", "_", name), name, "", points)
-
-
 def main_curves(store: RunStore) -> list[Curve]:
     """Reward, response length, entropy, sampler-trainer gap, gradient norm and speed, as far as they were recorded."""
     metrics = store.metrics()

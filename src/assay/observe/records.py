@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from assay.types import Message
@@ -48,11 +47,6 @@ class RolloutRecord:
     """[N] of each sampled token, by the engine that sampled it."""
     trainer_logprobs: tuple[float, ...] | None
     """[N] of the same tokens, by the trainer at the start of the update; None where it was not asked."""
-
-    @property
-    def score_value(self) -> float:
-        """The reward; NaN where it was not measured."""
-        return math.nan if self.value is None else self.value
 
 
 @dataclass(frozen=True)

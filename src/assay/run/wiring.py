@@ -71,7 +71,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
     sampler = _sampler(config, models, engine, curriculum)
     if state is not None:
         sampler.load_state(state["collector"])
-    console = console or Console(config.num_steps, config.max_seconds, [row.level for row in curriculum.describe()])
+    console = console or Console(config.num_steps, config.max_seconds, [name for name, _ in curriculum.named_levels()])
     held_out = HeldOut(
         config.evaluation,
         config.environment,

@@ -113,23 +113,6 @@ class Text:
 
 
 @dataclass(frozen=True)
-class OneOf:
-    """One of a few values of one type."""
-
-    annotation: str
-    values: tuple[Any, ...]
-
-    def limits(self, subject: str) -> list[str]:
-        return [f"{subject} is one of " + ", ".join(map(repr, self.values))]
-
-    def edges(self) -> list[Any]:
-        return list(self.values[:2])
-
-    def sample(self, rng: Random, hints: Hints) -> Any:
-        return pick(rng, self.values)
-
-
-@dataclass(frozen=True)
 class ListOf:
     """A list of values of one kind."""
 
@@ -356,7 +339,6 @@ class Edges:
 
 
 INTEGER = Integer()
-NATURAL = Integer(0, 30)
 TEXT = Text(about="holds letters and spaces")
 WORD = Text("aabbcdeeiost", 1, 6, "holds small letters")
 LETTERS = Text("aabbcdeeiostABEZ", 0, 8, "holds letters")

@@ -1,4 +1,4 @@
-"""reasoning-gym: its procedural families, scored by their own scorers behind a guard."""
+"""reasoning-gym: its procedural families, scored by their own scorers and exact checks beside these."""
 
 from __future__ import annotations
 
