@@ -38,7 +38,8 @@ class ReasoningGym(Environment):
 
     Generators repeat themselves and share problems between seeds, so which split a task is in depends on its question
     alone, by a hash: 80, 10 and 10 of 100. A question that comes again is given once; after `give_up_after` entries in
-    a row that are not new, the split has no more. Left out are entries whose own scorer rejects their gold answer.
+    a row that are not new, the split has no more. Left out are entries whose own scorer rejects their gold answer, or
+    whose gold answer is wrong.
     """
 
     name: Literal["reasoning_gym"] = "reasoning_gym"
@@ -55,7 +56,7 @@ class ReasoningGym(Environment):
 
     @property
     def rewards(self) -> Mapping[str, Verifier]:
-        """The family's own scorer, behind a guard."""
+        """The family's own scorer and, where it pays wrong answers, an exact check beside it."""
         return {"strict": ReasoningGymScorer()}
 
     def levels(self) -> tuple[tuple[float | None, float | None], ...]:
