@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from assay.sandbox import guest, values
 
@@ -13,6 +14,8 @@ def main(arguments):
     if channel is None:
         job = values.decode(guest.read_frame(0) or b"")
         _use_streams(job["mode"])
+        if job["input_is_whole"]:
+            _keep_input()
     else:
         if channel != guest.CHANNEL:
             os.dup2(channel, guest.CHANNEL, inheritable=False)
@@ -23,7 +26,23 @@ def main(arguments):
     if channel is not None:
         # What fails before this is not the program's.
         guest.write_frame(("begun",))
+    if job["mode"] == "run":
+        # A fresh one, whose every step is the interpreter's own. Judges print long integers.
+        environment = {**os.environ, "PYTHONINTMAXSTRDIGITS": "0"}
+        os.execve(sys.executable, [sys.executable, guest.MAIN], environment)
     guest.perform(job)
+
+
+def _keep_input():
+    """Makes a file of standard input, as judges give one."""
+    name = "input"
+    with open(name, "xb") as file:
+        while part := os.read(0, 1 << 20):
+            file.write(part)
+    descriptor = os.open(name, os.O_RDONLY)
+    os.unlink(name)
+    os.dup2(descriptor, 0)
+    os.close(descriptor)
 
 
 def _use_streams(mode):

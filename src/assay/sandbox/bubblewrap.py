@@ -17,10 +17,12 @@ from pathlib import Path
 
 from assay.errors import SandboxUnavailableError
 from assay.sandbox.cgroup import find_hierarchy, remove_stale
-from assay.sandbox.inside import BOOTSTRAP, bundle
+from assay.sandbox.guest import MAIN
+from assay.sandbox.inside import START_FOLDER, bundle
 from assay.sandbox.seccomp import ARCHITECTURES, seccomp_filter
 from assay.sandbox.space import Kind
 from assay.sandbox.worker import BubblewrapWorker, StartError, Zygote, ZygotePlan
+from assay.sandbox.zygote import FOLDER
 
 INSTALL = "pip install 'assay[code]' (or apt install bubblewrap, dnf install bubblewrap)"
 OTHERWISE = "Otherwise use backend='docker' or 'podman'"
@@ -41,6 +43,7 @@ _ROOT_LIBRARIES = ("/lib", "/lib64", "/lib32")
 _TOOLS = ("/usr", "/etc/alternatives")
 _ROOT_TOOLS = ("/bin", "/sbin")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
+_STREAMS = {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,6 @@ class Interpreter:
     """Folders that it needs."""
     hidden: tuple[str, ...]
     """Folders in them that programs do not see."""
-    options: tuple[str, ...]
 
 
 class BubblewrapBackend:
@@ -125,7 +127,7 @@ class BubblewrapBackend:
     def _text(self, descriptor: int) -> bytes:
         code = seccomp_filter(self._machine, allows_memfd="memory" in self.hierarchy.folders)
         arguments = {"control": descriptor, "filter": code, "modules": list(MODULES)}
-        return bundle("values", "guest", "zygote", arguments=arguments)
+        return bundle("values", "guest", "end", "zygote", arguments=arguments)
 
     def _shown(self) -> dict[str, str]:
         """What the worker's user may have no way to: bound for it first."""
@@ -140,6 +142,9 @@ class BubblewrapBackend:
         options = ["--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
         for name, value in (("PATH", "/usr/bin:/bin"), ("HOME", "/tmp"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")):
             options += ["--setenv", name, value]
+        # Gone before a program begins.
+        options += ["--setenv", "PYTHONPATH", START_FOLDER, "--setenv", "ASSAY_CONTROL", "{control}"]
+        options += ["--file", "{start}", f"{START_FOLDER}/sitecustomize.py"]
         # For the zygote, to make a space for each run; programs have none.
         options += ["--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP"]
         options += _views(_LIBRARIES + (_TOOLS if kind == "tools" else ()))
@@ -152,9 +157,11 @@ class BubblewrapBackend:
         options += ["--proc", "/proc", "--dir", "/tmp", "--dir", "/dev/shm"]
         for device in _DEVICES:
             options += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
+        for name, target in _STREAMS.items():
+            options += ["--symlink", f"/proc/self/{target}", f"/dev/{name}"]
         # Whatever can be written is private to one run and made by the zygote.
-        options += ["--remount-ro", "/", "--chdir", "/"]
-        python = [self.interpreter.executable, *self.interpreter.options, "-c", BOOTSTRAP]
+        options += ["--remount-ro", "/", "--chdir", FOLDER]
+        python = [self.interpreter.executable, MAIN]
         return [_shown_bubblewrap(self.executable)[0], *options, "--", *python]
 
     def _unused_user(self) -> int:
@@ -191,7 +198,7 @@ def own_interpreter() -> Interpreter:
     library = f"{prefix}/lib/python{sys.version_info.major}.{sys.version_info.minor}"
     hidden = [path for path in (f"{library}/site-packages", f"{library}/dist-packages") if os.path.isdir(path)]
     executable = os.path.realpath(sys._base_executable)  # type: ignore[attr-defined]
-    return Interpreter(executable, _needed(prefix, executable), tuple(hidden), ("-I", "-S"))
+    return Interpreter(executable, _needed(prefix, executable), tuple(hidden))
 
 
 def named_interpreter(path: Path) -> Interpreter:
@@ -213,8 +220,8 @@ def named_interpreter(path: Path) -> Interpreter:
     base = os.path.realpath(base)
     if os.path.realpath(prefix) == base:
         executable = os.path.realpath(executable)
-        return Interpreter(executable, _needed(base, executable), (), ("-I",))
-    return Interpreter(executable, (*_needed(base, executable), prefix), (), ("-I",))
+        return Interpreter(executable, _needed(base, executable), ())
+    return Interpreter(executable, (*_needed(base, executable), prefix), ())
 
 
 def _needed(prefix: str, executable: str) -> tuple[str, ...]:

@@ -77,7 +77,9 @@ def container_command(executable: str, name: str, number_file: str, job: Job, li
     Args:
         number_file: where the engine writes the container's number once there is one.
     """
-    folder_bytes = limits.file_bytes + sum(map(len, job.files.values())) + 4 * len(job.source) + (1 << 16)
+    folder_bytes = (
+        len(job.stdin or b"") + limits.file_bytes + sum(map(len, job.files.values())) + 4 * len(job.source) + (1 << 16)
+    )
     options = {
         "--name": name,
         "--cidfile": number_file,
@@ -138,7 +140,7 @@ class ContainerSpace:
                 stream.close()
         self.opens_on_stdin = not joins
         text = bundle("values", "guest", "alone", arguments={"channel": None})
-        self.opening = text + job_frame(job, limits, address_bytes=0, tasks=0)
+        self.opening = text + job_frame(job, limits, address_bytes=0, tasks=0) + (job.stdin or b"")
         self.ended, self._end = os.pipe()
         threading.Thread(target=self._wait, daemon=True).start()
 

@@ -10,15 +10,15 @@ is worth no more than what the program could have returned.
 
 from __future__ import annotations
 
-import atexit
 import builtins
 import contextlib
+import io
 import os
 import resource
 import struct
 import sys
-import threading
 import types
+from typing import Any
 
 from assay.sandbox import values
 
@@ -31,6 +31,8 @@ ASK, RESUME = "_assay_ask", "_assay_resume"
 SOURCE = "program"
 """The file in which a command finds the source."""
 STACK_BYTES = 64 << 20
+RECURSION_LIMIT = 50_000
+"""Where functions are called: what the judges' own harnesses set."""
 MAX_OPEN_FILES = 256
 MAX_MESSAGE = 2000
 _LENGTH = struct.Struct("<I")
@@ -74,15 +76,38 @@ def restrict(job):
     _limit(resource.RLIMIT_FSIZE, file_bytes)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
-    _limit(resource.RLIMIT_STACK, STACK_BYTES)
+    # No bound above: judges let a program raise its own, and what it then uses is memory like any other.
+    _limit(resource.RLIMIT_STACK, STACK_BYTES, resource.getrlimit(resource.RLIMIT_STACK)[1])
     if job["address_bytes"]:
         _limit(resource.RLIMIT_AS, job["address_bytes"])
     if job["tasks"]:
         _limit(resource.RLIMIT_NPROC, job["tasks"])
 
 
+def prepare():
+    """Makes an interpreter that was started before there was a program what one is at its start, in the judges' way."""
+    resource.setrlimit = _grant
+    # Where there is a bound, since Python 3.11; judges print long integers.
+    getattr(sys, "set_int_max_str_digits", int)(0)
+
+
+def open_streams():
+    """Opens the three streams anew, as an interpreter does at its start: what they are now is not what they were."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        old = getattr(sys, name)
+        buffer: Any = open(number, "wb" if number else "rb", closefd=False)  # noqa: SIM115, it stays
+        buffer.raw.name = f"<{name}>"
+        stream: Any = io.TextIOWrapper(
+            buffer, old.encoding, old.errors, "\n", line_buffering=old.line_buffering, write_through=old.write_through
+        )
+        stream.mode = "w" if number else "r"
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
 def perform(job):
-    """Does the job; never returns. Descriptors 0 to 2 are the program's, CHANNEL the parent's, the rest closed."""
+    """Does a job other than "run"; never returns. Descriptors 0 to 2 are the program's, CHANNEL the parent's, the rest
+    closed."""
     if job["mode"] == "execute":
         _execute(job["command"])
     sys.argv = [MAIN]
@@ -94,13 +119,9 @@ def perform(job):
         _refuse()
     if job["mode"] == "check":
         _leave(0)
-    if job["mode"] == "run":
-        os.close(CHANNEL)
-        module = _module("__main__")
-        _run(code, module)
-        _end(module)
     # Not "__main__": a block under `if __name__ == "__main__"` reads input that a session does not have.
     module = _module("program")
+    sys.setrecursionlimit(RECURSION_LIMIT)
     _run(code, module)
     _serve(module.__dict__, job["output_bytes"])
 
@@ -126,32 +147,21 @@ def _run(code, module):
     try:
         exec(code, module.__dict__)
     except BaseException as error:
-        _fail(error, module)
+        _fail(error)
 
 
-def _fail(error, module):
+def _fail(error):
     if isinstance(error, SystemExit):
         code = error.code
         if code is not None and not isinstance(code, int):
             print(code, file=sys.stderr)
             code = 1
-        _end(module, (code or 0) & 0xFF)
+        _leave((code or 0) & 0xFF)
     # The first frame is that of this file.
     trace = error.__traceback__.tb_next if error.__traceback__ else None
     with contextlib.suppress(BaseException):
         sys.excepthook(type(error), error.with_traceback(trace), trace)
-    _end(module, 1)
-
-
-def _end(module, code=0):
-    """What an interpreter does at its end, as far as a program can tell."""
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        module.__dict__.clear()
-    except BaseException:
-        pass
-    _leave(code)
+    _leave(1)
 
 
 def _leave(code):
@@ -199,7 +209,7 @@ def _answer(program, max_bytes, owed, until):
             result = _raised(error)
         except BaseException as error:
             # SystemExit, KeyboardInterrupt: the program wants to end.
-            _fail(error, types.ModuleType("program"))
+            _fail(error)
         with contextlib.suppress(Exception):
             flush()
         try:
@@ -257,12 +267,32 @@ def _execute(command):
     _leave(127)
 
 
+_set_limit = resource.setrlimit
+
+
+def _grant(kind, limits, /):
+    """`resource.setrlimit` of a program: what lies above the bound that the kernel holds here becomes the bound, where
+    an interpreter that nobody bounds would have set it."""
+    try:
+        _set_limit(kind, limits)
+    except ValueError:
+        soft, hard = limits
+        _, most = resource.getrlimit(kind)
+        if not (_is_above(hard, most) or (hard == most and _is_above(soft, most))):
+            raise
+        _set_limit(kind, (most if _is_above(soft, most) else soft, most if _is_above(hard, most) else hard))
+
+
+def _is_above(value, most):
+    return most != resource.RLIM_INFINITY and (value == resource.RLIM_INFINITY or value > most)
+
+
 def _limit(which, soft, hard=None):
     _, most = resource.getrlimit(which)
     hard = soft if hard is None else hard
     if most != resource.RLIM_INFINITY:
         soft, hard = min(soft, most), min(hard, most)
-    resource.setrlimit(which, (soft, hard))
+    _set_limit(which, (soft, hard))
 
 
 def _read_exactly(descriptor, count):

@@ -25,6 +25,30 @@ BOOTSTRAP = (
 )
 """Reads a framed text from a descriptor, and executes it. Short enough for a command line."""
 
+START_FOLDER = "/start"
+START = f"""import os, sys
+sys.path.remove({START_FOLDER!r})
+sys.path_importer_cache.pop({START_FOLDER!r}, None)
+sys.modules["site"].ENABLE_USER_SITE = False
+del os.environ["PYTHONPATH"]
+descriptor = int(os.environ.pop("ASSAY_CONTROL"))
+def read(n, d=b""):
+    while len(d) < n:
+        p = os.read(descriptor, n - len(d))
+        if not p: os._exit(1)
+        d += p
+    return d
+try:
+    exec(compile(read(int.from_bytes(read(4), "little")), "<assay>", "exec"), dict(__name__="assay"))
+except BaseException as error:
+    sys.stderr.write(f"{{type(error).__name__}}: {{error}}")
+    sys.stderr.flush()
+    os._exit(1)
+raise ImportError("as if it were not there", name="sitecustomize")
+"""
+"""What a warm interpreter has for its `sitecustomize`: it serves runs from there, on its way to `main.py`. Only the
+process of a program ever leaves it, and is an interpreter that was started with `main.py` from then on."""
+
 _LOADER = """
 import sys, types
 for name in ("assay", "assay.sandbox"):
@@ -72,6 +96,7 @@ def job_frame(job: Job, limits: Limits, *, address_bytes: int, tasks: int) -> by
         "source": job.source,
         "files": {name: bytes(content) for name, content in job.files.items()},
         "command": list(job.command),
+        "input_is_whole": job.stdin is not None,
         "cpu_seconds": float(limits.cpu_seconds),
         "file_bytes": int(limits.file_bytes),
         "output_bytes": int(limits.output_bytes),

@@ -30,7 +30,7 @@ from assay.sandbox.watch import Watch, drive
 
 BackendName = Literal["auto", "bubblewrap", "docker", "podman", "unsafe"]
 BINARY = "main"
-COMPILER = ("g++", "-std=c++20", "-O2", "-pipe", "-o", BINARY, "main.cpp")
+COMPILER = ("g++", "-std=c++20", "-O2", "-DONLINE_JUDGE", "-pipe", "-o", BINARY, "main.cpp")
 # The executable comes out as output: nothing outside ever opens a file that a program has made.
 _COMPILE = ("/bin/sh", "-c", f"{' '.join(COMPILER)} && cat {BINARY}")
 NUM_TRIES = 2
@@ -216,7 +216,7 @@ class Sandbox:
 
     def _run(self, slot: Slot, spaces: list[Space], job: Job, stdin: bytes, limits: Limits) -> Run:
         def attempt(begun: list[Watch]) -> list[Run]:
-            watch = self._watch(begun, slot, 0, job, limits, stdin=stdin)
+            watch = self._watch(begun, slot, 0, dataclasses.replace(job, stdin=stdin), limits)
             spaces.append(watch.space)
             return [watch.run()]
 
@@ -226,11 +226,12 @@ class Sandbox:
         self, slot: Slot, spaces: list[Space], jobs: list[Job], bounds: tuple[Limits, Limits], stdin: bytes
     ) -> tuple[Run, Run]:
         def attempt(watches: list[Watch]) -> list[Run]:
+            talks = [dataclasses.replace(job, stdin=None) for job in jobs]
             first = self._watch(
-                watches, slot, 0, jobs[0], bounds[0], holds_stdin=True, on_output=lambda part: watches[1].feed(part)
+                watches, slot, 0, talks[0], bounds[0], holds_stdin=True, on_output=lambda part: watches[1].feed(part)
             )
             second = self._watch(
-                watches, slot, 1, jobs[1], bounds[1], stdin=stdin, holds_stdin=True, on_output=first.feed
+                watches, slot, 1, talks[1], bounds[1], stdin=stdin, holds_stdin=True, on_output=first.feed
             )
             spaces.extend(watch.space for watch in watches)
             drive(watches, lambda: first.has_ended or second.has_ended)

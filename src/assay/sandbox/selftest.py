@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.errors import ConfigError
-from assay.sandbox.attacks import ATTACKS, DENIED, HIDDEN_CALLS, Attack
+from assay.sandbox.attack import DENIED, Attack
+from assay.sandbox.attacks import ATTACKS, HIDDEN_CALLS
 from assay.sandbox.bubblewrap import BubblewrapBackend
 from assay.sandbox.program import Program
 from assay.sandbox.run import Run
@@ -99,7 +100,7 @@ def enforcement(sandbox: Sandbox) -> Iterator[tuple[str, str]]:
         return
     hierarchy = backend.hierarchy
     yield "bubblewrap", backend.executable
-    yield "interpreter", f"{backend.interpreter.executable} {' '.join(backend.interpreter.options)}"
+    yield "interpreter", backend.interpreter.executable
     yield "namespaces", "user, mount, process, network, IPC, host name, cgroup"
     yield "seccomp", f"a filter for {platform.machine()}"
     names = {"memory": "memory", "pids": "processes", "cpuacct": "CPU time"}

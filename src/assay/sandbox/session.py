@@ -59,7 +59,7 @@ class Session:
         Raises:
             NotPlainError: an argument that may not cross.
         """
-        if self._run is not None or self._watch.has_ended:
+        if self._run is not None or self._watch.is_over:
             return ENDED
         self._calls += 1
         call = (self._calls, function, list(arguments), dict(keywords or {}))
@@ -92,7 +92,7 @@ class Session:
         drive([watch], lambda: watch.has_reply or watch.has_ended)
         watch.allow(None)
         reply = watch.next_reply()
-        if reply is None or watch.has_ended:
+        if reply is None or watch.is_over:
             return ENDED
         try:
             return _parsed(reply, number)

@@ -26,6 +26,8 @@ class Job:
     files: Mapping[str, bytes]
     command: tuple[str, ...] = ()
     kind: Kind = "python"
+    stdin: bytes | None = b""
+    """All that it reads, given as a file where the backend can; None where it comes through a pipe, by and by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Space(Protocol):
     """One run under way. Its descriptors belong to it and are closed by `close`."""
 
     stdin: int
-    """Write end."""
+    """Write end; -1 where the program has its input already."""
     stdout: int
     """Read end, as `stderr`."""
     stderr: int

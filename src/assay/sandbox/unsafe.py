@@ -17,6 +17,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from assay.sandbox.input_file import input_file
 from assay.sandbox.inside import BOOTSTRAP, bundle, job_frame
 from assay.sandbox.limits import Limits
 from assay.sandbox.space import Ended, Job, Kind, Worker
@@ -32,7 +33,8 @@ class UnsafeBackend:
     name = "unsafe"
 
     def __init__(self, interpreter: Path | None = None) -> None:
-        self._interpreter = interpreter or Path(sys.executable)
+        # Not that of a virtual environment: programs do not see what is installed there.
+        self._interpreter = interpreter or Path(sys._base_executable)  # type: ignore[attr-defined]
 
     def worker(self, kind: Kind) -> Worker:
         return UnsafeWorker(self._interpreter)
@@ -68,10 +70,11 @@ class UnsafeSpace:
     def __init__(self, interpreter: Path, job: Job, limits: Limits) -> None:
         self._folder = tempfile.mkdtemp(prefix="assay-unsafe-")
         ours, theirs = socket.socketpair()
+        stdin = subprocess.PIPE if job.stdin is None else input_file(job.stdin)
         with theirs:
             self._process = subprocess.Popen(
                 [interpreter, "-I", "-S", "-c", BOOTSTRAP.format(descriptor=theirs.fileno())],
-                stdin=subprocess.PIPE,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self._folder,
@@ -80,14 +83,13 @@ class UnsafeSpace:
                 start_new_session=True,
             )
             text = bundle("values", "guest", "alone", arguments={"channel": theirs.fileno()})
+        if stdin != subprocess.PIPE:
+            os.close(stdin)
         process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
         streams = (process.stdin, process.stdout, process.stderr)
         # Copies of our own: a stream closes its number once more when it is collected, and it may be another's by then.
-        self.stdin, self.stdout, self.stderr = (os.dup(stream.fileno()) for stream in streams)
-        for stream in streams:
+        self.stdin, self.stdout, self.stderr = (os.dup(stream.fileno()) if stream else -1 for stream in streams)
+        for stream in filter(None, streams):
             stream.close()
         self.channel = ours.detach()
         self.opening = text + job_frame(job, limits, address_bytes=4 * limits.memory_bytes, tasks=0)

@@ -195,10 +195,12 @@ def _container(tag, count, data, at, depth):
     if tag == b"t":
         return tuple(items), at
     try:
-        hashes = Counter(map(hash, items))
+        hashes = list(map(hash, items))
     except TypeError:
         raise NotPlainError("a key that cannot be hashed") from None
-    if hashes and max(hashes.values()) > MAX_EQUAL_HASHES:
+    # To count is slow, and needed where so many are equal at all.
+    too_many = len(hashes) - len(set(hashes)) >= MAX_EQUAL_HASHES
+    if too_many and max(Counter(hashes).values()) > MAX_EQUAL_HASHES:
         raise NotPlainError("keys made to collide")
     if tag == b"d":
         return dict(zip(items, values)), at  # noqa: B905, Python 3.9 has no strict

@@ -23,6 +23,8 @@ END_SECONDS = 10.0
 """From the kill to the end of the tree. Past it the worker is given up."""
 MIN_CHECK_SECONDS = 0.01
 MEMORY_ERRORS = (b"MemoryError", b"std::bad_alloc", b"Cannot allocate memory")
+_RUNNING = b"Traceback (most recent call last)"
+_REFUSALS = ("SyntaxError", "IndentationError", "TabError", "RecursionError", "OverflowError")
 _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 _LENGTH = struct.Struct("<I")
 
@@ -31,7 +33,7 @@ class Watch:
     """One run under way.
 
     Args:
-        stdin: what the program reads.
+        stdin: what the program reads first, where its input is a pipe.
         holds_stdin: whether more input follows by `feed`; otherwise its end comes after `stdin`.
         on_output: takes each part of standard output as it comes; None to keep it only.
     """
@@ -59,7 +61,7 @@ class Watch:
         else:
             self._to_channel, self._to_stdin = memoryview(space.opening), memoryview(stdin)
         self._holds_stdin, self._on_output = holds_stdin, on_output
-        self._open = {space.stdin, space.stdout, space.stderr, space.channel}
+        self._open = {space.stdin, space.stdout, space.stderr, space.channel} - {-1}
         for descriptor in self._open:
             os.set_blocking(descriptor, False)
         self._killed: tuple[RunStatus, str] | None = None
@@ -100,6 +102,11 @@ class Watch:
         """No more input comes."""
         self._holds_stdin = False
         self._flush_stdin()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or is about to: one that was killed may still reply for a moment."""
+        return self.has_ended or self._killed is not None
 
     def next_reply(self) -> tuple | None:
         """The oldest reply not yet taken; None where there is none."""
@@ -328,7 +335,7 @@ class Watch:
             return RunStatus.TIME_LIMIT, _cpu_reason(self.limits)
         if ended.exit_code == 0:
             return RunStatus.FINISHED, ""
-        if self.refused_source:
+        if self.refused_source or _is_refusal(bytes(self.stderr)):
             return RunStatus.COMPILE_ERROR, _last_line(self.stderr)
         # The program can write this itself: then it calls one failure by the name of another.
         if any(name in _last_line(self.stderr).encode() for name in MEMORY_ERRORS):
@@ -364,6 +371,16 @@ def _drive_once(watches: Sequence[Watch]) -> None:
             owners[descriptor].ready(descriptor, events)
     for watch in watches:
         watch.check()
+
+
+def _is_refusal(stderr: bytes) -> bool:
+    """Whether an interpreter says that it cannot read its program: it names an error, and nothing that was running.
+
+    A program can say so itself, and then calls one failure by the name of another.
+    """
+    if _RUNNING in stderr:
+        return False
+    return _last_line(stderr).partition(":")[0] in _REFUSALS
 
 
 def _last_line(text: bytes | bytearray) -> str:

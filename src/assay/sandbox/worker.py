@@ -21,7 +21,8 @@ from pathlib import Path
 
 from assay.sandbox import zygote
 from assay.sandbox.cgroup import Cgroup
-from assay.sandbox.inside import job_frame
+from assay.sandbox.input_file import input_file
+from assay.sandbox.inside import START, job_frame
 from assay.sandbox.limits import Limits
 from assay.sandbox.space import Ended, Job
 from assay.sandbox.supervisor import Supervisor, number_of, shared_bytes_of
@@ -74,23 +75,26 @@ class Zygote:
         self._memory_limit = self._task_limit = 0
         self._control, theirs = socket.socketpair()
         self._control.settimeout(START_SECONDS)
+        start = input_file(START.encode())
         with theirs:
+            places = {"{control}": str(theirs.fileno()), "{start}": str(start)}
             entry = {
                 "cgroups": self.cgroup.member_files if self.cgroup else [],
                 "user": plan.user,
                 "stage": plan.stage,
                 "shown": plan.shown,
-                "command": [word.replace("{descriptor}", str(theirs.fileno())) for word in plan.command],
+                "command": [places.get(word, word) for word in plan.command],
             }
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", Path(__file__).with_name("enter.py"), json.dumps(entry)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), start],
                 cwd="/",
                 env={},
             )
+            os.close(start)
             text = plan.text(theirs.fileno())
         try:
             self._control.sendall(text)
@@ -249,9 +253,16 @@ class BubblewrapSpace:
         self.opening = job_frame(job, limits, address_bytes=self._address_bytes(), tasks=tasks)
         ends: list[int] = []
         try:
-            stdin, self.stdin = ends_of_pipe(ends)
+            if job.stdin is None:
+                stdin, self.stdin = ends_of_pipe(ends)
+            else:
+                stdin, self.stdin = input_file(job.stdin), -1
+                ends.append(stdin)
             self.stdout, stdout = ends_of_pipe(ends)
             self.stderr, stderr = ends_of_pipe(ends)
+            for descriptor in (stdout, stderr) if job.stdin is not None else (stdin, stdout, stderr):
+                # The program may be another user, and opens it anew as /dev/stdout.
+                os.fchmod(descriptor, 0o666)
             self._end, end = ends_of_pipe(ends)
             ours, channel = socket.socketpair()
             self.channel = ours.detach()

@@ -1,5 +1,9 @@
 """Inside a worker's space: a warm interpreter that forks each run into a space of its own. Never runs a program itself.
 
+It serves while it starts: from its `sitecustomize`, before it looks at the `main.py` that it was started with. The
+process of a Python program goes on from there: the interpreter itself reads, runs and ends it, with no frame of ours
+below it.
+
     zygote          has what forking needs: CAP_SYS_ADMIN in the worker's user namespace
       `-- holder    process 1 of the run: its own process and mount namespaces; holds the private folder; tells the end
             `-- program   process 2: no capability, seccomp, limits; every other descriptor closed
@@ -10,17 +14,20 @@ all others. Only it has the pipe on which the end is told. Runs on Python 3.9 an
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` makes an enum of every number, in every run
+import builtins
 import contextlib
 import ctypes
 import fcntl
 import gc
 import importlib
 import os
-import signal
 import socket
 import struct
+import sys
+import types
 
-from assay.sandbox import guest, values
+from assay.sandbox import end, guest, values
 
 REQUEST = struct.Struct("<QQQ")
 """A number drawn for this request, which the answer begins with; size of the private folder in bytes, and its files."""
@@ -44,6 +51,8 @@ _EVERY = 0xFFFFFFFF
 
 _libc: ctypes.CDLL
 """Set by `main`: the parent imports this module on systems whose C library has none of these calls."""
+_interpreter: ctypes.PyDLL
+"""The same, called without giving up the interpreter's lock."""
 
 
 class _Filter(ctypes.Structure):
@@ -51,7 +60,7 @@ class _Filter(ctypes.Structure):
 
 
 def main(arguments):
-    """Serves runs until the parent hangs up.
+    """Serves runs until the parent hangs up. Returns in the process of a Python program that is to be run.
 
     Args: `control`, the parent's socket; `filter`, the seccomp filter; `modules`, names to import now.
     """
@@ -64,10 +73,12 @@ def main(arguments):
     # Held, so that no run's descriptor arrives at a number that another one is to be moved to.
     os.dup2(nothing, guest.CHANNEL)
     # Children are gone as soon as they end; nobody here waits for them.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     for name in arguments["modules"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    guest.prepare()
+    end.shorten(_libc.fflush, globals())
     code = arguments["filter"]
     space = {
         "filter": _Filter(len(code) // 8, code),
@@ -77,6 +88,7 @@ def main(arguments):
     gc.collect()
     # What is here now is never freed: no run pays for looking at it.
     gc.freeze()
+    _renew_main()
     control.sendall(READY)
     os.dup2(nothing, 2)
     while True:
@@ -93,38 +105,57 @@ def main(arguments):
         except OSError as error:
             control.sendall(NUMBER.pack(number) + str(error).encode()[:200])
         else:
+            if holder is None:
+                # Its number is closed already.
+                control.detach()
+                return
             socket.send_fds(control, [NUMBER.pack(number) + READY], [holder])
             os.close(holder)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
+def _renew_main():
+    """Makes the module that a program runs in anew, as an interpreter has it at its start. The one that was frozen
+    would never be collected, and a program's finalizers would find its variables gone."""
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__annotations__={}, __builtins__=builtins)
+    sys.modules["__main__"] = main
+    # What an interpreter finds that asks whether its main file is an archive.
+    sys.path_importer_cache[os.path.join(FOLDER, guest.MAIN)] = None
+
+
 def _fork_holder(space, sizes, descriptors):
-    """A descriptor of the new holder."""
+    """A descriptor of the new holder; None in the process of a program that is to be run."""
     _check(_libc.unshare(_NEW_PROCESSES), "unshare")
     try:
-        child = os.fork()
+        # Without what an interpreter does after a fork: the holder has no other thread, and runs little.
+        child = _interpreter.fork()
     finally:
         # Back, in the parent: a second unshare is refused otherwise. In the child it is refused, and means nothing.
         _libc.setns(space["processes"], _NEW_PROCESSES)
+    _check(child < 0, "fork")
     if not child:
-        _hold(space, sizes, descriptors)
+        return _hold(space, sizes, descriptors)
     return os.pidfd_open(child)
 
 
 def _hold(space, sizes, descriptors):
-    """Process 1 of a run."""
-    *streams, end = descriptors
+    """Process 1 of a run. Returns in process 2, the program's, where that is to be run."""
+    *streams, told = descriptors
+    program = None
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         _mount_folders(*sizes)
         begun, begins = os.pipe()
+        # No program finds anything of this process in /proc.
+        _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
         program = os.fork()
         if not program:
             _become_program(space, streams, begins)
+            return
         os.close(begins)
-        _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)
         for descriptor in streams:
             os.close(descriptor)
         child = 0
@@ -133,11 +164,12 @@ def _hold(space, sizes, descriptors):
         if not os.read(begun, 1):
             raise OSError(status, "the program did not begin")
         microseconds = int((usage.ru_utime + usage.ru_stime) * 1e6)
-        os.write(end, END.pack(status, microseconds, usage.ru_maxrss * 1024, False))
+        os.write(told, END.pack(status, microseconds, usage.ru_maxrss * 1024, False))
     except OSError as error:
-        os.write(end, END.pack(error.errno or 1, 0, 0, True))
+        os.write(told, END.pack(error.errno or 1, 0, 0, True))
     finally:
-        os._exit(0)
+        if program != 0:
+            os._exit(0)
 
 
 def _mount_folders(num_bytes, num_files):
@@ -147,20 +179,24 @@ def _mount_folders(num_bytes, num_files):
     _check(_libc.mount(b"tmpfs", FOLDER.encode(), b"tmpfs", _NOSUID_NODEV, size.encode()), "mount")
     _check(_libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", _NOSUID_NODEV, size.encode()), "mount")
     flags = _NOSUID_NODEV | _READ_ONLY_NO_EXEC
-    _check(_libc.mount(b"tmpfs", b"/proc", b"tmpfs", flags, b"size=4k,nr_inodes=1,mode=555"), "mount")
+    # What a process may see of itself, /dev/stdin above all, and nothing of the machine or the holder.
+    if _libc.mount(b"proc", b"/proc", b"proc", flags, b"hidepid=2,subset=pid"):
+        # Before Linux 5.8 there is no such part.
+        _check(_libc.mount(b"tmpfs", b"/proc", b"tmpfs", flags, b"size=4k,nr_inodes=1,mode=555"), "mount")
 
 
 def _become_program(space, streams, begins):
-    """Process 2 of a run: gives up everything, then does its job."""
+    """Process 2 of a run: gives up everything, then does its job. Returns where a Python program is to be run."""
     try:
         os.setsid()
+        _libc.prctl(_SET_DUMPABLE, 1, 0, 0, 0)
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number, inheritable=number < guest.CHANNEL)
         _go_first(space["proc"])
         if begins != _BEGINS:
             os.dup2(begins, _BEGINS)
         _close_from(_BEGINS + 1)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         # Not the folder of the same name that this one lies over.
         os.chdir(FOLDER)
         job = values.decode(guest.read_frame(guest.CHANNEL) or b"")
@@ -175,16 +211,26 @@ def _become_program(space, streams, begins):
         os._exit(1)
     leave = os._exit
     try:
+        guest.open_streams()
+        if job["mode"] == "run":
+            os.close(guest.CHANNEL)
+            # Nothing of the program has run yet, and nothing of ours is left when it does.
+            return
         guest.perform(job)
-    finally:
-        # Never back into the holder's code, which this process has too; whatever the program put in the place of this.
-        leave(1)
+    except BaseException:
+        pass
+    # Never back into the holder's code, which this process has too; whatever the program put in the place of this.
+    leave(1)
 
 
 def _open_libc():
-    global _libc
+    global _interpreter, _libc
+    _interpreter = ctypes.PyDLL(None)
     _libc = ctypes.CDLL(None, use_errno=True)
     _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    _libc.fflush.argtypes = [ctypes.c_void_p]
+    # Looked up once, here.
+    _ = _libc.setns, _libc.syscall, _libc.unshare, _libc.capset, _interpreter.fork
     _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 
 

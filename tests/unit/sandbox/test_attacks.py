@@ -56,7 +56,7 @@ def test_list_is_long_enough_and_names_are_unique():
 
 def test_an_honest_program_is_accepted(sandbox):
     """What the cheats are held against: the same judgement accepts the function itself."""
-    from assay.sandbox.attacks import Attack
+    from assay.sandbox.attack import Attack
 
     honest = Attack("honest", "verdict", "def add(a, b):\n    return a + b", ("accepted",), is_called=True)
     (outcome,) = asyncio.run(outcomes(sandbox, [honest]))
