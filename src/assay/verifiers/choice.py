@@ -23,9 +23,9 @@ _LOOKS = re.compile(
     r"\\(?:text(?:bf|rm|it|sf|tt)?|math(?:rm|bf|sf|tt|it)|boldsymbol|bm|mbox|operatorname)(?![a-zA-Z])"
     r"|\\(?:left|right|bf|rm|sf|it|tt|large|Large|displaystyle)(?![a-zA-Z])|\\[,;:!> ]|\\q?quad(?![a-zA-Z])|[{}$~]"
 )
+_ANNOUNCED = re.compile(r"^[*_\s]*(?:option|choice|answer)\s*:?\s+", re.IGNORECASE)
 _LABELLED = re.compile(
-    r"[*_\s]*(?:(?:option|choice|answer)\s*:?\s*)?"
-    r"(?:[*_]*[(\[]([A-Za-z])[)\]][*_]*|([A-Z])[*_]*[.:)](?=\s|[*_]))[*_.:]*\s*(.*)",
+    r"[*_\s]*(?:[*_]*[(\[]([A-Za-z])[)\]][*_]*|([A-Z])[*_]*[.:)](?=\s|[*_]))[*_.:]*\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _OTHER_LABEL = re.compile(
@@ -78,7 +78,7 @@ class Choice(AnswerReader):
 
     def _boxed(self, content: str) -> str | None:
         """The letter in a box: alone, or as the label before the text of its option: (E) 12, E. 12, E: a score."""
-        plain = " ".join(_LOOKS.sub(" ", content).split())
+        plain = _ANNOUNCED.sub("", " ".join(_LOOKS.sub(" ", content).split()))
         letter = self._letter(plain)
         labelled = _LABELLED.fullmatch(plain) if letter is None else None
         if labelled is None or self._letter(labelled[3]) or _OTHER_LABEL.search(labelled[3]):

@@ -38,3 +38,54 @@ def test_a_shape_that_was_cut_off_or_is_endless() -> None:
     assert outcome(Format(), "\\boxed{1}", finish_reason="length") == "cut off"
     assert outcome(Format(), "x" * 20_000 + "\\boxed{1}") == "too long"
     assert outcome(Format(), "1") == "shape"
+
+
+@pytest.mark.parametrize(
+    ("response", "answer", "right"),
+    [
+        ("\\boxed{E: a polygenic score}", "E", True),
+        ("\\boxed{\\textbf{(E) }12}", "E", True),
+        ("\\boxed{E. 12}", "E", True),
+        ("\\boxed{(E)\\ 12}", "E", True),
+        ("\\boxed{E) 12}", "E", True),
+        ("\\boxed{\\text{E. twelve}}", "E", True),
+        ("\\boxed{\\mathbf{(E)}\\ 12}", "E", True),
+        ("\\boxed{\\textbf{(E)}~12}", "E", True),
+        ("\\boxed{\\text{(E) } 12}", "E", True),
+        ("\\boxed{\\textbf{E}}", "E", True),
+        ("\\boxed{\\mathrm{E}}", "E", True),
+        ("\\boxed{E}", "E", True),
+        ("\\boxed{(E)}", "E", True),
+        ("\\boxed{e}", "E", True),
+        ("\\boxed{**E**}", "E", True),
+        ("\\boxed{Option E}", "E", True),
+        ("\\boxed{\\textbf{(E)}\\ \\frac{1}{2}}", "E", True),
+        ("\\boxed{\\textbf{(E)} \\; 3\\sqrt{2}}", "E", True),
+        ("\\boxed{A: none of B and C}", "A", False),
+        ("\\boxed{A. The cat is on a mat}", "A", True),
+        ("\\boxed{(A) 12 (B) 13}", "A", False),
+        ("\\boxed{A, B}", "A", False),
+        ("\\boxed{A or B}", "A", False),
+        ("\\boxed{A and B}", "A", False),
+        ("\\boxed{A: B}", "A", False),
+        ("\\boxed{A bird}", "A", False),
+        ("\\boxed{A vitamin}", "A", False),
+        ("\\boxed{B: A}", "A", False),
+        ("\\boxed{A. 12}", "B", False),
+        ("\\boxed{\\textbf{(D) }12}", "E", False),
+        ("\\boxed{C: 3:2}", "C", True),
+        ("\\boxed{C. x = 5}", "C", True),
+        ("\\boxed{\\text{C: Vitamin C}}", "C", True),
+        ("\\boxed{B. }", "B", True),
+        ("\\boxed{\\boxed{D}}", "D", True),
+        ("The answer is **D**", "D", True),
+        ("The answer is (D) 12", "D", False),
+        ("**Answer: D**", "D", True),
+        ("Answer: D.", "D", True),
+        ("\\boxed D", "D", True),
+        ("\\boxed{D: 5, 6}", "D", True),
+        ("\\boxed{A. 5 or 6}", "A", True),
+    ],
+)
+def test_a_label_with_the_text_of_its_option(response: str, answer: str, right: bool) -> None:
+    assert (outcome(Choice(), response, answer) == "solved") == right

@@ -227,7 +227,8 @@ class Judge:
         if kinds == {"tuple", "interval"}:
             interval = gold if gold.kind == "interval" else response
             return self._in_order(gold.parts, response.parts) if interval.text == "()" else "different"
-        if "matrix" in kinds and kinds & {"product", "sum", "power"}:
+        determinant = any(node.kind == "matrix" and node.text for node in (gold, response))
+        if "matrix" in kinds and kinds & ({"product", "sum", "power"} | (_EXPRESSIONS if determinant else set())):
             return self.algebra(gold, response)
         if kinds == {"tuple", "call"}:
             # A(3, 4) is the point (3, 4) with its name.

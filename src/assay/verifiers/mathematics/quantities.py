@@ -60,7 +60,8 @@ def quantity(tokens: list[Token], depth: int, read: Reader) -> Node | None:
         if bare is None:
             continue
         written = plain(tokens[start:])
-        unit = unit_of(written)
+        # An ordinal: 5^{\\text{th}}.
+        unit = "ordinal" if written.removeprefix("^") in _ORDINALS else unit_of(written)
         value = _value(tokens[:start])
         if value is not None and bare and symbols(value):
             continue
