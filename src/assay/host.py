@@ -104,4 +104,5 @@ atexit.register(_PROCESS.close)
 
 def current_host() -> Host:
     """The host of the run that this code is part of; outside a run, the one of the process."""
-    return _CURRENT.get() or _PROCESS
+    host = _CURRENT.get()
+    return _PROCESS if host is None else host

@@ -85,7 +85,7 @@ def test_counts_and_table() -> None:
 
 def test_strict_raises_the_report() -> None:
     with pytest.raises(ContractError, match="false accept: wrong"):
-        asyncio.run(check_verifier(Careless("accepts all"), CASES, strict=True))
+        asyncio.run(check_verifier(Careless(fault="accepts all"), CASES, strict=True))
 
 
 def test_cases_are_many_and_distinct() -> None:
@@ -113,6 +113,6 @@ def test_check_gold_names_task_and_answer() -> None:
     task = Task("d", (Message("user", "What is 1 + 1?"),), "2")
     asyncio.run(check_gold(Careless(fault="none"), [task]))
     with pytest.raises(DataError, match=rf"task {task.task_id}: prompt 'What is 1 \+ 1\?', answer '2'"):
-        asyncio.run(check_gold(Careless("rejects all"), [task]))
+        asyncio.run(check_gold(Careless(fault="rejects all"), [task]))
     with pytest.raises(ContractError, match="boom"):
         asyncio.run(check_gold(Careless(fault="raises"), [task]))

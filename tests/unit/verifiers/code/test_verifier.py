@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from assay.errors import DataError, VerifierError
+from assay.host import Host
 from assay.sandbox import Sandbox
 from assay.types import Score, Task, Verdict
 from assay.verifiers import Part, Weighted, as_rollout, close_verifiers, make_verifier, verifier_metrics
@@ -396,7 +397,7 @@ def test_iterables_whose_items_alone_matter(value: str) -> None:
 
 def test_the_interpreter_runs_the_tests_too() -> None:
     code = Code(interpreter="/usr/bin/python3")
-    assert code._sandbox_key("tests")[2] == "/usr/bin/python3"
+    assert code._sandbox_key("tests")[3] == "/usr/bin/python3"
 
 
 def test_inputs_that_the_program_makes() -> None:
@@ -498,18 +499,24 @@ def test_its_settings_are_plain() -> None:
     assert code != Code()
 
 
-def test_it_starts_nothing_before_the_first_score() -> None:
-    from assay.verifiers.code import verifier
+def test_it_starts_nothing_before_the_first_score_and_ends_with_the_host() -> None:
+    async def score() -> tuple[list[int], Score]:
+        task = Task("d", (), read_suite({"tests": ADD}, "row").to_json())
+        code, open_then = Code(num_workers=7), []
+        async with Host() as host:
+            open_then.append(len(host))
+            await code.judge(as_rollout(RIGHT, task), task)
+            open_then.append(len(host))
+            await close_verifiers([code])
+            open_then.append(len(host))
+            again = (await code.judge(as_rollout(RIGHT, task), task)).score
+            open_then.append(len(host))
+        return [*open_then, len(host)], again
 
-    key = ("auto", 7, "", "programs")
-    code = Code(num_workers=7)
-    assert key not in verifier._SANDBOXES
-    judge(RIGHT, code, tests=ADD)
-    assert key in verifier._SANDBOXES
-    asyncio.run(close_verifiers([code]))
-    assert key not in verifier._SANDBOXES
-    assert judge(RIGHT, code, tests=ADD).score.value == 1.0, "and starts again"
-    asyncio.run(close_verifiers([code]))
+    open_then, again = asyncio.run(score())
+    assert open_then[0] == open_then[2] == open_then[4] == 0
+    assert open_then[1] == open_then[3] == 1, "the sandbox of programs; these tests need none of their own"
+    assert again.value == 1.0
 
 
 def test_many_responses_at_once_share_few_workers() -> None:
