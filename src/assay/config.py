@@ -137,7 +137,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
 def _apply(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {override!r}: expected key=value, such as --set optimizer.learning_rate=1e-5")
+        raise ConfigError(f"--set {override!r}: expected key=value, such as --set trainer.learning_rate=1e-5")
     value = parse_value(text)
     *parents, last = key.strip().split(".")
     table: Any = data

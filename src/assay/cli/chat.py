@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.engine import Base, ChatTemplate, Precision, load_engine
+from assay.cli.engine import EngineOptions, load_engine
+from assay.cli.groups import with_groups
 from assay.errors import ContextLengthError
 from assay.types import Message
 
@@ -18,21 +19,17 @@ if TYPE_CHECKING:
     from assay.render import ChatRenderer
 
 
+@with_groups
 def chat(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help='"default", a Hugging Face folder, a hub id, an adapter, or a run.')
     ],
-    base: Base = None,
+    local: EngineOptions,
     prompt: Annotated[str | None, typer.Option(help="Answer this one message, print the answer and exit.")] = None,
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.7,
     max_new_tokens: Annotated[int, typer.Option(help="Token limit of a reply.", min=1)] = 512,
     seed: Annotated[int, typer.Option(help="The same seed and messages give the same replies.")] = 0,
-    device: Annotated[str, typer.Option(help='"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".')] = "auto",
-    dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
-        Precision.FP32
-    ),
-    chat_template: ChatTemplate = None,
 ) -> None:
     """Talk to a model. Ctrl-C stops a reply; Ctrl-D or an empty line ends the conversation."""
     from rich.console import Console
@@ -42,7 +39,9 @@ def chat(
     from assay.models import open_model
 
     sampling = validate(Sampling, {"temperature": temperature, "max_new_tokens": max_new_tokens})
-    engine, renderer = load_engine(open_model(model, base), device, dtype, num_slots=1, chat_template=chat_template)
+    engine, renderer = load_engine(
+        open_model(model, local.base), local.device, local.dtype, num_slots=1, chat_template=local.chat_template
+    )
     conversation = Conversation(engine, renderer, sampling, seed, system)
     console = Console(highlight=False, soft_wrap=True)
     with asyncio.Runner() as runner:

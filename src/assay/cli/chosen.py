@@ -5,12 +5,50 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
+    from assay.environments import Environment
     from assay.types import Task
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """Where the tasks of a command come from."""
+
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the tasks come from: a name, or your own as path.py:Class. Default: arithmetic.",
+            show_default=False,
+        ),
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the environment, such as path=problems.jsonl."),
+    ] = None
+    complexity: Annotated[
+        str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the environment lists.")
+    ] = None
+    horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the environment lists.")] = None
+    seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0
+
+    def make(self) -> Environment:
+        """The environment with its options."""
+        from assay.config import parse_overrides
+        from assay.environments import make_environment
+
+        return make_environment(self.environment or "arithmetic", parse_overrides(self.settings or []))
+
+    @property
+    def dials(self) -> tuple[list[float], list[float]]:
+        """The complexities and the horizons that were asked for."""
+        return numbers("--complexity", self.complexity), numbers("--horizon", self.horizon)
 
 
 def numbers(option: str, text: str | None) -> list[float]:

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.chosen import numbers, plain, tasks_hash
-from assay.cli.endpoint import (
-    ApiKeyEnv,
-    BaseUrl,
-    Body,
-    FinishReasons,
-    InFlight,
-    InputPrice,
-    MaxCost,
-    MaxRetries,
-    OutputPrice,
-    RepliesFile,
-    RequestsPerMinute,
-    SendSeed,
-    TimeoutSeconds,
-    TokenLimitField,
-    TokensPerMinute,
-    endpoint_options,
-)
-from assay.cli.engine import Base, ChatTemplate, Precision
+from assay.cli.chosen import TaskOptions, plain, tasks_hash
+from assay.cli.endpoint import EndpointOptions
+from assay.cli.engine import EngineOptions
+from assay.cli.groups import with_groups
 from assay.cli.subject import REPLIES, Subject
 from assay.errors import DataError
 
@@ -38,8 +23,27 @@ if TYPE_CHECKING:
 READING = "reward"
 
 
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How often a task is answered, and who accepts an answer."""
+
+    num_tasks: Annotated[int, typer.Option(help="Tasks of each level, of the train split.", min=1)] = 100
+    tries: Annotated[int, typer.Option(help="Answers to a task before it is left out.", min=1)] = 1
+    verifier: Annotated[str, typer.Option(help="Who accepts an answer. Exact accepts the bare answer alone.")] = (
+        "numeric"
+    )
+    verifier_settings: Annotated[
+        list[str] | None,
+        typer.Option("--verifier-set", metavar="KEY=VALUE", help="An option of the verifier."),
+    ] = None
+    temperature: Annotated[
+        float | None, typer.Option(help="Of the first try 0, of the further ones 1, where it is not given.")
+    ] = None
+    max_new_tokens: Annotated[int, typer.Option(help="Token limit of an answer; one cut off is not kept.", min=1)] = 512
+
+
+@with_groups
 def demonstrate(
-    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -48,54 +52,10 @@ def demonstrate(
         ),
     ],
     output: Annotated[Path, typer.Option(help="JSON lines: one accepted answer a task.")],
-    environment: Annotated[str, typer.Option(help="Where the tasks come from; those of its train split are used.")] = (
-        "arithmetic"
-    ),
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the environment, such as path=problems.jsonl."),
-    ] = None,
-    complexity: Annotated[
-        str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the environment lists.")
-    ] = None,
-    horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the environment lists.")] = None,
-    num_tasks: Annotated[int, typer.Option(help="Tasks of each level.", min=1)] = 100,
-    tries: Annotated[int, typer.Option(help="Answers to a task before it is left out.", min=1)] = 1,
-    verifier: Annotated[
-        str, typer.Option(help="Who accepts an answer. Exact accepts the bare answer alone.")
-    ] = "numeric",
-    verifier_settings: Annotated[
-        list[str] | None,
-        typer.Option("--verifier-set", metavar="KEY=VALUE", help="An option of the verifier."),
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="Of the first try 0, of the further ones 1, where it is not given.")
-    ] = None,
-    max_new_tokens: Annotated[
-        int, typer.Option(help="Token limit of an answer; one cut off is not kept.", min=1)
-    ] = 512,
-    seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0,
-    device: Annotated[str, typer.Option(help='"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".')] = "auto",
-    dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
-        Precision.FP32
-    ),
-    base: Base = None,
-    chat_template: ChatTemplate = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    in_flight: InFlight = None,
-    requests_per_minute: RequestsPerMinute = None,
-    tokens_per_minute: TokensPerMinute = None,
-    timeout_seconds: TimeoutSeconds = None,
-    max_retries: MaxRetries = None,
-    input_price: InputPrice = None,
-    output_price: OutputPrice = None,
-    max_cost: MaxCost = None,
-    token_limit_field: TokenLimitField = None,
-    send_seed: SendSeed = False,
-    body: Body = None,
-    finish_reasons: FinishReasons = None,
-    replies: RepliesFile = None,
+    chosen: TaskOptions,
+    answers: AnswerOptions,
+    engine: EngineOptions,
+    endpoint: EndpointOptions,
 ) -> None:
     """Write demonstrations: sample answers to training tasks and keep, of each task, the first that the verifier
     accepts.
@@ -107,39 +67,38 @@ def demonstrate(
 
     from assay.config import parse_overrides, validate
     from assay.engines.engine import Sampling
-    from assay.environments import choose_levels, choose_tasks, make_environment
+    from assay.environments import choose_levels, choose_tasks
     from assay.evaluation import EvaluationFolder
     from assay.observe.provenance import provenance
     from assay.seeds import derive_seed
     from assay.verifiers import make_verifier
 
-    subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template, base)
-    judge = make_verifier(verifier, parse_overrides(verifier_settings or []))
-    source = make_environment(environment, parse_overrides(settings or []))
-    levels = choose_levels(source, numbers("--complexity", complexity), numbers("--horizon", horizon))
-    tasks = choose_tasks(source, "train", levels, num_tasks, seed)
+    subject = Subject.of(model, engine, endpoint)
+    judge = make_verifier(answers.verifier, parse_overrides(answers.verifier_settings or []))
+    source = chosen.make()
+    tasks = choose_tasks(source, "train", choose_levels(source, *chosen.dials), answers.num_tasks, chosen.seed)
     work = output.with_name(f"{output.name}.work").absolute()
     if subject.endpoint is not None:
         subject.replies = subject.replies or work / REPLIES
     console = Console(highlight=False)
     kept: dict[str, tuple[Task, EvalRow, int]] = {}
     open_tasks, num_sampled = tasks, 0
-    for number in range(1, tries + 1):
-        warmth = temperature if temperature is not None else 0.0 if number == 1 else 1.0
-        sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
+    for number in range(1, answers.tries + 1):
+        warmth = answers.temperature if answers.temperature is not None else 0.0 if number == 1 else 1.0
+        sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": answers.max_new_tokens})
         record = {
             "environment": plain(source),
             # All of them: which are still open changes when one that could not be measured is tried again.
             "tasks": tasks_hash(tasks),
             "try": number,
             "sampling": plain(sampling),
-            "seed": seed,
+            "seed": chosen.seed,
             "verifier": plain(judge),
             **subject.identity,
         }
-        made = {**provenance(), "model": model, "device": device}
-        if tries > 1:
-            console.print(f"try {number} of {tries}: {len(open_tasks)} tasks")
+        made = {**provenance(), "model": model, "device": engine.device}
+        if answers.tries > 1:
+            console.print(f"try {number} of {answers.tries}: {len(open_tasks)} tasks")
         with EvaluationFolder(work / f"try-{number}", record, made) as folder:
             result = subject.evaluate(
                 folder,
@@ -148,7 +107,7 @@ def demonstrate(
                 {READING: judge},
                 sampling,
                 samples=1,
-                seed=derive_seed(seed, "demonstrate", number),
+                seed=derive_seed(chosen.seed, "demonstrate", number),
                 settings=record,
                 console=console,
                 positions=[position for position, task in enumerate(tasks) if task.task_id not in kept],
@@ -167,14 +126,14 @@ def demonstrate(
             break
     if not kept:
         raise DataError(
-            f"none of {num_sampled} answers to {len(tasks)} tasks was accepted by {verifier}; look at them in {work}, "
-            "and give the teacher easier tasks, more tries, more tokens, or a verifier that reads its form"
+            f"none of {num_sampled} answers to {len(tasks)} tasks was accepted by {answers.verifier}; look at them in "
+            f"{work}, and give the teacher easier tasks, more tries, more tokens, or a verifier that reads its form"
         )
     _write(output, [_line(*kept[task.task_id], model) for task in tasks if task.task_id in kept])
     console.print(
         f"{len(kept)} of {len(tasks)} tasks have a demonstration, from {num_sampled} answers: {output}", soft_wrap=True
     )
-    console.print(_recipe(output, tasks, verifier), markup=False, soft_wrap=True)
+    console.print(_recipe(output, tasks, answers.verifier), markup=False, soft_wrap=True)
 
 
 def _accepted(row: EvalRow) -> bool:

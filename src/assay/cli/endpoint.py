@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,78 +23,66 @@ def _option(*names: str, **settings: Any) -> Any:
     return typer.Option(*names, rich_help_panel=PANEL, show_default=False, **settings)
 
 
-BaseUrl = Annotated[
-    str | None,
-    _option(help="The server, such as http://localhost:8000/v1. Default: $OPENAI_BASE_URL, or OpenAI's own."),
-]
-ApiKeyEnv = Annotated[
-    str | None,
-    _option(
-        metavar="NAME",
-        help="Environment variable with the key. Default: OPENAI_API_KEY. The key itself is never given.",
-    ),
-]
-InFlight = Annotated[int | None, _option(help="Requests under way at once. Default: 16.")]
-RequestsPerMinute = Annotated[float | None, _option(help="At most so many.")]
-TokensPerMinute = Annotated[float | None, _option(help="At most so many, prompts and answers together.")]
-TimeoutSeconds = Annotated[float | None, _option(help="Of one try at a request. Default: 300.")]
-MaxRetries = Annotated[
-    int | None, _option(help="Further tries where the server is busy, fails or breaks off. Default: 8.")
-]
-InputPrice = Annotated[float | None, _option(help="Of a million prompt tokens: the cost is then counted.")]
-OutputPrice = Annotated[float | None, _option(help="Of a million sampled tokens.")]
-MaxCost = Annotated[float | None, _option(help="Stop before the cost, earlier legs included, could exceed this.")]
-TokenLimitField = Annotated[
-    str | None,
-    _option(help="What the server calls the token limit: max_tokens (the default) or max_completion_tokens."),
-]
-SendSeed = Annotated[bool, _option("--send-seed", help="Send each sample's seed, for servers that sample by it.")]
-Body = Annotated[
-    list[str] | None,
-    _option("--body", metavar="KEY=VALUE", help="A further field of every request, such as reasoning_effort=low."),
-]
-FinishReasons = Annotated[
-    list[str] | None,
-    _option(
-        "--finish-reason",
-        metavar="WORD=stop|length",
-        help="What a finish reason of the server means that is not known here.",
-    ),
-]
-RepliesFile = Annotated[
-    Path | None,
-    _option("--replies", help="Where paid replies are kept and taken from. Default: in the folder of the evaluation."),
-]
+@dataclass(frozen=True)
+class EndpointOptions:
+    """Where MODEL is openai:NAME, a model at a server."""
 
+    base_url: Annotated[
+        str | None,
+        _option(help="The server, such as http://localhost:8000/v1. Default: $OPENAI_BASE_URL, or OpenAI's own."),
+    ] = None
+    api_key_env: Annotated[
+        str | None,
+        _option(
+            metavar="NAME",
+            help="Environment variable with the key. Default: OPENAI_API_KEY. The key itself is never given.",
+        ),
+    ] = None
+    in_flight: Annotated[int | None, _option(help="Requests under way at once. Default: 16.")] = None
+    requests_per_minute: Annotated[float | None, _option(help="At most so many.")] = None
+    tokens_per_minute: Annotated[float | None, _option(help="At most so many, prompts and answers together.")] = None
+    timeout_seconds: Annotated[float | None, _option(help="Of one try at a request. Default: 300.")] = None
+    max_retries: Annotated[
+        int | None, _option(help="Further tries where the server is busy, fails or breaks off. Default: 8.")
+    ] = None
+    input_price: Annotated[float | None, _option(help="Of a million prompt tokens: the cost is then counted.")] = None
+    output_price: Annotated[float | None, _option(help="Of a million sampled tokens.")] = None
+    max_cost: Annotated[
+        float | None, _option(help="Stop before the cost, earlier legs included, could exceed this.")
+    ] = None
+    token_limit_field: Annotated[
+        str | None,
+        _option(help="What the server calls the token limit: max_tokens (the default) or max_completion_tokens."),
+    ] = None
+    send_seed: Annotated[
+        bool, _option("--send-seed", help="Send each sample's seed, for servers that sample by it.")
+    ] = False
+    body: Annotated[
+        list[str] | None,
+        _option("--body", metavar="KEY=VALUE", help="A further field of every request, such as reasoning_effort=low."),
+    ] = None
+    finish_reasons: Annotated[
+        list[str] | None,
+        _option(
+            "--finish-reason",
+            metavar="WORD=stop|length",
+            help="What a finish reason of the server means that is not known here.",
+        ),
+    ] = None
+    replies: Annotated[
+        Path | None,
+        _option(
+            "--replies", help="Where paid replies are kept and taken from. Default: in the folder of the evaluation."
+        ),
+    ] = None
 
-NAMES = (
-    "base_url",
-    "api_key_env",
-    "in_flight",
-    "requests_per_minute",
-    "tokens_per_minute",
-    "timeout_seconds",
-    "max_retries",
-    "input_price",
-    "output_price",
-    "max_cost",
-    "token_limit_field",
-    "send_seed",
-    "body",
-    "finish_reasons",
-    "replies",
-)
-"""Parameters of a command that has these options."""
-
-
-def endpoint_options(context: typer.Context) -> dict[str, Any]:
-    """Those that were given, by the name of their parameter."""
-    given = {name: context.params[name] for name in NAMES}
-    return {
-        name: value
-        for name, value in given.items()
-        if value is not None and value is not False and value not in ([], ())
-    }
+    def given(self) -> dict[str, Any]:
+        """Those that were given, by name."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if value is not None and value is not False and value not in ([], ())
+        }
 
 
 def make_endpoint(model: str, options: Mapping[str, Any]) -> Endpoint | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,23 +16,30 @@ if TYPE_CHECKING:
     from assay.render import ChatRenderer
 
 
-ChatTemplate = Annotated[
-    str | None,
-    typer.Option(
-        help="In place of the tokenizer's own: plain (for a base model), chatml, or a Jinja file.", show_default=False
-    ),
-]
-
-
-Base = Annotated[
-    str | None,
-    typer.Option(help="Of an adapter: the model it is put on. Default: the one it names.", show_default=False),
-]
-
-
 class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a model on this machine is opened and sampled from."""
+
+    base: Annotated[
+        str | None,
+        typer.Option(help="Of an adapter: the model it is put on. Default: the one it names.", show_default=False),
+    ] = None
+    device: Annotated[str, typer.Option(help='"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".')] = "auto"
+    dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
+        Precision.FP32
+    )
+    chat_template: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of the tokenizer's own: plain (for a base model), chatml, or a Jinja file.",
+            show_default=False,
+        ),
+    ] = None
 
 
 def load_engine(

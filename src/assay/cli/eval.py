@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.chosen import numbers, plain, short_hash, tasks_hash
-from assay.cli.endpoint import (
-    ApiKeyEnv,
-    BaseUrl,
-    Body,
-    FinishReasons,
-    InFlight,
-    InputPrice,
-    MaxCost,
-    MaxRetries,
-    OutputPrice,
-    RepliesFile,
-    RequestsPerMinute,
-    SendSeed,
-    TimeoutSeconds,
-    TokenLimitField,
-    TokensPerMinute,
-    endpoint_options,
-)
-from assay.cli.engine import Base, ChatTemplate, Precision
+from assay.cli.chosen import TaskOptions, numbers, plain, short_hash, tasks_hash
+from assay.cli.endpoint import EndpointOptions
+from assay.cli.engine import EngineOptions
+from assay.cli.groups import with_groups
 from assay.cli.subject import Subject
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
+    from assay.engines import Sampling
+    from assay.environments import Environment
     from assay.evaluation import Evaluation
     from assay.recipe import RunConfig
+    from assay.verifiers import Verifier
 
-DEFAULT_KS = (1, 4, 8)
+DEFAULT_KS = (1, 4, *(2**power for power in range(3, 17)))
+"""Those up to the number of samples."""
 DEFAULT_TASKS = 200
 MOST_COLUMNS = 4
 """Measures that a table has side by side; more of them stand below each other."""
@@ -53,35 +43,18 @@ class SplitName(StrEnum):
     TRAIN = "train"
 
 
-def evaluate(
-    context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help='"default", a Hugging Face folder, a hub id, an adapter, or "openai:NAME" at an endpoint.',
-        ),
-    ],
-    base: Base = None,
-    environment: Annotated[
-        str | None,
-        typer.Option(
-            help="Where the tasks come from: a name, or your own as path.py:Class. Default: arithmetic.",
-            show_default=False,
-        ),
-    ] = None,
+@dataclass(frozen=True)
+class MeasureOptions:
+    """What is measured, and how it is sampled and read."""
+
     recipe: Annotated[
         Path | None,
         typer.Option(
             help="A recipe or a run folder: take its environment with its options, its levels, and its readings.",
             show_default=False,
         ),
-    ] = None,
-    complexity: Annotated[
-        str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the environment lists.")
-    ] = None,
-    horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the environment lists.")] = None,
-    split: Annotated[SplitName, typer.Option(help="Which split of the environment.")] = SplitName.TEST,
+    ] = None
+    split: Annotated[SplitName, typer.Option(help="Which split of the environment.")] = SplitName.TEST
     num_tasks: Annotated[
         int | None,
         typer.Option(
@@ -89,54 +62,44 @@ def evaluate(
             min=1,
             show_default=False,
         ),
-    ] = None,
-    samples: Annotated[int, typer.Option(help="Samples of each task (n of pass@k).", min=1)] = 1,
+    ] = None
+    samples: Annotated[int, typer.Option(help="Samples of each task (n of pass@k).", min=1)] = 1
     k: Annotated[
-        str | None, typer.Option("--k", help="pass@k for these k. Default: those of 1,4,8 up to --samples.")
-    ] = None,
+        str | None, typer.Option("--k", help="pass@k for these k. Default: those of 1,4,8,16,32 ... up to --samples.")
+    ] = None
     temperature: Annotated[
         float | None, typer.Option(help="0 is greedy. Default: 0 for one sample, 1 for several.")
-    ] = None,
-    top_p: Annotated[float, typer.Option(help="Share of the probability that is sampled from.")] = 1.0,
+    ] = None
+    top_p: Annotated[float, typer.Option(help="Share of the probability that is sampled from.")] = 1.0
     max_new_tokens: Annotated[
         int | None,
         typer.Option(help="Token limit of a response. Default: the recipe's, or 256.", min=1, show_default=False),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0,
+    ] = None
     verifier: Annotated[
         str | None,
         typer.Option(
             help="How the answer is read; several are tabulated. Default: the environment's own readings.",
             show_default=False,
         ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the environment, such as path=problems.jsonl."),
-    ] = None,
+    ] = None
+
+
+@with_groups
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help='"default", a Hugging Face folder, a hub id, an adapter, or "openai:NAME" at an endpoint.',
+        ),
+    ],
+    chosen: TaskOptions,
+    measured: MeasureOptions,
+    engine: EngineOptions,
+    endpoint: EndpointOptions,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the evaluation. Default: under ~/.assay/evals.", show_default=False)
     ] = None,
-    device: Annotated[str, typer.Option(help='"auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".')] = "auto",
-    dtype: Annotated[Precision, typer.Option(help="fp32 is exact; bf16 is faster where the machine has it.")] = (
-        Precision.FP32
-    ),
-    chat_template: ChatTemplate = None,
-    base_url: BaseUrl = None,
-    api_key_env: ApiKeyEnv = None,
-    in_flight: InFlight = None,
-    requests_per_minute: RequestsPerMinute = None,
-    tokens_per_minute: TokensPerMinute = None,
-    timeout_seconds: TimeoutSeconds = None,
-    max_retries: MaxRetries = None,
-    input_price: InputPrice = None,
-    output_price: OutputPrice = None,
-    max_cost: MaxCost = None,
-    token_limit_field: TokenLimitField = None,
-    send_seed: SendSeed = False,
-    body: Body = None,
-    finish_reasons: FinishReasons = None,
-    replies: RepliesFile = None,
 ) -> None:
     """Measure a model on held-out tasks: accuracy and unbiased pass@k, each with a 95 % interval.
 
@@ -146,82 +109,120 @@ def evaluate(
     """
     from rich.console import Console
 
-    from assay.config import parse_overrides, validate
-    from assay.engines.engine import Sampling
-    from assay.environments import choose_levels, choose_tasks, make_environment
-    from assay.evaluation import EvaluationFolder, cautions, commonest_answer, commonest_response
+    from assay.environments import choose_tasks
+    from assay.evaluation import EvaluationFolder
     from assay.home import assay_home
     from assay.observe.provenance import provenance
+
+    subject = Subject.of(model, engine, endpoint)
+    ks = _ks(measured.k, measured.samples)
+    source, levels, verifiers, max_new_tokens = _what(chosen, measured)
+    sampling = _sampling(measured, max_new_tokens)
+    num_tasks = measured.num_tasks or (None if _is_whole_file(source, measured) else DEFAULT_TASKS)
+    tasks = choose_tasks(source, measured.split.value, levels, num_tasks, chosen.seed)
+    record = {
+        "environment": plain(source),
+        "split": measured.split.value,
+        "levels": [list(level) for level in levels],
+        "num_tasks": num_tasks,
+        "tasks": tasks_hash(tasks),
+        "samples": measured.samples,
+        "sampling": plain(sampling),
+        "seed": chosen.seed,
+        "verifiers": {name: plain(each) for name, each in verifiers.items()},
+        **subject.identity,
+    }
+    label = "-".join([subject.label, source.name, short_hash(json.dumps(record, sort_keys=True).encode())[:8]])
+    place = (output or assay_home() / "evals" / label).absolute()
+    made = {**provenance(), "model": model, **subject.places, "device": engine.device}
+    console = Console(highlight=False)
+    for note in source.notes:
+        console.print(note, markup=False, soft_wrap=True)
+    console.print(f"measured: {len(tasks):,} tasks of the {measured.split.value} split")
+    with EvaluationFolder(place, record, made) as kept:
+        result = subject.evaluate(
+            kept,
+            tasks,
+            source,
+            verifiers,
+            sampling,
+            samples=measured.samples,
+            seed=chosen.seed,
+            settings=record,
+            console=console,
+        )
+        asked = {} if subject.tally is None else {"asked": subject.tally.to_dict()}
+        constant = _constant(result)
+        scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
+    console.print(_table(result, ks))
+    _print_doubts(result, constant["cautions"], console)
+    console.print(f"scores: {scores}", soft_wrap=True)
+
+
+def _what(
+    chosen: TaskOptions, measured: MeasureOptions
+) -> tuple[Environment, Levels, Mapping[str, Verifier], int | None]:
+    """Environment, levels, readings and token limit: those that the options name, or those of a recipe."""
+    from assay.environments import choose_levels
     from assay.verifiers import make_verifier
 
-    subject = Subject.of(model, device, dtype, endpoint_options(context), chat_template, base)
-    ks = _ks(k, samples)
-    whole_file = False
-    chosen = numbers("--complexity", complexity), numbers("--horizon", horizon)
-    if recipe is None:
-        source = make_environment(environment or "arithmetic", parse_overrides(settings or []))
-        verifiers = (
-            dict(source.rewards)
-            if verifier is None
-            else {name: make_verifier(name) for name in _names("--verifier", verifier)}
-        )
-        source = source.to_measure() if split is SplitName.TEST else source
-        levels = choose_levels(source, *chosen)
-        whole_file = num_tasks is None and "path" in source.model_fields_set and getattr(source, "test_only", False)
-        if whole_file and not any(chosen):
+    if measured.recipe is None:
+        source = chosen.make()
+        source = source.to_measure() if measured.split is SplitName.TEST else source
+        readings = source.rewards
+        if measured.verifier is not None:
+            readings = {name: make_verifier(name) for name in _names("--verifier", measured.verifier)}
+        levels = choose_levels(source, *chosen.dials)
+        if _is_whole_file(source, measured) and not any(chosen.dials):
             levels = [*levels, (None, None)]  # rows without a level too
-    else:
-        if environment is not None or verifier is not None or settings:
-            raise ConfigError(
-                "--environment, --set and --verifier have no effect with --recipe, which has them; leave them out"
-            )
-        config = _recipe(recipe)
-        verifiers = config.readings
-        source = config.environment
-        max_new_tokens = max_new_tokens or config.evaluation.test_max_new_tokens or config.sampling.max_new_tokens
-        of_recipe = tuple((level.complexity, level.horizon) for level in config.curriculum.levels)
-        levels = choose_levels(source, *chosen) if any(chosen) else of_recipe
+        return source, levels, dict(readings), measured.max_new_tokens
+    if chosen.environment is not None or measured.verifier is not None or chosen.settings:
+        raise ConfigError(
+            "--environment, --set and --verifier have no effect with --recipe, which has them; leave them out"
+        )
+    config = _recipe(measured.recipe)
+    source = config.environment
+    limit = measured.max_new_tokens or config.evaluation.test_max_new_tokens or config.sampling.max_new_tokens
+    levels = tuple((level.complexity, level.horizon) for level in config.curriculum.levels)
+    if any(chosen.dials):
+        levels = choose_levels(source, *chosen.dials)
+    return source, levels, config.readings, limit
+
+
+def _is_whole_file(source: Environment, measured: MeasureOptions) -> bool:
+    """Whether all of a file is measured: it was given to be measured, and nobody said how much of it."""
+    given = measured.recipe is None and measured.num_tasks is None and "path" in source.model_fields_set
+    return given and getattr(source, "test_only", False)
+
+
+def _sampling(measured: MeasureOptions, max_new_tokens: int | None) -> Sampling:
+    from assay.config import validate
+    from assay.engines.engine import Sampling
+
+    samples, top_p, temperature = measured.samples, measured.top_p, measured.temperature
     if temperature is None:
         temperature = 0.0 if samples == 1 else 1.0
     sampling = validate(Sampling, {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens or 256})
     if sampling.temperature == 0 and (samples > 1 or top_p < 1):
         given = f"--samples {samples}" if samples > 1 else f"--top-p {top_p:g}"
         raise ConfigError(f"{given} has no effect at --temperature 0, where every sample is the same; raise it")
-    num_tasks = None if whole_file else num_tasks or DEFAULT_TASKS
-    tasks = choose_tasks(source, split.value, levels, num_tasks, seed)
-    record = {
-        "environment": plain(source),
-        "split": split.value,
-        "levels": [list(level) for level in levels],
-        "num_tasks": num_tasks,
-        "tasks": tasks_hash(tasks),
-        "samples": samples,
-        "sampling": plain(sampling),
-        "seed": seed,
-        "verifiers": {name: plain(each) for name, each in verifiers.items()},
-        **subject.identity,
+    return sampling
+
+
+def _constant(result: Evaluation) -> dict[str, Any]:
+    """What one answer given to every task would explain of the scores."""
+    from assay.evaluation import cautions, commonest_answer, commonest_response
+
+    return {
+        "commonest_response": commonest_response(result).to_dict(),
+        "commonest_answer": commonest_answer(result).to_dict(),
+        "cautions": {reading: cautions(result, reading) for reading in result.readings},
     }
-    label = "-".join([subject.label, source.name, short_hash(json.dumps(record, sort_keys=True).encode())[:8]])
-    place = (output or assay_home() / "evals" / label).absolute()
-    made = {**provenance(), "model": model, **subject.places, "device": device}
-    console = Console(highlight=False)
-    for note in source.notes:
-        console.print(note, markup=False, soft_wrap=True)
-    console.print(f"measured: {len(tasks):,} tasks of the {split.value} split")
-    with EvaluationFolder(place, record, made) as kept:
-        result = subject.evaluate(
-            kept, tasks, source, verifiers, sampling, samples=samples, seed=seed, settings=record, console=console
-        )
-        asked = {} if subject.tally is None else {"asked": subject.tally.to_dict()}
-        found = {reading: cautions(result, reading) for reading in result.readings}
-        constant = {
-            "commonest_response": commonest_response(result).to_dict(),
-            "commonest_answer": commonest_answer(result).to_dict(),
-            "cautions": found,
-        }
-        scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
-    console.print(_table(result, ks))
-    for reading, sentences in found.items():
+
+
+def _print_doubts(result: Evaluation, cautions: Mapping[str, Sequence[str]], console: Console) -> None:
+    """What a reader of the scores should know beside them."""
+    for reading, sentences in cautions.items():
         for sentence in sentences:
             console.print(f"caution, {reading}: {sentence}", markup=False)
     for reading in result.readings:
@@ -232,7 +233,6 @@ def evaluate(
                 f"{100 * bounds.all_failed:.1f} % had all failed, {100 * bounds.all_solved:.1f} % had all been solved. "
                 "The same command tries them again."
             )
-    console.print(f"scores: {scores}", soft_wrap=True)
 
 
 def _recipe(place: Path) -> RunConfig:

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.groups import with_groups
+from assay.cli.rollout_options import RolloutOptions
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from assay.errors import RunFolderError
     from assay.observe.records import RolloutRecord, TurnRecord
-from assay.observe.store import RunStore
+    from assay.observe.store import RunStore
 
 TokenText = Callable[[int], str]
 
 _MAX_EVENTS = 8
-_MAX_RANGES = 8
 _SPARKLINE, _LEAST_SPARKLINE = 40, 8
 """Columns of a curve."""
 _NUMBER_COLUMNS = 52
@@ -32,13 +33,10 @@ _NARROW_COLUMNS = 96
 """A terminal with fewer columns shows the last number only."""
 
 
+@with_groups
 def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help='A run folder, the name of a run, or "latest".')],
-    rollouts: Annotated[bool, typer.Option("--rollouts", help="Show rollouts with their token masks.")] = False,
-    step: Annotated[int | None, typer.Option(help="Rollouts of this step only, counted from 1.", min=1)] = None,
-    group: Annotated[int | None, typer.Option(help="Rollouts of this group only.", min=0)] = None,
-    member: Annotated[int | None, typer.Option(help="This member of each group only.", min=0)] = None,
-    limit: Annotated[int, typer.Option(help="Most rollouts to show.", min=1)] = 8,
+    chosen: RolloutOptions,
     curves: Annotated[
         list[str] | None, typer.Option(help="Show the curve of this metric; may be given several times.")
     ] = None,
@@ -56,11 +54,9 @@ def show(
     store = RunStore.open_readonly(folder)
     console = Console(highlight=False)
     try:
-        if rollouts or step is not None or group is not None or member is not None:
-            chosen = store.rollouts(None if step is None else step - 1, group, member, limit)
-            if not chosen:
-                raise _no_rollouts(store, step, group, member)
-            _print_json(_records(chosen)) if as_json else _show_rollouts(console, folder, chosen)
+        if chosen.given:
+            found = chosen.find(store)
+            _print_json(_records(found)) if as_json else _show_rollouts(console, folder, found)
         elif metrics:
             listed = _explained(store)
             _print_json(listed) if as_json else _show_metrics(console, listed)
@@ -246,38 +242,6 @@ def _show_metrics(console: Console, listed: list[dict[str, Any]]) -> None:
 
 
 # ---- rollouts ----
-
-
-def _no_rollouts(store: RunStore, step: int | None, group: int | None, member: int | None) -> RunFolderError:
-    """Names the first of the three that the run does not have, and those that it has."""
-    from assay.errors import RunFolderError
-
-    places = [(kept + 1, *rest) for kept, *rest in store.rollout_places()]
-    if not places:
-        return RunFolderError("the run has no rollouts yet")
-    where = "the run"
-    for depth, (name, wanted) in enumerate((("step", step), ("group", group), ("member", member))):
-        there = sorted({place[depth] for place in places})
-        if wanted is not None and wanted not in there:
-            return RunFolderError(
-                f"{where} has no rollouts of {name} {wanted}; there are those of {name} {_ranges(there)}"
-            )
-        if wanted is not None:
-            places = [place for place in places if place[depth] == wanted]
-            where = f"{name} {wanted}" if where == "the run" else f"{where}, {name} {wanted}"
-    raise AssertionError("there are such rollouts")
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """[1, 2, 3, 5] as "1 to 3, 5"; the first of them where there are many."""
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][-1] + 1:
-            ranges[-1] = [ranges[-1][0], number]
-        else:
-            ranges.append([number])
-    shown = ", ".join(" to ".join(map(str, each)) for each in ranges[:_MAX_RANGES])
-    return f"{shown} ..." if len(ranges) > _MAX_RANGES else shown
 
 
 def _show_rollouts(console: Console, folder: Path, records: Sequence[RolloutRecord]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.cli.endpoint import make_endpoint, print_tally
-from assay.cli.engine import Precision, load_engine
+from assay.cli.endpoint import EndpointOptions, make_endpoint, print_tally
+from assay.cli.engine import EngineOptions, Precision, load_engine
 from assay.cli.progress import progress
 from assay.errors import ConfigError
 
@@ -46,15 +46,7 @@ class Subject:
     """What was asked of the endpoint by the last evaluation."""
 
     @classmethod
-    def of(
-        cls,
-        model: str,
-        device: str,
-        dtype: Precision,
-        options: Mapping[str, Any],
-        chat_template: str | None = None,
-        base: str | None = None,
-    ) -> Subject:
+    def of(cls, model: str, local: EngineOptions, remote: EndpointOptions) -> Subject:
         """Finds the model, or checks the endpoint's options.
 
         Raises:
@@ -64,16 +56,17 @@ class Subject:
         from assay.models import open_model
         from assay.render import read_chat_template
 
-        endpoint = make_endpoint(model, options)
+        endpoint = make_endpoint(model, remote.given())
+        device, dtype = local.device, local.dtype
         if endpoint is None:
-            read_chat_template(chat_template)
-            return cls(model, open_model(model, base), None, device, dtype, chat_template)
+            read_chat_template(local.chat_template)
+            return cls(model, open_model(model, local.base), None, device, dtype, local.chat_template)
         if device != "auto" or dtype is not Precision.FP32:
             raise ConfigError(f"--device and --dtype have no effect with {model}, which is not on this machine")
-        for option, value in (("--chat-template", chat_template), ("--base", base)):
+        for option, value in (("--chat-template", local.chat_template), ("--base", local.base)):
             if value is not None:
                 raise ConfigError(f"{option} has no effect with {model}, which is not on this machine")
-        return cls(model, None, endpoint, device, dtype, replies=options.get("replies"))
+        return cls(model, None, endpoint, device, dtype, replies=remote.replies)
 
     @property
     def label(self) -> str:

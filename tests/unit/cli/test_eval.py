@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from assay.cli.eval import evaluate
+from assay.cli.eval import _ks, evaluate
 from assay.environments.arithmetic import Arithmetic
 from assay.errors import AssayError, ConfigError, DataError, ModelError, RunFolderError
 from assay.evaluation import EvalRow
@@ -204,3 +204,18 @@ def test_many_measures_stand_below_each_other(tiny_model: Path, tmp_path: Path):
     lines = [line for line in printed.splitlines() if "pass@" in line]
     assert len(lines) == 3 * 2 * 3, "two levels and both together, two readings, three k"
     assert all("%" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("samples", "ks"),
+    [
+        (1, (1,)),
+        (3, (1,)),
+        (8, (1, 4, 8)),
+        (16, (1, 4, 8, 16)),
+        (64, (1, 4, 8, 16, 32, 64)),
+        (100, (1, 4, 8, 16, 32, 64)),
+    ],
+)
+def test_pass_at_k_goes_up_to_the_samples(samples: int, ks: tuple[int, ...]) -> None:
+    assert _ks(None, samples) == ks
