@@ -51,8 +51,9 @@ class Interpreter:
     """A Python as a space shows it."""
 
     executable: str
+    """As the space has it."""
     prefixes: tuple[str, ...]
-    """Folders that it needs."""
+    """Folders that it needs, as this machine has them."""
     hidden: tuple[str, ...]
     """Folders in them that programs do not see."""
 
@@ -151,7 +152,7 @@ class BubblewrapBackend:
         options += _links(_ROOT_LIBRARIES + (_ROOT_TOOLS if kind == "tools" else ()))
         options += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
         for token, path in _tokens(self.interpreter.prefixes).items():
-            options += ["--ro-bind", token, path]
+            options += ["--ro-bind", token, _shown_at(path)]
         for path in self.interpreter.hidden:
             options += ["--tmpfs", path, "--remount-ro", path]
         options += ["--proc", "/proc", "--dir", "/tmp", "--dir", "/dev/shm"]
@@ -218,10 +219,21 @@ def named_interpreter(path: Path) -> Interpreter:
     if version < [3, 9]:
         raise SandboxUnavailableError(f"the interpreter {path} is Python {version[0]}.{version[1]}; 3.9 is the oldest")
     base = os.path.realpath(base)
+    if _shown_at(base) != base:
+        raise SandboxUnavailableError(
+            f"the interpreter {path} is installed in {base}, and each program has {FOLDER} for itself; install it"
+            f" elsewhere (a virtual environment may lie there)"
+        )
     if os.path.realpath(prefix) == base:
         executable = os.path.realpath(executable)
         return Interpreter(executable, _needed(base, executable), ())
-    return Interpreter(executable, (*_needed(base, executable), prefix), ())
+    return Interpreter(_shown_at(executable), (*_needed(base, executable), prefix), ())
+
+
+def _shown_at(path: str) -> str:
+    """Where a space has a path of this machine: the same, but what lies where programs write. A virtual environment
+    may be moved."""
+    return f"/interpreter{path}" if path == FOLDER or path.startswith(f"{FOLDER}/") else path
 
 
 def _needed(prefix: str, executable: str) -> tuple[str, ...]:

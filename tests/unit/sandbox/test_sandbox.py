@@ -13,8 +13,10 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import venv
 from pathlib import Path
 
 import pytest
@@ -401,8 +403,41 @@ def test_another_interpreter_runs_programs(path):
     said = subprocess.run(
         [path, "-I", "-c", "import sys\nprint(sys.version_info[:2], sys.prefix)"], capture_output=True
     )
-    assert result.stdout == said.stdout, result
+    # One that lies where programs write is shown elsewhere.
+    assert result.stdout in (said.stdout, said.stdout.replace(b" /tmp/", b" /interpreter/tmp/")), result
     assert reply.value == [1, "\ud800"]
+
+
+@pytest.mark.parametrize("where", ["/tmp", "/var/tmp"])
+def test_packages_of_a_virtual_environment_are_there_wherever_it_lies(where):
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        venv.create(folder, symlinks=True)
+        (packages,) = Path(folder).glob("lib/python3.*/site-packages")
+        (packages / "answer.py").write_text("value = 42\n")
+        program = """
+import os, subprocess, sys
+import answer
+print(answer.value, os.listdir())
+print(subprocess.run([sys.executable, "-c", "import answer; print(answer.value)"], capture_output=True).stdout)
+"""
+
+        async def scenario(sandbox):
+            async with sandbox.open(Program("def f():\n    import answer\n    return answer.value")) as session:
+                return await sandbox.run(Program(program)), await session.call("f")
+
+        try:
+            with Sandbox("bubblewrap", num_workers=2, interpreter=Path(folder, "bin/python")) as sandbox:
+                result, reply = asyncio.run(scenario(sandbox))
+        except SandboxUnavailableError as error:
+            pytest.skip(str(error))
+    assert result.stdout == b"42 ['main.py']\nb'42\\n'\n", result
+    assert reply.value == 42
+
+
+def test_an_interpreter_where_programs_write_is_refused(monkeypatch):
+    monkeypatch.setattr("assay.sandbox.bubblewrap.FOLDER", os.path.realpath(sys.base_prefix))
+    with pytest.raises(SandboxUnavailableError, match="for itself; install it elsewhere"):
+        Sandbox("bubblewrap", interpreter=Path(sys.executable))
 
 
 def test_what_a_host_lacks_is_named(monkeypatch, tmp_path):
