@@ -291,8 +291,9 @@ def check_unchanged(began: RunConfig, now: RunConfig) -> None:
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) and key.split(".")[0] not in CHANGEABLE_ON_RESUME
     ]
-    if before["num_steps"] != after["num_steps"] and now.trainer.schedule != "constant":
-        changed.append(f"num_steps: the {now.trainer.schedule} schedule depends on it")
+    for name in ("num_steps", "max_seconds", "max_sampled_tokens") if now.trainer.schedule != "constant" else ():
+        if before.get(name) != after.get(name):
+            changed.append(f"{name}: the {now.trainer.schedule} schedule depends on it")
     if changed:
         raise ConfigError(
             "a resumed run keeps its settings, apart from "

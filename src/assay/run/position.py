@@ -66,6 +66,21 @@ class Clock:
         """The same, and what the end of the run will take: the closing test, the last checkpoint, the report."""
         return self.seconds + self._test_seconds() + _FINISH_SECONDS
 
+    @property
+    def budget_spent(self) -> float:
+        """Share of the time or of the tokens that is spent, whichever is further along; 0 without a budget.
+
+        A budget of time is spent when no further step can begin.
+        """
+        budget, tokens = self._config.max_seconds, self._config.max_sampled_tokens
+        shares = [0.0]
+        if budget is not None:
+            at_end = self.seconds_with_end - self.seconds + self._slowest_step_seconds
+            shares.append(self.seconds / max(budget - at_end, 1e-9))
+        if tokens is not None:
+            shares.append(self._position.sampled_tokens / tokens)
+        return min(1.0, max(shares))
+
     def steps(self) -> Iterator[int]:
         """Steps still to make, until the recipe's number, a budget, or a request to stop."""
         for step in range(self._position.step, self._config.num_steps):

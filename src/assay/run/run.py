@@ -109,7 +109,9 @@ class Run:
 
     def steps(self) -> Iterator[int]:
         """Steps still to make, until the recipe's number, a budget, or a request to stop."""
-        yield from self.clock.steps()
+        for step in self.clock.steps():
+            self.learner.trainer.budget_spent = self.clock.budget_spent
+            yield step
         if self.clock.why_over:
             self.records.console.message(self.clock.why_over)
 

@@ -65,7 +65,7 @@ class TrainerSettings(Settings):
     warmup_steps: int = pydantic.Field(default=0, ge=0)
     """Updates over which the learning rate rises from 0."""
     schedule: Schedule = "constant"
-    """After warm-up: stays, or falls to 0 at the end of the run."""
+    """After warm-up: stays, or falls to 0 at the end of the run, be it the last step or the end of its budget."""
     epochs_per_step: int = pydantic.Field(default=1, ge=1, le=100)
     """Passes over each step's samples."""
     critic_learning_rate: float | None = pydantic.Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
@@ -161,6 +161,9 @@ class Trainer:
         self.critic = None if critic is None else Critic(critic, options)
         self._ranks: Ranks = ranks or OneRank()
         self._counters = _Counters()
+        self.budget_spent = 0.0
+        """Share of the run's budget of time or tokens that is spent, where it has one: a schedule that falls is at
+        least as far along."""
 
     @property
     def num_updates(self) -> int:
@@ -171,7 +174,9 @@ class Trainer:
     def learning_rate(self) -> float:
         """Of the next update."""
         s = self.settings
-        factor = learning_rate_factor(s.schedule, self.num_updates, s.warmup_steps, self._total_updates)
+        factor = learning_rate_factor(
+            s.schedule, self.num_updates, s.warmup_steps, self._total_updates, self.budget_spent
+        )
         return s.learning_rate * factor
 
     def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
