@@ -37,7 +37,7 @@ LOCK = "run.lock"
 _LEFT_BY_A_KILL = (LOCK, ".config.json.tmp")
 PROMPT_TOKENS = 256
 """What a prompt is taken for in the estimate of memory."""
-COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def build_run(

@@ -41,8 +41,10 @@ class ModelSettings(Settings):
     """Keep only each layer's input for the backward pass and compute the layer again: less memory, more work."""
     chat_template: str | None = None
     """"chatml", "plain" (base models) or a Jinja file, in place of the tokenizer's own; None for its own."""
-    compute_dtype: Literal["auto", "bf16", "fp32"] = "auto"
+    compute_dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Precision of the forward and backward pass and of sampling; master weights are always fp32. "auto" measures."""
+    fp32_head: bool = False
+    """Whether logits are computed in fp32 whatever the compute dtype, in training and in sampling; our decoder only."""
 
     @pydantic.field_validator("policy")
     @classmethod
@@ -135,6 +137,15 @@ class RunConfig(Settings):
             )
         if sampling.temperature == 0.0:
             raise ValueError("training needs sampling.temperature > 0: greedy decoding explores nothing")
+        if self.model.compute_dtype == "fp16" and algorithm.needs.values:
+            raise ValueError(
+                f"model.compute_dtype='fp16' cannot be had with {algorithm.name}: the loss of its critic is not "
+                "scaled, and small gradients would be 0; use 'bf16'"
+            )
+        if self.model.fp32_head and self.model.compute_dtype == "fp32":
+            raise ValueError(
+                "model.fp32_head has no effect with model.compute_dtype='fp32', where all is: leave it out"
+            )
         if self.group_size < algorithm.needs.min_group_size:
             raise ValueError(
                 f"group_size={self.group_size}, but {algorithm.name} compares at least "
@@ -166,6 +177,8 @@ class RunConfig(Settings):
         if self.max_staleness and algorithm.needs.demonstrations:
             raise ValueError(f"max_staleness has no effect with {algorithm.name}, which samples nothing: leave it out")
         corrected = algorithm.ratio_against == "sampling" or algorithm.correction.kind != "none"
+        # The divergence over a vocabulary is exact in every state, whoever came there.
+        corrected = corrected or algorithm.needs.teacher_distribution
         if self.max_staleness and not corrected:
             raise ValueError(
                 f"max_staleness={self.max_staleness} trains on samples of older weights; correct for that by "

@@ -672,6 +672,25 @@ def test_distillation_descends_the_divergence_in_every_state_whoever_sampled(off
     assert_close(step(there), torch.zeros_like(there), rtol=0, atol=1e-12)
 
 
+def test_distillation_over_the_vocabulary_is_what_the_sampled_token_estimates() -> None:
+    """One sample each: the expected step of the sampled token is the step of the divergence, in every visited state."""
+    logits, teacher = parameters(seed=0), parameters(seed=2).detach()
+    exact = Distillation(teacher="somewhere", over="vocabulary")
+    value = torch.zeros((), dtype=torch.float64)
+    for y in PAIRS:
+        states = logits.log_softmax(-1)[[0, 1 + y[0]]]
+        others = teacher.log_softmax(-1)[[0, 1 + y[0]]]
+        divergence = (states.exp() * (states - others)).sum(-1)
+        now = token_logprobs(logits, y)
+        weights = torch.full((2,), float(probability(logits, y).detach()), dtype=torch.float64)
+        ids = torch.zeros(2, dtype=torch.long)
+        inputs = LossInputs(now, now.detach(), 0 * weights, weights, 0 * weights, ids, 1, teacher_kl=divergence)
+        value = value + exact.loss(inputs).loss_sum
+    assert_close(
+        gradient_of(value, logits), divergence_gradient(logits, teacher, logits.detach()), rtol=1e-9, atol=1e-12
+    )
+
+
 def test_the_kl_of_the_loss_is_corrected_for_the_sampler() -> None:
     """One update on samples of another policy: ratio 1 against "proximal", and the weight in front of both terms."""
     logits, reference = parameters(seed=0), parameters(seed=2).detach()

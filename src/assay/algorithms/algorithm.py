@@ -45,6 +45,8 @@ class Needs:
     """Log-probabilities under the model that training began with."""
     teacher: str | None = None
     """Log-probabilities under this other model, which is not trained: "default", a folder or a hub id."""
+    teacher_distribution: bool = False
+    """The divergence from the teacher over the whole vocabulary, in every update; then not its log-probabilities."""
     entropy_gradient: bool = False
     """An entropy that can be differentiated; slower."""
     values: bool = False
@@ -81,6 +83,8 @@ class LossInputs:
     """[N] the engine's, as sampled; None stands for `old_logprobs`."""
     reference_logprobs: Tensor | None = None
     """[N] under the model that training began with; None where the algorithm does not need them."""
+    teacher_kl: Tensor | None = None
+    """[N] KL(now || teacher) over the whole vocabulary; differentiable. None where the algorithm does not need it."""
 
 
 @dataclass(frozen=True, eq=False)

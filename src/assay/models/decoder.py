@@ -100,4 +100,5 @@ class DecoderFamily(Family):
             device=policy.device,
             num_slots=num_slots,
             version=version,
+            fp32_head=policy.fp32_head,
         )

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from assay.errors import ModelError
+
 CHUNK_ROWS = 128
 """C: 128 rows of a vocabulary of 50,000 are 25 MB of fp32 logits."""
 MAX_KEPT_ELEMENTS = 1 << 27
@@ -59,6 +61,56 @@ def predict(
         logprobs.append(logprobs_C)
         entropies.append(entropy_C)
     return torch.cat(logprobs), torch.cat(entropies)
+
+
+def divergence(
+    hidden: Tensor,
+    weight: Tensor,
+    other_hidden: Tensor,
+    other_weight: Tensor,
+    temperature: float = 1.0,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Tensor:
+    """KL(one || other) of the next word after each row, over the whole vocabulary, both at the temperature.
+
+    sum_v p_v (log p_v - log q_v), p of `hidden` and `weight`, q of the others, which get no gradient. A chunk is
+    computed again in the backward pass, so that logits of one chunk stand at a time.
+
+    Args:
+        hidden, other_hidden: [N, H] and [N, H'], each in its compute dtype.
+        weight, other_weight: [V, H] and [V, H'].
+
+    Returns:
+        [N] float32, nats; differentiable.
+
+    Raises:
+        ModelError: the two have vocabularies of unlike sizes.
+        ValueError: the temperature is not positive.
+    """
+    if len(weight) != len(other_weight):
+        raise ModelError(
+            f"output matrices of {len(weight)} and {len(other_weight)} words: a divergence over the vocabulary needs "
+            "the same words on both sides; choose another teacher"
+        )
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive to train with, got {temperature}")
+    if not len(hidden):
+        return _widen(hidden.sum(-1) + weight.sum() * 0)
+    chunks = zip(hidden.split(chunk_rows), other_hidden.detach().split(chunk_rows), strict=True)
+    return torch.cat(
+        [
+            checkpoint(_divergence, rows, weight, others, other_weight.detach(), temperature, use_reentrant=False)
+            for rows, others in chunks
+        ]  # pyright: ignore[reportArgumentType]
+    )
+
+
+def _divergence(hidden: Tensor, weight: Tensor, other: Tensor, other_weight: Tensor, temperature: float) -> Tensor:
+    """[C]"""
+    own = (logits_of(hidden, weight) / temperature).log_softmax(-1)
+    others = (logits_of(other, other_weight) / temperature).log_softmax(-1)
+    return (own.exp() * (own - others)).sum(-1)
 
 
 def logits_of(hidden: Tensor, weight: Tensor) -> Tensor:

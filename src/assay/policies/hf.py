@@ -23,7 +23,7 @@ from assay.policies.head import CHUNK_ROWS, predict
 from assay.policies.lora import Adapter
 from assay.policies.lora.folder import write_adapter
 from assay.policies.lora.injected import base_name, inject
-from assay.policies.policy import PolicyOutput
+from assay.policies.policy import Policy, PolicyOutput, teacher_kl
 from assay.policies.rows import PaddedRows, padded_rows
 from assay.types import Batch
 
@@ -97,18 +97,29 @@ class HFPolicy(nn.Module):
         if self.adapter is not None:
             yield from self.adapter.named_parameters()
 
-    def forward(self, batch: Batch, *, temperature: float = 1.0, entropy_gradient: bool = False) -> PolicyOutput:
+    def forward(
+        self,
+        batch: Batch,
+        *,
+        temperature: float = 1.0,
+        entropy_gradient: bool = False,
+        teacher: Policy | None = None,
+    ) -> PolicyOutput:
         """Log-probability and entropy of every predicted token of a packed batch.
+
+        Args:
+            teacher: a model to be compared with over the whole vocabulary.
 
         Raises:
             ContextLengthError: a sequence is longer than `max_context`.
+            ModelError: a teacher, and logits that are more than a product with the output matrix.
             ValueError: the temperature is not positive.
         """
-        if self.plain_head:
-            weight = self.module.get_output_embeddings().weight.to(self.compute_dtype)  # pyright: ignore[reportCallIssue, reportOptionalMemberAccess]
-            hidden = self.hidden_states(batch)
+        if self.plain_head or teacher is not None:
+            hidden, weight = self.last_layer(batch)
             return PolicyOutput(
-                *predict(hidden, weight, batch.target_ids, temperature, entropy_gradient=entropy_gradient)  # pyright: ignore[reportArgumentType]
+                *predict(hidden, weight, batch.target_ids, temperature, entropy_gradient=entropy_gradient),
+                teacher_kl(hidden, weight, teacher, batch, temperature),
             )
         if not temperature > 0:
             raise ValueError(f"temperature must be positive to train with, got {temperature}")
@@ -123,6 +134,20 @@ class HFPolicy(nn.Module):
 
         logprobs, entropy = self._of_all_rows(batch, computed_again)
         return PolicyOutput(logprobs, entropy if entropy_gradient else entropy.detach())
+
+    def last_layer(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """[N, H] and the [V, H] output matrix, in the compute dtype.
+
+        Raises:
+            ModelError: its logits are more than the product of the two.
+        """
+        if not self.plain_head:
+            raise ModelError(
+                f"{type(self.module).__name__} scales its logits or adds to them: it cannot be compared with another "
+                "model over the whole vocabulary"
+            )
+        head: Any = self.module.get_output_embeddings()
+        return self.hidden_states(batch), head.weight.to(self.compute_dtype)
 
     def hidden_states(self, batch: Batch) -> Tensor:
         """[N, H] in the compute dtype, after the last norm: what each predicted token is predicted from.

@@ -24,7 +24,7 @@ from assay.policies.head import logits_of, predict
 from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights, weight_names
 from assay.policies.lora import Adapter
 from assay.policies.lora.folder import write_adapter
-from assay.policies.policy import PolicyOutput
+from assay.policies.policy import Policy, PolicyOutput, teacher_kl
 from assay.policies.rope import Rotary
 from assay.types import Batch
 
@@ -66,6 +66,8 @@ class DecoderPolicy(nn.Module):
         self.compute_dtype = compute_dtype
         self.tokenizer_files = dict(tokenizer_files or {})
         self.gradient_checkpointing = gradient_checkpointing
+        self.fp32_head = False
+        """Whether the product with the output matrix is in fp32, whatever the compute dtype; the engine's is too."""
         self.adapter = adapter
         for name in weight_names(config):
             _register(self, name, nn.Parameter(weights[name], requires_grad=adapter is None))
@@ -88,16 +90,30 @@ class DecoderPolicy(nn.Module):
     def hidden_size(self) -> int:
         return self.config.hidden_size
 
-    def forward(self, batch: Batch, *, temperature: float = 1.0, entropy_gradient: bool = False) -> PolicyOutput:
+    def forward(
+        self,
+        batch: Batch,
+        *,
+        temperature: float = 1.0,
+        entropy_gradient: bool = False,
+        teacher: Policy | None = None,
+    ) -> PolicyOutput:
         """Log-probability and entropy of every predicted token of a packed batch.
+
+        Args:
+            teacher: a model to be compared with over the whole vocabulary.
 
         Raises:
             ContextLengthError: a sequence is longer than `max_context`.
         """
-        hidden = self.hidden_states(batch)
-        head = self.get_parameter(head_name(self.config)).to(self.compute_dtype)
+        hidden, head = self.last_layer(batch)
         logprobs, entropy = predict(hidden, head, batch.target_ids, temperature, entropy_gradient=entropy_gradient)
-        return PolicyOutput(logprobs, entropy)
+        return PolicyOutput(logprobs, entropy, teacher_kl(hidden, head, teacher, batch, temperature))
+
+    def last_layer(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """[N, H] and the [V, H] output matrix, in the compute dtype, or in fp32 with `fp32_head`."""
+        hidden, head = self.hidden_states(batch), self.get_parameter(head_name(self.config))
+        return (hidden.float(), head.float()) if self.fp32_head else (hidden, head.to(self.compute_dtype))
 
     def hidden_states(self, batch: Batch) -> Tensor:
         """[N, H] in the compute dtype, after the last norm: what each predicted token is predicted from.
@@ -126,8 +142,8 @@ class DecoderPolicy(nn.Module):
         positions = torch.arange(len(token_ids), device=token_ids.device)
         one = torch.zeros_like(token_ids)
         hidden = self._hidden(parameters, token_ids, positions, PackedAttention(one, one[:1], positions))
-        head = parameters[head_name(self.config)].to(self.compute_dtype)
-        return logits_of(self._normed(parameters, hidden), head)
+        head, normed = parameters[head_name(self.config)], self._normed(parameters, hidden)
+        return logits_of(normed.float(), head) if self.fp32_head else logits_of(normed, head.to(self.compute_dtype))
 
     @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -183,6 +199,7 @@ class DecoderPolicy(nn.Module):
             gradient_checkpointing=self.gradient_checkpointing,
             adapter=adapter,
         )
+        shared.fp32_head = self.fp32_head
         return shared if trainable else shared.requires_grad_(False)
 
     def _hidden(

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from assay.policies.head import divergence
 from assay.policies.lora.adapter import Adapter
 from assay.types import Batch
 
@@ -22,6 +23,9 @@ class PolicyOutput:
     """[N] float32, log-probability of each target under softmax(logits / temperature); differentiable."""
     entropy: Tensor
     """[N] float32, entropy of the same distribution in nats; detached unless asked for."""
+    teacher_kl: Tensor | None = None
+    """[N] float32, KL(this policy || teacher) of the same distribution, over the whole vocabulary; differentiable. None
+    unless a teacher was given."""
 
 
 class Policy(Protocol):
@@ -46,7 +50,22 @@ class Policy(Protocol):
         sharing, so that the tokens of a micro-batch are the tokens that are computed."""
         ...
 
-    def forward(self, batch: Batch, *, temperature: float = 1.0, entropy_gradient: bool = False) -> PolicyOutput: ...
+    def forward(
+        self,
+        batch: Batch,
+        *,
+        temperature: float = 1.0,
+        entropy_gradient: bool = False,
+        teacher: Policy | None = None,
+    ) -> PolicyOutput: ...
+
+    def last_layer(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What logits are the product of: [N, H] hidden states of the predicted tokens, and the [V, H] output matrix.
+
+        Raises:
+            ModelError: its logits are something else.
+        """
+        ...
 
     def parameters(self) -> Iterator[torch.nn.Parameter]: ...
 
@@ -60,3 +79,12 @@ class Policy(Protocol):
         """Writes what is trained: a Hugging Face folder (config.json, safetensors, the tokenizer's files), or PEFT's
         folder of an adapter."""
         ...
+
+
+def teacher_kl(hidden: Tensor, head: Tensor, teacher: Policy | None, batch: Batch, temperature: float) -> Tensor | None:
+    """[N] KL(policy || teacher) over the whole vocabulary, from the policy's last layer; None without a teacher."""
+    if teacher is None:
+        return None
+    with torch.no_grad():
+        other_hidden, other_head = teacher.last_layer(batch)
+    return divergence(hidden, head, other_hidden, other_head, temperature)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from assay.engines import Engine
-from assay.errors import ModelError
+from assay.errors import ConfigError, ModelError
 from assay.models import Model, open_model
 from assay.policies import AnyPolicy, DecoderPolicy
 from assay.policies.value import ValueModel
@@ -48,7 +48,7 @@ class RunModels:
             "seed": config.seed,
         }
         self.renderer: ChatRenderer = model.renderer(chat_template)
-        self.policy: AnyPolicy = model.policy(**self._trained)
+        self.policy: AnyPolicy = self._in_precision(model.policy(**self._trained))
         if chat_template is not None:
             # Checkpoints are shown conversations as the model was.
             self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
@@ -85,7 +85,18 @@ class RunModels:
         if isinstance(self.policy, DecoderPolicy) and self.policy.adapter is not None:
             # The base does not change, so that other models can be on it too.
             return self.policy.sharing_base(trainable=trainable)
-        return self._model.policy(**loading)
+        return self._in_precision(self._model.policy(**loading))
+
+    def _in_precision(self, policy: AnyPolicy) -> AnyPolicy:
+        """With its logits in fp32 where the recipe wants them so."""
+        if self._config.model.fp32_head:
+            if not isinstance(policy, DecoderPolicy):
+                raise ConfigError(
+                    "model.fp32_head has no effect with a model of transformers, whose own code computes the logits "
+                    "that are sampled from: leave it out, or compute in fp32"
+                )
+            policy.fp32_head = True
+        return policy
 
     def _teacher(self, source: str) -> AnyPolicy:
         teacher = open_model(source)

@@ -65,6 +65,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     ReinforcePP(baseline="group_mean"),
     ExpertIteration(),
     Distillation(teacher="default"),
+    Distillation(teacher="default", over="vocabulary"),
     SFT(),
     PPO(),
     PPO(decay=1.0, whiten=False),
@@ -205,8 +206,12 @@ def _advantages(algorithm: Algorithm, group: Group) -> dict[int, float]:
 def _gradient(model: Path, algorithm: Algorithm, batches: list[Batch]) -> Tensor:
     """Of one update, before clipping: with a first beta of 0 the first moment is the gradient."""
     policy = open_model(model).policy()
+    # Another model of the same words: there is nothing to learn from itself.
+    teacher = None
+    if algorithm.needs.teacher_distribution:
+        teacher = open_model(write_tiny_model(model.with_name("teacher"), seed=1)).policy().requires_grad_(False)
     settings = TrainerSettings(learning_rate=1e-9, betas=(0.0, 0.9), max_grad_norm=1e30)
-    trainer = Trainer(policy, settings, temperature=1.0)
+    trainer = Trainer(policy, settings, temperature=1.0, teacher=teacher)
     trainer.update([batches], algorithm)
     moments = trainer.state_dict().tensors
     return torch.cat([moments[name].flatten() for name in sorted(moments) if name.startswith("exp_avg/")])

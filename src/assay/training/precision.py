@@ -11,7 +11,7 @@ import torch
 
 from assay.errors import ConfigError
 
-Precision = Literal["auto", "bf16", "fp32"]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 MIN_SPEEDUP = 1.2
 """How many times faster bf16 must be on a CPU to be worth its rounding."""
@@ -53,8 +53,10 @@ def choose_dtype(device: torch.device | str, requested: Precision = "auto") -> P
         return PrecisionChoice(torch.float32, "fp32 as asked for")
     if requested == "bf16":
         return PrecisionChoice(torch.bfloat16, "bf16 as asked for")
+    if requested == "fp16":
+        return PrecisionChoice(torch.float16, "fp16 as asked for")
     if requested != "auto":
-        raise ConfigError(f"precision {requested!r} is unknown; use 'auto', 'bf16' or 'fp32'")
+        raise ConfigError(f"precision {requested!r} is unknown; use 'auto', 'bf16', 'fp16' or 'fp32'")
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return PrecisionChoice(torch.bfloat16, "bf16: this GPU computes it natively")

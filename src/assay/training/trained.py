@@ -51,9 +51,15 @@ class TrainedModule:
         )
         self._gradient_norm = 0.0
 
-    def gradient_norm(self) -> float:
-        """The Euclidean norm of the gradient that was accumulated, before clipping."""
+    def gradient_norm(self, loss_scale: float = 1.0) -> float:
+        """The Euclidean norm of the gradient that was accumulated, before clipping.
+
+        Args:
+            loss_scale: what the loss was multiplied by, and the gradient is divided by here.
+        """
         missing_gradients_to_zero(self._parameters)
+        if loss_scale != 1.0:
+            torch._foreach_div_([p.grad for p in self._parameters if p.grad is not None], loss_scale)
         self._gradient_norm = gradient_norm(self._parameters)
         return self._gradient_norm
 

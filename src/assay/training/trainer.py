@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pydantic
 import torch
@@ -26,7 +27,7 @@ from assay.config import Settings
 from assay.errors import ConfigError, ContractError, TrainingStoppedError, is_out_of_memory
 from assay.losses import normalising_count, token_weights
 from assay.losses.value import VALUE_EXPLAINED, VALUE_LOSS
-from assay.policies.policy import Policy
+from assay.policies.policy import Policy, PolicyOutput
 from assay.policies.value import ValueModel
 from assay.training.critic import Critic
 from assay.training.ranks import OneRank, Ranks
@@ -46,6 +47,9 @@ from assay.training.schedule import Schedule, learning_rate_factor
 from assay.training.trained import OptimizerOptions, TrainedModule
 from assay.types import Batch, Sample
 
+LOSS_SCALE_UPDATES = 200
+"""Updates in a row without an overflow after which fp16's loss scale is doubled."""
+MAX_LOSS_SCALE_EXPONENT = 24
 CRITIC = "critic/"
 """Prefix of the critic's tensors in a trainer's state."""
 
@@ -95,10 +99,19 @@ class _Update:
     def finite(self) -> bool:
         return math.isfinite(self.loss) and math.isfinite(self.gradient_norm) and math.isfinite(self.critic_norm)
 
+    @property
+    def overflowed(self) -> bool:
+        """Whether the gradient alone is not finite."""
+        return not self.finite and math.isfinite(self.loss)
+
 
 @dataclass
 class _Counters:
     num_updates: int = 0
+    loss_scale_exponent: int = 16
+    """In fp16 the loss is multiplied by 2 to this, so that small gradients are not 0."""
+    num_since_overflow: int = 0
+    """Updates made in a row since the scale was last changed."""
     num_skipped: int = 0
     num_skipped_in_a_row: int = 0
 
@@ -161,9 +174,15 @@ class Trainer:
         self.critic = None if critic is None else Critic(critic, options)
         self._ranks: Ranks = ranks or OneRank()
         self._counters = _Counters()
+        self._scales_loss = getattr(policy, "compute_dtype", None) == torch.float16
         self.budget_spent = 0.0
         """Share of the run's budget of time or tokens that is spent, where it has one: a schedule that falls is at
         least as far along."""
+
+    @property
+    def _loss_scale(self) -> float:
+        """A power of two: multiplying by it and dividing by it again rounds nothing, but for what falls below fp16."""
+        return 2.0**self._counters.loss_scale_exponent if self._scales_loss else 1.0
 
     @property
     def num_updates(self) -> int:
@@ -203,7 +222,7 @@ class Trainer:
         ):
             if wanted and model is None:
                 raise ContractError(f"the algorithm needs a {name} model, and the trainer has none")
-            if wanted and model is not None:
+            if wanted and model is not None and not (name == "teacher" and needs.teacher_distribution):
                 annotated = self._annotate(annotated, self._logprobs_of(model), f"{name}_logprobs")
         return annotated
 
@@ -307,6 +326,12 @@ class Trainer:
             if not is_out_of_memory(error):
                 raise
             cause = "out of memory"
+        while self._loss_scale > 1.0 and self._ranks.any([update is not None and update.overflowed])[0]:
+            # The scaled gradient left fp16's range: the same update with half the scale. It is none that is left out.
+            self._counters.loss_scale_exponent -= 1
+            self._counters.num_since_overflow = 0
+            self._drop_gradients()
+            update = self._accumulate(minibatch, algorithm, None, at_start)
         if update is not None and not update.finite:
             cause = f"loss {update.loss:g}, gradient norm {update.gradient_norm:g}"
         cause = self._ranks.worst(cause)
@@ -328,17 +353,15 @@ class Trainer:
         for batch, has_gradient in zip(minibatch, gradients, strict=True):
             batch = batch.to(self.policy.device)
             with torch.set_grad_enabled(has_gradient):
-                output = self.policy.forward(
-                    batch, temperature=self.temperature, entropy_gradient=algorithm.needs.entropy_gradient
-                )
+                output = self._forward(batch, algorithm.needs)
             if recorder is not None:
                 recorder.record_entropy(output.entropy)
                 if batch.proximal_logprobs is not None or at_start:
                     recorder.record_start(batch, _at_step_start(batch, output.logprobs))
-            inputs = _loss_inputs(batch, algorithm, output.logprobs, output.entropy, group_tokens)
+            inputs = _loss_inputs(batch, algorithm, output, group_tokens)
             result = algorithm.loss(inputs)
             if has_gradient:
-                (result.loss_sum / count).backward()
+                (result.loss_sum / count * self._loss_scale).backward()
             if self.critic is not None:
                 critic_loss += self.critic.accumulate(batch, num_tokens, algorithm.value_loss)
             loss += float(result.loss_sum.detach()) / count
@@ -352,7 +375,15 @@ class Trainer:
         if self.critic is not None:
             means[VALUE_LOSS] = critic_loss
             critic_norm = self.critic.gradient_norm()
-        return _Update(loss, means, dict(maxima), self._trained.gradient_norm(), critic_norm)
+        return _Update(loss, means, dict(maxima), self._trained.gradient_norm(self._loss_scale), critic_norm)
+
+    def _forward(self, batch: Batch, needs: Needs) -> PolicyOutput:
+        options: dict[str, Any] = {"temperature": self.temperature, "entropy_gradient": needs.entropy_gradient}
+        if needs.teacher_distribution:
+            if self.teacher is None:
+                raise ContractError("the algorithm needs a teacher model, and the trainer has none")
+            options["teacher"] = self.teacher
+        return self.policy.forward(batch, **options)
 
     def _step_optimizer(self) -> None:
         self._trained.step(self.learning_rate)
@@ -361,6 +392,10 @@ class Trainer:
             self.critic.step(self.learning_rate / self.settings.learning_rate * peak)
         self._counters.num_updates += 1
         self._counters.num_skipped_in_a_row = 0
+        self._counters.num_since_overflow += self._scales_loss
+        if self._counters.num_since_overflow >= LOSS_SCALE_UPDATES:
+            self._counters.loss_scale_exponent = min(self._counters.loss_scale_exponent + 1, MAX_LOSS_SCALE_EXPONENT)
+            self._counters.num_since_overflow = 0
 
     def _drop_gradients(self) -> None:
         self._trained.drop_gradients()
@@ -411,24 +446,25 @@ def _group_tokens(minibatch: Sequence[Batch]) -> dict[int, int]:
 
 
 def _loss_inputs(
-    batch: Batch, algorithm: Algorithm, policy_logprobs: Tensor, entropy: Tensor, group_tokens: Mapping[int, int]
+    batch: Batch, algorithm: Algorithm, output: PolicyOutput, group_tokens: Mapping[int, int]
 ) -> LossInputs:
     against_sampler = algorithm.ratio_against == "sampling"
     group_lengths = torch.tensor([group_tokens[i] for i in batch.group_ids.tolist()], device=batch.group_ids.device)
     return LossInputs(
-        policy_logprobs=policy_logprobs,
-        old_logprobs=batch.sampling_logprobs if against_sampler else _at_step_start(batch, policy_logprobs),
+        policy_logprobs=output.logprobs,
+        old_logprobs=batch.sampling_logprobs if against_sampler else _at_step_start(batch, output.logprobs),
         advantages=batch.advantages,
         weights=token_weights(
             algorithm.normaliser, batch.sequence_ids, batch.sequence_lengths, batch.sequence_weights, group_lengths
         ),
-        entropy=entropy,
+        entropy=output.entropy,
         sequence_ids=batch.sequence_ids,
         num_sequences=len(batch.sequence_lengths),
         group_ids=batch.group_ids,
         unit_ids=batch.unit_ids,
         sampling_logprobs=batch.sampling_logprobs,
         reference_logprobs=batch.reference_logprobs,
+        teacher_kl=output.teacher_kl,
     )
 
 

@@ -29,6 +29,7 @@ from assay.algorithms import (
     Reinforce,
     ReinforcePP,
 )
+from assay.errors import ContractError
 from assay.losses import ImportanceCorrection
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Sample, Score, Task, Turn
 
@@ -364,3 +365,31 @@ def test_a_tokens_own_divergence_is_felt_whole_however_far_the_end_is() -> None:
     (credited,) = algorithm.credit([group_of(1.0, length=3)], [ppo_sample()])
     # delta is -1/2, -1/4, 1 without a critic: -1/2 - 1/8 + 1/4, -1/4 + 1/2, 1.
     assert_close(credited.advantages[1:], torch.tensor([-0.375, 0.25, 1.0]))
+
+
+# ---- distillation over the vocabulary ----
+
+
+def test_the_loss_over_the_vocabulary_is_the_divergence_itself() -> None:
+    algorithm = Distillation(teacher="somewhere", over="vocabulary")
+    assert algorithm.needs.teacher_distribution
+    assert not algorithm.needs.proximal
+    divergence = torch.tensor([0.25, 0.5], dtype=torch.float64, requires_grad=True)
+    inputs = inputs_of([0.8, 0.5], [0.4, 0.5], [0.0, 0.0], teacher_kl=divergence)
+    output = algorithm.loss(inputs)
+    assert float(output.loss_sum.detach()) == 0.75
+    assert float(output.metric_sums["loss/teacher_kl_nats"]) == 0.75
+    (gradient,) = torch.autograd.grad(output.loss_sum, divergence)
+    assert gradient.tolist() == [1.0, 1.0], "no ratio: every word is in it with its own probability"
+    credited = algorithm.credit([group_of(1.0)], [sample_of(0)])
+    assert not credited[0].advantages.any()
+    with pytest.raises(ContractError, match="without the divergence"):
+        algorithm.loss(inputs_of([0.8], [0.4], [0.0]))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"ratio_against": "sampling"}, {"correction": {"kind": "truncate"}}], ids=["ratio", "correction"]
+)
+def test_no_sampled_token_is_corrected_for_over_the_vocabulary(settings: dict) -> None:
+    with pytest.raises(pydantic.ValidationError, match='no effect with over "vocabulary"'):
+        Distillation.model_validate({"teacher": "somewhere", "over": "vocabulary", **settings})

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.testing import assert_close
 
-from assay.policies.head import predict
+from assay.errors import ModelError
+from assay.policies.head import divergence, predict
 
 N, H, V = 11, 6, 17
 
@@ -115,3 +117,34 @@ def test_a_temperature_that_is_not_positive_is_refused(temperature: float) -> No
     hidden, weight, targets, _ = problem()
     with pytest.raises(ValueError, match="temperature must be positive"):
         predict(hidden, weight, targets, temperature)
+
+
+def test_the_divergence_over_the_vocabulary_by_hand() -> None:
+    """p = (1/2, 1/4, 1/4), q = (1/4, 1/4, 1/2): 1/2 log 2 - 1/4 log 2 = 1/4 log 2."""
+    p, q = torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([[0.25, 0.25, 0.5]]).log()
+    found = divergence(p, torch.eye(3), q, torch.eye(3))
+    assert_close(found, torch.tensor([0.25]) * math.log(2))
+    assert_close(divergence(p, torch.eye(3), p, torch.eye(3)), torch.zeros(1), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("chunk_rows", [1, 3, 100])
+def test_the_divergence_and_its_gradient_are_torchs(temperature: float, chunk_rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden, other = (torch.randn(7, size, generator=generator, dtype=torch.float64) for size in (4, 6))
+    weight, other_weight = (torch.randn(11, size, generator=generator, dtype=torch.float64) for size in (4, 6))
+    hidden.requires_grad_(), weight.requires_grad_(), other_weight.requires_grad_()
+    found = divergence(hidden, weight, other, other_weight, temperature, chunk_rows=chunk_rows)
+    own, others = ((h @ w.T / temperature).log_softmax(-1) for h, w in ((hidden, weight), (other, other_weight)))
+    expected = torch.nn.functional.kl_div(others, own, log_target=True, reduction="none").sum(-1)
+    assert_close(found, expected)
+    factors = torch.arange(7, dtype=torch.float64)
+    gradients = torch.autograd.grad((found * factors).sum(), (hidden, weight), retain_graph=True)
+    assert_close(gradients, torch.autograd.grad((expected * factors).sum(), (hidden, weight)))
+    found.sum().backward()
+    assert other_weight.grad is None, "the teacher is not trained"
+
+
+def test_unlike_vocabularies_have_no_divergence() -> None:
+    with pytest.raises(ModelError, match="3 and 4 words"):
+        divergence(torch.zeros(1, 3), torch.eye(3), torch.zeros(1, 4), torch.eye(4))

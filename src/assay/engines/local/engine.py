@@ -39,6 +39,7 @@ class LocalEngine(BatchingEngine):
         max_context: longest prompt and completion together, in tokens; None: the model's own limit.
         version: of `weights`.
         prefix_cache_bytes: memory for computed sequences that later prompts may start with; 0 keeps none.
+        fp32_head: whether logits are computed in fp32, as by a policy with `fp32_head`.
 
     Raises:
         ConfigError: a number out of range.
@@ -58,6 +59,7 @@ class LocalEngine(BatchingEngine):
         max_context: int | None = None,
         version: int = 0,
         prefix_cache_bytes: int = 256 * 2**20,
+        fp32_head: bool = False,
     ) -> None:
         super().__init__(
             stop_token_ids=stop_token_ids,
@@ -68,7 +70,7 @@ class LocalEngine(BatchingEngine):
             version=version,
         )
         self.config = config
-        self._view = ServingView(config, dtype, device)
+        self._view = ServingView(config, dtype, device, fp32_head=fp32_head)
         self._cache = KeyValueCache(config, num_slots, dtype, device)
         self._shared = SharedPrompts(KeyValueCache(config, num_slots, dtype, device))
         self._prefixes = PrefixCache(prefix_cache_bytes)

@@ -26,9 +26,21 @@ class ServingView:
     layer at a time, from a plain copy that is then dropped.
     """
 
-    def __init__(self, config: DecoderConfig, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        config: DecoderConfig,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        *,
+        fp32_head: bool = False,
+    ) -> None:
+        """
+        Args:
+            fp32_head: whether the output matrix is held in fp32 whatever the dtype, beside a tied embedding.
+        """
         self.config = config
         self.dtype = dtype
+        self.fp32_head = fp32_head and dtype != torch.float32
         self.version: int | None = None
         """Which weights it holds; None while it holds none that are whole."""
         self._device = device
@@ -38,7 +50,12 @@ class ServingView:
         """[V, H]"""
         self.final_norm = self._allocate(FINAL_NORM)
         """[H]"""
-        self._plain_head = self.embedding if config.tie_embeddings else self._allocate(HEAD)
+        self._plain_head = self.embedding
+        if self.fp32_head:
+            shape = self._shapes[EMBEDDING if config.tie_embeddings else HEAD]
+            self._plain_head = torch.empty(shape, dtype=torch.float32, device=device)
+        elif not config.tie_embeddings:
+            self._plain_head = self._allocate(HEAD)
         self.head = self._plain_head
         """[V, H], for `linear`."""
         # Fusing empty tensors gives the fused storage; one layer at a time, so that what is fused is soon freed.
@@ -74,6 +91,8 @@ class ServingView:
                     plain[layer] = self._plain_layer(layer) if self._packs else self.layers[layer]
                     places[layer] = _parts(self.config, layer, plain[layer])
             places[layer][name].copy_(tensor.detach())
+            if self.fp32_head and name == EMBEDDING and self.config.tie_embeddings:
+                self._plain_head.copy_(tensor.detach())
             missing[layer].discard(name)
             if self._packs and not missing[layer]:
                 self._pack(layer, plain.pop(layer, None))
@@ -84,7 +103,7 @@ class ServingView:
 
     def _pack(self, layer: int, weights: LayerWeights | None) -> None:
         if weights is None:
-            self.head = packed(self._plain_head)
+            self.head = self._plain_head if self.fp32_head else packed(self._plain_head)
         else:
             self.layers[layer] = packed_layer(weights)
 
