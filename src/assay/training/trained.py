@@ -59,7 +59,9 @@ class TrainedModule:
         """
         missing_gradients_to_zero(self._parameters)
         if loss_scale != 1.0:
-            torch._foreach_div_([p.grad for p in self._parameters if p.grad is not None], loss_scale)
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    parameter.grad.div_(loss_scale)
         self._gradient_norm = gradient_norm(self._parameters)
         return self._gradient_norm
 
