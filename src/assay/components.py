@@ -23,7 +23,7 @@ import inspect
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
@@ -62,6 +62,11 @@ class Component(Settings):
             words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__)
             cls.model_fields["name"].default = words.lower()
             cls.model_rebuild(force=True)
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """Files that decide what it does, beside its own source, by the setting that names them: data, or a function of
+        somebody's own. A resumed run refuses to go on where they have changed."""
+        return {}
 
     def plain(self) -> dict[str, Any]:
         """How to find its class again, under "name", and every option, as plain JSON data."""
@@ -189,14 +194,34 @@ def source_file(component: type[Component]) -> Path | None:
 
 
 def source_hashes(settings: Settings) -> dict[str, str]:
-    """Reference to SHA-256 of the source of each component in settings that is not Assay's own: what a resumed run
-    compares."""
+    """SHA-256 of the source of each component in settings that is not Assay's own, by reference, and of the files that
+    components name, by path: what a resumed run compares."""
     hashes = {}
     for component in components_in(settings):
         file = source_file(type(component))
         if file is not None and file.is_file():
-            hashes[reference_of(type(component))] = hashlib.sha256(file.read_bytes()).hexdigest()
+            hashes[reference_of(type(component))] = _hash(file)
+        hashes |= {name: _hash(*files) for name, files in component.files().items() if files}
     return hashes
+
+
+def module_file(place: str) -> Path | None:
+    """The file of "path/to/file.py" or of a module's name; None where there is none that can be found."""
+    if place.endswith(".py"):
+        return Path(place).expanduser()
+    try:
+        found = importlib.util.find_spec(place)
+    except (ImportError, ValueError):
+        return None
+    return Path(found.origin) if found is not None and found.has_location and found.origin else None
+
+
+def _hash(*files: Path) -> str:
+    digests = []
+    for file in files:
+        with file.open("rb") as opened:
+            digests.append(hashlib.file_digest(opened, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def components_in(value: Any) -> Iterator[Component]:
@@ -286,6 +311,7 @@ __all__ = [
     "find_component",
     "load_module",
     "make_component",
+    "module_file",
     "reference_of",
     "source_hashes",
 ]

@@ -7,7 +7,9 @@ and whose defaults are the vetted ones (`assay.components`). Importable without 
 from __future__ import annotations
 
 import difflib
+import glob
 import json
+import os
 import tomllib
 import types
 import typing
@@ -38,7 +40,8 @@ class Settings(pydantic.BaseModel):
 def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> SettingsT:
     """Settings from a TOML file (or a mapping of the same shape) with `a.b=value` overrides applied on top.
 
-    Override values are read as TOML (`3`, `1e-5`, `true`, `"text"`, `[1, 2]`); what is not TOML is taken as text.
+    Override values are read as TOML (`3`, `1e-5`, `true`, `"text"`, `[1, 2]`); what is not TOML is taken as text. Files
+    that a TOML file names lie beside it, wherever one stands; where none lies there, names are taken as they stand.
 
     Raises:
         ConfigError: the file is missing or not TOML; a key is unknown; a value is out of range.
@@ -58,6 +61,7 @@ def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iter
             raise ConfigError(
                 f"{source} is not valid TOML: line {line} is not UTF-8 ({error.reason}); save it as UTF-8"
             ) from None
+        data = _beside(data, source.resolve().parent)
     else:
         data = json.loads(json.dumps(source, default=_plain))
     for override in overrides:
@@ -132,6 +136,26 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     for override in overrides:
         _apply(data, override)
     return data
+
+
+FILE_KEYS = ("path", "test_path", "function", "chat_template", "source", "base", "name")
+"""Keys of a recipe whose values may name a file, or begin with one: "rewards.py:right"."""
+
+
+def _beside(value: Any, folder: Path, key: str = "") -> Any:
+    """Settings with the files that they name, and that lie in a folder or below it, named by their whole path."""
+    if isinstance(value, dict):
+        return {each: part if each == "options" else _beside(part, folder, each) for each, part in value.items()}
+    if isinstance(value, list):
+        return [_beside(part, folder, key) for part in value]
+    if not isinstance(value, str) or key not in FILE_KEYS:
+        return value
+    file, colon, rest = value.rpartition(":") if ".py:" in value else (value, "", "")
+    if not file or file.startswith(("~", "/")) or (key == "name" and not colon):
+        return value
+    there = os.path.join(folder, file)
+    is_there = os.path.exists(there) or ("*" in file and bool(glob.glob(file, root_dir=folder)))
+    return f"{there}{colon}{rest}" if is_there else value
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

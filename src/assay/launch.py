@@ -273,12 +273,12 @@ def check_resumable(record: Mapping[str, Any], folder: Path) -> None:
 
 
 def check_sources(began: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raises ConfigError where a component's own source has changed since the run began."""
+    """Raises ConfigError where the source of a component, data or a function has changed since the run began."""
     changed = [reference for reference, digest in now.items() if began.get(reference, digest) != digest]
     if changed:
         raise ConfigError(
-            f"the source of {', '.join(changed)} has changed since the run began, so that the run would go on as "
-            "another one; restore it, or begin a new run"
+            f"{', '.join(changed)} has changed since the run began, so that the run would go on as another one; "
+            "restore it, or begin a new run"
         )
 
 

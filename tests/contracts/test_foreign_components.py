@@ -108,7 +108,7 @@ def test_a_file_is_found_again_and_a_change_of_it_is_noticed(
     recipe.write_text(_toml(settings))
     kill_after_a_step(recipe, folder, dict(os.environ))
     own.write_text(own.read_text() + "\n# another remark\n")
-    with pytest.raises(ConfigError, match=r"the source of .*mine.py:Echo.* has changed since the run began"):
+    with pytest.raises(ConfigError, match=r"mine.py:Echo.* has changed since the run began"):
         assay.train(resume=folder, console=Console(live=False))
     shutil.copy(SOURCE, own)
     assert assay.train(resume=folder, console=Console(live=False)).status == "finished"

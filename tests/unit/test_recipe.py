@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 
-from assay.config import load, validate
+from assay.components import source_hashes
+from assay.config import Settings, load, validate
 from assay.errors import ConfigError
+from assay.launch import check_sources
 from assay.recipe import RunConfig
 
 
@@ -64,3 +67,82 @@ def test_a_missing_or_broken_recipe_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "broken.toml").write_text("name = ")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load(RunConfig, tmp_path / "broken.toml")
+
+
+def test_files_that_a_recipe_names_lie_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, elsewhere = tmp_path / "recipes", tmp_path / "elsewhere"
+    for each in (folder / "data", folder / "model", elsewhere):
+        each.mkdir(parents=True)
+    for name in ("data/a-1.jsonl", "data/test.jsonl", "rewards.py", "mine.py", "chat.jinja", "shared.jsonl", "name"):
+        (folder / name).write_text("")
+    (elsewhere / "only_here.jsonl").write_text("")
+    (elsewhere / "shared.jsonl").write_text("")
+    recipe = folder / "r.toml"
+    monkeypatch.chdir(elsewhere)
+
+    def read(text: str, *overrides: str) -> dict[str, Any]:
+        recipe.write_text(text)
+
+        class Anything(Settings):
+            model_config = pydantic.ConfigDict(extra="allow")
+
+        return dict(load(Anything, recipe, overrides))
+
+    kept = read(
+        """
+        source = "model"
+        environment = { name = "rows", path = "data/a-*.jsonl", test_path = "data/test.jsonl" }
+        verifier = { name = "weighted", parts.a.verifier = { name = "python", function = "rewards.py:right" } }
+        algorithm = { name = "mine.py:Mine" }
+        chat_template = "chat.jinja"
+        several = [{ path = "shared.jsonl" }, { path = "only_here.jsonl" }, { path = "hub:a/b/c.jsonl" }]
+        other = "rewards.py"
+        """
+    )
+    assert kept["source"] == str(folder / "model")
+    assert kept["environment"] == {
+        "name": "rows", "path": str(folder / "data/a-*.jsonl"), "test_path": str(folder / "data/test.jsonl")
+    }  # fmt: skip
+    assert kept["verifier"]["parts"]["a"]["verifier"]["function"] == f"{folder / 'rewards.py'}:right"
+    assert kept["algorithm"] == {"name": f"{folder / 'mine.py'}:Mine"}
+    assert kept["chat_template"] == str(folder / "chat.jinja")
+    assert [each["path"] for each in kept["several"]] == [
+        str(folder / "shared.jsonl"), "only_here.jsonl", "hub:a/b/c.jsonl"
+    ]  # fmt: skip
+    assert kept["other"] == "rewards.py", "no setting that names a file"
+    assert read('name = "name"\nsource = "default"\nfunction = "operator:eq"') == {
+        "name": "name", "source": "default", "function": "operator:eq"
+    }  # fmt: skip
+    assert read('options = { path = "rewards.py" }') == {"options": {"path": "rewards.py"}}, "arguments of a function"
+    assert read('path = "x"', "path=rewards.py") == {"path": "rewards.py"}, "typed in a shell: from where one stands"
+    assert dict(load(Settings, {})) == {}
+
+
+def test_changed_data_and_changed_functions_are_noticed(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("a-1.jsonl", "a-2.jsonl", "test.jsonl", "theirs.py", "mine.py")}
+    for name, path in files.items():
+        path.write_text(f"# {name}\n")
+    parts = {name: {"verifier": {"name": name, "function": f"{files['theirs.py']}:right"}} for name in ("trl", "verl")}
+    settings = {
+        "environment": {"name": "rows", "path": f"{tmp_path}/a-*.jsonl", "test_path": str(files["test.jsonl"])},
+        "verifier": {"name": "weighted", "parts": parts, "solved_by": "trl"},
+        "evaluation": {"strict": {"name": "python", "function": f"{files['mine.py']}:right"}},
+    }
+    config = validate(RunConfig, settings)
+    began = source_hashes(config)
+    check_sources(began, source_hashes(config))
+    for name, path in files.items():
+        before = path.read_text()
+        path.write_text(before + "changed")
+        with pytest.raises(
+            ConfigError, match=rf"{'a-.' if name.startswith('a-') else name}.* has changed since the run"
+        ):
+            check_sources(began, source_hashes(config))
+        path.write_text(before)
+    (tmp_path / "a-3.jsonl").write_text("")
+    with pytest.raises(ConfigError, match=r"a-\*\.jsonl has changed since the run"):
+        check_sources(began, source_hashes(config))
+    own = validate(RunConfig, {"environment": {"name": "python", "function": f"{files['mine.py']}:problems"}})
+    assert list(source_hashes(own)) == [str(files["mine.py"])]
+    assert source_hashes(validate(RunConfig, {})) == {}
+    check_sources({}, began)  # a run of before, which kept no hashes of files

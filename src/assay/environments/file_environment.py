@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import pydantic
 
 from assay.environments.environment import Environment
-from assay.environments.files import read_rows
+from assay.environments.files import data_files, read_rows
 from assay.environments.splits import SPLITS, hashed_split, prompt_key
 from assay.errors import DataError
 from assay.seeds import derive_seed
@@ -43,6 +44,14 @@ class FileEnvironment(Environment):
         if self.test_path is not None and "test_only" in self.model_fields_set and self.test_only:
             raise ValueError("test_only has no effect with test_path, which is the test: leave it out")
         return self
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """The data.
+
+        Raises:
+            DataError: there is none.
+        """
+        return {source: data_files(source) for source in (self.path, self.test_path) if source is not None}
 
     def make_task(self, row: Mapping[str, Any], place: str) -> Task | None:
         """The task of a row; None for one that is left out.

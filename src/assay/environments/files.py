@@ -34,7 +34,7 @@ def read_rows(source: str, notes: list[str] | None = None) -> Iterator[tuple[str
     Raises:
         DataError: there is no such file, its kind is not known, or a line does not parse; names the file and the line.
     """
-    for path in _fetched(source) if source.startswith(HUB) else _local(source):
+    for path in data_files(source):
         kind = path.suffix.lower()
         if kind in (".jsonl", ".ndjson") or (kind == ".json" and not _is_array(path)):
             yield from _json_lines(path)
@@ -46,6 +46,15 @@ def read_rows(source: str, notes: list[str] | None = None) -> Iterator[tuple[str
             yield from parquet_rows(path, notes)
         else:
             raise DataError(f"{path} is no kind of data file that can be read; use .jsonl, .json, .csv or .parquet")
+
+
+def data_files(source: str) -> list[Path]:
+    """The files of a source on this machine, those of the hub after they were fetched.
+
+    Raises:
+        DataError: there is none.
+    """
+    return _fetched(source) if source.startswith(HUB) else _local(source)
 
 
 def _local(source: str) -> list[Path]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, SupportsFloat
 
-from assay.components import load_module
+from assay.components import load_module, module_file
 from assay.errors import ConfigError, FailureKind, VerifierError, classify
 from assay.types import Rollout, Score, Task
 from assay.verifiers.verifier import Verifier
@@ -41,6 +41,9 @@ class PythonReward(Verifier):
     """The response that the gold answer makes, such as "The answer is {answer}"; it must be solved, and a run checks
     this before it starts. Empty for a reward that no answer is sure to earn: then nothing is checked, nor where the
     data has no answers."""
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        return function_files(self.function)
 
     @cached_property
     def reward(self) -> Callable[[Any, str], Any]:
@@ -144,6 +147,13 @@ def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return dict(given)
     return {parameter.name: given[parameter.name] for parameter in parameters if parameter.name in given}
+
+
+def function_files(function: str) -> dict[str, list[Path]]:
+    """Where a function is, to its file; empty where there is none that can be found."""
+    place = function.rpartition(":")[0]
+    file = module_file(place) if place else None
+    return {place: [file]} if file is not None and file.is_file() else {}
 
 
 def load_function(function: str) -> Callable[..., Any]:

@@ -7,11 +7,19 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Literal, SupportsFloat
 
 from assay.errors import ConfigError, FailureKind, VerifierError, classify
 from assay.types import Rollout, Score, Task
-from assay.verifiers.python import accepted, finite, load_function, missing_parameters, what_raised
+from assay.verifiers.python import (
+    accepted,
+    finite,
+    function_files,
+    load_function,
+    missing_parameters,
+    what_raised,
+)
 from assay.verifiers.verifier import Verifier, as_rollout
 
 DOES_NOT_APPLY = "the function does not apply to this sample"
@@ -43,6 +51,9 @@ class TRLReward(Verifier):
     """Whether prompts and completions are lists of messages, as with chat data in TRL; else plain text."""
     solved_at: float = 1.0
     """Rewards from here on count as solved."""
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        return function_files(self.function)
 
     @cached_property
     def reward(self) -> Any:

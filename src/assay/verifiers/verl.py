@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pydantic
 
 from assay.errors import ConfigError, FailureKind, VerifierError, classify
 from assay.types import Rollout, Score, Task
-from assay.verifiers.python import accepted, finite, load_function, missing_parameters, what_raised
+from assay.verifiers.python import (
+    accepted,
+    finite,
+    function_files,
+    load_function,
+    missing_parameters,
+    what_raised,
+)
 from assay.verifiers.trl import COLUMNS
 from assay.verifiers.verifier import Verifier, as_rollout
 
@@ -40,6 +48,9 @@ class VerlReward(Verifier):
     gold_format: str = ""
     """The response that the gold answer makes, such as "\\\\boxed{answer}", which must be solved: a run checks this
     before it starts. Empty where no answer is sure to earn the reward: then nothing is checked."""
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        return function_files(self.function)
 
     @cached_property
     def reward(self) -> Any:

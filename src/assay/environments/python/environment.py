@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
@@ -14,7 +15,7 @@ from assay.environments.splits import SPLITS, hashed_split, prompt_key
 from assay.errors import ConfigError, DataError
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
-from assay.verifiers.python import load_function
+from assay.verifiers.python import function_files, load_function
 
 
 class PythonTasks(Environment):
@@ -35,6 +36,9 @@ class PythonTasks(Environment):
     horizons: tuple[float, ...] = ()
     """The settings of the horizon dial that tables list; empty where the function has no such dial."""
     give_up_after: int = pydantic.Field(default=10_000, ge=1)
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        return function_files(self.function)
 
     @cached_property
     def problems(self) -> Callable[..., Iterable[Any]]:
