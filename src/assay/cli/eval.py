@@ -222,6 +222,9 @@ def _constant(result: Evaluation) -> dict[str, Any]:
 
 def _print_doubts(result: Evaluation, cautions: Mapping[str, Sequence[str]], console: Console) -> None:
     """What a reader of the scores should know beside them."""
+    for reading in result.readings:
+        if result.is_graded(reading) and (mean := result.mean_reward(reading)) is not None:
+            console.print(f"mean reward, {reading}: {mean}", markup=False)
     for reading, sentences in cautions.items():
         for sentence in sentences:
             console.print(f"caution, {reading}: {sentence}", markup=False)

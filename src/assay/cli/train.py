@@ -162,6 +162,9 @@ def _describe_test(summary: Mapping[str, Any]) -> list[str]:
             f"  before {_percent(before, 'accuracy')}  after {_percent(after, 'accuracy')}"
             f"  gain {100 * difference['value']:+.1f} points"
         )
+        if before.get("is_graded") or after.get("is_graded"):
+            rewards = [f"{side} {_mean(entry[side]['mean_reward'])}" for side in ("before", "after")]
+            lines.append(f"  {'':<8} {'':<8}  mean reward  {'  '.join(rewards)}")
     lines.append(
         f"gain: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
         f"the smallest of these ({gain['decoding']}, {gain['reading']}), paired test p = {gain['p_value']:.2g}"
@@ -174,6 +177,12 @@ def _describe_test(summary: Mapping[str, Any]) -> list[str]:
             f"  after:  {_one_line(transcript['after'])}",
         ]
     return lines
+
+
+def _mean(interval: Mapping[str, float] | None) -> str:
+    if interval is None:
+        return "not measured"
+    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
 
 
 def _percent(entry: Mapping[str, float], key: str) -> str:

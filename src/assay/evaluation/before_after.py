@@ -66,6 +66,8 @@ class BeforeAfter:
 def _accuracy(evaluation: Evaluation, reading: str) -> dict[str, Any]:
     return {
         **{"accuracy" if key == "value" else key: v for key, v in evaluation.accuracy(reading).to_dict().items()},
+        "mean_reward": None if (mean := evaluation.mean_reward(reading)) is None else mean.to_dict(),
+        "is_graded": evaluation.is_graded(reading),
         "num_tasks": evaluation.num_tasks,
         "num_not_measured": evaluation.num_not_measured(reading),
         "mean_tokens": evaluation.mean_tokens,

@@ -10,7 +10,13 @@ from typing import Any
 
 from assay.errors import DataError
 from assay.evaluation.row import EvalRow
-from assay.statistics import Interval, clustered_proportion, pass_at_k_interval, pass_hat_k_interval
+from assay.statistics import (
+    Interval,
+    clustered_proportion,
+    pass_at_k_interval,
+    pass_hat_k_interval,
+    t_interval,
+)
 from assay.types import Verdict
 
 
@@ -79,6 +85,22 @@ class Evaluation:
             raise DataError(self._nothing_measured(reading))
         return clustered_proportion([c / n for n, c in counts], sum(n for n, _ in counts))
 
+    def mean_reward(self, reading: str) -> Interval | None:
+        """Mean over tasks of the mean value of their measured samples, with Student's interval over tasks; None where
+        fewer than two tasks have a measured sample."""
+        values: dict[str, list[float]] = {}
+        for row in self._read(reading):
+            value = row.scores[reading].value
+            if value is not None:
+                values.setdefault(row.task_id, []).append(value)
+        means = [sum(of_task) / len(of_task) for of_task in values.values()]
+        return t_interval(means) if len(means) > 1 else None
+
+    def is_graded(self, reading: str) -> bool:
+        """Whether the values say more than which samples were solved: any is neither 1 for solved nor 0 for failed."""
+        scores = [row.scores[reading] for row in self._read(reading)]
+        return any(score.value != float(score.verdict is Verdict.SOLVED) for score in scores if score.measured)
+
     def bounds(self, reading: str) -> UnmeasuredBounds:
         """The accuracy there would be at worst and at best, had everything been measured."""
         unmeasured: Counter[str] = Counter()
@@ -139,6 +161,7 @@ class Evaluation:
         measured = any(n for n, _ in counts)
         return {
             "accuracy": self.accuracy(reading).to_dict() if measured else None,
+            "mean_reward": None if (mean := self.mean_reward(reading)) is None else mean.to_dict(),
             "num_tasks": self.num_tasks,
             "num_tasks_measured": sum(n > 0 for n, _ in counts),
             "num_not_measured": self.num_not_measured(reading),

@@ -69,8 +69,10 @@ class Measurements:
         if is_best:
             self._keeping.keep_best(accuracy.value)
         levels = "  ".join(f"{level} {part.accuracy('strict').value:.0%}" for level, part in result.by_level().items())
+        mean = result.mean_reward("strict") if result.is_graded("strict") else None
+        reward = "" if mean is None else f"mean reward {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]  "
         self._records.console.message(
-            f"validation: {accuracy.as_percent()}  {levels}{'  best so far' if is_best else ''}"
+            f"validation: {reward}{accuracy.as_percent()}  {levels}{'  best so far' if is_best else ''}"
         )
 
     async def test(self, model: Model) -> dict[str, Any]:

@@ -100,7 +100,9 @@ class Records:
                 if split != "test":
                     # The closing test measures step 0 once more, at the end: trackers have it in the summary.
                     place = f"{split}/{decoding}_{reading}" + ("" if level == "all" else f"_{level.replace(' ', '_')}")
-                    self.trackers.add(step + 1, {place: accuracy.value})
+                    mean = part.mean_reward(reading) if part.is_graded(reading) else None
+                    graded = {} if mean is None else {f"{place}_mean_reward": mean.value}
+                    self.trackers.add(step + 1, {place: accuracy.value, **graded})
                 self.store.record_evaluation(
                     step,
                     split=split,

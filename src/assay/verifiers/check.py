@@ -134,11 +134,16 @@ async def check_gold(verifier: Verifier, tasks: Iterable[Task]) -> None:
         elif score.verdict is Verdict.FAILED:
             if not task.answer:
                 raise _no_answer(verifier, named)
+            unsure = (
+                '; where no answer is sure to earn the reward, set gold_format = "" in its options'
+                if "gold_format" in type(verifier).model_fields
+                else ""
+            )
             raise DataError(
                 f"verifier {verifier.name!r} rejects the gold answer of {named}: prompt "
                 f"{_short(task.prompt[-1].content if task.prompt else '')}, answer {_short(task.answer)}, shown as "
                 f"{_short(response or '')}: {score.reason or 'wrong'}; correct the task, or use a verifier that reads "
-                "it"
+                f"it{unsure}"
             )
 
 
