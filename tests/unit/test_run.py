@@ -505,5 +505,8 @@ def test_a_file_with_levels_is_trained_on_without_naming_them(tiny_model: Path, 
     result = asyncio.run(train(run))
     assert result.summary["level"] == "c- h-"
     assert sum(result.summary["groups_by_level"].values()) == 4
+    assert "validation: mean reward 0." in said.getvalue()
+    assert result.summary["before"]["is_graded"]
+    assert set(result.summary["after"]["mean_reward"]) == {"value", "low", "high"}
     assert re.search(r"rows: \d+ train, \d+ validation, \d+ test tasks from", said.getvalue())
     assert re.search(r"held out: 4 validation tasks, \d+ of 250 test tasks", said.getvalue())

@@ -27,6 +27,8 @@ _MAX_DEPTH = 100
 """Of a row's lists and objects: far from where Python's JSON gives up, in reading or in writing."""
 _FINISH_REASONS = ("stop", "length", "abort")
 _OUTCOMES = ("solved", "failed", "not_measured")
+_MOST_CAUSES = 3
+"""Causes that the closing lines show of what was not measured."""
 
 
 def verify(
@@ -104,6 +106,7 @@ def verify(
             err=True,
         )
     counts: Counter[str] = Counter()
+    causes: Counter[str] = Counter()
     began = time.perf_counter()
     before = signal.getsignal(signal.SIGINT)
     if not list(judges_in(verifier)):
@@ -112,7 +115,7 @@ def verify(
         signal.signal(signal.SIGINT, _interrupt)
     try:
         with scored_rows:
-            asyncio.run(_score(verifier, rows, scored_rows, counts))
+            asyncio.run(_score(verifier, rows, scored_rows, counts, causes))
     except KeyboardInterrupt:
         typer.echo("stopped; the same command continues", err=True)
         raise
@@ -125,6 +128,8 @@ def verify(
         f"{scored} rows in {seconds:.1f} s, {scored / max(seconds, 1e-9):,.0f} a second: "
         + ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES)
     )
+    for cause, count in causes.most_common(_MOST_CAUSES):
+        typer.echo(f"not measured: {count} because of: {cause}")
     if name in ("code", "math") and counts["failed"]:
         reasons = sorted((-count, reason) for reason, count in counts.items() if reason not in _OUTCOMES)
         typer.echo("failed: " + ", ".join(f"{-count} {reason}" for count, reason in reasons))
@@ -154,8 +159,18 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-async def _score(verifier: Verifier, rows: list[dict[str, Any]], scored_rows: ScoredRows, counts: Counter[str]) -> None:
-    """Scores the rows that are missing, several at once; each is on disk before another event is looked at."""
+async def _score(
+    verifier: Verifier,
+    rows: list[dict[str, Any]],
+    scored_rows: ScoredRows,
+    counts: Counter[str],
+    causes: Counter[str],
+) -> None:
+    """Scores the rows that are missing, several at once; each is on disk before another event is looked at.
+
+    Args:
+        causes: gains why rows were not measured.
+    """
     import asyncio
 
     from assay.verifiers import close_verifiers
@@ -169,6 +184,8 @@ async def _score(verifier: Verifier, rows: list[dict[str, Any]], scored_rows: Sc
             counts[score.verdict.value] += 1
             if score.verdict.value == "failed":
                 counts[score.reason] += 1
+            elif not score.measured:
+                causes[score.reason.partition(" for task ")[0]] += 1
             advance()
 
         try:

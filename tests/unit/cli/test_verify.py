@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -201,3 +202,20 @@ def test_the_option_that_the_help_names_is_one(tmp_path: Path) -> None:
     for setting in ("answer_form=after", "marker=####", "decimals=2"):
         assert setting in " ".join(CliRunner().invoke(app, ["verify", "--help"], env={"COLUMNS": "400"}).output.split())
     assert "1 solved" in run("--input", rows, "--output", tmp_path / "scored.jsonl", *settings)
+
+
+def test_why_rows_were_not_measured_is_told(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(
+        "def wrong(prompt):\n    return [1.0]\n\ndef fails(completions, **kw):\n    1 / 0\n"
+    )
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"id": i, "response": "2", "answer": "2"}) + "\n" for i in range(5)))
+    for name, function, cause in (
+        ("trl", "wrong", r"TypeError: wrong\(\) missing 1 required positional argument: 'prompt'"),
+        ("trl", "fails", r"ZeroDivisionError: .*theirs\.py, line 5, in fails"),
+        ("python", "wrong", r"TypeError: wrong\(\) takes 1 positional argument but 2 were given"),
+    ):
+        output = tmp_path / f"{name}-{function}.jsonl"
+        setting = f"function={tmp_path}/theirs.py:{function}"
+        said = run("--set", setting, "--input", rows, "--output", output, verifier=name)
+        assert re.search(rf"not measured: 5 because of: .*{cause}", said)

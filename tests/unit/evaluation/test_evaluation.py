@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from assay.errors import DataError
 from assay.evaluation import Evaluation
-from assay.statistics import pass_at_k_interval, pass_hat_k_interval, wilson
+from assay.statistics import pass_at_k_interval, pass_hat_k_interval, t_interval, wilson
 
 
 def test_accuracy_of_single_samples_is_wilson(make):
@@ -84,3 +85,21 @@ def test_to_dict(make):
     assert data["settings"] == {"seed": 0}
     assert data["endings"] == {"finished": 6}
     assert data["mean_tokens"] == 2.5
+
+
+def test_the_mean_reward_is_over_tasks_and_says_what_solved_shares_do_not(make):
+    graded = make(["--", "-?", "+-"])
+    values = {("task-0", 0): 0.5, ("task-0", 1): 0.1, ("task-1", 0): 0.9, ("task-2", 0): 1.0, ("task-2", 1): 0.0}
+    rows = tuple(
+        replace(row, scores={name: replace(score, value=values.get(row.key)) for name, score in row.scores.items()})
+        for row in graded.rows
+    )
+    graded = Evaluation(rows)
+    assert graded.mean_reward("strict") == t_interval([0.3, 0.9, 0.5])
+    assert graded.is_graded("strict")
+    assert graded.to_dict()["readings"]["strict"]["mean_reward"] == t_interval([0.3, 0.9, 0.5]).to_dict()
+    plain = make(["+", "-", "?"])
+    assert not plain.is_graded("strict")
+    assert plain.mean_reward("strict") == t_interval([1.0, 0.0])
+    assert make(["+"]).mean_reward("strict") is None, "one task says nothing about spread"
+    assert make(["+"]).to_dict()["readings"]["strict"]["mean_reward"] is None
