@@ -227,6 +227,10 @@ def named_interpreter(path: Path) -> Interpreter:
     if os.path.realpath(prefix) == base:
         executable = os.path.realpath(executable)
         return Interpreter(executable, _needed(base, executable), ())
+    if os.geteuid() == 0 and os.stat(prefix).st_mode & 0o005 != 0o005:
+        raise SandboxUnavailableError(
+            f"{prefix} is closed to others, and as root programs are run as an unused user; chmod o+rx {prefix}"
+        )
     return Interpreter(_shown_at(executable), (*_needed(base, executable), prefix), ())
 
 

@@ -412,6 +412,10 @@ def test_another_interpreter_runs_programs(path):
 def test_packages_of_a_virtual_environment_are_there_wherever_it_lies(where):
     with tempfile.TemporaryDirectory(dir=where) as folder:
         venv.create(folder, symlinks=True)
+        if os.geteuid() == 0:
+            with pytest.raises(SandboxUnavailableError, match=f"chmod o.rx {folder}"):
+                Sandbox("bubblewrap", interpreter=Path(folder, "bin/python"))
+        os.chmod(folder, 0o755)
         (packages,) = Path(folder).glob("lib/python3.*/site-packages")
         (packages / "answer.py").write_text("value = 42\n")
         program = """
