@@ -178,23 +178,22 @@ def _leave(code):
 
 def _serve(program, max_bytes):
     """Answers calls until the channel ends."""
-    owed = []
+    owed, flush = [], sys.stdout.flush
 
     def ask(value):
         """Answers the present call with a question of the program's, and returns the arguments of the call of RESUME
         that brings the reply. Calls that come before it are answered meanwhile."""
         write_frame((owed[0], "value", value), max_bytes)
-        return _answer(program, max_bytes, owed, RESUME)
+        return _answer(program, max_bytes, owed, flush, RESUME)
 
     program[ASK] = ask
     write_frame(("ready",))
-    _answer(program, max_bytes, owed, None)
+    _answer(program, max_bytes, owed, flush, None)
 
 
-def _answer(program, max_bytes, owed, until):
+def _answer(program, max_bytes, owed, flush, until):
     """Answers calls until one of the function `until`, whose arguments are returned; `owed` holds the number of the
     latest call."""
-    flush = sys.stdout.flush
     while True:
         frame = read_frame(CHANNEL)
         if frame is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -10,9 +10,19 @@ from assay.errors import VerifierError
 from assay.sandbox import Program, Reply, RunStatus, Sandbox, Session
 from assay.verifiers.code.asserts import Assert, Question
 from assay.verifiers.code.bounds import Bounds
-from assay.verifiers.code.inside import CALL, CALL_BACK, CALL_ITEMS, CALL_TRUTH, EXPRESSION, beside_program
+from assay.verifiers.code.inside import (
+    BEGIN,
+    CALL,
+    CALL_ITEMS,
+    CALL_TRUTH,
+    EXCHANGE,
+    EXPRESSION,
+    RESUME,
+    beside_program,
+)
 from assay.verifiers.code.plan import CallCheck, Plan
-from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, ended, shortened, shown, wrong
+from assay.verifiers.code.space import PROGRAM_MODULES, shipment
+from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, cannot_cross, ended, shortened, shown, wrong
 
 OUT_OF_TIME = TestResult(TestVerdict.TIME_LIMIT, "the tests before it used up the time of the response")
 
@@ -31,7 +41,12 @@ class ProgramUnderTest:
 
     def __init__(self, source: str, plan: Plan, sandbox: Sandbox, bounds: Bounds) -> None:
         beside = beside_program(
-            source, plan.setup, list(plan.expressions), imports=plan.imports, functions=plan.functions
+            source,
+            plan.setup,
+            list(plan.expressions),
+            imports=plan.imports,
+            functions=plan.functions,
+            exchanges=plan.way == "test sandbox",
         )
         self._program = Program(beside)
         self._plan, self._sandbox, self._bounds = plan, sandbox, bounds
@@ -47,6 +62,11 @@ class ProgramUnderTest:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.end()
+
+    async def end(self) -> None:
+        """Ends it; the next question starts it again."""
+        self._session = None
         await self._stack.aclose()
 
     async def ask(self, question: Question) -> Any:
@@ -70,9 +90,24 @@ class ProgramUnderTest:
         self.last = reply.value
         return reply.value
 
-    async def call_back(self, function: str, arguments: Sequence[Any], keywords: dict[str, Any]) -> Reply:
-        """The reply to a call: [value, the arguments as the call left them], or what it raised. Raises as `ask`."""
-        return await self.reply(CALL_BACK, (function, list(arguments), keywords))
+    async def begin(self, facts: Mapping[str, Any]) -> None:
+        """Makes it ready for a test file's questions. Raises as `ask`."""
+        for compiled in (True, False):
+            reply = await self.reply(BEGIN, (*shipment(PROGRAM_MODULES, compiled=compiled), dict(facts)))
+            if reply.kind != "value":
+                raise ProgramFailedError(raised(reply))
+            if reply.value is True:
+                return
+
+    async def exchange(self, how: str, unit: Any) -> list[Any]:
+        """The reply to a test file's question ("call"), or to its answer to the program's own ("resume"): a unit as
+        `space.program_end` makes them, or what the program put in its place. Raises as `ask`."""
+        reply = await self.reply(RESUME if how == "resume" else EXCHANGE, (unit,))
+        if reply.kind != "value":
+            raise ProgramFailedError(raised(reply))
+        if not (isinstance(reply.value, list) and len(reply.value) == 5 and isinstance(reply.value[0], str)):
+            raise ProgramFailedError(cannot_cross("an answer of no known form"))
+        return reply.value
 
     async def reply(self, name: str, arguments: Sequence[Any]) -> Reply:
         if self._bounds.is_spent:
@@ -86,9 +121,16 @@ class ProgramUnderTest:
         self._spend(self._session.wall_seconds - before)
         if reply.kind == "ended":
             raise ProgramFailedError(await self._end(self._session))
+        if reply.kind == "not_plain" and reply.type_name:
+            raise ProgramFailedError(
+                cannot_cross(f"returned {reply.type_name}, which is no plain value", forged_type=True)
+            )
         if reply.kind == "not_plain":
-            what = reply.type_name or reply.message
-            raise ProgramFailedError(wrong(f"returned {what}, which is no plain value", forged_type=True))
+            too_large = "too large" in reply.message
+            detail = f"what it returned: {reply.message}"
+            raise ProgramFailedError(
+                TestResult(TestVerdict.OUTPUT_LIMIT, shortened(detail)) if too_large else cannot_cross(detail)
+            )
         self.num_values += reply.kind == "value"
         return reply
 
@@ -96,8 +138,7 @@ class ProgramUnderTest:
         run = await session.finish()
         # Loading, which no call has paid for.
         self._spend(max(0.0, min(run.wall_seconds, self._bounds.limits.wall_seconds) - self._spent))
-        self._session = None
-        await self._stack.aclose()
+        await self.end()
         if run.status is RunStatus.SANDBOX_FAILURE:
             raise VerifierError(f"the sandbox failed: {run.reason}")
         return ended(run)
@@ -112,9 +153,18 @@ def raised(reply: Reply) -> TestResult:
 
 
 async def run_checks(
-    plan: Plan, source: str, sandbox: Sandbox, bounds: Bounds, *, stop_at_failure: bool
+    plan: Plan,
+    source: str,
+    sandbox: Sandbox,
+    bounds: Bounds,
+    *,
+    stop_at_failure: bool,
+    as_file: Callable[[Assert], Awaitable[TestResult]],
 ) -> list[TestResult]:
     """The result of each check, up to the first that fails where only the verdict counts.
+
+    Args:
+        as_file: the result of an assert as a test file, where the program answers it with what is no plain value.
 
     Raises:
         VerifierError: the sandbox failed, or a check cannot be worked out whatever the program says.
@@ -123,6 +173,10 @@ async def run_checks(
     async with ProgramUnderTest(source, plan, sandbox, bounds) as program:
         for check in plan.checks:
             result = await _result(check, program)
+            if result.verdict is TestVerdict.CANNOT_CROSS and isinstance(check, Assert):
+                # Not while this holds a place among the programs that the other needs.
+                await program.end()
+                result = await as_file(check)
             results.append(result)
             if result.verdict is not TestVerdict.ACCEPTED and stop_at_failure:
                 break
@@ -147,5 +201,7 @@ async def _result(check: Assert | CallCheck, program: ProgramUnderTest) -> TestR
         # Python raises it in `assert abs(f(1) - 2) < 1e-6` too, where f(1) is None.
         if program.num_values == before:
             raise VerifierError(f"the test {check.text[:200]!r} itself raises {error!r:.200}") from None
-        return wrong(f"got {shown(program.last)}: {type(error).__name__}: {str(error)[:100]}")
+        detail = f"got {shown(program.last)}: {type(error).__name__}: {str(error)[:100]}"
+        # It may be plain here and more than that where it comes from: a defaultdict has every key.
+        return cannot_cross(detail) if isinstance(error, KeyError | AttributeError) else wrong(detail)
     return wrong(f"got {shown(program.last)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from assay.verifiers.code.asserts import (
 )
 from assay.verifiers.code.comparison import close_values, is_floats, same_json
 from assay.verifiers.code.inside import CALLS_PREAMBLE
+from assay.verifiers.code.names import free_names, imports_in, prelude, shared_facts
 from assay.verifiers.code.prediction import literal_value
 from assay.verifiers.code.program import runnable
 from assay.verifiers.code.suite import Suite, suite_of
@@ -74,16 +75,25 @@ class Plan:
     test: str = ""
     """For "test sandbox": the file."""
     preambles: tuple[str, ...] = ()
-    """For "test sandbox": what runs before it there."""
+    """For "test sandbox": what runs before it there, without the program."""
+    names: tuple[str, ...] = ()
+    """For "test sandbox": names that the test uses and does not make, beside `functions`: the program may have them."""
     setup: str = ""
-    """Runs beside the program: it makes inputs of what the program defines."""
+    """Runs beside the program, or for "test sandbox" before the test: it makes inputs of what the program defines."""
     expressions: dict[str, int] = field(default_factory=dict)
     """Calls with such inputs, by their text; each has a number."""
 
     @property
     def imports(self) -> tuple[str, ...]:
-        """What programs take for granted: the imports of the prompt that they go on from, LeetCode's for calls."""
-        return (*imports_in(self.suite.prompt), *(CALLS_PREAMBLE if self.suite.calls else ()))
+        """What programs take for granted: what the prompt that they go on from imports and defines, and in LeetCode's
+        form the names that it has."""
+        is_leetcode = self.suite.calls or "Solution" in self.functions
+        return (*prelude(self.suite.prompt, self.functions), *(CALLS_PREAMBLE if is_leetcode else ()))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For "test sandbox": what both ends of the exchange must know of the test, as plain values."""
+        return shared_facts("\n".join((*self.preambles, self.setup, self.test)), self.suite.prompt)
 
     @property
     def entry_point(self) -> str:
@@ -156,7 +166,7 @@ def _plan_asserts(suite: Suite, place: str) -> Plan:
         if len(checks) != len(trees):
             raise NotUnderstoodError("an assert is missing")
     except NotUnderstoodError:
-        return Plan(suite, "test sandbox", functions, test="\n".join(suite.tests), preambles=_preambles(suite, whole))
+        return _file_plan(suite, functions, "\n".join(suite.tests), whole, place)
     expressions = {text: number for number, text in enumerate(dict.fromkeys(t for c in checks for t in c.expressions))}
     return Plan(suite, "outside", functions, checks, setup=suite.setup if expressions else "", expressions=expressions)
 
@@ -176,8 +186,21 @@ def _plan_file(suite: Suite, place: str) -> Plan:
             checks = _evalplus(body, functions) or read_asserts(body.body, functions, asked=_asked(suite, functions))
     if checks:
         return Plan(suite, "outside", functions, tuple(checks))
-    # Names that the prompt defines beside the entry point are the test's to use: they come from the task.
-    return Plan(suite, "test sandbox", functions, test=suite.test, preambles=_preambles(suite, tree))
+    return _file_plan(suite, functions, suite.test, tree, place)
+
+
+def _file_plan(suite: Suite, functions: Sequence[str], test: str, tree: ast.Module, place: str) -> Plan:
+    """The plan of a test that runs in a space of its own, with what the prompt defines: that comes from the task."""
+    setup = _tree(suite.setup, f"{place}, setup")
+    names = free_names(ast.Module([*setup.body, *tree.body], []), functions)
+    preambles = _preambles(suite, tree)
+    return Plan(suite, "test sandbox", tuple(functions), (), test, preambles, names, suite.setup)
+
+
+def plan_of_assert(plan: Plan, check: Assert) -> Plan:
+    """The plan of one assert as a test file of its own, for an answer that this process does not look at."""
+    test = f"assert {check.text}"
+    return _file_plan(plan.suite, plan.functions, test, _tree(test, "the test"), "the test")
 
 
 def _asked(suite: Suite, functions: Sequence[str]) -> set[str]:
@@ -188,22 +211,7 @@ def _asked(suite: Suite, functions: Sequence[str]) -> set[str]:
 def _preambles(suite: Suite, test: ast.Module) -> tuple[str, ...]:
     used = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
     imports = "\n".join(imports_in(suite.reference, {*used, "*"}))
-    return tuple(text for text in (imports, runnable(suite.prompt), suite.setup) if text.strip())
-
-
-def imports_in(source: str, wanted: Collection[str] | None = None) -> list[str]:
-    """The imports at the outermost level of code to go on from, each a line; of `wanted` only, where it is given."""
-    try:
-        tree = ast.parse(runnable(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    return [
-        ast.unparse(node)
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        and getattr(node, "module", None) != "__future__"
-        and (wanted is None or imported_names(node) & {*wanted})
-    ]
+    return tuple(text for text in (imports, runnable(suite.prompt)) if text.strip())
 
 
 def _checks(tree: ast.Module) -> ast.Module | None:

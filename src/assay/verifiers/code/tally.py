@@ -19,6 +19,9 @@ COMPILE_ERRORS = metric("code/compile_errors", "Programs that their language ref
 FORGED_TYPES = metric(
     "code/forged_types", "Programs that answered with an object in the place of a plain value since then."
 )
+CANNOT_CROSS = metric(
+    "code/cannot_cross", "Programs that answered with an object that cannot be looked at where the test is, since then."
+)
 
 
 @dataclass
@@ -27,7 +30,7 @@ class CodeTally:
 
     counts: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(
-            (PROGRAMS, NO_PROGRAM, ENDED_BY_LIMITS, RUNTIME_ERRORS, COMPILE_ERRORS, FORGED_TYPES), 0.0
+            (PROGRAMS, NO_PROGRAM, ENDED_BY_LIMITS, RUNTIME_ERRORS, COMPILE_ERRORS, FORGED_TYPES, CANNOT_CROSS), 0.0
         )
     )
 
@@ -42,6 +45,7 @@ class CodeTally:
             (ENDED_BY_LIMITS, not verdicts.isdisjoint(LIMITS)),
             (RUNTIME_ERRORS, TestVerdict.RUNTIME_ERROR in verdicts),
             (COMPILE_ERRORS, TestVerdict.COMPILE_ERROR in verdicts),
+            (CANNOT_CROSS, TestVerdict.CANNOT_CROSS in verdicts),
             (FORGED_TYPES, any(result.forged_type for result in results)),
         ):
             if seen:

@@ -21,6 +21,9 @@ class TestVerdict(enum.StrEnum):
     MEMORY_LIMIT = "memory limit"
     OUTPUT_LIMIT = "output limit"
     COMPILE_ERROR = "compile error"
+    CANNOT_CROSS = "cannot cross"
+    """It answered with an object that cannot be looked at where the test is: none of Python's own plain ones, and
+    compared by its own `==` or operators."""
     SANDBOX_FAILURE = "sandbox failure"
     """Outside the program: the response is not measured."""
 
@@ -64,6 +67,10 @@ ACCEPTED = TestResult(TestVerdict.ACCEPTED)
 
 def wrong(detail: str, **more: Any) -> TestResult:
     return TestResult(TestVerdict.WRONG_ANSWER, shortened(detail), **more)
+
+
+def cannot_cross(detail: str, **more: Any) -> TestResult:
+    return TestResult(TestVerdict.CANNOT_CROSS, shortened(detail), **more)
 
 
 def ended(run: Run) -> TestResult:

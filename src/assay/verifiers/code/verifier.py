@@ -21,7 +21,7 @@ from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.cases import run_cases
 from assay.verifiers.code.file import run_file
 from assay.verifiers.code.functions import run_checks
-from assay.verifiers.code.plan import Plan, plan_of
+from assay.verifiers.code.plan import Plan, plan_of, plan_of_assert
 from assay.verifiers.code.predict import run_prediction
 from assay.verifiers.code.prediction import find_value, gold_value
 from assay.verifiers.code.program import find_program
@@ -149,7 +149,15 @@ class Code(AnswerReader):
         if plan.way == "prediction":
             return [await run_prediction(plan, source, programs, bounds)]
         if plan.way == "outside":
-            return await run_checks(plan, source, programs, bounds, stop_at_failure=stop)
+            tests = self._sandbox("tests")
+            return await run_checks(
+                plan,
+                source,
+                programs,
+                bounds,
+                stop_at_failure=stop,
+                as_file=lambda check: run_file(plan_of_assert(plan, check), source, programs, tests, bounds),
+            )
         if plan.way == "test sandbox":
             return [await run_file(plan, source, programs, self._sandbox("tests"), bounds)]
         return await run_cases(

@@ -75,7 +75,7 @@ def test_values_that_are_not_plain_fail_and_are_counted() -> None:
     liar = "class L(int):\n    def __eq__(self, o): return True\n    __hash__ = None\ndef add(a, b): return L(0)\n"
     found = judge(liar, code, tests=ADD)
     assert found.results[0].forged_type
-    assert found.results[0].detail == "returned L, which is no plain value"
+    assert found.results[0].detail == "an object of L, whose == is its own"
     assert (
         judge(
             "import collections\ndef count(x): return collections.Counter(x)\n",
@@ -106,6 +106,7 @@ def test_metrics_count_what_may_be_a_hole() -> None:
         "code/runtime_errors": 1,
         "code/compile_errors": 1,
         "code/forged_types": 0,
+        "code/cannot_cross": 0,
     }
 
 
@@ -171,14 +172,14 @@ def test_a_test_file_sees_changes_made_in_place() -> None:
         ("def check(candidate):\n    while True: pass\n", "test file ended: time_limit"),
         ("def check(candidate):\n    import os\n    os._exit(0)\n", "test file ended"),
         ("def check(candidate):\n    for x in (): candidate(x)\n", "never called the candidate"),
-        ("def check(candidate):\n    for x in (1,): candidate(object())\n", "itself raises TypeError"),
+        ("def check(candidate):\n    object().x\n    for x in (1,): candidate(x)\n", "itself raises AttributeError"),
     ],
 )
 def test_a_test_file_that_fails_measures_nothing(test: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from assay.sandbox import Limits
     from assay.verifiers.code import file
 
-    monkeypatch.setattr(file, "TEST_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=1.0))
+    monkeypatch.setattr(file, "TEST_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=8.0))
     with pytest.raises(VerifierError, match=message):
         judge("def f(x):\n    return 1\n", entry_point="f", test=test)
 
@@ -187,7 +188,7 @@ def test_an_answer_that_keeps_the_test_busy_is_wrong(monkeypatch: pytest.MonkeyP
     from assay.sandbox import Limits
     from assay.verifiers.code import file
 
-    monkeypatch.setattr(file, "TEST_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=1.0))
+    monkeypatch.setattr(file, "TEST_LIMITS", Limits(cpu_seconds=0.5, wall_seconds=8.0))
     test = "def check(candidate):\n    n = candidate(3)\n    for _ in range(n): pass\n    assert n == 9\n"
     right, busy = "def f(x): return x * x\n", "def f(x): return 10**12\n"
     tests: dict[str, Any] = {"entry_point": "f", "test": test, "reference": right}
@@ -391,7 +392,7 @@ def test_iterables_whose_items_alone_matter(value: str) -> None:
     source = f"def f():\n    return {value}\n"
     items = ["assert sorted(f()) == [1, 2]", "assert set(f()) == {1, 2}", "assert sum(f()) == 3"]
     assert judge(source, tests=items, entry_point="f").score == Score.solved()
-    assert judge(source, tests=["assert f() == [1, 2]"]).results[0].forged_type
+    assert judge(source, tests=["assert f() == [1, 2]"]).score.reason == "wrong answer"
     assert judge("def f(): return 3", tests=items, entry_point="f").score.reason == "wrong answer"
 
 
