@@ -18,7 +18,7 @@ def sandbox() -> None:
 
 @app.command("selftest")
 def selftest(
-    backend: Annotated[str, typer.Option(help="auto, bubblewrap, docker, podman or unsafe.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, bubblewrap or unsafe.")] = "auto",
     interpreter: Annotated[
         Path | None, typer.Option(help="The Python that programs run on; this one by default.")
     ] = None,

@@ -25,7 +25,7 @@ from assay.sandbox.worker import BubblewrapWorker, StartError, Zygote, ZygotePla
 from assay.sandbox.zygote import FOLDER
 
 INSTALL = "pip install 'assay[code]' (or apt install bubblewrap, dnf install bubblewrap)"
-OTHERWISE = "Otherwise use backend='docker' or 'podman'"
+OTHERWISE = "Without it, run in a virtual machine or on another host; backend='unsafe' isolates nothing"
 # fmt: off
 MODULES = (
     "abc", "array", "ast", "base64", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses",

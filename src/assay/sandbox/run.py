@@ -43,4 +43,4 @@ class Run:
     reason: str
     """One line for a person; empty where it finished."""
     backend: str
-    """What held it: "bubblewrap", "docker", "podman", or "unsafe" where nothing did."""
+    """What held it: "bubblewrap", or "unsafe" where nothing did."""

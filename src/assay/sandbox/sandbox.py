@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 from assay.errors import InfrastructureError, SandboxUnavailableError
 from assay.sandbox.bubblewrap import BubblewrapBackend
-from assay.sandbox.container import ContainerBackend
 from assay.sandbox.limits import COMPILE_LIMITS, Limits
 from assay.sandbox.program import Compiled, Program
 from assay.sandbox.run import Run, RunStatus
@@ -28,7 +27,7 @@ from assay.sandbox.space import Backend, Job, Kind, Space
 from assay.sandbox.unsafe import UnsafeBackend
 from assay.sandbox.watch import Watch, drive
 
-BackendName = Literal["auto", "bubblewrap", "docker", "podman", "unsafe"]
+BackendName = Literal["auto", "bubblewrap", "unsafe"]
 BINARY = "main"
 COMPILER = ("g++", "-std=c++20", "-O2", "-DONLINE_JUDGE", "-pipe", "-o", BINARY, "main.cpp")
 # The executable comes out as output: nothing outside ever opens a file that a program has made.
@@ -307,11 +306,7 @@ def _open_backend(name: BackendName, interpreter: Path | None) -> Backend:
         return UnsafeBackend(interpreter)
     if name in ("auto", "bubblewrap"):
         return BubblewrapBackend(interpreter)
-    if name == "docker" or name == "podman":
-        if interpreter is not None:
-            raise SandboxUnavailableError(f"{interpreter=} has no effect: a container has the Python of its image")
-        return ContainerBackend(name)
-    raise SandboxUnavailableError(f"backend={name!r} is none of auto, bubblewrap, docker, podman, unsafe")
+    raise SandboxUnavailableError(f"backend={name!r} is none of auto, bubblewrap, unsafe")
 
 
 def _run_job(program: Program | Compiled) -> Job:

@@ -30,7 +30,7 @@ from assay.verifiers.code.tally import CodeTally
 from assay.verifiers.code.verdict import TestResult, TestVerdict
 from assay.verifiers.text import AnswerReader
 
-Backend = Literal["auto", "bubblewrap", "docker", "podman", "unsafe"]
+Backend = Literal["auto", "bubblewrap", "unsafe"]
 UNSAFE = "no sandbox"
 """What every result says that was made without one."""
 
