@@ -1,6 +1,6 @@
 """Error rates of the math judge on answers that others wrote: MATH and GSM8K, with near misses of their gold answers.
 
-    python benchmarks/math_judge.py MATH500.jsonl GSM8K.jsonl [--json FILE]
+    python benchmarks/math_judge.py MATH500.jsonl GSM8K.jsonl [--cases MATH_VERIFY_SOURCE] [--json FILE]
 
 MATH500.jsonl has problem, solution and answer; GSM8K.jsonl question and answer (with "####"). False rejects: solutions
 against their gold answer, and gold answers in other spellings. False accepts: near misses of the gold answer, which are
@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import json
 import re
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from assay.errors import DataError
 from assay.statistics import wilson
 from assay.types import Message, Task
 from assay.verifiers import Math, as_rollout
@@ -73,13 +76,20 @@ def near_misses(answer: str) -> list[str]:
     return found
 
 
-def judged(pairs: list[Pair], form: Literal["box", "prose"] = "box", **options: Any) -> list[bool]:
-    """Whether each response is solved."""
-    verifier = Math(answer_form=form, timeout_seconds=5.0, **options)
+def judged(
+    pairs: list[Pair], form: Literal["box", "prose", "bare"] = "box", *, can_be_unmeasured: bool = False
+) -> list[bool]:
+    """Whether each response is solved; a gold answer that is none is an error, unless it may be."""
+    verifier = Math(answer_form=form, timeout_seconds=5.0)
 
     async def one(number: int, gold: str, response: str) -> bool:
         task = Task("judge", (Message("user", str(number)),), gold)
-        return (await verifier(as_rollout(response, task), task)).verdict.value == "solved"
+        try:
+            return (await verifier(as_rollout(response, task), task)).verdict.value == "solved"
+        except DataError:
+            if can_be_unmeasured:
+                return False
+            raise
 
     async def every() -> list[bool]:
         return list(await asyncio.gather(*(one(i, gold, response) for i, (gold, response) in enumerate(pairs))))
@@ -89,6 +99,25 @@ def judged(pairs: list[Pair], form: Literal["box", "prose"] = "box", **options: 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def math_verify_cases(folder: Path) -> list[tuple[Pair, bool]]:
+    """The pairs of math-verify's own tests, from the folder of its source release, and which its authors accept."""
+    sys.path.insert(0, str(folder))
+    found = []
+    for name in ("all", "boxed", "numina_cases", "open_thoughts", "strict", "yujianll"):
+        for test in vars(importlib.import_module(f"tests.test_{name}")).values():
+            for mark in getattr(test, "pytestmark", ()):
+                if mark.name != "parametrize":
+                    continue
+                names = mark.args[0]
+                names = [one.strip() for one in names.split(",")] if isinstance(names, str) else names
+                for values in mark.args[1]:
+                    row = dict(zip(names, values, strict=False))
+                    if "gold" in row and row.get("strict") is not False:
+                        accepted = row.get("expected", row.get("result"))
+                        found.append(((row["gold"], row["pred"]), bool(accepted)))
+    return found
 
 
 def sets_of(math: list[dict[str, str]], gsm: list[dict[str, str]]) -> list[tuple[str, str, list[Pair], str]]:
@@ -115,9 +144,9 @@ def sets_of(math: list[dict[str, str]], gsm: list[dict[str, str]]) -> list[tuple
     sets.append(("GSM8K test, another problem's solution, in prose", "false accept", others, "prose"))
     for name, golds in (("MATH-500", competition), ("GSM8K test", school)):
         pairs = [(gold, boxed(miss)) for gold, _ in golds for miss in near_misses(gold)]
-        sets.append((f"{name}, near misses", "false accept", pairs, "box"))
+        sets.append((f"{name}, near misses in a box", "false accept", pairs, "box"))
         prose = [(gold, f"The answer is ${miss}$.") for gold, _ in golds for miss in near_misses(gold)]
-        sets.append((f"{name}, near misses, in prose", "false accept", prose, "prose"))
+        sets.append((f"{name}, near misses in prose", "false accept", prose, "prose"))
     return sets
 
 
@@ -127,6 +156,7 @@ def main() -> None:
     parser.add_argument("gsm8k", type=Path)
     parser.add_argument("--json", type=Path, help="also write the counts here")
     parser.add_argument("--show", type=int, default=0, help="errors of each set that are printed")
+    parser.add_argument("--cases", type=Path, help="the folder of math-verify's source release: its own test cases")
     arguments = parser.parse_args()
     counts = []
     print("| answers | error | errors | of | rate, % [95 %] |\n|---|---|---|---|---|")
@@ -140,6 +170,20 @@ def main() -> None:
         for gold, response in wrong[: arguments.show]:
             print(f"    {gold!r} <- {response[-90:]!r}")
         counts.append({"answers": name, "error": error, "errors": len(wrong), "of": len(pairs)})
+    if arguments.cases:
+        cases = math_verify_cases(arguments.cases)
+        for form in ("prose", "bare"):
+            verdicts = judged([pair for pair, _ in cases], form, can_be_unmeasured=True)
+            right = sum(solved == accepted for solved, (_, accepted) in zip(verdicts, cases, strict=True))
+            print(f"math-verify's own cases, {form}: {right} of {len(cases)} as its authors want")
+            counts.append(
+                {
+                    "answers": f"math-verify's own cases, {form}",
+                    "error": "other verdict",
+                    "errors": len(cases) - right,
+                    "of": len(cases),
+                }
+            )
     if arguments.json:
         arguments.json.write_text(json.dumps(counts, indent=1) + "\n")
 

@@ -17,7 +17,7 @@ from assay.evaluation import Evaluation, accuracy_over_seeds, gain_over_seeds
 from assay.evaluation.cautions import commonest_response
 from assay.evaluation.compare import compare
 from assay.evaluation.sweep import KeptRun, read_runs, recompute_table
-from assay.statistics import Interval, detectable_difference, t_interval
+from assay.statistics import Interval, detectable_difference, t_interval, wilson
 
 RESULTS = Path(__file__).parent
 READINGS = [(decoding, reading) for decoding in ("greedy", "sampled") for reading in ("strict", "lenient")]
@@ -435,6 +435,13 @@ def verifiers() -> Numbers:
             f"{one['math_verify_per_second']:,.0f}",
             f"{one['ratio']:.{digits}f} [{one['ratio_low']:.{digits}f}, {one['ratio_high']:.{digits}f}]",
             f"{one['wrong_ours']} and {one['wrong_math_verify']}",
+        ]
+    for one in kept["answers"]:
+        interval = wilson(one["errors"], one["of"])
+        rows["Answers that others wrote", one["answers"]] = [
+            f"{one['errors']}",
+            f"{one['of']:,}",
+            f"{100 * interval.value:.2f} [{100 * interval.low:.2f}, {100 * interval.high:.2f}]",
         ]
     rows_, bombs, took = (kept["bombs"][key] for key in ("rows", "bombs", "seconds"))
     return Numbers(rows, [f"all {rows_ - bombs:,} solved, all {bombs} failed, in {took:.1f} s"])
