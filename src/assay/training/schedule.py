@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from assay.errors import ConfigError
+
 Schedule = Literal["constant", "linear", "cosine"]
 
 
@@ -37,3 +39,20 @@ def learning_rate_factor(
     assert num_updates > warmup
     progress = min(1.0, max((update - warmup) / (num_updates - warmup), budget_spent))
     return 1.0 - progress if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def check_schedule(schedule: Schedule, warmup: int, num_updates: int | None) -> None:
+    """Refuses a schedule that falls where nobody says until when, or where its warm-up leaves nothing to fall over.
+
+    Raises:
+        ConfigError: one of the two.
+    """
+    if schedule == "constant":
+        return
+    if num_updates is None:
+        raise ConfigError(f"schedule {schedule!r} needs the number of steps; set num_steps, or use 'constant'")
+    if warmup >= num_updates:
+        raise ConfigError(
+            f"warmup_steps {warmup} leaves nothing of {num_updates} updates for schedule {schedule!r}; lower it, or "
+            "use 'constant'"
+        )

@@ -43,7 +43,7 @@ from assay.training.report import (
     StepRecorder,
     StepReport,
 )
-from assay.training.schedule import Schedule, learning_rate_factor
+from assay.training.schedule import Schedule, check_schedule, learning_rate_factor
 from assay.training.trained import OptimizerOptions, TrainedModule
 from assay.types import Batch, Sample
 
@@ -168,7 +168,7 @@ class Trainer:
         self.minibatches_per_step = minibatches_per_step
         self.updates_per_step = settings.epochs_per_step * minibatches_per_step
         self._total_updates = None if num_steps is None else num_steps * self.updates_per_step
-        _check_schedule(settings, self._total_updates)
+        check_schedule(settings.schedule, settings.warmup_steps, self._total_updates)
         options = OptimizerOptions(settings.betas, settings.epsilon, settings.weight_decay, settings.max_grad_norm)
         self._trained = TrainedModule("policy", policy.named_parameters(), options, keeps_weights=False)
         self.critic = None if critic is None else Critic(critic, options)
@@ -418,18 +418,6 @@ class Trainer:
             raise TrainingStoppedError(
                 f"{self._counters.num_skipped_in_a_row} updates in a row were left out (the last: {cause}); {remedy}"
             )
-
-
-def _check_schedule(settings: TrainerSettings, num_updates: int | None) -> None:
-    if settings.schedule == "constant":
-        return
-    if num_updates is None:
-        raise ConfigError(f"schedule {settings.schedule!r} needs the number of steps; set num_steps, or use 'constant'")
-    if settings.warmup_steps >= num_updates:
-        raise ConfigError(
-            f"warmup_steps {settings.warmup_steps} leaves nothing of {num_updates} updates for schedule "
-            f"{settings.schedule!r}; lower it, or use 'constant'"
-        )
 
 
 def _at_step_start(batch: Batch, policy_logprobs: Tensor) -> Tensor:
