@@ -1,5 +1,5 @@
-"""Who samples: `LocalEngine` and `HFEngine` in this process, `ScriptedEngine` for tests; `check_engine` holds any to
-the contract.
+"""Engines, which sample: `LocalEngine` and `HFEngine` in this process, `ScriptedEngine` for tests; `check_engine` holds
+any engine to the contract.
 """
 
 from __future__ import annotations

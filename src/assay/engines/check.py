@@ -151,7 +151,7 @@ class _Check:
         return completion
 
     def well_formed(self, completion: Completion, sampling: Sampling) -> None:
-        """What every completion promises."""
+        """Check what every completion promises: length, log-probabilities, finish reason and version spans."""
         tokens = completion.token_ids
         if not 1 <= len(tokens) <= sampling.max_new_tokens:
             raise ContractError(f"{len(tokens)} tokens where 1 to {sampling.max_new_tokens} were asked for")

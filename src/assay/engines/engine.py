@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Sampling(Settings):
-    """How to sample. The same temperature divides the trainer's logits; training requires top-p 1 and no top-k."""
+    """Sampling parameters. The same temperature divides the trainer's logits; training requires top-p 1 and no
+    top-k."""
 
     temperature: float = pydantic.Field(default=1.0, ge=0.0, le=10.0)
     """0 is greedy decoding: the most probable token, its log-probability reported at temperature 1."""
@@ -34,7 +35,7 @@ class Sampling(Settings):
 
 @dataclass(frozen=True)
 class EngineCapabilities:
-    """What an engine can do beyond what every engine must."""
+    """Optional abilities of an engine, beyond what every engine must do."""
 
     decides_by_seed: bool = False
     """Token t is chosen by `seeds.uniform(seed, t)` through the inverse of the cumulative distribution, in the order of
@@ -52,7 +53,7 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> EngineCapabilities:
-        """What it can do beyond that; runs on an engine that is not reproducible resume, but not bit for bit."""
+        """The engine's optional abilities. Runs on an engine that is not reproducible resume, but not bit for bit."""
         ...
 
     @property

@@ -130,7 +130,7 @@ class ScriptedEngine:
         self.loads.append(version)
 
     def forget(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: a scripted engine keeps nothing."""
 
     async def close(self) -> None:
         self._closed = True

@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812
 def available(
     *, hidden_size: int, intermediate_size: int, head_size: int, dtype: torch.dtype, device: torch.device | str
 ) -> bool:
-    """Whether there are kernels for a decoder of these sizes. Compiles them, at the first call in a process."""
+    """Return whether there are kernels for a decoder of these sizes. Compiles them, at the first call in a process."""
     return (
         dtype == torch.bfloat16
         and torch.device(device).type == "cpu"
@@ -60,8 +60,8 @@ def _work(head_size: int) -> bool:
 
 @functools.cache
 def attention_works(head_size: int) -> bool:
-    """Whether there is attention of packed batches for heads of this size, given that kernels are `available`. Compiles
-    it, at the first call in a process, and tries it on a few tokens."""
+    """Return whether there is attention of packed batches for heads of this size, given that kernels are `available`.
+    Compiles it, at the first call in a process, and tries it on a few tokens."""
     try:
         packed = importlib.import_module("assay.kernels.packed_attention").CompiledPackedAttention([(0, 3)], [0])
         qkv = torch.linspace(-2, 2, 9 * head_size).view(3, 3, head_size).sin().to(torch.bfloat16)

@@ -111,7 +111,7 @@ class CompiledRowAttention:
 
 
 def attend_once(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Of sequences that begin: each query [n, Q, D] sees the one key of its head [n, K, D]."""
+    """Attend the first token of each sequence: each query [n, Q, D] sees the one key of its head [n, K, D]."""
     num_sequences, num_kv_heads, head_size = keys.shape
     cached = torch.zeros((2, num_sequences, num_kv_heads, 1, head_size), dtype=keys.dtype)
     first_n = torch.zeros(num_sequences, dtype=torch.int64)

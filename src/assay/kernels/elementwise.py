@@ -40,7 +40,7 @@ NUM_BLOCKS = 32
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """As `policies.elementwise.rms_norm`: x [T, H] fp32 contiguous, weight [H] bf16; [T, H] bf16."""
+    """Compute `policies.elementwise.rms_norm`: x [T, H] fp32 contiguous, weight [H] bf16; [T, H] bf16."""
     num_tokens, size = x.shape
     normed = torch.empty((num_tokens, size), dtype=torch.bfloat16)
     bits = int(np.float64(epsilon).view(np.int64))
@@ -87,8 +87,8 @@ def swiglu_backward(gate_up: Tensor, gradient: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """As `policies.elementwise.rotate`: x [T, heads, D] bf16 whose heads lie side by side, cos and sin [T, 1, D] bf16;
-    [T, heads, D] bf16 contiguous."""
+    """Compute `policies.elementwise.rotate`: x [T, heads, D] bf16 whose heads lie side by side, cos and sin [T, 1, D]
+    bf16; [T, heads, D] bf16 contiguous."""
     num_tokens, num_heads, head_size = x.shape
     turned = torch.empty((num_tokens, num_heads, head_size), dtype=torch.bfloat16)
     _rotate_kernel(head_size)(

@@ -56,7 +56,7 @@ Range = tuple[int, int]
 
 
 class CompiledPackedAttention:
-    """Who sees whom in one packed batch; made once, used by every layer.
+    """The attention pattern of one packed batch (who sees whom), as tiles; made once, used by every layer.
 
     Args:
         segments: where each starts and ends; together they cover T.
@@ -183,7 +183,7 @@ class CompiledPackedAttention:
 
 
 def _ancestors(segment: int, prefixes: Sequence[int]) -> Iterator[int]:
-    """What it goes on from, what that goes on from, and so on."""
+    """Yield the segment that this one goes on from, the one that that goes on from, and so on."""
     while prefixes[segment] != segment:
         segment = prefixes[segment]
         yield segment
@@ -207,7 +207,8 @@ def _whole(count: int) -> int:
 
 @functools.cache
 def _parts(head_size: int) -> tuple[Any, ...]:
-    """What the kernels consist of. Rows are fp32 [n, D], columns fp32 [D, width], both without gaps."""
+    """Return the functions that the kernels consist of. Rows are fp32 [n, D], columns fp32 [D, width], both without
+    gaps."""
 
     @compiled
     def read_rows(source: int, stride: int, start: int, end: int, rows_at: int) -> None:

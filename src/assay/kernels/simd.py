@@ -202,7 +202,7 @@ def store_bf16(typing: Any, address: Any, x: Any) -> Any:
 
 @intrinsic
 def round_bf16(typing: Any, x: Any) -> Any:
-    """As a bf16 number would have it, in float32."""
+    """Round to the nearest bf16 number, in float32."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bitcast(_rounded(builder, args[0]), args[0].type)
@@ -231,7 +231,7 @@ def load_f32(typing: Any, address: Any, lanes: Any) -> Any:
 
 @intrinsic
 def store_f32(typing: Any, address: Any, x: Any) -> Any:
-    """In their own order."""
+    """Store the lanes in their own order."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.store(args[1], builder.inttoptr(args[0], args[1].type.as_pointer()), align=4)
@@ -354,7 +354,7 @@ def total(typing: Any, x: Any) -> Any:
 
 @intrinsic
 def largest(typing: Any, x: Any) -> Any:
-    """Of the lanes, a power of two of them."""
+    """Return the largest of the lanes; their number is a power of two."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return _fold(builder, args[0], lambda a, b: _larger(builder, a, b))

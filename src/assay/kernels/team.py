@@ -18,7 +18,7 @@ from numba import types
 from assay.kernels.simd import call_item, fetch_add
 
 NUM_ARGS = 32
-"""Of a kernel at most, the seven that every kernel has included."""
+"""Largest number of a kernel's arguments, the seven that every kernel has included."""
 
 _Args = ctypes.c_int64 * NUM_ARGS
 
@@ -32,11 +32,11 @@ _cfunc: Any = numba.cfunc
 _jit: Any = numba.jit
 
 compiled: Any = _jit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
-"""Of a function that items call."""
+"""Decorator of a function that items call."""
 
 
 class Kernel:
-    """Does items 0 .. n-1, on all threads.
+    """A parallel loop over items 0 .. n-1, on all threads.
 
     Args:
         item: a function that numba compiles, of the address of int64 arguments, the number of an item, and the address
@@ -66,7 +66,7 @@ class Kernel:
 
 @functools.cache
 def _task() -> Any:
-    """What each thread does; one for all kernels, so that none is compiled into it."""
+    """Return the loop that each thread runs; one for all kernels, so that none is compiled into it."""
 
     @_cfunc(types.void(_ADDRESS), **_OPTIONS)
     def task(args: Any) -> None:

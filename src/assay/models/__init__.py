@@ -1,4 +1,5 @@
-"""What a user calls a model, resolved once: `open_model` gives one value that makes policies, engines and renderers.
+"""Models by the names that users give them, resolved once: `open_model` gives one value that makes policies, engines
+and renderers.
 
 Families (our decoder, any causal language model of transformers) register what they can read and how it is computed.
 """

@@ -23,7 +23,7 @@ def adapter_of(
     seed: int,
     device: torch.device | str,
 ) -> Adapter | None:
-    """What is trained in place of the weights; None where they are.
+    """Return the adapter that is trained in place of the weights; None where the weights are trained.
 
     Args:
         weights: of the whole model, by name.

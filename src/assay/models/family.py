@@ -33,7 +33,7 @@ class Family(ABC):
     """Models that are read and computed the same way. Holds no state: all methods take the model."""
 
     name: ClassVar[str]
-    """What `model.policy` in a recipe calls it."""
+    """The family's name, as `model.policy` in a recipe states it."""
 
     @abstractmethod
     def configuration(self, folder: Path) -> Any:
@@ -44,7 +44,7 @@ class Family(ABC):
         """
 
     def cautions(self, model: Model) -> tuple[str, ...]:
-        """What a person should hear about the files of a model, a sentence each."""
+        """Warnings about the files of a model, a sentence each."""
         return ()
 
     @abstractmethod
@@ -74,7 +74,7 @@ class Family(ABC):
         compute_dtype: torch.dtype,
         gradient_checkpointing: bool,
     ) -> AnyPolicy:
-        """What is trained; see `Model.policy`."""
+        """Make the policy that is trained; see `Model.policy`."""
 
     @abstractmethod
     def engine(
@@ -87,7 +87,7 @@ class Family(ABC):
         device: torch.device | str,
         num_slots: int,
     ) -> BatchingEngine:
-        """What samples from the model in its folder; see `Model.engine`."""
+        """Make the engine that samples from the model in its folder; see `Model.engine`."""
 
     @abstractmethod
     def engine_for(
@@ -100,7 +100,7 @@ class Family(ABC):
         num_slots: int,
         version: int,
     ) -> BatchingEngine:
-        """What samples from a policy of this family; see `Model.engine_for`."""
+        """Make the engine that samples from a policy of this family; see `Model.engine_for`."""
 
 
 def register_family(family: Family) -> None:

@@ -15,9 +15,9 @@ class KnownModel:
     """One line of `assay models`."""
 
     name: str
-    """What to call it: "default", or its folder in the cache."""
+    """Name to call the model by: "default", or its folder in the cache."""
     path: Path
-    """Where it is, or would be."""
+    """The model's folder, which exists once it is fetched."""
     fetched: bool
     num_parameters: int | None = None
     """None where it is not fetched, or cannot be trained."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from assay.render import ChatRenderer
 
 _ADAPTER_SCALE = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
-"""What an adapter's settings say of what it computes, beside its tensors."""
+"""Settings of an adapter that change what it computes, beside its tensors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +38,16 @@ class Model:
     """
 
     folder: Path
-    """Of the whole model, or of the adapter; links are resolved."""
+    """Folder of the whole model, or of the adapter; links are resolved."""
     base: Path
-    """Of the whole model: `folder` itself, or that of the model which the adapter is put on."""
+    """Folder of the whole model: `folder` itself, or that of the model which the adapter is put on."""
     family: Family
-    """What reads and computes it."""
+    """The family that reads and computes the model."""
     configuration: Any
-    """Of the whole model, as its family reads config.json: a `DecoderConfig`, or a configuration of transformers."""
+    """Configuration of the whole model, as its family reads config.json: a `DecoderConfig`, or a configuration of
+    transformers."""
     adapter: Mapping[str, Any] | None
-    """What adapter_config.json says; None of a whole model."""
+    """Content of adapter_config.json; None of a whole model."""
 
     @property
     def kind(self) -> str:
@@ -81,7 +82,7 @@ class Model:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What a person should hear about its files, a sentence each."""
+        """Warnings about the model's files, a sentence each."""
         return self.family.cautions(self)
 
     @property
@@ -167,7 +168,7 @@ class Model:
         device: torch.device | str = "cpu",
         num_slots: int = 64,
     ) -> BatchingEngine:
-        """What samples from the model as it is, without a policy beside it.
+        """Make an engine that samples from the model as it is, without a policy beside it.
 
         Args:
             stop_token_ids, decode: of its renderer.
@@ -191,7 +192,8 @@ class Model:
         num_slots: int = 64,
         version: int = 0,
     ) -> BatchingEngine:
-        """What samples from a policy that this model made: with a copy of its weights, on its device, in `dtype`.
+        """Make an engine that samples from a policy of this model: with a copy of its weights, on its device, in
+        `dtype`.
 
         Args:
             version: of the policy's weights.

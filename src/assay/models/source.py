@@ -1,4 +1,5 @@
-"""From what a user calls a model to a folder on this machine: "default", a folder, a run, or a hub id."""
+"""Finding a model: from the name that a user gives ("default", a folder, a run, a hub id) to a folder on this
+machine."""
 
 from __future__ import annotations
 
@@ -159,7 +160,7 @@ def _named_base(adapter: Path, name: str | None, revision: str | None) -> Path:
 
 
 def install(folder: Path, build: Callable[[Path], None]) -> Path:
-    """Has `build` fill a folder, unless it is there already, so that it appears whole or not at all.
+    """Make `build` fill a folder, unless it is there already, so that it appears whole or not at all.
 
     It is built beside its place and renamed there: a process that is killed leaves nothing that looks like a model, and
     of two processes at once both end up with the one that finished first.

@@ -1,5 +1,6 @@
-"""What is trained: a compact decoder of the Llama family over packed batches, or any causal language model that
-transformers opens; both read from and written to Hugging Face folders, with fp32 parameters under their own names.
+"""Policies, which are trained: a compact decoder of the Llama family over packed batches, or any causal language model
+that transformers opens. Both are read from and written to Hugging Face folders, with fp32 parameters under their own
+names.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from assay.kernels.packed_attention import CompiledPackedAttention
 
 MAX_FAMILY_TOKENS = 1024
-"""Up to this many tokens a prefix and its continuations are attended as one masked block. Larger families go segment by
-segment: a block costs the square of its tokens, but each call has a cost of its own."""
+"""Largest number of tokens of a prefix and its continuations that are attended as one masked block. Larger families go
+segment by segment: a block costs the square of its tokens, but each call has a cost of its own."""
 
 MAX_COMPILED_TOKENS = 8192
-"""Up to this many keys a tile of queries is attended by `assay.kernels`, which lays them all down for it."""
+"""Largest number of keys of a tile of queries that `assay.kernels` attends: it lays all of them down for the tile."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class _Block:
 
 
 class PackedAttention:
-    """Who sees whom in one packed batch; made once, used by every layer.
+    """The attention pattern of one packed batch (who sees whom); made once, used by every layer.
 
     Works block by block, so it costs the sum of the squares of the blocks and not the square of the batch.
     """
@@ -107,7 +107,8 @@ class PackedAttention:
         return torch.cat(attended, 2).squeeze(0).transpose(0, 1).to(dtype)
 
     def _block_masks(self, window: int | None) -> list[Tensor | None]:
-        """For each block [queries, keys] bool, True where the row's token sees the column's; None: plainly causal."""
+        """Return the masks, for each block [queries, keys] bool, True where the row's token sees the column's; None
+        where plainly causal."""
         if window not in self._masks:
             self._masks[window] = [self._mask(block, window) for block in self._blocks]
         return self._masks[window]

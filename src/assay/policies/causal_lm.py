@@ -116,13 +116,14 @@ def load_module(
 
 
 def has_own_head_of(config: PretrainedConfig, folder: Path) -> bool:
-    """Whether config.json ties the output matrix to the embedding, and the files hold one with other values."""
+    """Return whether config.json ties the output matrix to the embedding although the files hold an output matrix with
+    other values."""
     return bool(getattr(config.get_text_config(decoder=True), "tie_word_embeddings", False)) and has_own_head(folder)
 
 
 def _untie_config(module: PreTrainedModel) -> None:
-    """Has the configuration say what the module is: transformers leaves matrices apart that differ in the files, and
-    the configuration as it was. A copy of the module would be tied."""
+    """Make the configuration agree with the module. Transformers leaves matrices apart that differ in the files, but
+    leaves the configuration tied: a copy made from it would be tied."""
     head, embedding = module.get_output_embeddings(), module.get_input_embeddings()
     if head is not None and getattr(head, "weight", None) is not getattr(embedding, "weight", None):
         untie(module.config)
@@ -173,7 +174,7 @@ def context_limit(config: PretrainedConfig) -> int:
 
 
 def takes(module: nn.Module, argument: str) -> bool:
-    """Whether the model's forward names this argument."""
+    """Return whether the model's forward names this argument."""
     return argument in inspect.signature(module.forward).parameters
 
 
@@ -220,7 +221,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' progress bars and loading reports: what is wrong is raised instead."""
+    """Silence transformers' progress bars and loading reports: what is wrong is raised instead."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

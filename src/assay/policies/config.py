@@ -1,4 +1,4 @@
-"""What a decoder looks like, read from the config.json of a Hugging Face checkpoint.
+"""The shape of a decoder, read from the config.json of a Hugging Face checkpoint.
 
 Each family's defaults are those of its transformers configuration class, because a config.json may leave a key out.
 """
@@ -47,7 +47,7 @@ class RopeConfig:
     theta: float
     """Base of the wavelengths."""
     factor: float = 1.0
-    """How many times longer than the original context the scaled one is."""
+    """Ratio of the scaled context length to the original one."""
     original_context: int = 0
     """Tokens of the context before scaling."""
     low_frequency_factor: float = 1.0
@@ -86,12 +86,12 @@ class DecoderConfig:
     tie_embeddings: bool
     """The output matrix is the embedding matrix."""
     attention_bias: bool
-    """Whether the query, key and value products have biases."""
+    """True where the query, key and value products have biases."""
     output_bias: bool
-    """Whether the attention's output product has one."""
+    """True where the attention's output product has a bias."""
     mlp_bias: bool
     qk_norm: bool
-    """Whether each query and key head is normed (Qwen3)."""
+    """True where each query and key head is normed (Qwen3)."""
     windows: tuple[int | None, ...]
     """[num_layers] a token sees itself and the window - 1 tokens before it; None: all before it."""
     rope_layers: tuple[bool, ...]
@@ -177,7 +177,7 @@ class DecoderConfig:
 
 
 def read_raw_config(folder: Path) -> dict[str, Any]:
-    """What `folder`/config.json says.
+    """Return `folder`/config.json as a dictionary.
 
     Raises:
         ModelError: there is none, or it is not a JSON object.
@@ -197,7 +197,7 @@ def read_raw_config(folder: Path) -> dict[str, Any]:
 
 
 def _reject_unsupported(settings: Mapping[str, Any], name: str) -> None:
-    """What the tensors' names would not show: another activation, quantised weights, half-rotated heads."""
+    """Refuse what the tensors' names would not show: another activation, quantised weights, half-rotated heads."""
     activation = settings.get("hidden_act", "silu")
     if activation not in ("silu", "swish"):
         raise ModelError(f"{name}: hidden_act {activation!r} is not supported; the decoder computes silu")
@@ -269,7 +269,8 @@ def _windows(settings: Mapping[str, Any], num_layers: int, name: str) -> tuple[i
 
 
 def _rope_layers(settings: Mapping[str, Any], num_layers: int, name: str) -> tuple[bool, ...]:
-    """Which layers rotate. In SmolLM3 1 means that a layer does, whatever the key's name suggests."""
+    """Return, for each layer, whether it rotates. In SmolLM3 1 means that a layer does, whatever the key's name
+    suggests."""
     if settings["model_type"] != "smollm3":
         return (True,) * num_layers
     rotated = settings.get("no_rope_layers")

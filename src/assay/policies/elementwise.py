@@ -1,4 +1,4 @@
-"""What a layer computes beside products and attention: plain, and compiled for bf16 on a CPU.
+"""The operations of a layer beside products and attention: plain, and compiled for bf16 on a CPU.
 
 The compiled forms (`assay.kernels`) go through memory once where the plain ones go several times, round where those do,
 and keep less for the backward pass.
@@ -51,7 +51,7 @@ def swiglu(gate_up: Tensor) -> Tensor:
 
 
 class Elementwise(NamedTuple):
-    """What a layer computes beside products and attention; other forms give the same numbers, sooner."""
+    """The operations of a layer beside products and attention; the compiled forms give the same numbers, sooner."""
 
     rms_norm: Callable[[Tensor, Tensor, float], Tensor] = rms_norm
     rotate: Callable[[Tensor, Tensor, Tensor], Tensor] = rotate
@@ -62,7 +62,7 @@ PLAIN = Elementwise()
 
 
 def compiles(config: DecoderConfig, dtype: torch.dtype, device: torch.device | str) -> bool:
-    """Whether there are kernels for this model, dtype and device."""
+    """Return whether there are kernels for this model, dtype and device."""
     return kernels.available(
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
@@ -111,7 +111,7 @@ class _Swiglu(torch.autograd.Function):
 
 
 class _Rotate(torch.autograd.Function):
-    """Its gradient is turned back."""
+    """The rotation of queries and keys; its gradient is rotated back."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

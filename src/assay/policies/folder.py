@@ -25,7 +25,7 @@ _EMBEDDINGS = (
     "model.decoder.embed_tokens.weight",
     "backbone.embeddings.weight",
 )
-"""What architectures call the embedding beside an output matrix `lm_head.weight`."""
+"""Names of the embedding in architectures whose output matrix is `lm_head.weight`."""
 _ROWS_AT_ONCE = 4096
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -95,7 +95,7 @@ def read_weights(folder: Path, config: DecoderConfig) -> dict[str, Tensor]:
 
 
 def has_own_head(folder: Path) -> bool:
-    """Whether the files of a model hold an output matrix with other values than its embedding has.
+    """Return whether the files of a model hold an output matrix whose values differ from its embedding's.
 
     Then the two are not tied, whatever `tie_word_embeddings` in config.json says: transformers 5 computes with both.
     False where the files cannot be read, which is for whoever reads the weights to report.
@@ -149,7 +149,7 @@ def write_folder(
 
 
 def set_stored_dtype(folder: Path, dtype: torch.dtype) -> None:
-    """Has config.json say in which dtype the weights are stored."""
+    """Set the dtype that config.json states for the stored weights."""
     path = folder / "config.json"
     raw = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**raw, "dtype": str(dtype).removeprefix("torch.")}, indent=2, sort_keys=True) + "\n")

@@ -1,4 +1,4 @@
-"""From hidden states to log-probabilities and entropies, without ever holding [N, V] logits in fp32.
+"""Log-probabilities and entropies from hidden states, without ever holding [N, V] logits in fp32.
 
 Shape letters: N predicted tokens, H hidden size, V vocabulary, C rows of a chunk.
 """

@@ -75,7 +75,7 @@ class HFPolicy(nn.Module):
         if gradient_checkpointing:
             _checkpoint_layers(module)
         self.plain_head = self._has_plain_head()
-        """Whether logits are the last hidden states times the output matrix and nothing else: then they are computed
+        """True where logits are the last hidden states times the output matrix and nothing else: then they are computed
         in chunks. A bias, a scale or a softcap needs the model's own code, whose pass is then computed again for the
         backward pass rather than keeping [N, V] logits."""
 
@@ -90,7 +90,8 @@ class HFPolicy(nn.Module):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """Under the names of transformers; a tied matrix once. An adapter's under the names of PEFT."""
+        """The parameters under the names of transformers, a tied matrix once; those of an adapter under the names of
+        PEFT."""
         for name, parameter in self.module.named_parameters(prefix, recurse, remove_duplicate):
             if (whole := base_name(name)) is not None:
                 yield whole, parameter
@@ -296,7 +297,7 @@ def copy_weights(module: nn.Module, weights: Iterable[tuple[str, Tensor]]) -> No
 
 
 def _checkpoint_layers(module: PreTrainedModel) -> None:
-    """Has each layer keep only its input for the backward pass.
+    """Make each layer keep only its input for the backward pass (gradient checkpointing).
 
     Not `gradient_checkpointing_enable`, which works in training mode only, where dropout would be on.
     """

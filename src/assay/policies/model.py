@@ -67,7 +67,7 @@ class DecoderPolicy(nn.Module):
         self.tokenizer_files = dict(tokenizer_files or {})
         self.gradient_checkpointing = gradient_checkpointing
         self.fp32_head = False
-        """Whether the product with the output matrix is in fp32, whatever the compute dtype; the engine's is too."""
+        """True where the product with the output matrix is in fp32, whatever the compute dtype; the engine's is too."""
         self.adapter = adapter
         for name in weight_names(config):
             _register(self, name, nn.Parameter(weights[name], requires_grad=adapter is None))

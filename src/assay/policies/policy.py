@@ -17,7 +17,7 @@ from assay.types import Batch
 
 @dataclass(frozen=True, eq=False)
 class PolicyOutput:
-    """What a forward pass over a batch says of each predicted token."""
+    """Results of a forward pass over a batch, for each predicted token."""
 
     logprobs: Tensor
     """[N] float32, log-probability of each target under softmax(logits / temperature); differentiable."""
@@ -36,7 +36,7 @@ class Policy(Protocol):
 
     @property
     def adapter(self) -> Adapter | None:
-        """What is trained in place of the weights; None where they are."""
+        """The adapter that is trained in place of the weights; None where the weights are trained."""
         ...
 
     @property
@@ -46,7 +46,7 @@ class Policy(Protocol):
 
     @property
     def shares_prompts(self) -> bool:
-        """Whether a prompt that several samples share is computed once. Where it is not, samples are packed without
+        """True where a prompt that several samples share is computed once. Where it is not, samples are packed without
         sharing, so that the tokens of a micro-batch are the tokens that are computed."""
         ...
 
@@ -60,7 +60,8 @@ class Policy(Protocol):
     ) -> PolicyOutput: ...
 
     def last_layer(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What logits are the product of: [N, H] hidden states of the predicted tokens, and the [V, H] output matrix.
+        """Return the two factors of the logits: [N, H] hidden states of the predicted tokens, and the [V, H] output
+        matrix.
 
         Raises:
             ModelError: its logits are something else.

@@ -91,7 +91,7 @@ def _yarn(rope: RopeConfig, plain: Tensor, head_size: int) -> Tensor:
 
 
 def _attention_scale(rope: RopeConfig) -> float:
-    """What cos and sin are multiplied by: 1, but for YaRN's attention factor."""
+    """Return the factor that cos and sin are multiplied by: 1, but for YaRN's attention factor."""
     if rope.rope_type != "yarn":
         return 1.0
     if rope.attention_factor is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What memory depends on."""
+    """Sizes of a model that its memory depends on."""
 
     kind: str
     """Name of the family that computes it."""
@@ -29,7 +29,7 @@ class ModelShape:
     num_layers: int
     hidden_size: int
     intermediate_size: int
-    """Of the MLP; of a mixture of experts, those that one token goes through together."""
+    """Intermediate size of the MLP; of a mixture of experts, the sizes that one token goes through together."""
     vocab_size: int
     num_query_heads: int
     num_kv_heads: int
@@ -53,7 +53,7 @@ class ModelShape:
 
     @classmethod
     def of_transformers(cls, config: PretrainedConfig, num_parameters: int) -> ModelShape:
-        """From a configuration of transformers, whose names for sizes differ between architectures.
+        """Read the shape from a configuration of transformers, whose names for sizes differ between architectures.
 
         Args:
             num_parameters: counted in the files of the weights.

@@ -66,7 +66,7 @@ class RowCache:
         self._layers = [(_to_the_end(keys, lengths), _to_the_end(values, lengths)) for keys, values in _states(cache)]
 
     def for_pass(self) -> DynamicCache:
-        """As transformers' cache, to compute one more token of every row with. Nothing is copied."""
+        """The cache in transformers' form, to compute one more token of every row with. Nothing is copied."""
         from transformers import DynamicCache
         from transformers.cache_utils import DynamicLayer
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAX_PADDED_TOKENS = 8192
 """New prompts are computed together, in passes of about this many tokens."""
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}
-"""How far the cached pass may be from the plain one, in standard deviations of the logits; a cache that is read
-wrongly is off by a good part of one."""
+"""Largest accepted difference between the cached pass and the plain one, in standard deviations of the logits. A cache
+that is read wrongly is off by a good part of one."""
 
 
 class HFEngine(BatchingEngine):
@@ -77,7 +77,7 @@ class HFEngine(BatchingEngine):
         if weights is not None:
             self._load(weights, version)
         self.uses_cache = self._cache_is_right()
-        """Whether the model samples with a key-value cache."""
+        """True where the model samples with a key-value cache."""
 
     @property
     def _weights_whole(self) -> bool:
@@ -168,7 +168,8 @@ class HFEngine(BatchingEngine):
 
     @torch.inference_mode()
     def _cache_is_right(self) -> bool:
-        """Whether two rows of different lengths, continued with the cache, give what whole passes give."""
+        """Return whether two rows of different lengths, continued with the cache, give the logits that whole passes
+        give."""
         long, short, *next_tokens = (
             tuple(probe_tokens(self.module, length, first)[0].tolist())
             for length, first in ((7, 1), (4, 3), (2, 11), (2, 5))
@@ -190,7 +191,7 @@ class HFEngine(BatchingEngine):
 
 
 def _chunks(sequences: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
-    """In order, in passes of about MAX_PADDED_TOKENS tokens, padding included."""
+    """Split sequences, in order, into passes of about MAX_PADDED_TOKENS tokens, padding included."""
     chunks: list[list[tuple[int, ...]]] = []
     longest = 0
     for sequence in sequences:

@@ -77,7 +77,7 @@ class BatchingEngine(ABC):
     @property
     @abstractmethod
     def _weights_whole(self) -> bool:
-        """Whether the last weights were all there."""
+        """True where the last load brought every weight."""
 
     @abstractmethod
     def _release(self, request: Request) -> None:

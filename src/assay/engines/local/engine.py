@@ -115,7 +115,7 @@ class LocalEngine(BatchingEngine):
         return torch.stack([logits[request.prompt_ids] for request in admitted])
 
     def _share(self, prompt_ids: tuple[int, ...], requests: Sequence[Request]) -> None:
-        """Has requests continue one stored prompt, where that is worth it."""
+        """Attach requests to one stored copy of their prompt, where sharing it is worth its cost."""
         if len(prompt_ids) < MIN_SHARED_TOKENS:
             return
         shared = self._shared.find(prompt_ids, self._generation)
@@ -189,7 +189,8 @@ def _slot(request: Request) -> int:
 
 
 def _waves(requests: Sequence[Request]) -> list[list[Request]]:
-    """Those whose prompts start alike (a system message, say) wait for one of them to be computed, then copy it."""
+    """Split new requests into waves. Requests whose prompts start alike (with a system message, say) wait in the second
+    wave until one of them is computed, then copy its keys and values."""
     first: list[Request] = []
     second: list[Request] = []
     for request in requests:

@@ -19,7 +19,8 @@ ROWS = 64
 
 
 def packs(dtype: torch.dtype, device: torch.device | str) -> bool:
-    """Whether weights of this kind are packed: bf16 on a CPU whose kernels do it, without changing a bit."""
+    """Return whether weights of this dtype and device are packed: bf16 on a CPU whose kernels read the packed order and
+    give the same bits."""
     return dtype == torch.bfloat16 and torch.device(device).type == "cpu" and _can_pack()
 
 

@@ -79,7 +79,7 @@ class PrefixCache:
 
 
 def shared_length(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens two sequences have in common at their start."""
+    """Return the number of tokens that two sequences have in common at their start."""
     for index, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
             return index

@@ -36,13 +36,13 @@ class PromptExtension:
     cache: KeyValueCache
     slot: int
     start: int
-    """How many tokens the row holds already."""
+    """Number of tokens that the row holds already."""
     token_ids: Sequence[int]
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """At most MAX_QUERIES tokens of one extension."""
+    """A piece of at most MAX_QUERIES tokens of one extension."""
 
     extension: PromptExtension
     first_token: int
@@ -56,7 +56,7 @@ class _Piece:
 
     @property
     def columns(self) -> int:
-        """Of its row that hold what it sees, in whole granules: a row has as many."""
+        """Number of columns of its row that hold what the piece sees, rounded up to granules; a row has as many."""
         return -(-(self.position + self.length) // GRANULE) * GRANULE
 
 

@@ -24,11 +24,12 @@ class Request:
     logprobs: list[float] = field(default_factory=list)
     version_spans: list[tuple[int, int]] = field(default_factory=list)
     slot: int | None = None
-    """Its row of the cache; None while it waits."""
+    """The request's row of the cache; None while it waits."""
     shared: SharedPrompt | None = None
-    """Where its prompt is stored; None: in its own row, before what it has sampled."""
+    """The stored prompt that the request continues; None where the prompt is in its own row, before what it has
+    sampled."""
     generation: int = -1
-    """Which load of weights its first keys and values were computed with."""
+    """Number of the weight load that computed the request's first keys and values."""
 
     @property
     def sequence(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""From logits to tokens: inverse transform sampling with each request's own random numbers.
+"""Sampling tokens from logits: inverse transform sampling with each request's own random numbers.
 
 Token = first in vocabulary order whose cumulative probability exceeds u (see `assay.seeds`). Devroye 1986,
 "Non-Uniform Random Variate Generation", chapter III.2.
@@ -25,12 +25,12 @@ CHUNK = 128
 
 @dataclass(frozen=True)
 class Draw:
-    """What the next token of one request depends on, beside its logits."""
+    """Everything that the next token of one request depends on, beside its logits."""
 
     sampling: Sampling
     seed: int
     position: int
-    """How many tokens it has sampled so far."""
+    """Number of tokens that the request has sampled so far."""
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Who is sampled next: requests wait in order of arrival until a slot is free."""
+"""The scheduler: requests wait in order of arrival until a slot of the cache is free."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class SharedPrompt:
     token_ids: tuple[int, ...]
     slot: int
     generation: int
-    """Which load of weights it was computed with."""
+    """Number of the weight load that computed the prompt."""
     num_requests: int = 0
 
 
@@ -58,7 +58,7 @@ class SharedPrompts:
 
 @dataclass(frozen=True)
 class Sharing:
-    """Which of the requests of one pass continue which shared prompt."""
+    """The assignment of the requests of one pass to the shared prompts that they continue."""
 
     cache: KeyValueCache
     lengths: list[int]

@@ -42,7 +42,7 @@ class ServingView:
         self.dtype = dtype
         self.fp32_head = fp32_head and dtype != torch.float32
         self.version: int | None = None
-        """Which weights it holds; None while it holds none that are whole."""
+        """Version of the weights in the view; None while a load is incomplete."""
         self._device = device
         self._packs = packs(dtype, device)
         self._shapes = weight_shapes(config)

@@ -20,17 +20,17 @@ from assay.policies.lora.settings import ALL_LINEAR, LoraSettings
 from assay.seeds import derive_seed
 
 PREFIX = "base_model.model."
-"""What PEFT writes before the name of a module."""
+"""Prefix that PEFT writes before the name of a module."""
 FACTOR_NAMES = ("lora_A.weight", "lora_B.weight")
 
 
 class LinearShape(NamedTuple):
-    """Of one product that may have an adapter."""
+    """Sizes of one product that may have an adapter."""
 
     outputs: int
     inputs: int
     transposed: bool = False
-    """Whether its weight is stored as [inputs, outputs]."""
+    """True where the weight is stored as [inputs, outputs]."""
 
 
 def linear_shapes(config: DecoderConfig) -> dict[str, LinearShape]:
@@ -44,7 +44,7 @@ def linear_shapes(config: DecoderConfig) -> dict[str, LinearShape]:
 
 @dataclass(frozen=True, eq=False)
 class LowRank:
-    """What is added to one weight: scale * B A."""
+    """The low-rank term that is added to one weight: scale * B A."""
 
     a: nn.Parameter
     """[R, I] fp32"""
@@ -52,11 +52,11 @@ class LowRank:
     """[O, R] fp32"""
     scale: float
     transposed: bool = False
-    """Whether the weight is stored as [I, O] (GPT-2's Conv1D)."""
+    """True where the weight is stored as [I, O] (GPT-2's Conv1D)."""
 
 
 class Adapter:
-    """What is trained in place of the weights of a model, and what its adapter_config.json says of it."""
+    """The factors that are trained in place of a model's weights, and what adapter_config.json says of them."""
 
     def __init__(self, config: Mapping[str, Any], pairs: Mapping[str, LowRank], fingerprint: str) -> None:
         """
@@ -104,7 +104,7 @@ class Adapter:
 
     @property
     def is_zero(self) -> bool:
-        """Whether it changes nothing, as at the start of training."""
+        """True where the adapter changes nothing, as at the start of training."""
         return not any(bool(pair.b.any()) for pair in self.pairs.values())
 
     def to(self, device: torch.device | str) -> None:
@@ -187,7 +187,7 @@ def last_parts(names: Iterable[str]) -> list[str]:
 
 
 def target_shapes(settings: LoraSettings, linear: Mapping[str, LinearShape], model: str) -> dict[str, LinearShape]:
-    """Those of the weights that the settings give an adapter.
+    """Return the shapes of the weights that the settings give an adapter.
 
     Args:
         linear, model: as in `Adapter.new`.
@@ -214,6 +214,6 @@ def targets(target: str, weight_name: str) -> bool:
 
 
 def num_adapter_parameters(settings: LoraSettings, linear: Mapping[str, LinearShape], model: str) -> int:
-    """How many numbers are trained; arguments as of `target_shapes`."""
+    """Return the number of trained parameters; arguments as of `target_shapes`."""
     shapes = target_shapes(settings, linear, model).values()
     return sum(settings.rank * (shape.outputs + shape.inputs) for shape in shapes)

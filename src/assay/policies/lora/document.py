@@ -49,11 +49,12 @@ MERGE_WITH_PEFT = (
     "(tie_word_embeddings), give it two first: PEFT's merge adds the change to both, and with ensure_weight_tying "
     "twice (docs/guides/04-lora.md)"
 )
-"""What to do with an adapter of more than the products of attention and MLP."""
+"""Remedy for an adapter of more than the products of attention and MLP."""
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter. Some tools write the base's config.json beside it; weights tell them apart.
+    """Return whether a folder holds an adapter. Some tools write the base's config.json beside it; weights tell them
+    apart.
 
     Raises:
         ModelError: it holds a whole model too: which of the two is meant?
@@ -87,7 +88,7 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def reference_to(base: Path) -> dict[str, str | None]:
-    """How adapter_config.json names a base: a hub id and its revision, or a folder."""
+    """Return the base's name as adapter_config.json states it: a hub id and its revision, or a folder."""
     parts = base.parts
     if len(parts) > 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
         return {
@@ -108,7 +109,7 @@ def of_pattern(pattern: Mapping[str, Any] | None, weight_name: str, default: Any
 
 
 def shown(value: Any, most: int = 100) -> str:
-    """What a file says, safe to print and not too long."""
+    """Return a value from a file as text that is safe to print and not too long."""
     text = ascii(value)
     return text if len(text) <= most else f"{text[:most]}..."
 

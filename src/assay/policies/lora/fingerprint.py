@@ -1,4 +1,4 @@
-"""Which model an adapter was trained on: a hash of the weights, kept in the adapter's file."""
+"""Fingerprint of the base that an adapter was trained on: a hash of the weights, kept in the adapter's file."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ WEIGHTS = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
 _NOT_PRODUCTS = ("lm_head", "embed_tokens", "lora_embedding_", "modules_to_save")
 FINGERPRINT = "base_fingerprint"
-"""Where the file's metadata has the fingerprint of the base. PEFT and others ignore it."""
+"""Key of the base's fingerprint in the file's metadata. PEFT and others ignore it."""
 
 
 def read_adapter(folder: Path, linear: Mapping[str, LinearShape], fingerprint: str, model: str) -> Adapter:
@@ -74,7 +74,7 @@ def check_base(folder: Path, fingerprint: str) -> None:
 
 
 def num_stored_parameters(folder: Path) -> int:
-    """Of the adapter in a folder, without reading its tensors.
+    """Return the number of parameters of the adapter in a folder, without reading its tensors.
 
     Raises:
         ModelError: the file cannot be read.
@@ -146,7 +146,7 @@ def _read_tensors(
 
 
 def _expected_shapes(document: Mapping[str, Any], linear: Mapping[str, LinearShape]) -> dict[str, tuple[int, int]]:
-    """Of every factor that there may be."""
+    """Return the shape of every factor that an adapter may have, by name."""
     shapes = {}
     for name, (outputs, inputs, _) in linear.items():
         rank = of_pattern(document.get("rank_pattern"), name, document["r"])

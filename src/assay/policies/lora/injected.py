@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _NAME = "default"
-"""What PEFT calls the adapter inside the module; stored names lack it."""
+"""Name that PEFT gives the adapter inside the module; stored names lack it."""
 _MAMBA_TYPES = ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
 BASE_LAYER = ".base_layer"
-"""What PEFT puts into the name of a weight that has an adapter."""
+"""Infix that PEFT puts into the name of a weight that has an adapter."""
 
 
 def linear_shapes_of(module: PreTrainedModel) -> dict[str, LinearShape]:

@@ -1,4 +1,4 @@
-"""What a recipe says of a new adapter: the table `[model.lora]`."""
+"""Settings of a new adapter: the table `[model.lora]` of a recipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OTHER_NAMES = {
     "without [model.lora]",
     "use_dora": "DoRA is not supported: leave it out",
 }
-"""What PEFT's LoraConfig has and this table calls otherwise, or has not."""
+"""Options of PEFT's LoraConfig that this table calls otherwise, or lacks, and what to do instead."""
 
 
 class LoraSettings(Settings):
@@ -35,7 +35,7 @@ class LoraSettings(Settings):
     alpha: float = pydantic.Field(default=32.0, gt=0.0, allow_inf_nan=False)
     """PEFT's `lora_alpha`: scale = alpha / rank, or alpha / sqrt(rank) with `rslora`."""
     target_modules: str | tuple[str, ...] = ALL_LINEAR
-    """Which products have an adapter: "all-linear" (those of attention and MLP), or ends of their names, such as
+    """Products that have an adapter: "all-linear" (those of attention and MLP), or ends of their names, such as
     ["q_proj", "v_proj"] or ["layers.0.mlp.down_proj"]."""
     rslora: bool = False
     """Kalajdzievski 2023, "A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA", arXiv 2312.03732."""
@@ -66,10 +66,10 @@ class LoraSettings(Settings):
 
     @property
     def scale(self) -> float:
-        """What B A is multiplied by."""
+        """Factor that B A is multiplied by."""
         return scale_of(self.rank, self.alpha, self.rslora)
 
 
 def scale_of(rank: int, alpha: float, rslora: bool) -> float:
-    """What B A is multiplied by: alpha / rank, or alpha / sqrt(rank)."""
+    """Return the factor that B A is multiplied by: alpha / rank, or alpha / sqrt(rank)."""
     return alpha / (math.sqrt(rank) if rslora else rank)
