@@ -171,7 +171,28 @@ _FUNCTIONS: list[tuple[str, str, str, bool]] = [
         False,
     ),
     ("open-string", "injection", _RIGHT + '"""', False),
-]
+    ("crossing-class", "forged type", _LIAR.format(base="").replace("Liar", "add")
+     + "    __init__ = lambda self, *a: None\n    __sub__ = __rsub__ = lambda self, o: 0\n", False),
+    ("crossing-text", "forged type", _LIAR.format(base="(str)") + "def add(a, b):\n    return Liar('3')\n", False),
+    ("crossing-attributes", "forged type", "class Any:\n    __getattr__ = lambda s, n: s\n"
+     "    __iter__ = lambda s: iter([s])\n    __contains__ = __eq__ = lambda s, o: True\n    __hash__ = lambda s: 0\n"
+     "def add(a, b):\n    return Any()\n", False),
+    ("crossing-generator", "forged type", "def add(a, b):\n    yield a + b\n", False),
+    ("crossing-coroutine", "forged type", "async def add(a, b):\n    return a + b\n", False),
+    ("crossing-constant", "near miss", "add = 3\n", False),
+    ("crossing-skip", "early exit", "import unittest\nclass Skip(unittest.SkipTest): pass\n"
+     "def add(a, b):\n    raise Skip\n", False),
+    ("crossing-end", "early exit", "class End(BaseException): pass\ndef add(a, b):\n    raise End\n", False),
+    ("crossing-question", "forged verdict", "def add(a, b):\n    _assay_ask(['passed', ''])\n", False),
+    ("crossing-answer", "forged verdict", "def add(a, b):\n    _assay_ask(['value', (3, {}, []), {}, {}, ''])\n"
+     "    return 0\n", False),
+    ("crossing-frames", "patched library", "import sys\ndef add(a, b):\n    f = sys._getframe(1)\n    while f:\n"
+     "        f.f_globals.update(_assay_plain=lambda v, d=0: 3, perform=lambda *a: 3)\n        f = f.f_back\n"
+     "    return 7\n", False),
+    ("crossing-module", "drops files", "import os\ndef add(a, b):\n"
+     "    for n in ('unittest', 'math', 'test'): open(n + '.py', 'w').write('import os; os._exit(0)')\n"
+     "    return 7\n", False),
+]  # fmt: skip
 
 _OTHERS: list[tuple[str, str, str, str, bool]] = [
     # (id, category, which gold, response, accepted)
