@@ -67,7 +67,7 @@ def strip_reasoning(text: str, tags: Sequence[tuple[str, str]] = ()) -> str:
         >>> strip_reasoning("<think>2 + 2 = 5?</think>4"), strip_reasoning("4, without a <think> tag")
         ('4', '4, without a <think> tag')
     """
-    known = (*(Tags(opening, closing) for opening, closing in tags), *REASONING_TAGS)
+    known = (*(Tags(opening, closing) for opening, closing in tags), *REASONING_TAGS) if tags else REASONING_TAGS
     start = 0
     for _ in range(_MAX_BLOCKS):
         pair = _opening_at(text, start, known)
@@ -103,14 +103,28 @@ def closing_tag(opening: str) -> str:
     return pair.closing
 
 
-def _opening_at(text: str, start: int, known: Sequence[Tags]) -> Tags | None:
+@functools.lru_cache(maxsize=64)
+def _openings(known: tuple[Tags, ...]) -> tuple[int, tuple[str, ...]]:
+    """The length of the longest opening tag, and every one in lower case."""
+    return max(len(pair.opening) for pair in known), tuple(pair.opening.lower() for pair in known)
+
+
+@functools.lru_cache(maxsize=64)
+def _closings(known: tuple[Tags, ...]) -> dict[str, str]:
+    """The opening tag of each closing one, in lower case, of tags that are no ordinary text."""
+    return {pair.closing.lower(): pair.opening.lower() for pair in known if not pair.needs_closing}
+
+
+def _opening_at(text: str, start: int, known: tuple[Tags, ...]) -> Tags | None:
     """The tags that open a block here, after blank space."""
-    longest = max(len(pair.opening) for pair in known)
+    longest, openings = _openings(known)
     head = text[start : start + 4 * longest]
     while head and not head.strip() and len(head) < len(text) - start:
         head = text[start : start + 2 * len(head)]
     head = head.lstrip().lower()
-    return next((pair for pair in known if head.startswith(pair.opening.lower())), None)
+    if not head.startswith(openings):
+        return None
+    return next(pair for pair, opening in zip(known, openings, strict=True) if head.startswith(opening))
 
 
 @functools.lru_cache(maxsize=64)
@@ -118,6 +132,12 @@ def _any_of(tags: frozenset[str]) -> re.Pattern[str]:
     """A pattern of these tags in upper or lower case; their first characters come first, which makes it a quick one."""
     first = "".join(sorted({re.escape(tag[0]) for tag in tags}))
     return re.compile(f"(?=[{first}])(?:{'|'.join(map(re.escape, sorted(tags, reverse=True)))})", re.IGNORECASE)
+
+
+@functools.lru_cache(maxsize=64)
+def _either(known: tuple[Tags, ...]) -> re.Pattern[str]:
+    closings = _closings(known)
+    return _any_of(frozenset([*closings, *closings.values()]))
 
 
 def _end_of_opened(text: str, start: int, pair: Tags) -> int:
@@ -134,10 +154,10 @@ def _end_of_opened(text: str, start: int, pair: Tags) -> int:
     return spare
 
 
-def _end_of_unopened(text: str, known: Sequence[Tags]) -> int:
+def _end_of_unopened(text: str, known: tuple[Tags, ...]) -> int:
     """Where the answer begins, in a text that may begin within a block that was opened before it; else 0."""
-    closings = {pair.closing.lower(): pair.opening.lower() for pair in known if not pair.needs_closing}
-    either = _any_of(frozenset([*closings, *closings.values()]))
+    closings = _closings(known)
+    either = _either(known)
     fences: list[tuple[int, int]] | None = None
     opened: str | None = None
     opened_as_text = end = 0
