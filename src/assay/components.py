@@ -41,10 +41,11 @@ class Component(Settings):
     """Base of all components. A kind's base class states `kind` and `modules`; a component has a `name`."""
 
     name: Any = ""
-    """What its results are filed under; the class's own name in lower case where a class states none."""
+    """Name that the component's results are filed under; the class's own name in lower case where a class states
+    none."""
 
     kind: ClassVar[str] = ""
-    """What it is, in a word: "algorithm"."""
+    """Kind of the component, in a word: "algorithm"."""
     modules: ClassVar[tuple[str, ...]] = ()
     """Packages of Assay in which the module (or folder) NAME holds the component NAME."""
 
@@ -69,7 +70,7 @@ class Component(Settings):
         return {}
 
     def plain(self) -> dict[str, Any]:
-        """How to find its class again, under "name", and every option, as plain JSON data."""
+        """Return the name by which its class is found again, under "name", and every option, as plain JSON data."""
         return {**self.model_dump(mode="json"), "name": reference_of(type(self))}
 
 
@@ -163,7 +164,7 @@ def component_names(base: type[Component]) -> tuple[str, ...]:
 
 
 def reference_of(component: type[Component]) -> str:
-    """What `find_component` finds this class by: its name where it is registered, else its place.
+    """Return the text by which `find_component` finds this class: its name where it is registered, else its place.
 
     Raises:
         ConfigError: the class can be found by nobody else, such as one that was made inside a function.

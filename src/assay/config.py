@@ -30,7 +30,8 @@ class Settings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
     other_names: ClassVar[Mapping[str, str]] = {}
-    """What other tools call an option, or have beside these, and what to do here: part of the error."""
+    """Names that other tools give an option, or options that they have beside these, and what to do here: part of the
+    error."""
 
     def plain(self) -> dict[str, Any]:
         """Every value, defaults included, as plain JSON data."""
@@ -87,7 +88,7 @@ class NestedError(ValueError):
 
 
 def validate_nested(cls: type[SettingsT], data: Mapping[str, Any]) -> SettingsT:
-    """As `validate`, inside the validation of other settings.
+    """Validate as `validate` does, inside the validation of other settings.
 
     Raises:
         NestedError: with each mistake by its place inside `data`.
@@ -116,7 +117,8 @@ def _plain(value: Any) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """What a value that was typed in a shell means: TOML (`3`, `1e-5`, `true`, `"text"`, `[1, 2]`), else text."""
+    """Return the value that a text typed in a shell means: TOML (`3`, `1e-5`, `true`, `"text"`, `[1, 2]`), else
+    text."""
     try:
         value = tomllib.loads(f"value = {text}")
         json.dumps(value)  # dates are text, as no setting is one

@@ -63,7 +63,7 @@ class EndpointError(AssayError):
 
 
 class SandboxUnavailableError(AssayError):
-    """This host cannot run untrusted programs as asked: no isolation, or a tool that is not installed."""
+    """Raised where this host cannot run untrusted programs as asked: no isolation, or a tool that is not installed."""
 
 
 class ContractError(AssayError):
@@ -100,11 +100,12 @@ _PLACES = {
     errno.ELOOP: "a link there leads to itself: name another place",
     errno.EFBIG: "choose another place: the file is larger than files may become there",
 }
-"""What to do about a file or a folder that cannot be used."""
+"""Remedies for a file or a folder that cannot be used, by error number."""
 
 
 def explain_place(error: OSError) -> str | None:
-    """What a person can do about a file or folder that cannot be read or written; None where it is something else."""
+    """Return what a person can do about a file or folder that cannot be read or written; None where it is something
+    else."""
     if error.errno not in _PLACES or (error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT)):
         return None
     # A rename names both: where it was to go is what can be chosen.
@@ -113,7 +114,7 @@ def explain_place(error: OSError) -> str | None:
 
 
 class FailureKind(enum.Enum):
-    """What a failure during a rollout or its scoring means for the step."""
+    """Kinds of failure during a rollout or its scoring: what each means for the step."""
 
     INFRASTRUCTURE = "infrastructure"
     """Outside the response: retry, then NOT_MEASURED. Never a reward of 0."""
@@ -137,7 +138,7 @@ def classify(error: BaseException) -> FailureKind:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error is an exhausted device: CPU allocators raise RuntimeError, CUDA a class of its own."""
+    """Return whether the error is an exhausted device: CPU allocators raise RuntimeError, CUDA a class of its own."""
     if isinstance(error, MemoryError):
         return True
     text = str(error).lower()

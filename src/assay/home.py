@@ -1,4 +1,4 @@
-"""Where Assay keeps what outlives a command: fetched models and, by default, runs."""
+"""Folders where Assay keeps what outlives a command: fetched models and, by default, runs."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Host:
         self._token: contextvars.Token[Host | None] | None = None
 
     def hold(self, key: Hashable, make: Callable[[], HeldT], close: Callable[[HeldT], Awaitable[None] | None]) -> HeldT:
-        """What is held under this key; made at the first call, closed with the host.
+        """Return what is held under this key; made at the first call, closed with the host.
 
         Args:
             close: may return an awaitable, which is awaited in the event loop that closes the host.
@@ -52,7 +52,7 @@ class Host:
         return iter(found)
 
     def __len__(self) -> int:
-        """How many things are open."""
+        """Return the number of things that are open."""
         return len(self._held)
 
     def release(self, key: Hashable) -> Awaitable[None] | None:
@@ -79,7 +79,8 @@ class Host:
             raise failures[0]
 
     def close(self) -> None:
-        """As `aclose`, where no event loop is running; what must be closed in an event loop gets one of its own."""
+        """Close as `aclose` does, where no event loop is running; what must be closed in an event loop gets one of its
+        own."""
         if self._held:
             asyncio.run(self.aclose())
 

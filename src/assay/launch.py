@@ -1,4 +1,5 @@
-"""From a recipe to a run: resolves what the recipe leaves open, makes or opens the run folder, wires the parts."""
+"""Starting a run from a recipe: resolves what the recipe leaves open, makes or opens the run folder, wires the
+parts."""
 
 from __future__ import annotations
 
@@ -30,13 +31,13 @@ from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_free
 from assay.training.disk import DiskEstimate, check_disk, disk_estimate
 
 RECORD_FORMAT = 2
-"""Of a run folder's config.json. 1, which stated no number, had domains in place of environments."""
+"""Format number of a run folder's config.json. 1, which stated no number, had domains in place of environments."""
 _LAST_OF_FORMAT_1 = "8726201"
 """The commit that could resume runs of format 1."""
 LOCK = "run.lock"
 _LEFT_BY_A_KILL = (LOCK, ".config.json.tmp")
 PROMPT_TOKENS = 256
-"""What a prompt is taken for in the estimate of memory."""
+"""Length of a prompt, in tokens, that the estimate of memory takes."""
 COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -120,7 +121,7 @@ def build_run(
 
 
 def _remove_contents(folder: Path) -> None:
-    """Of a folder that was empty, or held what a killed start had left."""
+    """Remove the contents of a folder that was empty, or held what a killed start had left."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -138,7 +139,7 @@ def named_model(config: RunConfig) -> Model:
 
 
 def run_memory(config: RunConfig, model: Model, resolved: Mapping[str, Any]) -> MemoryEstimate:
-    """What a run will need, estimated before anything is loaded; prompts are taken as `PROMPT_TOKENS`.
+    """Estimate the memory that a run will need before anything is loaded; prompts are taken as `PROMPT_TOKENS`.
 
     Raises:
         ModelError: the model's folder cannot be used.
@@ -170,7 +171,7 @@ def run_memory(config: RunConfig, model: Model, resolved: Mapping[str, Any]) -> 
 
 
 def run_disk(config: RunConfig, model: Model) -> DiskEstimate:
-    """What the checkpoints of a run take on disk.
+    """Estimate the disk space that the checkpoints of a run take.
 
     Raises:
         ModelError: the model's folder cannot be used.
@@ -236,7 +237,7 @@ def default_threads() -> int:
 
 
 def read_run_record(folder: Path) -> dict[str, Any]:
-    """What config.json in a run folder says.
+    """Return the content of config.json in a run folder.
 
     Raises:
         RunFolderError: there is none, or it cannot be read.

@@ -1,4 +1,4 @@
-"""What a recipe can say: the settings of a whole run, each part beside the class it configures."""
+"""The recipe: settings of a whole run, each part beside the class it configures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from assay.verifiers import AnyVerifier, Verifier, readings_of
 
 
 class ModelSettings(Settings):
-    """Which model is trained, where and in what precision."""
+    """Settings of the model that is trained: which one, where and in what precision."""
 
     source: str = "default"
     """"default" (SmolLM2-135M-Instruct), a Hugging Face folder, a hub id such as "org/name", or a run (its folder, its
@@ -44,7 +44,8 @@ class ModelSettings(Settings):
     compute_dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Precision of the forward and backward pass and of sampling; master weights are always fp32. "auto" measures."""
     fp32_head: bool = False
-    """Whether logits are computed in fp32 whatever the compute dtype, in training and in sampling; our decoder only."""
+    """True where logits are computed in fp32 whatever the compute dtype, in training and in sampling; our decoder
+    only."""
 
     @pydantic.field_validator("policy")
     @classmethod
@@ -56,12 +57,12 @@ class ModelSettings(Settings):
 
 
 class CheckpointSettings(Settings):
-    """What is kept to resume from."""
+    """Settings of the checkpoints that are kept to resume from."""
 
     every_steps: int = pydantic.Field(default=25, ge=0)
     """Steps between checkpoints; 0 for one at the end only."""
     keep_last: int = pydantic.Field(default=1, ge=1)
-    """How many of the newest are kept, beside the best model."""
+    """Number of the newest checkpoints that are kept, beside the best model."""
 
 
 class RunConfig(Settings):
@@ -82,21 +83,21 @@ class RunConfig(Settings):
     tokens_per_microbatch: int = pydantic.Field(default=4096, ge=16)
     """Packed tokens that one forward and backward pass holds; changes memory, never the result."""
     max_staleness: int = pydantic.Field(default=0, ge=0)
-    """How many versions old a group may be when it is trained on; 0 is synchronous."""
+    """Number of versions that a group may be old when it is trained on; 0 is synchronous."""
     num_threads: int | None = pydantic.Field(default=None, ge=1)
     """CPU threads; None for $OMP_NUM_THREADS, or all cores. On a CPU results are bit for bit the same only for the same
     number."""
     num_slots: int = pydantic.Field(default=64, ge=1)
     """Completions the engine samples at once."""
     rollout_retries: int = pydantic.Field(default=2, ge=0)
-    """How often a rollout or a score that failed for a cause outside the response is tried again."""
+    """Number of times that a rollout or a score that failed for a cause outside the response is tried again."""
     model: ModelSettings = ModelSettings()
     environment: AnyEnvironment = Arithmetic()
     verifier: AnyVerifier | None = None
     """The reward; None for the environment's own."""
     curriculum: AnyCurriculum = LevelByLevel()
     engine: AnyEngine | None = None
-    """Who samples; None for the engine in this process that the model's family has."""
+    """The engine that samples; None for the engine in this process that the model's family has."""
     sampling: Sampling = Sampling()
     algorithm: AnyAlgorithm = GRPO()
     trainer: TrainerSettings = TrainerSettings()
@@ -112,7 +113,7 @@ class RunConfig(Settings):
 
     @property
     def reward(self) -> Verifier:
-        """What a rollout earns: the recipe's own verifier, or the environment's strict reading."""
+        """The verifier that scores rollouts in training: the recipe's own, or the environment's strict reading."""
         return self.verifier or self.environment.rewards["strict"]
 
     @property

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FinishReason = Literal["stop", "length", "abort"]
 Split = Literal["train", "validation", "test"]
 ENDPOINT_PREFIX = "openai:"
-"""What a model's name begins with where it is at an endpoint, not on this machine."""
+"""Prefix of the name of a model that is at an endpoint, not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Message:
         return "\n".join([*filter(None, [self.content]), *calls])
 
     def to_dict(self) -> dict[str, Any]:
-        """As chat templates and servers take it: the fields that are empty left out, apart from the content."""
+        """Return the message as chat templates and servers take it: empty fields left out, apart from the content."""
         more = {"tool_calls": list(self.tool_calls), "tool_call_id": self.tool_call_id, "name": self.name}
         return {"role": self.role, "content": self.content, **{key: value for key, value in more.items() if value}}
 
@@ -70,7 +70,7 @@ class Task:
     domain: str
     """Name of the environment it comes from."""
     prompt: tuple[Message, ...]
-    """What the model is shown first."""
+    """Messages that the model is shown first."""
     answer: str
     """The gold answer, in the form that its environment's verifier reads."""
     complexity: float | None = None
@@ -115,7 +115,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Completion:
-    """What an engine sampled for one request: tokens in, tokens out."""
+    """A completion that an engine sampled for one request: tokens in, tokens out."""
 
     token_ids: tuple[int, ...]
     """[L] the sampled tokens, the end token included where it was sampled."""
@@ -143,12 +143,13 @@ class Completion:
 
 @dataclass(frozen=True)
 class RemoteCompletion(Completion):
-    """What a server sampled that answers in text: no token of it is known, so nothing can be trained on it."""
+    """A completion that a server sampled and answered as text: no token of it is known, so nothing can be trained on
+    it."""
 
     num_reported_tokens: int | None = None
-    """As the server counted them; None where it did not."""
+    """Number of sampled tokens as the server counted them; None where it did not."""
     remark: str = ""
-    """What the server said about it beside its text: "refusal", "content_filter", "tool_calls", "empty"."""
+    """Remark of the server beside its text: "refusal", "content_filter", "tool_calls", "empty"."""
 
     @property
     def num_tokens(self) -> int | None:
@@ -162,19 +163,19 @@ class Turn:
     new_token_ids: tuple[int, ...]
     """Prompt tokens that this turn adds; the whole prompt where `extends_previous` is False."""
     extends_previous: bool
-    """Whether prompt = everything before + `new_token_ids`. False in the first turn, and where the chat template
+    """True where prompt = everything before + `new_token_ids`. False in the first turn, and where the chat template
     rewrote the prefix: then the rollout forks into a further sample."""
     completion: Completion
     message: Message
     """The completion as the assistant's message: what environments and verifiers read."""
     env_messages: tuple[Message, ...] = ()
-    """What the environment said next; empty at the end."""
+    """The environment's messages that follow; empty at the end."""
     env_reward: float = 0.0
-    """What the environment paid for this turn."""
+    """The environment's reward for this turn."""
 
 
 class EndingKind(enum.Enum):
-    """How a rollout ended: by itself, at a limit, or through something outside the response."""
+    """Kinds of a rollout's ending: by itself, at a limit, or through something outside the response."""
 
     FINISHED = "finished"
     TRUNCATED = "truncated"
@@ -183,7 +184,7 @@ class EndingKind(enum.Enum):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a rollout ended: a fact about the rollout, not about what it earned."""
+    """The ending of a rollout: a fact about the rollout, not about what it earned."""
 
     kind: EndingKind
     reason: str = ""
@@ -199,7 +200,7 @@ class Rollout:
     group_id: int
     """Index of the group in issue order."""
     index: int
-    """Which member of the group."""
+    """Index of the member in its group."""
     turns: tuple[Turn, ...]
     ending: Ending
 
@@ -258,7 +259,7 @@ class Rollout:
 
 
 class Verdict(enum.Enum):
-    """What a verifier decided; NOT_MEASURED only where the cause lies outside the response."""
+    """A verifier's decision; NOT_MEASURED only where the cause lies outside the response."""
 
     SOLVED = "solved"
     FAILED = "failed"
@@ -267,7 +268,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class Score:
-    """What a rollout earned, as its verifier says. Unknown is not zero: NOT_MEASURED has no value."""
+    """The score of a rollout, as its verifier gives it. Unknown is not zero: NOT_MEASURED has no value."""
 
     verdict: Verdict
     value: float | None
@@ -275,9 +276,9 @@ class Score:
     parts: Mapping[str, float] = field(default_factory=dict)
     """Every named part of the value, for the record."""
     reason: str = ""
-    """Why, in a word or two: the category of the failure, the cause of NOT_MEASURED."""
+    """Reason in a word or two: the category of the failure, the cause of NOT_MEASURED."""
     evidence: str = ""
-    """What the verifier read: the extracted answer, the failing test."""
+    """Text that the verifier read: the extracted answer, the failing test."""
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.verdict is Verdict.NOT_MEASURED):
@@ -335,7 +336,7 @@ class Group:
 
     @property
     def num_sampled_tokens(self) -> int:
-        """Over all members, measured or not."""
+        """Number of tokens sampled by all members, measured or not."""
         return sum(rollout.num_sampled_tokens for rollout in self.rollouts)
 
     @property
@@ -365,7 +366,7 @@ class Group:
 
 
 ANNOTATIONS = ("proximal_logprobs", "reference_logprobs", "teacher_logprobs", "values")
-"""What the trainer may add to a sample before credit."""
+"""Names of the annotations that the trainer may add to a sample before credit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -374,7 +375,7 @@ class Sample:
 
     group_id: int
     index: int
-    """Which member of the group; forks of one rollout have the same."""
+    """Index of the member in its group; forks of one rollout have the same."""
     token_ids: Tensor
     """[L] int64"""
     loss_mask: Tensor

@@ -160,8 +160,8 @@ def _units(pieces: list[_Piece]) -> list[list[_Piece]]:
 
 
 def _opening_length(pieces: list[_Piece]) -> int:
-    """How many tokens all prompts begin with, their last token apart; 0 where that is too little to share, or where
-    there is one prompt only."""
+    """Return the number of tokens that all prompts begin with, their last token apart; 0 where that is too little to
+    share, or where there is one prompt only."""
     prompts = {piece.prompt: piece.context[: piece.prompt_length - 1] for piece in pieces}
     if len(prompts) < 2:
         return 0

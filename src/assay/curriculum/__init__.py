@@ -1,4 +1,5 @@
-"""Which task comes next. A curriculum of your own extends `CurriculumSettings`, whose `begin` gives a `Curriculum`."""
+"""Curricula, which decide the next task. A curriculum of your own extends `CurriculumSettings`, whose `begin` gives a
+`Curriculum`."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Curriculum(Protocol):
         ...
 
     def metrics(self) -> dict[str, float]:
-        """What is recorded of it after each step."""
+        """Return the metrics that are recorded of the curriculum after each step."""
         ...
 
     def state(self) -> dict[str, Any]:

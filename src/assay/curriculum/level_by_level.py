@@ -52,12 +52,12 @@ class LevelByLevel(CurriculumSettings):
 
 @dataclass
 class _Level:
-    """Where the curriculum stands in one level."""
+    """The position of the curriculum in one level."""
 
     settings: LevelSettings
     name: str = ""
     dials: tuple[float | None, float | None] = (None, None)
-    """As the level's tasks carry them; None where they differ."""
+    """Complexity and horizon of the level's tasks, as they carry them; None where they differ."""
     epoch: int = 0
     """Times the whole split was gone through."""
     position: int = 0

@@ -1,4 +1,5 @@
-"""What a server's failure means: try again and when, give this request up, or stop everything. Decided only here."""
+"""The meaning of a server's failure: try again and when, give this request up, or stop everything. Decided only
+here."""
 
 from __future__ import annotations
 
@@ -34,13 +35,13 @@ _REMEDIES = {
 
 
 class Remedy(enum.Enum):
-    """What to do about a failure."""
+    """Remedies for a failure."""
 
     RETRY = "retry"
     RETRY_BRIEFLY = "retry briefly"
     """A few times: the server answered, and what it said was nonsense."""
     GIVE_UP = "give up"
-    """This request cannot succeed; others may."""
+    """Give this request up: it cannot succeed; others may."""
     TOO_LONG = "too long"
     """The conversation does not fit in the model's context."""
     STOP = "stop"
@@ -63,13 +64,13 @@ class AttemptError(Exception):
 
     @property
     def may_have_cost(self) -> bool:
-        """Whether the server may have sampled, and want to be paid: all but errors in its own words, and servers that
-        were never reached."""
+        """True where the server may have sampled, and want to be paid: all but errors in its own words, and servers
+        that were never reached."""
         return self.cause in (TIMEOUT, BROKEN_OFF, TOO_LARGE, NO_REPLY)
 
 
 def error_of(status: int, headers: Mapping[str, str], content: bytes, *, answered_before: bool) -> AttemptError:
-    """What a status other than 200 means.
+    """Return the error that a status other than 200 means.
 
     Args:
         answered_before: whether this endpoint has answered any request. Where it has, a refusal is about the one
@@ -111,7 +112,8 @@ def backoff_seconds(attempt: int, base: float, asked: float | None, generator: r
 
 
 def wait_seconds(headers: Mapping[str, str]) -> float | None:
-    """What Retry-After asks for, in seconds or as a date (RFC 9110, 10.2.3); None where nothing readable."""
+    """Return the wait that Retry-After asks for, in seconds or as a date (RFC 9110, 10.2.3); None where nothing
+    readable."""
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -126,7 +128,8 @@ def wait_seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def exhausted_seconds(headers: Mapping[str, str]) -> float:
-    """How long until there is room again, where x-ratelimit-remaining-* says that there is none left; else 0."""
+    """Return the seconds until there is room again, where x-ratelimit-remaining-* says that there is none left; else
+    0."""
     waits = [0.0]
     for what in ("requests", "tokens"):
         if _number(headers.get(f"x-ratelimit-remaining-{what}", "")) == 0:

@@ -64,7 +64,7 @@ def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def parse_reply(content: bytes, max_new_tokens: int) -> Reply:
-    """What a server answered.
+    """Parse a server's answer.
 
     Args:
         content: the body of an answer with status 200.
@@ -122,7 +122,7 @@ def parse_reply(content: bytes, max_new_tokens: int) -> Reply:
 
 
 def error_message(content: bytes) -> str:
-    """What a server's error says, in one line, bounded and safe to show."""
+    """Return the message of a server's error, in one line, bounded and safe to show."""
     return _error(content)[0]
 
 

@@ -39,9 +39,10 @@ if TYPE_CHECKING:
     from assay.engines.engine import Sampling
 
 MAX_BODY_BYTES = 8 * 2**20
-"""Of an answer; what is longer is not read to its end."""
+"""Largest body of an answer, in bytes; what is longer is not read to its end."""
 CONNECT_SECONDS = 10.0
-"""At most, and half of a try's time: a server that does not even take the call is not there."""
+"""Longest wait for a connection, and at most half of a try's time: a server that does not even take the call is not
+there."""
 SHORTEST_SECRET = 16
 """Characters. What local servers are given in place of a key ("EMPTY") is a word that answers may contain."""
 ABSENT_RETRIES = 3
@@ -79,7 +80,7 @@ class EndpointClient:
         self._requests = Pace(endpoint.requests_per_minute)
         self._tokens = Pace(endpoint.tokens_per_minute)
         self._not_before = 0.0
-        """On the monotonic clock: when the server wants to hear from us again."""
+        """Earliest time of the next request, on the monotonic clock: when the server wants to hear from us again."""
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
         self._closing = asyncio.Event()
         self._settled = asyncio.Event()

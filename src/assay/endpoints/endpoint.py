@@ -1,4 +1,4 @@
-"""Where a model is served, how it is asked, and what that may cost."""
+"""An endpoint: where a model is served, how it is asked, and what that may cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Endpoint(Settings):
     model: str = pydantic.Field(min_length=1, max_length=500)
     """The model's name there."""
     base_url: str = ""
-    """Up to and without /chat/completions, such as "http://localhost:8000/v1". Empty: `OPENAI_BASE_URL`, else
+    """Address up to and without /chat/completions, such as "http://localhost:8000/v1". Empty: `OPENAI_BASE_URL`, else
     OpenAI's own."""
     api_key_env: str = ""
     """Environment variable that holds the key. Empty: `OPENAI_API_KEY`, where there is one."""
@@ -33,27 +33,27 @@ class Endpoint(Settings):
     tokens_per_minute: float | None = pydantic.Field(default=None, gt=0)
     """Tokens of prompts and answers together."""
     timeout_seconds: float = pydantic.Field(default=300.0, gt=0)
-    """Of one try, from the first byte sent to the last received."""
+    """Time limit of one try, from the first byte sent to the last received."""
     max_retries: int = pydantic.Field(default=8, ge=0)
-    """How often a request is tried again that met a busy, failing or absent server."""
+    """Number of times that a request is tried again that met a busy, failing or absent server."""
     backoff_seconds: float = pydantic.Field(default=0.5, gt=0)
     """The wait before try n+1 is uniform between 0 and this times 2^n, at most a minute."""
     max_failures: int = pydantic.Field(default=10, ge=1)
     """Requests that fail one after the other, retries included, before everything stops."""
     input_price: float | None = pydantic.Field(default=None, ge=0)
-    """Of a million prompt tokens."""
+    """Price of a million prompt tokens."""
     output_price: float | None = pydantic.Field(default=None, ge=0)
-    """Of a million sampled tokens. In any currency, the same for all prices."""
+    """Price of a million sampled tokens. In any currency, the same for all prices."""
     max_cost: float | None = pydantic.Field(default=None, gt=0)
     """No request is sent that could bring the cost over this."""
     token_limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """What the server calls the limit of an answer; OpenAI's reasoning models take the second only."""
+    """Name that the server gives the limit of an answer; OpenAI's reasoning models take the second only."""
     send_seed: bool = False
     """Send each request's seed, for servers that sample by it."""
     body: dict[str, Any] = pydantic.Field(default_factory=dict)
     """Further fields of every request, such as {"reasoning_effort": "low"}."""
     finish_reasons: dict[str, Literal["stop", "length"]] = pydantic.Field(default_factory=dict)
-    """What finish reasons of this server mean that are not known here, such as {"done": "stop"}; replies that were
+    """Meanings of this server's finish reasons that are not known here, such as {"done": "stop"}; replies that were
     kept because of them count then."""
 
     @pydantic.field_validator("base_url")
@@ -105,7 +105,7 @@ class Endpoint(Settings):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it decides an answer, as plain data."""
+        """Return, as plain data, the settings that decide an answer."""
         return {
             "url": self.url,
             "model": self.model,
@@ -115,7 +115,7 @@ class Endpoint(Settings):
         }
 
     def cost(self, input_tokens: float, output_tokens: float) -> float | None:
-        """What so many tokens cost; None where no prices were given."""
+        """Return the cost of so many tokens; None where no prices were given."""
         if self.input_price is None or self.output_price is None:
             return None
         return (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6

@@ -1,4 +1,4 @@
-"""What a server's finish reason means: in any case, and in the words of many servers."""
+"""Finish reasons of servers and their meaning: in any case, and in the words of many servers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BROKEN = (
 )
 _WORDS: dict[Finish, tuple[str, ...]] = {"stop": _STOPPED, "length": _LENGTH, "filter": _FILTER, "broken": _BROKEN}
 _BROKEN_PARTS = ("error", "overload", "timeout", "unavailable", "failed", "failure", "rate_limit")
-"""Of a reason's text: whatever a server calls its own failures."""
+"""Parts of a finish reason's text that tell of a server's own failure, whatever it calls it."""
 
 
 def read_finish_reason(reason: object) -> Finish | None:
@@ -55,12 +55,12 @@ def read_finish_reason(reason: object) -> Finish | None:
 
 
 def calls_tools(reason: object) -> bool:
-    """Whether the answer ended so that a tool may be called."""
+    """Return whether the answer ended so that a tool may be called."""
     return _name(reason) in _TOOLS
 
 
 def is_refusal(reason: object) -> bool:
-    """Whether the server says that the model declined to answer."""
+    """Return whether the server says that the model declined to answer."""
     return _name(reason) in _REFUSALS
 
 

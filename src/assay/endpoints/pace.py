@@ -25,7 +25,7 @@ class Pace:
 
     @property
     def wait_seconds(self) -> float:
-        """Until something may be taken; 0 for now."""
+        """Seconds until something may be taken; 0 for now."""
         if self._per_second is None:
             return 0.0
         return max(0.0, self._settled() / self._per_second)

@@ -56,7 +56,7 @@ class Replies:
             raise RunFolderError(f"replies cannot be kept in {path}: {error}; name another file") from None
 
     def _add_columns(self) -> None:
-        """To a file that an earlier version made."""
+        """Add the columns that a file of an earlier version lacks."""
         there = {row[1] for row in self._connection.execute("PRAGMA table_info(replies)")}
         for column in ("url", "model"):
             if column not in there:

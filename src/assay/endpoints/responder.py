@@ -21,12 +21,12 @@ class Reply:
     """"length": it was cut off, by the token limit or by a filter. "unknown": the server ended it for a reason that
     nobody here knows, so whether it is whole is not known, and it is not measured."""
     remark: str = ""
-    """What else the server said: "refusal", "content_filter", "tool_calls", "empty", or a finish reason that is not
-    known; empty for a plain answer."""
+    """Remark of the server beside its text: "refusal", "content_filter", "tool_calls", "empty", or a finish reason that
+    is not known; empty for a plain answer."""
     input_tokens: int | None = None
-    """As the server counted them; None where it did not."""
+    """Number of prompt tokens as the server counted them; None where it did not."""
     output_tokens: int | None = None
-    """As the server counted them, reasoning included; None where it did not."""
+    """Number of sampled tokens as the server counted them, reasoning included; None where it did not."""
 
 
 @runtime_checkable

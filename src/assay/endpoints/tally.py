@@ -1,4 +1,4 @@
-"""What was asked of an endpoint, what came back, and what it cost."""
+"""The tally of an endpoint: what was asked of it, what came back, and what it cost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     """"stop", "length", or the server's remark, of every reply used."""
     causes: Counter[str] = field(default_factory=Counter)
-    """Why tries failed."""
+    """Number of failed tries by cause."""
 
     def add(self, reply: Reply, *, from_file: bool) -> None:
         """Counts one reply."""
@@ -51,7 +51,7 @@ class Tally:
 
     @property
     def cost(self) -> float | None:
-        """Of everything so far, earlier legs included; None where no prices were given. A lower bound where some
+        """Cost of everything so far, earlier legs included; None where no prices were given. A lower bound where some
         replies came without usage."""
         return self.endpoint.cost(self.before[0] + self.input_tokens, self.before[1] + self.output_tokens)
 
@@ -63,7 +63,7 @@ class Tally:
         return f"{'at least ' if self.num_without_usage or any(self.unknown_before) else ''}{self.cost:.4f}"
 
     def line(self) -> str:
-        """How it stands, in a few words."""
+        """Return the tally in a few words."""
         tokens = sum(self.before) + self.input_tokens + self.output_tokens
         parts = [f"{tokens:,} tokens"]
         if self.cost is not None:
@@ -75,7 +75,7 @@ class Tally:
         return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON; an unknown cost is null."""
+        """Return the tally as JSON; an unknown cost is null."""
         return {
             "sent": self.num_sent,
             "replies": self.num_replies,

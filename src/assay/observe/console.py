@@ -30,10 +30,10 @@ _PROGRESS_PARTS = 4
 
 @dataclass(frozen=True)
 class StepView:
-    """What a person is told of one step. NaN where it was not measured."""
+    """Numbers of one step for a person to read. NaN where something was not measured."""
 
     step: int
-    """From 0."""
+    """Number of the step, from 0."""
     reward: float = math.nan
     """Mean over the step's tasks, dropped groups included."""
     reward_low: float = math.nan
@@ -130,7 +130,7 @@ class Console:
             self._print(visible(text))
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """How far a phase beside the steps has come (an evaluation); `done == total` ends it."""
+        """Show the progress of a phase beside the steps (an evaluation); `done == total` ends it."""
         label = visible(label, keep_newlines=False)
         if self._live is not None:
             self._phase = (label, done, total) if done < total else None

@@ -47,8 +47,8 @@ def find_run(run: str | Path, runs: Path) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run. One that was killed as it began has its settings and no store yet; it can be
-    resumed all the same."""
+    """Return whether a folder is that of a run. One that was killed as it began has its settings and no store yet; it
+    can be resumed all the same."""
     return (folder / STORE_NAME).is_file() or "settings" in read_json(folder / CONFIG)
 
 

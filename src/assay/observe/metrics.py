@@ -9,7 +9,7 @@ in NAME stands for every metric whose name begins as it does: those of what a re
 from __future__ import annotations
 
 OF_THE_MACHINE = ("time/", "memory/")
-"""How names begin that a run at the same seed need not repeat."""
+"""Prefixes of the metrics that a run at the same seed need not repeat."""
 
 METRICS: dict[str, str] = {}
 """Name to explanation, of every metric whose module was imported."""
@@ -22,6 +22,6 @@ def metric(name: str, explanation: str) -> str:
 
 
 def explanation(name: str) -> str:
-    """What a metric is; empty where nobody registered it."""
+    """Return the explanation of a metric; empty where nobody registered it."""
     begins = next((known for known in METRICS if known.endswith("/NAME") and name.startswith(known[:-4])), "")
     return METRICS.get(name) or METRICS.get(begins, "")

@@ -22,7 +22,7 @@ _MAX_VALUE = 500
 _BATCH = 100
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 _SQLITE_FILE = re.compile(r"sqlite:///([^:/?][^:?]*)")
-"""With a relative path: an absolute one has a fourth slash."""
+"""Pattern of an SQLite address with a relative path: an absolute one has a fourth slash."""
 _NOT_IN_A_NAME = re.compile(r"[^\w\-./ ]")
 
 

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: versions, the work tree's git state, the machine. Never fails, never slow."""
+"""Provenance of a run's numbers: versions, the work tree's git state, the machine. Never fails, never slow."""
 
 from __future__ import annotations
 

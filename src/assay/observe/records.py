@@ -1,4 +1,4 @@
-"""What the run store gives back: a row of each of its tables, typed."""
+"""Rows of the run store, one typed record for each of its tables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RolloutRecord:
     version: int
     """Oldest weights that sampled any of them."""
     fork_starts: tuple[int, ...]
-    """Where in `token_ids` a later turn starts over with a rewritten prompt."""
+    """Indices in `token_ids` at which a later turn starts over with a rewritten prompt."""
     token_ids: tuple[int, ...]
     """[L] prompts and completions of all turns, end to end."""
     loss_mask: tuple[bool, ...]
@@ -57,9 +57,9 @@ class TurnRecord:
     group_id: int
     member: int
     turn: int
-    """From 0."""
+    """Number of the turn, from 0."""
     extends_previous: bool
-    """Whether its prompt is everything before it and `num_context_tokens` more."""
+    """True where its prompt is everything before it and `num_context_tokens` more."""
     num_context_tokens: int
     """Prompt tokens that the turn added; the whole prompt where it does not extend the one before."""
     num_tokens: int
@@ -68,11 +68,11 @@ class TurnRecord:
     version: int
     """Oldest weights that sampled any of them."""
     message: Message
-    """What the model said."""
+    """The model's message."""
     env_messages: tuple[Message, ...]
-    """What the environment said next."""
+    """The environment's messages that follow."""
     env_reward: float
-    """What the environment paid for the turn."""
+    """The environment's reward for the turn."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class EvaluationRecord:
     decoding: str
     """"greedy" or "sampled"."""
     reading: str
-    """How leniently answers were read."""
+    """Name of the reading by which answers were read, such as "strict"."""
     level: str
     """"all", or one level."""
     accuracy: float | None
@@ -104,7 +104,7 @@ class EventRecord:
 
 @dataclass(frozen=True)
 class OutcomeCount:
-    """How many rollouts ended and scored in one way."""
+    """Number of rollouts that ended and scored in one way."""
 
     ending: str
     ending_reason: str
@@ -125,7 +125,7 @@ class LevelShare:
 
 @dataclass(frozen=True)
 class StepRewards:
-    """What the rollouts of one step earned."""
+    """Rewards of the rollouts of one step."""
 
     step: int
     group_rewards: tuple[float, ...]

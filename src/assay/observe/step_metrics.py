@@ -1,4 +1,4 @@
-"""What the rollouts of a step say, as metrics."""
+"""Metrics of a step's rollouts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NOT_MEASURED = metric("rollout/num_not_measured", "Rollouts that could not be sc
 
 
 def step_metrics(kept: Sequence[Group], dropped: Sequence[Group] = ()) -> dict[str, float]:
-    """What the rollouts of a step say. What nothing was measured for is NaN, never 0.
+    """Return the metrics of a step's rollouts. A metric that nothing was measured for is NaN, never 0.
 
     Args:
         kept: the groups that are trained on.
@@ -69,7 +69,7 @@ def step_metrics(kept: Sequence[Group], dropped: Sequence[Group] = ()) -> dict[s
 
 
 def _rewards(groups: Sequence[Group]) -> list[list[float]]:
-    """What the measured members of each group earned that has any."""
+    """Return the rewards of the measured members of each group that has any."""
     return [[reward for _, _, reward in group.measured] for group in groups if group.measured]
 
 

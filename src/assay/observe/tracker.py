@@ -23,7 +23,7 @@ from assay.components import Chosen, Component
 from assay.errors import ConfigError
 
 _CLOSE_SECONDS = 60.0
-"""What the end of a run waits for a tracker to take what is left."""
+"""Seconds that the end of a run waits for a tracker to take what is left."""
 _MAX_WAITING = 10_000
 """Points in a queue; further ones are lost and counted."""
 _SECRET = re.compile(
@@ -34,14 +34,14 @@ _USER_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
 
 @dataclass(frozen=True)
 class RunStart:
-    """What a tracker is told of a run before its first point."""
+    """Description of a run that a tracker gets before the first point."""
 
     folder: Path
     name: str
     settings: Mapping[str, Any]
     """The recipe with its defaults, versions and machine; without secrets."""
     memory: Mapping[str, str]
-    """What `start` returned when the run began; empty for a new run."""
+    """The mapping that `start` returned when the run began; empty for a new run."""
 
 
 class Tracker(Protocol):

@@ -1,4 +1,4 @@
-"""Which trackers a run has, and the one thing that the run speaks to."""
+"""The trackers of a run, behind the one object that the run speaks to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from assay.observe.wandb import WandbSettings, WandbTracker
 
 
 class TrackingSettings(Settings):
-    """Where a run's numbers go beside its own store. A tracker is on where it has a table, an empty one included."""
+    """Settings of the trackers that get a run's numbers beside its own store. A tracker is on where it has a table, an
+    empty one included."""
 
     tensorboard: bool = True
     """Event files in the run folder."""
@@ -83,7 +84,7 @@ class Trackers:
         return [problem for tracker in self._queues if (problem := tracker.take_problem())]
 
     def flush(self) -> dict[str, int]:
-        """For a checkpoint to keep and `rollback` to take."""
+        """Return the sizes of TensorBoard's files, for a checkpoint to keep and `rollback` to take."""
         return self._events.flush()
 
     def rollback(self, sizes: Mapping[str, int]) -> None:

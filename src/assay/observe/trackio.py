@@ -66,5 +66,5 @@ class TrackioTracker:
 
 
 def _silence() -> contextlib.AbstractContextManager[object]:
-    """It prints how to open its dashboard, which would tear the live panel."""
+    """Silence standard output: trackio prints how to open its dashboard, which would tear the live panel."""
     return contextlib.redirect_stdout(io.StringIO())

@@ -38,15 +38,17 @@ if TYPE_CHECKING:
 
 ContentForm = Literal["text", "parts"]
 CONTENT_FORMS: tuple[ContentForm, ...] = ("text", "parts")
-"""How templates take a message's content: as text, or, those of models that see images too, as a list of parts."""
+"""Forms in which templates take a message's content: as text, or, for models that see images too, as a list of
+parts."""
 TEMPLATE_ERRORS = (jinja2.TemplateError, TypeError, ValueError, AttributeError, LookupError)
-"""What a template raises that does not take the messages it is given."""
+"""Exceptions that a template raises on messages that it does not take."""
 
 _NO_WORD = re.compile(r"[^\w\s]")
 _TAG = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
-"""How a token is written that is markup and no text: "<end_of_turn>", "[/INST]"."""
+"""Pattern of a token that is markup and no text: "<end_of_turn>", "[/INST]"."""
 _CUT = "\ufdd0"
-"""Where message text is cut before tokenising. A Unicode noncharacter: no text contains it on purpose."""
+"""Mark of the places where message text is cut before tokenising. A Unicode noncharacter: no text contains it on
+purpose."""
 
 
 class ChatRenderer:
@@ -87,9 +89,10 @@ class ChatRenderer:
         self._control_tokens = _any_of({*control_tokens, text})
         self._stop_token_ids = self._find_stop_tokens(stop_token_ids, end)
         self._end_token_id = self._stop_token_ids[0] if end is None else end
-        """What the template writes after an answer, or where that is no token the first of those that end one."""
+        """The token that the template writes after an answer, or where that is no token the first of those that end
+        one."""
         self._opening = self._find_opening()
-        """What the template writes at the head of every answer: "<think>" and blank space, or nothing."""
+        """Text that the template writes at the head of every answer: "<think>" and blank space, or nothing."""
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
@@ -106,7 +109,8 @@ class ChatRenderer:
     def extend(
         self, messages: Sequence[Message], previous_token_ids: Sequence[int], new_messages: Sequence[Message]
     ) -> Extension:
-        """What follows the assistant's answer, its end token included where a truncated answer lacks one."""
+        """Return the tokens that follow the assistant's answer, its end token included where a truncated answer lacks
+        one."""
         *before, answer = messages
         whole = self._text([*messages, *new_messages])
         rest = _after_answer(whole, self._text(before), self._as_text(answer.content.removeprefix(self._opening)))
@@ -124,8 +128,8 @@ class ChatRenderer:
         return Message("assistant", self._opening + self.decode(token_ids[:length]))
 
     def encode_answer(self, text: str) -> tuple[int, ...]:
-        """What the model would have sampled to say this: the text's tokens and the one that ends its turn. Where the
-        template opens the reasoning, the text goes on after that, or ends it at once where it has none."""
+        """Return the tokens that the model would have sampled to say this: the text's and the one that ends its turn.
+        Where the template opens the reasoning, the text goes on after that, or ends it at once where it has none."""
         closing = ""
         if self._opening:
             tag, end = self._opening.strip(), closing_tag(self._opening)
@@ -141,7 +145,7 @@ class ChatRenderer:
         )
 
     def has_the_vocabulary_of(self, other: ChatRenderer) -> bool:
-        """Whether every token is the same one, by text and id, to both."""
+        """Return whether every token is the same one, by text and id, to both."""
         return self._tokenizer.get_vocab() == other._tokenizer.get_vocab()
 
     def _text(self, messages: Sequence[Message]) -> str:
@@ -233,8 +237,8 @@ class ChatRenderer:
         return token_ids[position + 1 :]
 
     def _form(self, role: str) -> ContentForm | None:
-        """How the template takes the content of such a message; None where nothing of it reaches the prompt: some
-        templates drop unknown roles silently."""
+        """Return the form in which the template takes the content of such a message; None where nothing of it reaches
+        the prompt: some templates drop unknown roles silently."""
         if role not in self._forms:
             before = [] if role in ("system", "user") else [Message("user", "question")]
             before += [Message("assistant", "answer")] if role not in ("system", "user", "assistant") else []
@@ -398,7 +402,8 @@ def _fold_system(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 def _after_answer(whole: str, prompt: str, answer: str) -> str | None:
-    """What `whole` has after `prompt + answer`; None where it does not start like that: the prefix was rewritten."""
+    """Return the rest of `whole` after `prompt + answer`; None where it does not start like that: the prefix was
+    rewritten."""
     if not whole.startswith(prompt):
         return None
     rest = whole[len(prompt) :]

@@ -22,7 +22,7 @@ class Tags(NamedTuple):
     opening: str
     closing: str
     needs_closing: bool = False
-    """Whether the opening alone is ordinary text, such as "Here is my thought process:"."""
+    """True where the opening alone is ordinary text, such as "Here is my thought process:"."""
 
 
 _WORDS = (
@@ -141,7 +141,7 @@ def _either(known: tuple[Tags, ...]) -> re.Pattern[str]:
 
 
 def _end_of_opened(text: str, start: int, pair: Tags) -> int:
-    """Where the answer begins, after a block that was opened; -1 where it never ends.
+    """Return the position where the answer begins, after a block that was opened; -1 where the block never ends.
 
     The first closing tag that is not quoted ends it; one that reads as a word of a sentence only where no other does.
     """
@@ -155,7 +155,8 @@ def _end_of_opened(text: str, start: int, pair: Tags) -> int:
 
 
 def _end_of_unopened(text: str, known: tuple[Tags, ...]) -> int:
-    """Where the answer begins, in a text that may begin within a block that was opened before it; else 0."""
+    """Return the position where the answer begins, in a text that may begin within a block that was opened before it;
+    else 0."""
     closings = _closings(known)
     either = _either(known)
     fences: list[tuple[int, int]] | None = None
@@ -183,7 +184,7 @@ def _line_before(text: str, at: int) -> str:
 
 
 def _is_quoted(text: str, at: int, end: int) -> bool:
-    """Whether a tag stands in quotation marks or backticks that its line opens."""
+    """Return whether a tag stands in quotation marks or backticks that its line opens."""
     after = text[end : end + 1]
     before = _line_before(text, at)
     if after in _QUOTES and after and before.count(after) % 2:
@@ -192,7 +193,7 @@ def _is_quoted(text: str, at: int, end: int) -> bool:
 
 
 def _is_in_sentence(text: str, at: int, end: int) -> bool:
-    """Whether a tag reads as a word: "the </think> tag", "I left out </think>."."""
+    """Return whether a tag reads as a word: "the </think> tag", "I left out </think>."."""
     before, after = _line_before(text, at), text[end : end + 2]
     if not before.strip() or not before[-1].isspace():
         return False
@@ -200,13 +201,13 @@ def _is_in_sentence(text: str, at: int, end: int) -> bool:
 
 
 def _is_alone(text: str, at: int, end: int) -> bool:
-    """Whether nothing else stands on the line of a tag."""
+    """Return whether nothing else stands on the line of a tag."""
     return not _line_before(text, at).strip() and text[end : end + 1] in ("", "\n", "\r")
 
 
 def _fenced(text: str) -> list[tuple[int, int]]:
-    """Where the fenced blocks are that are closed. A fence with a language within a block begins another one: in a
-    block of reasoning, nobody closes them all."""
+    """Return the ranges of the fenced blocks that are closed. A fence with a language within a block begins another
+    one: in a block of reasoning, nobody closes them all."""
     blocks: list[tuple[int, int]] = []
     opening: tuple[int, str] | None = None
     for match in _FENCE.finditer(text):

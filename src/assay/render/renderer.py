@@ -51,7 +51,8 @@ class Renderer(Protocol):
         ...
 
     def encode_answer(self, text: str) -> tuple[int, ...]:
-        """What the model would have sampled to say this: the text's tokens and the one that ends its turn."""
+        """Return the tokens that the model would have sampled to say this: the text's and the one that ends its
+        turn."""
         ...
 
     def decode(self, token_ids: Sequence[int]) -> str:

@@ -1,5 +1,5 @@
-"""Who plays the episodes: `run_rollout` plays one; `Collector` plays groups of them and is the only owner of tasks,
-queues and timeouts. `Demonstrations` hands out what somebody else wrote."""
+"""Rollouts: `run_rollout` plays one episode; `Collector` plays groups of them and is the only owner of tasks, queues
+and timeouts. `Demonstrations` hands out what somebody else wrote."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class _Issued:
 
 @dataclass
 class _Counts:
-    """What one call of `next_groups` saw."""
+    """Counts of one call of `next_groups`."""
 
     num_dropped_unmeasured: int = 0
     num_dropped_by_keep: int = 0
@@ -226,7 +226,7 @@ class Collector:
         }
 
     def state(self) -> dict[str, Any]:
-        """Where the collector is, as JSON: finished groups whole, unfinished ones as their tasks.
+        """Return the collector's state as JSON: finished groups whole, unfinished ones as their tasks.
 
         Unfinished groups start again from the seeds of their requests. Taken between two calls of `next_groups`.
         """

@@ -81,7 +81,7 @@ class Demonstrations:
         return groups
 
     def take_dropped(self) -> list[Group]:
-        """Those of the last step that could not be scored; hands them out once."""
+        """Return the groups of the last step that could not be scored; hands them out once."""
         dropped, self._dropped = self._dropped, []
         return dropped
 
@@ -90,7 +90,7 @@ class Demonstrations:
         return {UNFILTERED_SOLVED_SHARE: self._solved_share, DROPPED_UNMEASURED: len(self._dropped)}
 
     def state(self) -> dict[str, Any]:
-        """Where it is, as JSON."""
+        """Return the position among the demonstrations, as JSON."""
         return {"next_group_id": self._next_group_id}
 
     def load_state(self, state: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from assay.seeds import derive_seed
 from assay.types import Ending, EndingKind, Message, RemoteCompletion, Rollout, Task, Turn
 
 CLOSE_TIMEOUT_SECONDS = 30.0
-"""How long an environment may take to close before it is left behind."""
+"""Seconds that an environment may take to close before it is left behind."""
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,5 @@
-"""Who takes the assistant's part in a rollout: an engine, which speaks tokens, or a server, which speaks text."""
+"""Speakers, which take the assistant's part in a rollout: an engine, which speaks tokens, or a server, which speaks
+text."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Timeouts:
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._remaining_seconds: dict[asyncio.Timeout, float] = {}
-        """Of each operation under way, as of when it began or was last paused."""
+        """Seconds that remained to each operation under way when it began or was last paused."""
         self._paused = False
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a step did, and who is told of it."""
+"""Events of a run: what a step did, and the subscribers that are told of it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class StepDone:
     """One step that was made: sampled, updated and published."""
 
     step: int
-    """From 0; the run's position stands one further already."""
+    """Number of the step, from 0; the run's position stands one further already."""
     groups: tuple[Group, ...]
-    """Those that were trained on, in issue order."""
+    """Groups that were trained on, in issue order."""
     dropped: tuple[Group, ...]
-    """Those that were dropped and replaced on the way."""
+    """Groups that were dropped and replaced on the way."""
     report: StepReport
     seconds: float
     """Wall clock of sampling, scoring, update and publishing."""
     counters: Mapping[str, float]
-    """What the sampler counted during the step: metrics by name."""
+    """Counts of the sampler during the step: metrics by name."""
     new_level: str = ""
     """The level that the curriculum began with this step; empty for none."""
 
@@ -35,6 +35,7 @@ class StepDone:
 
 
 class Subscriber(Protocol):
-    """Is told of every step, after it was made and before the next begins; subscribers are told in their order."""
+    """A subscriber is told of every step, after it was made and before the next begins; subscribers are told in their
+    order."""
 
     async def step_done(self, done: StepDone) -> None: ...

@@ -1,4 +1,4 @@
-"""What a run keeps: checkpoints to resume from, the best model, and a link to the model to use."""
+"""Files that a run keeps: checkpoints to resume from, the best model, and a link to the model to use."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Keeping:
         self._engine = engine
         self._checkpointed_at = checkpointed_at
         self._num_updates = learner.num_updates
-        """After the last whole step: tells whether the step under way has touched the weights."""
+        """Number of updates after the last whole step: tells whether the step under way has touched the weights."""
 
     def step_made(self) -> None:
         """The step under way is whole: from here on it can be kept, whatever comes of measuring it."""
@@ -70,7 +70,8 @@ class Keeping:
             self.checkpoint()
 
     def keep_whole_steps(self) -> None:
-        """After a failure: a checkpoint of the steps made, unless the one under way has touched the weights."""
+        """Save the steps made after a failure: writes a checkpoint, unless the step under way has touched the
+        weights."""
         untouched = self._learner.num_updates == self._num_updates
         if untouched and self._position.step and self._checkpointed_at != self._position.step:
             # The checkpoint holds that the step is made: nothing sends its point later.

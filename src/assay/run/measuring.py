@@ -1,4 +1,4 @@
-"""What a run measures on tasks that are never trained on: validation while it goes, and the closing test."""
+"""Measurements of a run on tasks that are never trained on: validation while it goes, and the closing test."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class RunModels:
         return self._in_precision(self._model.policy(**loading))
 
     def _in_precision(self, policy: AnyPolicy) -> AnyPolicy:
-        """With its logits in fp32 where the recipe wants them so."""
+        """Return the policy with its logits in fp32 where the recipe wants them so."""
         if self._config.model.fp32_head:
             if not isinstance(policy, DecoderPolicy):
                 raise ConfigError(

@@ -1,4 +1,4 @@
-"""Where a run stands, and when it is over."""
+"""The position of a run: how far it has come, and when it is over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FINISH_SECONDS = 15.0
 
 @dataclass
 class Position:
-    """Where a run stands: what a checkpoint keeps beside the parts' own states."""
+    """The position of a run: what a checkpoint keeps beside the parts' own states."""
 
     step: int = 0
     """Steps made."""
@@ -54,7 +54,7 @@ class Clock:
         self.stop_requested = False
         """Set by Ctrl-C: the step under way is finished, a checkpoint is written, the run ends."""
         self.why_over = ""
-        """Which budget ended the run, in a sentence; empty where none did."""
+        """The budget that ended the run, in a sentence; empty where none did."""
 
     @property
     def seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""What a run writes down: the store, trackers, and what a person sees."""
+"""The records of a run: the store, trackers, and what a person sees."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ from assay.verifiers import close_verifiers, tell_progress
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended."""
+    """The result of a run: how it ended."""
 
     folder: Path
     status: str
@@ -84,14 +84,14 @@ class Run:
     engine: Engine
     renderer: ChatRenderer
     host: Host
-    """What the run holds open: sandboxes, worker pools, connections."""
+    """Holder of what the run keeps open: sandboxes, worker pools, connections."""
     lock: IO[str]
     """Keeps other processes out of the run folder until it is closed."""
     memory: str
     """The memory estimate in a line."""
 
     async def begin(self) -> None:
-        """Before the first step: checks that gold answers pass, and measures the untrained model."""
+        """Prepare the first step: checks that gold answers pass, and measures the untrained model."""
         counts = self.learner.parameter_counts()
         if counts["num_trained_parameters"] < counts["num_parameters"]:
             share = counts["num_trained_parameters"] / counts["num_parameters"]
@@ -142,7 +142,7 @@ class Run:
             await subscriber.step_done(done)
 
     def _tell_verifiers(self) -> None:
-        """How far training has come, to those that follow it."""
+        """Tell verifiers that follow the progress of training how far it has come."""
         tell_progress([self.config.reward, *self.config.readings.values()], self.position.step, self.config.num_steps)
 
     async def result(self) -> TrainResult:

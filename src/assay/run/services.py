@@ -1,4 +1,4 @@
-"""What the loop awaits: a sampler, a learner and a publisher. Here each is in this process."""
+"""The services that the loop awaits: a sampler, a learner and a publisher. Here each is in this process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Sampler(Protocol):
         ...
 
     def counters(self) -> dict[str, float]:
-        """What the last `next_groups` counted: metrics by name."""
+        """Return the counts of the last `next_groups`: metrics by name."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class LocalLearner:
         return self.trainer.num_updates
 
     def parameter_counts(self) -> dict[str, int]:
-        """How many numbers the model has, and how many are trained."""
+        """Return the number of the model's parameters, and of those that are trained."""
         frozen = sum(parameter.numel() for parameter in self.policy.parameters() if not parameter.requires_grad)
         trained = sum(parameter.numel() for parameter in self.policy.parameters() if parameter.requires_grad)
         return {"num_parameters": frozen or trained, "num_trained_parameters": trained}

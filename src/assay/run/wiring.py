@@ -35,7 +35,7 @@ from assay.verifiers import score_group, score_rollout
 
 @dataclass(frozen=True)
 class Resolved:
-    """What of a run depends on the machine and the folder, and not on the recipe alone."""
+    """The part of a run's settings that depends on the machine and the folder, and not on the recipe alone."""
 
     folder: Path
     lock: IO[str]

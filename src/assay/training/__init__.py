@@ -1,4 +1,5 @@
-"""What turns packed samples into better weights: the trainer, its checkpoints, its precision and its memory."""
+"""Training: what turns packed samples into better weights, namely the trainer, its checkpoints, its precision and its
+memory."""
 
 from __future__ import annotations
 

@@ -283,7 +283,8 @@ def _use_another(path: Path) -> str:
 
 
 def _is_full(error: OSError | SafetensorError) -> bool:
-    """Whether a disk, a quota or a file-size limit is exhausted. safetensors gives the number only in its text."""
+    """Return whether a disk, a quota or a file-size limit is exhausted. safetensors gives the number only in its
+    text."""
     said = re.search(r"os error (\d+)", str(error))
     number = int(said[1]) if said else getattr(error, "errno", None)
     return number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -305,7 +306,7 @@ def _model_bytes(policy: Policy) -> int:
 
 
 def _trained(policy: Policy) -> dict[str, torch.nn.Parameter]:
-    """What a checkpoint holds: with an adapter the rest is in the base's folder."""
+    """Return the parameters that a checkpoint holds: with an adapter, the rest is in the base's folder."""
     return {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
 
 

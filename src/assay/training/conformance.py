@@ -1,4 +1,4 @@
-"""What every estimator, loss and algorithm must hold to, runnable by anyone: `assay check algorithms`.
+"""Conformance checks that every estimator, loss and algorithm must pass, runnable by anyone: `assay check algorithms`.
 
 Three kinds of checks: numbers worked by hand and gradients against finite differences in float64
 (`assay.training.worked_by_hand`), and invariants of a whole algorithm through the packer, the policy and the trainer
@@ -143,7 +143,7 @@ def check_all(algorithms: Iterable[Algorithm] = ALGORITHMS) -> list[Check]:
 
 
 def _form(algorithm: Algorithm) -> str:
-    """Its name and what it has set: "rloo kl_coefficient=0.1"."""
+    """Return an algorithm's name and the options it has set: "rloo kl_coefficient=0.1"."""
     name = algorithm.name  # pyright: ignore[reportAttributeAccessIssue]
     given = algorithm.model_dump(exclude_defaults=True)
     for part, settings in [*given.items()]:
@@ -180,7 +180,8 @@ def _group(rewards: tuple[float | None, ...], order: tuple[int, ...] = (), group
 
 
 def _annotated(samples: list[Sample]) -> list[Sample]:
-    """With what a reference, a teacher and a critic say, made up and different from token to token."""
+    """Return the samples with annotations of a reference, a teacher and a critic, made up and different from token to
+    token."""
     return [
         sample.replace(
             proximal_logprobs=sample.sampling_logprobs + 0.02 * sample.loss_mask,
@@ -193,7 +194,7 @@ def _annotated(samples: list[Sample]) -> list[Sample]:
 
 
 def _aged(sample: CreditedSample) -> CreditedSample:
-    """As if the policy had moved since the start of the step: ratios differ from 1."""
+    """Return the sample as if the policy had moved since the start of the step: ratios differ from 1."""
     return sample.replace(proximal_logprobs=sample.sampling_logprobs)  # pyright: ignore[reportReturnType]
 
 
@@ -204,7 +205,7 @@ def _advantages(algorithm: Algorithm, group: Group) -> dict[int, float]:
 
 
 def _gradient(model: Path, algorithm: Algorithm, batches: list[Batch]) -> Tensor:
-    """Of one update, before clipping: with a first beta of 0 the first moment is the gradient."""
+    """Return the gradient of one update, before clipping: with a first beta of 0 the first moment is the gradient."""
     policy = open_model(model).policy()
     # Another model of the same words: there is nothing to learn from itself.
     teacher = None

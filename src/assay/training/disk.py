@@ -1,4 +1,4 @@
-"""What the checkpoints of a run take on its disk, known before anything is loaded."""
+"""Disk space that the checkpoints of a run take, known before anything is loaded."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class DiskEstimate:
     """
 
     model_bytes: int
-    """Of the trained values in fp32: of all weights, or of an adapter."""
+    """Bytes of the trained values in fp32: of all weights, or of an adapter."""
     checkpoint_bytes: int
-    """Of a checkpoint to resume from: the values and two moments of each, of a critic too."""
+    """Bytes of a checkpoint to resume from: the values and two moments of each, of a critic too."""
     num_checkpoints: int
-    """That lie there at once."""
+    """Number of checkpoints that lie there at once."""
     has_best: bool
-    """Whether the best model by validation lies beside them."""
+    """True where the best model by validation lies beside them."""
 
     @property
     def total_bytes(self) -> int:
@@ -38,7 +38,7 @@ class DiskEstimate:
 
 
 def disk_estimate(num_trained: int, *, critic: bool, keep_last: int, num_written: int, validates: bool) -> DiskEstimate:
-    """What the checkpoints of a run take.
+    """Return the disk space that the checkpoints of a run take.
 
     Args:
         num_trained: parameters that are trained: all, or those of an adapter.

@@ -1,4 +1,4 @@
-"""What a run will need in memory, reckoned from the model's shape before anything is loaded.
+"""Memory that a run will need, estimated from the model's shape before anything is loaded.
 
 Symbols: P parameters, T tokens of a micro-batch, H hidden size, I intermediate size, V vocabulary, Q query heads,
 K key-value heads, D head size, b bytes of the compute dtype.
@@ -25,12 +25,12 @@ MOST_HELD = 1.2
 _PROCESS_BYTES = 330_000_000
 """The interpreter and its libraries."""
 _HELD_SHARE, _HELD_SHARE_OF_DECODER = 0.83, 0.12
-"""Of the activations of all layers, what freed blocks and temporaries come to on a CPU, and with our decoder: taken
-from peaks of two updates of SmolLM2-135M at 4,000 tokens and, for hf, 1,000."""
+"""Shares of all layers' activations that freed blocks and temporaries come to on a CPU: for models of transformers, and
+for our decoder. Taken from peaks of two updates of SmolLM2-135M at 4,000 tokens and, for hf, 1,000."""
 
 
 def keep_freed_memory() -> bool:
-    """Has the C library keep large freed blocks for the next allocation, where it is glibc; says whether it will.
+    """Make the C library keep large freed blocks for the next allocation, where it is glibc; return whether it will.
 
     By default each large tensor is mapped anew and its pages are faulted in one by one.
     """
@@ -81,14 +81,16 @@ class MemoryRow:
     name: str
     num_bytes: int
     how: str
-    """What it is made of."""
+    """Explanation of the number: what it is made of."""
     certain: bool = True
-    """Whether it is needed whatever is sampled: weights and what goes with them, not caches and activations."""
+    """True where the memory is needed whatever is sampled: weights and what goes with them, not caches and
+    activations."""
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Where the memory goes. An estimate: how well the allocator uses freed blocks is measured, not known."""
+    """An estimate of the memory a run needs, part by part. How well the allocator uses freed blocks is measured, not
+    known."""
 
     rows: tuple[MemoryRow, ...]
 
@@ -99,7 +101,7 @@ class MemoryEstimate:
 
     @property
     def certain_bytes(self) -> int:
-        """What is needed even for the smallest micro-batch."""
+        """Bytes that are needed even for the smallest micro-batch."""
         return sum(row.num_bytes for row in self.rows if row.certain)
 
     def lines(self) -> list[str]:
@@ -220,7 +222,7 @@ def _limits(control_groups: Path) -> Iterator[int]:
 
 
 def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: bool, device_type: str) -> list[MemoryRow]:
-    """What one forward and backward pass over T tokens holds beside weights and gradients."""
+    """Return what one forward and backward pass over T tokens holds beside weights and gradients."""
     P, H, V, layers = shape.num_parameters, shape.hidden_size, shape.vocab_size, shape.num_layers
     logits = min(T * V, MAX_KEPT_ELEMENTS) * b + 3 * CHUNK_ROWS * V * 4
     per_layer = _activation_bytes(shape, b, device_type)
@@ -238,7 +240,7 @@ def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: boo
 
 
 def _held_by_the_process(shape: ModelShape, b: int, T: int, *, all_weights: bool) -> MemoryRow:
-    """What a process on a CPU holds at its peak beside the tensors that are counted.
+    """Return what a process on a CPU holds at its peak beside the tensors that are counted.
 
     The matrix of the vocabulary has two gradients before they are one, of the logits and of the embedding: in the
     compute dtype and in fp32.
@@ -251,7 +253,8 @@ def _held_by_the_process(shape: ModelShape, b: int, T: int, *, all_weights: bool
 
 
 def _activation_bytes(shape: ModelShape, b: int, device_type: str) -> int:
-    """What one layer keeps of one token for its backward pass; counted by hooks on SmolLM2-135M within 2 %.
+    """Return the bytes that one layer keeps of one token for its backward pass; counted by hooks on SmolLM2-135M within
+    2 %.
 
     Two norms: input in fp32, scaled and multiplied result. Attention: queries, keys and values at Q heads, the result
     twice (the kernel's and the product's input); in bf16 on a CPU the kernel's are fp32, keys and values at K heads.

@@ -24,7 +24,8 @@ def adamw(
 
 
 def missing_gradients_to_zero(parameters: Sequence[torch.nn.Parameter]) -> None:
-    """What nothing flowed to has a gradient of zero, by which moments and weight decay go on, and not none."""
+    """Set missing gradients to zero. A parameter that no gradient flowed to then still has its moments and weight decay
+    applied, which None would skip."""
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

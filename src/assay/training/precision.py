@@ -14,7 +14,7 @@ from assay.errors import ConfigError
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 MIN_SPEEDUP = 1.2
-"""How many times faster bf16 must be on a CPU to be worth its rounding."""
+"""Smallest speedup of bf16 over fp32 on a CPU that is worth its rounding."""
 
 _TOKENS, _HIDDEN, _INTERMEDIATE = 256, 576, 1536
 """The products that are timed: those of a small model's MLP over one micro-batch."""
@@ -33,14 +33,15 @@ class PrecisionChoice:
 
     @property
     def speedup(self) -> float | None:
-        """How many times faster bf16 was."""
+        """Speedup of bf16: fp32's seconds over bf16's; None where they were not measured."""
         if self.fp32_seconds is None or self.bf16_seconds is None:
             return None
         return self.fp32_seconds / self.bf16_seconds
 
 
 def choose_dtype(device: torch.device | str, requested: Precision = "auto") -> PrecisionChoice:
-    """What to compute in. "auto": on CUDA bf16 where the device has it; on a CPU whichever measures faster, in < 1 s.
+    """Choose the compute dtype. "auto": on CUDA bf16 where the device has it; on a CPU whichever measures faster, in <
+    1 s.
 
     CPUs without bf16 instructions compute bf16 products many times slower than fp32 ones, and nothing but a measurement
     tells them apart reliably.

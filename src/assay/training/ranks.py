@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class Ranks(Protocol):
-    """What the ranks of a learner agree on. Every rank asks the same questions in the same order."""
+    """Agreement among the ranks of a learner. Every rank asks the same questions in the same order."""
 
     def worst(self, cause: str) -> str:
-        """Why an update must be left out, where any rank has a cause; empty where none has."""
+        """Return why an update must be left out, where any rank has a cause; empty where none has."""
         ...
 
     def any(self, flags: Sequence[bool]) -> list[bool]:
-        """For each flag whether it is true on any rank."""
+        """Return, for each flag, whether it is true on any rank."""
         ...
 
 

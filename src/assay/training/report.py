@@ -1,4 +1,4 @@
-"""What one step of training says of itself."""
+"""The report of one training step: its metrics, as the trainer records them."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ UPDATE_SECONDS = metric(
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step did. A metric that nothing was measured for is absent, never 0."""
+    """Results of one step. A metric that nothing was measured for is absent, never 0."""
 
     metrics: dict[str, float]
-    """By registered name."""
+    """Metrics by registered name."""
     trainer_logprobs: dict[tuple[int, int], list[float]]
     """(group_id, member) to the trainer's log-probabilities of its trained-on tokens, forks one after the other, as
     they were before any update of this step. A member whose first pass came after an update, and whom nobody annotated,

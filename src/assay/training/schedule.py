@@ -1,4 +1,4 @@
-"""How the learning rate changes over a run: a function of how far it is along, with no state of its own."""
+"""Learning-rate schedules: functions of how far a run is along, with no state of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Schedule = Literal["constant", "linear", "cosine"]
 def learning_rate_factor(
     schedule: Schedule, update: int, warmup: int, num_updates: int | None, budget_spent: float = 0.0
 ) -> float:
-    """What the peak learning rate is multiplied by in one update.
+    """Return the factor on the peak learning rate in one update.
 
     Warm-up rises in equal steps: update 0 has 1 / warmup, update warmup - 1 has 1. After it, "constant" stays at 1;
     "linear" and "cosine" fall so that the update after the last would have 0, and stay at 0 from there. A run that a

@@ -17,7 +17,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True)
 class OptimizerOptions:
-    """How AdamW moves a module; the learning rate is given at each step."""
+    """Hyperparameters of AdamW for one module; the learning rate is given at each step."""
 
     betas: tuple[float, float]
     epsilon: float

@@ -69,7 +69,8 @@ class TrainerSettings(Settings):
     warmup_steps: int = pydantic.Field(default=0, ge=0)
     """Updates over which the learning rate rises from 0."""
     schedule: Schedule = "constant"
-    """After warm-up: stays, or falls to 0 at the end of the run, be it the last step or the end of its budget."""
+    """Course of the learning rate after warm-up: it stays, or falls to 0 at the end of the run, be it the last step or
+    the end of its budget."""
     epochs_per_step: int = pydantic.Field(default=1, ge=1, le=100)
     """Passes over each step's samples."""
     critic_learning_rate: float | None = pydantic.Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
@@ -87,7 +88,7 @@ class TrainerSettings(Settings):
 
 @dataclass(frozen=True)
 class _Update:
-    """What one pass over one minibatch came to."""
+    """Results of one pass over one minibatch."""
 
     loss: float
     means: dict[str, float]
@@ -101,7 +102,7 @@ class _Update:
 
     @property
     def overflowed(self) -> bool:
-        """Whether the gradient alone is not finite."""
+        """True where the gradient alone is not finite."""
         return not self.finite and math.isfinite(self.loss)
 
 
@@ -109,7 +110,8 @@ class _Update:
 class _Counters:
     num_updates: int = 0
     loss_scale_exponent: int = 16
-    """In fp16 the loss is multiplied by 2 to this, so that small gradients are not 0."""
+    """Exponent of the loss scale: in fp16 the loss is multiplied by 2 to this, so that small gradients do not underflow
+    to 0."""
     num_since_overflow: int = 0
     """Updates made in a row since the scale was last changed."""
     num_skipped: int = 0
@@ -191,7 +193,7 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next update."""
+        """Learning rate of the next update."""
         s = self.settings
         factor = learning_rate_factor(
             s.schedule, self.num_updates, s.warmup_steps, self._total_updates, self.budget_spent
