@@ -5,7 +5,7 @@ collects garbage, takes the modules down, collects and flushes again, and then f
 is left to it, up to the modules. Of these it would take down every one that was loaded before there was a program, and
 with itself that costs more than most programs do: so here only the program's own are, and then the process ends.
 
-That takes the exit code, which no Python code is told. Where it is not certain to be 0, the interpreter goes on alone.
+That takes the exit code, which no Python code is told. Where it is not certain, the interpreter goes on alone.
 Runs on Python 3.9 and newer, with the standard library only.
 """
 
@@ -27,14 +27,15 @@ _OTHERS = ("__main__", "builtins", "sys", "site", "sitecustomize")
 _STREAMS = (("stdin", "__stdin__"), ("stdout", "__stdout__"), ("stderr", "__stderr__"))
 
 
-def shorten(flush_all, kept):
+def shorten(main_file, flush_all, kept):
     """Prepares the end of all programs that begin from here.
 
     Args:
+        main_file: the path of the program.
         flush_all: flushes what C code has buffered; takes None.
         kept: what no program has a use for, and need not take the time to free.
     """
-    end = _End(flush_all, kept)
+    end = _End(main_file, flush_all, kept)
     # Called after all that a program registers.
     atexit.register(end.note)
     # The last of its variables that `sys` loses before the modules are taken down.
@@ -60,7 +61,8 @@ class _End:
     To look at an object is to write to its page, and to have that copied: it looks at what is new alone.
     """
 
-    def __init__(self, flush_all, kept):
+    def __init__(self, main_file, flush_all, kept):
+        self.main_file = main_file
         self.leave, self.collect, self.flush_all = os._exit, gc.collect, flush_all
         self.reference, self.module_type, self.stream_type = weakref.ref, type(sys), _io.TextIOWrapper
         self.suppressed = contextlib.suppress(BaseException)
@@ -77,26 +79,43 @@ class _End:
         circle = [kept, modules]
         circle.append(circle)
         self.say = sys.unraisablehook
-        self.is_well = False
+        self.refusals, self.interrupt = (SyntaxError, IndentationError, TabError), KeyboardInterrupt
+        self.main_code = (main_file, "<module>")
+        # The exit code; None where it is not certain.
+        self.code = None
 
     def note(self):
-        """Looks, before the streams are flushed, whether the program came to its end."""
+        """Looks, before the streams are flushed, how the program came to its end."""
         main = getattr(self.modules.get("__main__"), "__dict__", None)
-        # An interpreter takes the first away once its main file is done, not on the way to `sys.exit`; it sets the
-        # second where that failed.
-        if main is not None and "__file__" not in main and "last_type" not in self.system:
-            self.is_well = True
+        # An interpreter takes this away once its main file is done, not on the way to `sys.exit`.
+        if main is not None and "__file__" not in main:
+            with self.suppressed:
+                self.code = self.exit_code(main)
+        if self.code is not None:
             self.say, self.system["unraisablehook"] = self.system["unraisablehook"], self.doubt
+
+    def exit_code(self, main):
+        """0, or 1 where the last exception that was printed is the main file's own; None where that is another's, or
+        an interrupt, which becomes a signal."""
+        if "last_type" not in self.system:
+            return 0
+        kind, error, trace = (self.system[f"last_{name}"] for name in ("type", "value", "traceback"))
+        if trace is None:
+            is_own = kind in self.refusals and error.filename == self.main_file
+        else:
+            code = trace.tb_frame.f_code
+            is_own = trace.tb_frame.f_globals is main and (code.co_filename, code.co_name) == self.main_code
+        return 1 if is_own and not issubclass(kind, self.interrupt) else None
 
     def doubt(self, unraisable):
         """An error that is passed over. It may be that of a stream that could not be flushed: then the code is 120."""
-        self.is_well = False
+        self.code = None
         self.say(unraisable)
 
     def finish(self):
         """Takes down the modules of the program, as an interpreter does with all, and ends the process."""
         system, errors = self.system, self.system["stderr"]
-        if not self.is_well or type(errors) is not self.stream_type:
+        if self.code is None or type(errors) is not self.stream_type:
             return
         try:
             if not errors.closed:
@@ -123,7 +142,7 @@ class _End:
         self.empty(system, self.new(system, self.last[1]))
         self.collect()
         self.flush_all(None)
-        self.leave(0)
+        self.leave(self.code)
 
     def removed(self, name):
         """A reference to a module that is none any more; None for what is no module."""

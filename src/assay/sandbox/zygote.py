@@ -78,7 +78,7 @@ def main(arguments):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     guest.prepare()
-    end.shorten(_libc.fflush, globals())
+    end.shorten(os.path.join(FOLDER, guest.MAIN), _libc.fflush, globals())
     code = arguments["filter"]
     space = {
         "filter": _Filter(len(code) // 8, code),
