@@ -23,6 +23,8 @@ _JOINED = re.compile(
     rf"{_SPACE}*(?P<label>{_LABEL})?{_SPACE}*"
 )
 _LABELLED = re.compile(rf"(?<![\w\\])({_LABEL})\$?\s*$")
+_ONLY = re.compile(r"\\boxed\{([^{}\\]*)\}")
+"""The commonest box, which needs no count of braces where it is the only one."""
 MAX_GAP = 60
 """Characters between two boxes that belong together."""
 
@@ -94,6 +96,8 @@ def last_box(text: str) -> tuple[str | None, bool]:
 def boxed_answer(text: str) -> tuple[str | None, bool]:
     """What the last box holds, together with the boxes before it that it is joined to by a comma, "and" or "or": as one
     list, with the names that stand before them; and whether a later box was left open."""
+    if text.count("box") == 1 and (only := _ONLY.search(text)):
+        return only[1], False
     found, left_open = find_boxes(text)
     if not found:
         return None, left_open
