@@ -81,11 +81,17 @@ class _End:
         self.say = sys.unraisablehook
         self.refusals, self.interrupt = (SyntaxError, IndentationError, TabError), KeyboardInterrupt
         self.main_code = (main_file, "<module>")
+        # Loaded for programs that never load it, whose streams it would flush: called where one has made a handler.
+        self.logging = self.modules.get("logging")
+        if self.logging is not None:
+            atexit.unregister(self.logging.shutdown)
         # The exit code; None where it is not certain.
         self.code = None
 
     def note(self):
         """Looks, before the streams are flushed, how the program came to its end."""
+        if self.logging is not None and len(self.logging._handlerList) > 1:
+            self.logging.shutdown()
         main = getattr(self.modules.get("__main__"), "__dict__", None)
         # An interpreter takes this away once its main file is done, not on the way to `sys.exit`.
         if main is not None and "__file__" not in main:
