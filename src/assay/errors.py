@@ -71,7 +71,7 @@ class ContractError(AssayError):
 
 
 class InfrastructureError(AssayError):
-    """Something outside the model's response failed: retried, then counted as not measured."""
+    """Raised where something outside the model's response failed: retried, then counted as not measured."""
 
 
 class EngineError(InfrastructureError):
@@ -117,7 +117,7 @@ class FailureKind(enum.Enum):
     """Kinds of failure during a rollout or its scoring: what each means for the step."""
 
     INFRASTRUCTURE = "infrastructure"
-    """Outside the response: retry, then NOT_MEASURED. Never a reward of 0."""
+    """A failure outside the response: retry, then NOT_MEASURED. Never a reward of 0."""
     USER = "user"
     """A person must act (bad configuration, data or model): stop the run and say so."""
     OUT_OF_MEMORY = "out_of_memory"

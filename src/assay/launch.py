@@ -189,7 +189,7 @@ def run_disk(config: RunConfig, model: Model) -> DiskEstimate:
 
 
 def _lock(folder: Path) -> IO[str]:
-    """Held as long as the file is open: two processes in one run folder would undo each other's work."""
+    """Lock the run folder as long as the file is open: two processes in one run folder would undo each other's work."""
     lock = (folder / LOCK).open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What training is. Read this first.
+"""The training loop: what training is. Read this first.
 
                  tasks                  groups                samples                batches
     curriculum --------> collector ---------------> annotate ---------> credit ------------> update

@@ -29,7 +29,7 @@ ENDPOINT_PREFIX = "openai:"
 
 @dataclass(frozen=True)
 class Message:
-    """One chat message."""
+    """A chat message."""
 
     role: str
     """"system", "user", "assistant" or "tool"."""
@@ -65,7 +65,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to do, as plain data."""
+    """A task: one thing to do, as plain data."""
 
     domain: str
     """Name of the environment it comes from."""
@@ -78,7 +78,7 @@ class Task:
     horizon: float | None = None
     """Number of dependent steps, in the environment's own unit; None where the source states none."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else, as JSON."""
+    """Further facts about the task, as JSON."""
 
     @cached_property
     def task_id(self) -> str:
@@ -158,7 +158,7 @@ class RemoteCompletion(Completion):
 
 @dataclass(frozen=True)
 class Turn:
-    """One sampled completion and what the environment answered."""
+    """A turn: one sampled completion and what the environment answered."""
 
     new_token_ids: tuple[int, ...]
     """Prompt tokens that this turn adds; the whole prompt where `extends_previous` is False."""
@@ -194,7 +194,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One attempt at one task. Elsewhere: trajectory, trace, eval sample."""
+    """A rollout: one attempt at one task. Elsewhere: trajectory, trace, eval sample."""
 
     task_id: str
     group_id: int
@@ -312,7 +312,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Group:
-    """All attempts at one task, scored. Built after scoring, so no reward is ever missing its verdict."""
+    """A group: all attempts at one task, scored. Built after scoring, so no reward is ever missing its verdict."""
 
     group_id: int
     task: Task
@@ -371,7 +371,8 @@ ANNOTATIONS = ("proximal_logprobs", "reference_logprobs", "teacher_logprobs", "v
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One token sequence to train on. A rollout is one sample, or several where its prefix was rewritten (forks)."""
+    """A sample: one token sequence to train on. A rollout is one sample, or several where its prompt was rewritten
+    (forks)."""
 
     group_id: int
     index: int

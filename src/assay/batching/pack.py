@@ -127,6 +127,7 @@ def _fill(pieces: list[_Piece], max_tokens: int, share_prompts: bool) -> list[li
         if not runs or num_tokens + added > max_tokens:
             runs.append([])
             prompts.clear()
+            # The first unit of a micro-batch lays the opening down itself.
             num_tokens, added = 0, _num_added(unit, prompts, 0, share_prompts)
         runs[-1] += unit
         prompts.update(piece.prompt for piece in unit)
@@ -162,6 +163,7 @@ def _units(pieces: list[_Piece]) -> list[list[_Piece]]:
 def _opening_length(pieces: list[_Piece]) -> int:
     """Return the number of tokens that all prompts begin with, their last token apart; 0 where that is too little to
     share, or where there is one prompt only."""
+    # A prompt's last token predicts the first token of its responses, so it must lie after the opening.
     prompts = {piece.prompt: piece.context[: piece.prompt_length - 1] for piece in pieces}
     if len(prompts) < 2:
         return 0
@@ -205,12 +207,14 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
             length = piece.prompt_length
             if piece.prompt not in shared:
                 segment, start = layout.add(piece.context[opening:length], first_position=opening, prefix=root)
+                # Where position 0 of the prompt would stand if the opening were laid down here too.
                 shared[piece.prompt] = segment, start - opening
             prefix, prefix_start = shared[piece.prompt]
             start = layout.num_tokens
             # A continuation of one trained-on token has no context of its own: the prompt's last token predicts it.
             if len(piece.context) > length:
                 layout.add(piece.context[length:], first_position=length, prefix=prefix)
+            # The first trained-on token is predicted by the shared prompt's last one, the others in their own segment.
             predict_from.append(np.where(sources < length, prefix_start + sources, start + sources - length))
         else:
             _, start = layout.add(piece.context[opening:], first_position=opening, prefix=root)

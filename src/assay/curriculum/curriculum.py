@@ -46,7 +46,7 @@ class Curriculum(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Everything that `load_state` needs, as JSON."""
+        """Return everything that `load_state` needs, as JSON."""
         ...
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ class CurriculumSettings(Component):
     modules: ClassVar[tuple[str, ...]] = ("assay.curriculum",)
 
     levels: tuple[LevelSettings, ...] = Field(default=(LevelSettings(),), min_length=1)
-    """Easiest first; held-out tasks are of these levels too."""
+    """Levels, easiest first; held-out tasks are of these levels too."""
 
     @pydantic.model_validator(mode="after")
     def _levels_differ(self) -> Self:

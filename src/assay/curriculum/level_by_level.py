@@ -36,7 +36,7 @@ _NUM_NAMING = 16
 
 
 class LevelByLevel(CurriculumSettings):
-    """One level after the other: the next begins once enough of the last was solved."""
+    """A curriculum of one level after the other: the next begins once enough of the last was solved."""
 
     name: Literal["level_by_level"] = "level_by_level"
     advance_at: float = Field(default=0.7, gt=0.0, le=1.0)
@@ -59,7 +59,7 @@ class _Level:
     dials: tuple[float | None, float | None] = (None, None)
     """Complexity and horizon of the level's tasks, as they carry them; None where they differ."""
     epoch: int = 0
-    """Times the whole split was gone through."""
+    """Number of times that the whole split was gone through."""
     position: int = 0
     """Tasks given out in this epoch."""
     num_groups: int = 0
@@ -149,7 +149,7 @@ class LevelCurriculum:
         return {FRONTIER: float(self._frontier)} | ({} if math.isnan(share) else {FRONTIER_SOLVED: share})
 
     def state(self) -> dict[str, Any]:
-        """Everything `load_state` needs, as JSON."""
+        """Return everything that `load_state` needs, as JSON."""
         return {
             "frontier": self._frontier,
             "levels": [

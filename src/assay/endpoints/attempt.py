@@ -45,7 +45,7 @@ class Remedy(enum.Enum):
     TOO_LONG = "too long"
     """The conversation does not fit in the model's context."""
     STOP = "stop"
-    """No request can succeed until a person has acted."""
+    """Stop everything: no request can succeed until a person has acted."""
 
 
 class AttemptError(Exception):
@@ -141,7 +141,7 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _duration(text: str) -> float:
-    """Seconds of "1h2m3.5s", "20ms" or "7"; 0 where it is neither."""
+    """Return the seconds of "1h2m3.5s", "20ms" or "7"; 0 where it is neither."""
     text = text.strip()[:40]
     plain = _number(text)
     if plain is not None:

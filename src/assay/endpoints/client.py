@@ -44,7 +44,8 @@ CONNECT_SECONDS = 10.0
 """Longest wait for a connection, and at most half of a try's time: a server that does not even take the call is not
 there."""
 SHORTEST_SECRET = 16
-"""Characters. What local servers are given in place of a key ("EMPTY") is a word that answers may contain."""
+"""Length, in characters, of the shortest key that is treated as a secret. What local servers are given in place of a
+key ("EMPTY") is a word that answers may contain."""
 ABSENT_RETRIES = 3
 """Retries where nothing has ever answered: the server is more likely not there than busy."""
 
@@ -84,7 +85,7 @@ class EndpointClient:
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
         self._closing = asyncio.Event()
         self._settled = asyncio.Event()
-        """Set whenever a request has ended, and with it what was set aside for it."""
+        """Event that is set whenever a request has ended, and with it what was set aside for it."""
         self._set_aside = 0.0
         self._not_reported = endpoint.cost(*self.tally.unknown_before) or 0.0
         """Cost that replies without usage, and failed tries, may have had."""
@@ -124,7 +125,7 @@ class EndpointClient:
             await self._http.aclose()
 
     async def _ask(self, key: str, body: dict[str, Any]) -> Reply:
-        """One request until it is answered or given up."""
+        """Ask one request until it is answered or given up."""
         async with self._slots:
             try:
                 reply = await self._try(key, body)
@@ -161,7 +162,7 @@ class EndpointClient:
         raise AssertionError("unreachable")
 
     async def _once(self, key: str, body: dict[str, Any], content: bytes, most: float) -> Reply:
-        """One try.
+        """Try a request once.
 
         Args:
             content: the body as JSON.
@@ -253,7 +254,7 @@ class EndpointClient:
             await self._sleep(wait)
 
     async def _sleep(self, seconds: float) -> None:
-        """Waits, or less where everything is being closed."""
+        """Wait so long, or less where everything is being closed."""
         try:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()

@@ -45,7 +45,7 @@ class Endpoint(Settings):
     output_price: float | None = pydantic.Field(default=None, ge=0)
     """Price of a million sampled tokens. In any currency, the same for all prices."""
     max_cost: float | None = pydantic.Field(default=None, gt=0)
-    """No request is sent that could bring the cost over this."""
+    """Largest cost: no request is sent that could bring the cost over this."""
     token_limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """Name that the server gives the limit of an answer; OpenAI's reasoning models take the second only."""
     send_seed: bool = False

@@ -21,7 +21,7 @@ class Tally:
     """(prompt, sampled) tokens, at most, of what earlier legs may have paid for and no server counted: no part of the
     cost, but of what counts towards its limit."""
     num_sent: int = 0
-    """Tries, those that failed included."""
+    """Number of tries, those that failed included."""
     num_replies: int = 0
     num_from_file: int = 0
     """Requests answered by a reply kept before: nothing was sent."""

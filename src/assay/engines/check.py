@@ -63,7 +63,7 @@ class _Check:
         self.ids = (f"check-{number}" for number in itertools.count())
 
     async def repeats(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Alone, together, together in another order: the same tokens."""
+        """Check that prompts give the same tokens alone, together, and together in another order."""
         requests = [(prompt, seed) for prompt in prompts for seed in (0, 1, 2**64 - 1)]
         alone = [await self.sample(prompt, seed) for prompt, seed in requests]
         together = await asyncio.gather(*(self.sample(prompt, seed) for prompt, seed in requests))
@@ -101,7 +101,7 @@ class _Check:
                     )
 
     async def limits(self, prompt: Sequence[int], max_context: int | None) -> None:
-        """One token where one is asked for; a prompt that leaves no room is refused."""
+        """Check the limits: one token where one is asked for; a prompt that leaves no room is refused."""
         one = await self.sample(prompt, 0, max_new_tokens=1)
         if len(one.token_ids) != 1:
             raise ContractError(f"max_new_tokens=1 gave {len(one.token_ids)} tokens")
@@ -119,7 +119,7 @@ class _Check:
         )
 
     async def abort(self, prompt: Sequence[int]) -> None:
-        """Unknown ids are ignored; a request under way returns, and its id is free again."""
+        """Check aborts: unknown ids are ignored; a request under way returns, and its id is free again."""
         await self.engine.abort("nobody has this id")
         sampling = Sampling(max_new_tokens=_NUM_TOKENS)
         task = asyncio.ensure_future(self.engine.generate(prompt, sampling, request_id="check-abort", seed=0))

@@ -27,7 +27,7 @@ class Sampling(Settings):
     """0 is greedy decoding: the most probable token, its log-probability reported at temperature 1."""
     top_p: float = pydantic.Field(default=1.0, gt=0.0, le=1.0)
     top_k: int = pydantic.Field(default=0, ge=0)
-    """0: no limit."""
+    """Number of most probable tokens to sample from; 0: no limit."""
     max_new_tokens: int = pydantic.Field(default=256, ge=1)
     stop: tuple[str, ...] = ()
     """Strings that end a completion, kept in it. The end token ends it in any case."""

@@ -140,7 +140,7 @@ class ScriptedEngine:
     async def _sample(
         self, prompt_ids: tuple[int, ...], sampling: Sampling, seed: int, aborted: asyncio.Event
     ) -> Completion:
-        """One token a turn of the event loop, so that aborts and new weights come between tokens."""
+        """Sample one token a turn of the event loop, so that aborts and new weights come between tokens."""
         token_ids: list[int] = []
         logprobs: list[float] = []
         spans: list[tuple[int, int]] = []
@@ -170,8 +170,8 @@ class ScriptedEngine:
 
 
 def draw(probabilities: Mapping[int, float], sampling: Sampling, uniform: float) -> tuple[int, float]:
-    """One token of a table by the inverse of its cumulative distribution, and its log-probability: the sampler that
-    every other is measured against, in plain float64.
+    """Draw one token of a table by the inverse of its cumulative distribution; return it and its log-probability. This
+    is the sampler that every other is measured against, in plain float64.
 
     Raises:
         ValueError: the probabilities do not sum to 1 within 1e-6.

@@ -28,7 +28,7 @@ def available(
 
 @functools.cache
 def _work(head_size: int) -> bool:
-    """Each is tried once, on one token."""
+    """Return whether the kernels work; each is tried once, on one token."""
     # Big-endian processors hold pairs of bf16 numbers the other way round.
     if sys.byteorder != "little":
         return False

@@ -43,7 +43,7 @@ CHUNK = 16
 
 
 class CompiledRowAttention:
-    """One decode pass; made once, used by every layer.
+    """Attention of one decode pass over rows of a cache; made once, used by every layer.
 
     Args:
         column_n: [n] int64, where each sequence's new token goes in its row; the row holds all before it.

@@ -201,7 +201,7 @@ def _integers(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
 
 @compiled
 def _whole(count: int) -> int:
-    """Rounded up to LANES."""
+    """Return a count rounded up to LANES."""
     return (count + LANES - 1) // LANES * LANES
 
 
@@ -410,7 +410,7 @@ def _forward_kernel(head_size: int) -> Kernel:
 
 @functools.cache
 def _queries_kernel(head_size: int) -> Kernel:
-    """Their gradients, and what the softmax takes off."""
+    """Return the kernel of the queries' gradients, which also computes what the softmax takes off."""
     _, turn, score, mix, write_row, read_scaled = _parts(head_size)
     read_seen = _reader(head_size)
     row_bytes = head_size * 4

@@ -82,7 +82,8 @@ def _larger(builder: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def stay_apart(typing: Any) -> Any:
-    """Written first in a function: it is not copied into those that call it, and so is optimized once."""
+    """Mark a function, as its first statement, as never inlined into those that call it, so that it is optimized
+    once."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.function.attributes.add("noinline")
@@ -253,7 +254,7 @@ def evens_first(typing: Any, x: Any) -> Any:
 
 @intrinsic
 def in_order(typing: Any, x: Any) -> Any:
-    """Undoes `evens_first`."""
+    """Undo `evens_first`."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         half = args[0].type.count // 2
@@ -264,7 +265,7 @@ def in_order(typing: Any, x: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def splat(typing: Any, number: Any, lanes: Any) -> Any:
-    """One float32 number in every lane."""
+    """Return one float32 number in every lane."""
     count = lanes.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

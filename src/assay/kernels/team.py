@@ -23,7 +23,8 @@ NUM_ARGS = 32
 _Args = ctypes.c_int64 * NUM_ARGS
 
 _OPTIONS = {"boundscheck": False, "error_model": "numpy", "nopython": True}
-"""No exceptions, so that no thread needs the interpreter: what is compiled allocates nothing either."""
+"""Options of compilation. No exceptions, so that no thread needs the interpreter: what is compiled allocates nothing
+either."""
 
 _ADDRESS = types.CPointer(types.int64)
 _ITEM = types.void(_ADDRESS, types.int64, types.int64)

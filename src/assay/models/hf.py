@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class HFFamily(Family):
-    """Slower than the decoder, and open to every architecture."""
+    """The family of transformers' causal language models: slower than the decoder, and open to every architecture."""
 
     name = "hf"
 

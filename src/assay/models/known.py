@@ -20,7 +20,7 @@ class KnownModel:
     """The model's folder, which exists once it is fetched."""
     fetched: bool
     num_parameters: int | None = None
-    """None where it is not fetched, or cannot be trained."""
+    """Number of parameters; None where the model is not fetched, or cannot be trained."""
     num_bytes: int | None = None
 
 

@@ -18,7 +18,7 @@ from assay.types import ENDPOINT_PREFIX
 
 DEFAULT = "default"
 DEFAULT_FOLDER = f"smollm2-135m-instruct-{smollm2.GGUF_SHA256[:8]}"
-"""Named by its hash: another file would be another folder."""
+"""Name of the default model's folder in the cache, with the hash of its file: another file would be another folder."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MAX_NAME = 1000

@@ -51,7 +51,7 @@ class StepView:
     """Mean absolute difference of sampler's and trainer's log-probabilities, in nats a token."""
     learning_rate: float = math.nan
     elapsed_seconds: float = math.nan
-    """Spent from the time budget so far, earlier legs of a resumed run included."""
+    """Seconds of the time budget that are spent so far, earlier legs of a resumed run included."""
 
 
 class Console:

@@ -23,7 +23,7 @@ _MAX_SERIES = 8
 
 
 def plot_curve(path: Path, curve: Curve) -> None:
-    """One curve, with its band where it has one."""
+    """Plot one curve, with its band where it has one."""
     with _picture(path, curve.title, curve.unit) as axes:
         x = [_updates(step) for step, _ in curve.points]
         if curve.band:

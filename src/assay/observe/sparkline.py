@@ -10,7 +10,7 @@ _ASCII_BARS = "_.-=+*#@"
 
 
 def sparkline(values: Sequence[float | None], width: int = 40, *, ascii_only: bool = False) -> str:
-    """One character a value, lowest to highest over the range of the values; a space where nothing was measured.
+    """Draw one character a value, lowest to highest over the range of the values; a space where nothing was measured.
 
     More values than `width` are averaged in equal parts.
 

@@ -209,7 +209,7 @@ class RunStore:
         )
 
     def record_event(self, step: int, kind: str, text: str) -> None:
-        """Something worth a line: kind is a word ("level", "skip", "drop", "checkpoint")."""
+        """Record an event worth a line: kind is a word ("level", "skip", "drop", "checkpoint")."""
         self._write_many("INSERT INTO events (step, kind, text) VALUES (?, ?, ?)", [(step, kind, _text(text))])
 
     def commit(self) -> None:

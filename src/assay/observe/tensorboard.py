@@ -35,7 +35,7 @@ class EventWriter:
         self.close()
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One point a metric; what is NaN (not measured) leaves a gap."""
+        """Write one point a metric; what is NaN (not measured) leaves a gap."""
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 

@@ -64,7 +64,7 @@ class Tracker(Protocol):
         ...
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One point: every metric is finite, and no step comes twice or out of order."""
+        """Write one point: every metric is finite, and no step comes twice or out of order."""
         ...
 
     def finish(self, step: int, summary: Mapping[str, float], status: str) -> None:

@@ -136,8 +136,9 @@ def _ancestors(prefix_segments: Tensor) -> Tensor:
 
 
 def _blocks(lengths: Sequence[int], prefixes: Sequence[int], max_family_tokens: int) -> list[_Block]:
-    """One block for each family, a segment with the continuations laid down right after it; one for each segment of a
-    family that is too large, or that lies apart. An opening that families go on from is a block of its own."""
+    """Return one block for each family: a segment with the continuations laid down right after it. A family that is too
+    large, or that lies apart, gets one block for each segment. An opening that families go on from is a block of its
+    own."""
     starts = list(itertools.accumulate(lengths, initial=0))
     with_children = {prefix for segment, prefix in enumerate(prefixes) if prefix != segment}
     openings = {prefixes[segment] for segment in with_children if prefixes[segment] != segment}
@@ -151,6 +152,7 @@ def _blocks(lengths: Sequence[int], prefixes: Sequence[int], max_family_tokens: 
                 after += 1
         if starts[after] - starts[segment] > max_family_tokens:
             after = segment + 1
+        # What the block goes on from, the root first: of a family its opening, of a segment apart its prefix too.
         seen: list[int] = []
         ancestor = segment
         while prefixes[ancestor] != ancestor:
@@ -187,14 +189,15 @@ def _side_by_side(x: Tensor) -> Tensor:
 def _compiled(
     lengths: Sequence[int], prefixes: Sequence[int], positions: Sequence[int]
 ) -> CompiledPackedAttention | None:
-    """None where a continuation does not see all of what it goes on from, which the kernel takes for granted, and where
-    a token sees more than the kernel is fast for."""
+    """Return the compiled attention of a batch, or None where it does not apply. The kernel takes for granted that a
+    continuation sees all of what it goes on from, and is fast up to MAX_COMPILED_TOKENS only."""
     from assay.kernels.packed_attention import CompiledPackedAttention
 
     segments = list(itertools.pairwise(itertools.accumulate(lengths, initial=0)))
     last: list[int] = []
     for segment, ((start, end), prefix) in enumerate(zip(segments, prefixes, strict=True)):
         before = -1 if prefix == segment else last[prefix]
+        # A segment that starts before the last position of its prefix must not see all of it: the kernel cannot mask.
         if start < end and before >= positions[start]:
             return None
         last.append(positions[end - 1] if start < end else before)

@@ -32,7 +32,7 @@ _ROPE_TYPES: dict[str, tuple[str, ...]] = {
     "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
     "yarn": ("factor",),
 }
-"""Each supported rope type, with the settings it cannot do without."""
+"""Supported rope types, each with the settings it cannot do without."""
 
 SUPPORTED_MODEL_TYPES = tuple(_DEFAULTS)
 SUPPORTED_ROPE_TYPES = tuple(_ROPE_TYPES)
@@ -43,7 +43,7 @@ class RopeConfig:
     """Rotary position embedding, from `rope_parameters` or the older `rope_theta` and `rope_scaling`."""
 
     rope_type: str
-    """One of SUPPORTED_ROPE_TYPES."""
+    """Name of the rope type, one of SUPPORTED_ROPE_TYPES."""
     theta: float
     """Base of the wavelengths."""
     factor: float = 1.0
@@ -79,7 +79,7 @@ class DecoderConfig:
     num_query_heads: int
     num_kv_heads: int
     head_size: int
-    """May differ from hidden_size / num_query_heads."""
+    """Size of a head; may differ from hidden_size / num_query_heads."""
     norm_epsilon: float
     max_context: int
     """Tokens of the longest sequence that the checkpoint states."""

@@ -77,7 +77,7 @@ def compiles(config: DecoderConfig, dtype: torch.dtype, device: torch.device | s
 
 @functools.cache
 def _kernels() -> ModuleType:
-    """Imported when they are first used: only who can use numba has to have it."""
+    """Return the kernels' module, imported when it is first used: only who can use numba has to have it."""
     from assay.kernels import elementwise
 
     return elementwise

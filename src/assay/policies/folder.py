@@ -39,7 +39,7 @@ TOKENIZER_FILES = (
     "tokenizer.model",
     "generation_config.json",
 )
-"""Go as they are from the folder that was loaded to every folder that is saved."""
+"""Files that are copied as they are from the folder that was loaded to every folder that is saved."""
 
 
 def read_weights(folder: Path, config: DecoderConfig) -> dict[str, Tensor]:

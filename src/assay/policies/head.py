@@ -130,7 +130,8 @@ def _plain(hidden: Tensor, weight: Tensor, target_ids: Tensor, temperature: floa
 
 
 class _Predict(torch.autograd.Function):
-    """d logprob[n] / d logits[n] = (onehot(target) - probabilities) / temperature; the entropy gets no gradient."""
+    """Log-probabilities and entropies with the gradient d logprob[n] / d logits[n] = (onehot(target) - probabilities) /
+    temperature; the entropy gets no gradient."""
 
     @staticmethod
     def forward(

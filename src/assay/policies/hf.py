@@ -251,7 +251,8 @@ class HFPolicy(nn.Module):
 
     @torch.no_grad()
     def _has_plain_head(self) -> bool:
-        """Found by trying: what architectures do after their output matrix is nowhere declared."""
+        """Return whether logits are a plain product. Found by trying: what architectures do after their output matrix
+        is nowhere declared."""
         head, base = self.module.get_output_embeddings(), self.module.base_model
         if type(head) is not nn.Linear or head.bias is not None or base is self.module:
             return False

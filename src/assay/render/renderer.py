@@ -15,7 +15,8 @@ class Extension:
 
     token_ids: tuple[int, ...]
     extends_previous: bool
-    """True: append to everything so far. False: the template rewrote the prefix, and these are the whole prompt."""
+    """True where the tokens are appended to everything so far; False where the template rewrote the prefix, and they
+    are the whole prompt."""
 
 
 class Renderer(Protocol):

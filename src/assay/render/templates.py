@@ -12,7 +12,7 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-"""Needs a tokenizer with the tokens <|im_start|> and <|im_end|>."""
+"""The ChatML template. Needs a tokenizer with the tokens <|im_start|> and <|im_end|>."""
 PLAIN = (
     "{% for message in messages %}"
     "{{ message['role'] | capitalize + ': ' + message['content'] }}"

@@ -156,7 +156,7 @@ class Collector:
         self._open = False
         self._next_group_id = 0
         self._waiting: dict[int, _Issued] = {}
-        """Issued and not delivered, by group id, in issue order."""
+        """Groups that were issued and not delivered, by group id, in issue order."""
         self._dropped: list[Group] = []
         self._num_dropped_in_a_row = 0
         self._causes_in_a_row: Counter[str] = Counter()
@@ -335,7 +335,7 @@ class Collector:
         issued.result = _Result(group, num_retried=sum(num_retried for _, _, num_retried in played))
 
     async def _play_member(self, issued: _Issued, index: int) -> tuple[Rollout, Score, int]:
-        """One member: its rollout, its score, and how often it had to be played again."""
+        """Play one member; return its rollout, its score, and how often it had to be played again."""
         rollout, num_retried = await self._play_once(issued, index), 0
         while rollout.ending.kind is EndingKind.BROKEN and num_retried < self._retries:
             rollout, num_retried = await self._play_once(issued, index), num_retried + 1

@@ -61,7 +61,7 @@ class TokenSpeaker:
         return Turn(tuple(new_token_ids), extends_previous, completion, message)
 
     async def _generate(self, prompt_ids: Sequence[int], request_id: str, seed: int) -> Completion:
-        """One completion; tried once more where the engine says that it failed, which saves the turns so far."""
+        """Sample one completion; tried once more where the engine says that it failed, which saves the turns so far."""
         try:
             try:
                 return await self._engine.generate(prompt_ids, self._sampling, request_id=request_id, seed=seed)

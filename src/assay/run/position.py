@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from assay.recipe import RunConfig
 
 _FINISH_SECONDS = 15.0
-"""Kept aside at the end of a time budget for the last checkpoint and the report."""
+"""Seconds kept aside at the end of a time budget for the last checkpoint and the report."""
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Position:
     groups_by_level: dict[str, int] = field(default_factory=dict)
     """Groups trained on, by level."""
     seconds_per_test_task: float = 0.0
-    """Estimated for one task of the closing test, from the slowest validation so far."""
+    """Estimated seconds for one task of the closing test, from the slowest validation so far."""
     sampled_tokens: int = 0
     """Tokens sampled by the policy in training, dropped groups included."""
     trained_tokens: int = 0
@@ -52,7 +52,7 @@ class Clock:
         self._step_started = self._started
         self._slowest_step_seconds = 0.0
         self.stop_requested = False
-        """Set by Ctrl-C: the step under way is finished, a checkpoint is written, the run ends."""
+        """True once Ctrl-C was pressed: the step under way is finished, a checkpoint is written, the run ends."""
         self.why_over = ""
         """The budget that ended the run, in a sentence; empty where none did."""
 

@@ -57,7 +57,7 @@ class TrainResult:
 
 @dataclass
 class Run:
-    """One run: what the loop awaits, what it decides by, and who is told of each step. Made by `launch.build_run`."""
+    """A run: what the loop awaits, what it decides by, and who is told of each step. Made by `launch.build_run`."""
 
     config: RunConfig
     folder: Path

@@ -37,7 +37,7 @@ class Sampler(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """All that a resumed run needs to go on with the same rollouts, as plain data."""
+        """Return all that a resumed run needs to go on with the same rollouts, as plain data."""
         ...
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ class Learner(Protocol):
 
 
 class Publisher(Protocol):
-    """Brings the learner's weights to whoever samples."""
+    """The service that brings the learner's weights to whoever samples."""
 
     async def publish(self, version: int) -> None:
         """Returns when every request from here on is answered with these weights, and stamped with their version."""

@@ -40,7 +40,7 @@ FORMAT_VERSION = 1
 _TEMPORARY = ".writing-"
 _STEP_FOLDER = re.compile(r"step-(\d{6,})")
 SPARE_BYTES = 16 * 2**20
-"""Asked for beyond the tensors: tokenizer, JSON, what the filesystem itself takes."""
+"""Bytes asked for beyond the tensors: tokenizer, JSON, what the filesystem itself takes."""
 
 
 @dataclass(frozen=True)

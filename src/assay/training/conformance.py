@@ -91,7 +91,8 @@ ALGORITHMS: tuple[Algorithm, ...] = (
 )
 """Every algorithm, in the forms that differ."""
 MICROBATCH_TOKENS = 20
-"""Less than two of `check_algorithm`'s samples of one prompt, which have 12 tokens of prompt and 2 to 5 of response."""
+"""Tokens of a micro-batch: less than two of `check_algorithm`'s samples of one prompt, which have 12 tokens of prompt
+and 2 to 5 of response."""
 
 
 def check_algorithm(algorithm: Algorithm) -> list[Check]:

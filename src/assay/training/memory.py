@@ -20,7 +20,7 @@ from assay.policies.head import CHUNK_ROWS, MAX_KEPT_ELEMENTS
 from assay.policies.shape import ModelShape
 
 MOST_HELD = 1.2
-"""Times what a process should need, beyond which freed memory is given back."""
+"""Multiple of what a process should need, beyond which freed memory is given back."""
 
 _PROCESS_BYTES = 330_000_000
 """The interpreter and its libraries."""
@@ -96,7 +96,7 @@ class MemoryEstimate:
 
     @property
     def total_bytes(self) -> int:
-        """Everything at once; gradients and activations are gone while sampling, so the peak is no higher."""
+        """Bytes of everything at once; gradients and activations are gone while sampling, so the peak is no higher."""
         return sum(row.num_bytes for row in self.rows)
 
     @property
@@ -111,7 +111,7 @@ class MemoryEstimate:
         return [f"{row.name:<{width}}  {row.num_bytes / 1e6:>9,.1f} MB  {row.how}" for row in rows]
 
     def summary(self, available_bytes: int) -> str:
-        """One line, its largest parts first."""
+        """Return the estimate in one line, its largest parts first."""
         largest = sorted(self.rows, key=lambda row: -row.num_bytes)[:3]
         parts = ", ".join(f"{row.name} {_gigabytes(row.num_bytes)}" for row in largest)
         return f"about {_gigabytes(self.total_bytes)} of {_gigabytes(available_bytes)}: {parts}, ..."

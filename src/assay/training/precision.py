@@ -26,7 +26,7 @@ class PrecisionChoice:
 
     dtype: torch.dtype
     reason: str
-    """One line for the console."""
+    """Reason for the choice, one line for the console."""
     fp32_seconds: float | None = None
     """Fastest measured time of one block of products; None where nothing was measured."""
     bf16_seconds: float | None = None
@@ -88,7 +88,8 @@ def _products(device: torch.device, dtype: torch.dtype) -> Callable[[], object]:
 
 
 def _measure(block: Callable[[], object], budget_seconds: float = 0.2, max_repeats: int = 10) -> float:
-    """Seconds of the fastest repeat: what other work on the machine adds is never subtracted, so the least is best."""
+    """Return the seconds of the fastest repeat: what other work on the machine adds is never subtracted, so the least
+    is best."""
     began = time.perf_counter()
     block()  # Warms up: threads, kernels, pages.
     fastest = float("inf")

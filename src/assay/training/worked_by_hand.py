@@ -23,7 +23,7 @@ class Check:
     """The estimator, loss or algorithm."""
     what: str
     problem: str = ""
-    """Empty where it holds."""
+    """Description of what does not hold; empty where it holds."""
 
     @property
     def passed(self) -> bool:
@@ -363,7 +363,7 @@ def _geometric(now: Tensor) -> Tensor:
 
 
 def check_tables() -> list[Check]:
-    """Every estimator and loss against numbers worked by hand."""
+    """Check every estimator and loss against numbers worked by hand."""
     checks = []
     for subject, case, computed, expected in TABLE:
         found = computed().double().tolist()
@@ -375,7 +375,7 @@ def check_tables() -> list[Check]:
 
 
 def check_gradients(step: float = 1e-6) -> list[Check]:
-    """Every loss's gradient against central differences in float64."""
+    """Check every loss's gradient against central differences in float64."""
     checks = []
     for subject, loss, potential in POTENTIALS:
         now = _NOW.clone().requires_grad_()

@@ -34,7 +34,8 @@ class RowCache:
         self.lengths, self._layers = [], []
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Only these rows, in this order, without the columns that none of them needs; a row may be named twice."""
+        """Keep only these rows, in this order, without the columns that none of them needs; a row may be named
+        twice."""
         if list(rows) == list(range(len(self.lengths))):
             return
         if not rows:
@@ -105,5 +106,5 @@ def _to_the_end(states: Tensor, lengths: Sequence[int]) -> Tensor:
 
 
 def _stack(states: Tensor, others: Tensor, columns: int) -> Tensor:
-    """Both below one another, with columns of zeros before the shorter: masked, yet multiplied by 0."""
+    """Return both below one another, with columns of zeros before the shorter: masked, yet multiplied by 0."""
     return torch.cat([torch.nn.functional.pad(x, (0, 0, columns - x.shape[2], 0)) for x in (states, others)])

@@ -72,7 +72,7 @@ class HFEngine(BatchingEngine):
         self._selects_logits = takes(module, "logits_to_keep")
         self._cache = RowCache()
         self._rows: list[Request] = []
-        """Whose row of the cache is which."""
+        """Requests in the order of their rows of the cache."""
         self._whole = True
         if weights is not None:
             self._load(weights, version)

@@ -172,7 +172,7 @@ class BatchingEngine(ABC):
 
     @torch.inference_mode()
     def _step(self) -> None:
-        """One pass: the prompts of those who were just admitted, else one token of everyone who runs."""
+        """Run one pass: the prompts of those who were just admitted, else one token of everyone who runs."""
         if not self._weights_whole:
             raise EngineError("the last weights given to the engine were not whole; give it others")
         admitted = self._scheduler.admit()

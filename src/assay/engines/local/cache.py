@@ -30,7 +30,7 @@ class KeyValueCache:
         self.device = device
         self.num_kv_heads, self.head_size = config.num_kv_heads, config.head_size
         self.layers: list[Tensor] = [torch.empty(0)] * config.num_layers
-        """Each [2, S, K, C, D]: keys, then values."""
+        """Keys, then values, of each layer: [2, S, K, C, D]."""
         self.clear()
 
     def clear(self) -> None:

@@ -37,8 +37,8 @@ def packed_layer(weights: LayerWeights) -> LayerWeights:
 
 @functools.cache
 def _can_pack() -> bool:
-    """Tried once: builds of PyTorch without oneDNN, and processors that it has no such kernel for, differ in how they
-    refuse."""
+    """Return whether packed weights work and change no bit. Tried once: builds of PyTorch without oneDNN, and
+    processors that it has no such kernel for, differ in how they refuse."""
     x = torch.linspace(-1, 1, 24 * 64).reshape(24, 64).to(torch.bfloat16)
     weight = torch.linspace(1, -1, 48 * 64).reshape(48, 64).to(torch.bfloat16)
     try:

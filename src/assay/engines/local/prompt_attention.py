@@ -1,11 +1,11 @@
 """Attention of prompts: the new tokens of many sequences at once, each over its own row of a cache.
 
 A product for each sequence would cost more in starting operations than in computing. So sequences whose new tokens are
-about as many go into one batched product, padded to a multiple of PADDING, over the part of their rows that they reach
-into: what one computes does not depend on which others are beside it, nor on how long those are.
+about as many go into one batched product, padded to a multiple of PADDING. It covers the part of their rows that they
+reach into: a result does not depend on which other sequences are beside it, nor on how long those are.
 
-Shape letters: T new tokens of all sequences, n sequences of a batch, P their new tokens with padding, Q query heads,
-K key-value heads, G = Q / K, C columns of a cache row that a batch reaches into, D head size.
+Shape letters: T new tokens of all sequences, n sequences of a batch, P their new tokens with padding, Q query heads, K
+key-value heads, G = Q / K, C columns of a cache row that a batch reaches into, D head size.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Piece:
 
     extension: PromptExtension
     first_token: int
-    """Among the T of the pass."""
+    """Index of its first token among the T of the pass."""
     position: int
     length: int
 
@@ -74,7 +74,7 @@ class _Batch:
 
 
 class PromptAttention:
-    """One pass over new tokens; made once, used by every layer. The caches must have room for them.
+    """Attention of one pass over new tokens; made once, used by every layer. The caches must have room for them.
 
     Args:
         extensions: their tokens are packed end to end, T in all.
@@ -141,6 +141,7 @@ class PromptAttention:
         slots = [piece.extension.slot for piece in pieces]
         neighbours = slots == list(range(slots[0], slots[0] + len(slots)))
         offset_P = torch.arange(padded)
+        # Padding repeats the piece's last token, so that every index is valid; nobody reads its result.
         within_nP = torch.stack([offset_P.clamp(max=piece.length - 1) for piece in pieces])
         token_nP = within_nP + torch.tensor([piece.first_token for piece in pieces])[:, None]
         position_nP = within_nP + torch.tensor([piece.position for piece in pieces])[:, None]
@@ -166,6 +167,7 @@ def _cut(extensions: Sequence[PromptExtension]) -> list[_Piece]:
     pieces: list[_Piece] = []
     first_token = 0
     for extension in extensions:
+        # Later pieces see the keys of earlier ones: a pass writes all its keys before any query attends.
         for start in range(0, len(extension.token_ids), MAX_QUERIES):
             length = min(MAX_QUERIES, len(extension.token_ids) - start)
             pieces.append(_Piece(extension, first_token + start, extension.start + start, length))

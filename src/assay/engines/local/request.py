@@ -1,4 +1,4 @@
-"""One request under way."""
+"""A request under way: its prompt, its sampled tokens, and where they are cached."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RowAttention:
-    """One decode pass; made once, used by every layer. Sequence i has row i of the cache.
+    """Attention of one decode pass; made once, used by every layer. Sequence i has row i of the cache.
 
     Args:
         position_n: [n] int64, of the new tokens; a row begins after the shared prompt that its sequence continues.

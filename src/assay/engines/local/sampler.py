@@ -20,7 +20,7 @@ from assay.engines.engine import Sampling
 from assay.errors import EngineError
 
 CHUNK = 128
-"""W: the cumulative sum is taken over chunks first, then within the one chunk that u falls into."""
+"""Tokens of a chunk, W: the cumulative sum is taken over chunks first, then within the one chunk that u falls into."""
 
 
 @dataclass(frozen=True)

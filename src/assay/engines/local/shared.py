@@ -41,7 +41,7 @@ class SharedPrompts:
         return prompt
 
     def leave(self, prompt: SharedPrompt) -> None:
-        """One request of the prompt has ended. The last row takes the place of a prompt that nobody continues."""
+        """Take one ended request from the prompt. The last row takes the place of a prompt that nobody continues."""
         prompt.num_requests -= 1
         if prompt.num_requests:
             return
@@ -68,7 +68,7 @@ class Sharing:
 
     @staticmethod
     def of(shared: SharedPrompts, continued: Sequence[SharedPrompt | None]) -> Sharing | None:
-        """None where no request continues a shared prompt."""
+        """Return the sharing of a pass; None where no shared prompt is stored."""
         if not shared.prompts:
             return None
         members: list[list[int]] = [[] for _ in shared.prompts]

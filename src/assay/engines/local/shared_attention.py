@@ -17,7 +17,7 @@ from assay.policies.config import DecoderConfig
 
 
 class SharedAttention:
-    """One decode pass over the shared prompts; made once, used by every layer.
+    """Attention of one decode pass over the shared prompts; made once, used by every layer.
 
     Args:
         sharing: who continues which prompt.
@@ -49,6 +49,7 @@ class SharedAttention:
         self.start_n = start_n.to(device)
         """[n] the position of the first token of each sequence's own row."""
         heads = torch.arange(num_kv_heads)
+        # Indices into flattened [n, K] and [P, K, M]: gathered so, all members of a prompt meet it in one product.
         by_prompt = row_PM[:, None] * num_kv_heads + heads[:, None]
         by_sequence = (prompt_n[:, None] * num_kv_heads + heads) * self.most + member_n[:, None]
         self.by_prompt = by_prompt.flatten().to(device)
@@ -84,6 +85,8 @@ class SharedAttention:
     def _mask(self, position_n: Tensor, window: int | None, dtype: torch.dtype) -> Tensor:
         """[n K, 1, C] what to add to scores."""
         columns_C = torch.arange(self.cache.capacity, device=position_n.device)
+        # start_n is 0 for those who share no prompt: every column is masked for them. All rows have one capacity, so
+        # columns beyond a prompt's length are masked too.
         unseen_nC = columns_C >= self.start_n[:, None]
         if window is not None:
             unseen_nC |= columns_C <= position_n[:, None] - window

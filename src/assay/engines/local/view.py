@@ -16,7 +16,7 @@ from assay.policies.layers import EMBEDDING, FINAL_NORM, HEAD, layer_weights, we
 
 _LAYER = re.compile(r"model\.layers\.(\d+)\.")
 _OUTSIDE = -1
-"""Stands for the tensors that belong to no layer."""
+"""Stand-in for a layer's number for the tensors that belong to no layer."""
 
 
 class ServingView:
@@ -68,6 +68,7 @@ class ServingView:
             ModelError: a tensor is missing, unknown, or of another shape. The view then holds no version, and must be
                 loaded again before it can sample.
         """
+        # A load that raises halfway leaves a mixture of two versions, which nobody may sample from.
         self.version = None
         missing: dict[int, set[str]] = {}
         for name in self._shapes:
@@ -75,6 +76,7 @@ class ServingView:
         places: dict[int, dict[str, Tensor]] = {}
         plain: dict[int, LayerWeights] = {}
         for name, tensor in weights:
+            # Checkpoints of tied models may repeat the embedding under the name of the output matrix.
             if name == HEAD and self.config.tie_embeddings:
                 continue
             if name not in self._shapes:
@@ -90,10 +92,12 @@ class ServingView:
                 else:
                     plain[layer] = self._plain_layer(layer) if self._packs else self.layers[layer]
                     places[layer] = _parts(self.config, layer, plain[layer])
+            # The parts are views of the fused storage: copying into a part fills the fused weight.
             places[layer][name].copy_(tensor.detach())
             if self.fp32_head and name == EMBEDDING and self.config.tie_embeddings:
                 self._plain_head.copy_(tensor.detach())
             missing[layer].discard(name)
+            # Weights come in any order: a layer is packed as soon as it is whole, and its plain copy dropped.
             if self._packs and not missing[layer]:
                 self._pack(layer, plain.pop(layer, None))
         absent = [name for names in missing.values() for name in names]
@@ -103,6 +107,7 @@ class ServingView:
 
     def _pack(self, layer: int, weights: LayerWeights | None) -> None:
         if weights is None:
+            # A tied embedding stays plain beside this packed copy, because tokens index its rows.
             self.head = self._plain_head if self.fp32_head else packed(self._plain_head)
         else:
             self.layers[layer] = packed_layer(weights)

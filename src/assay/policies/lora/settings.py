@@ -43,7 +43,7 @@ class LoraSettings(Settings):
     """A at the start: uniform in +-1/sqrt(in) (PEFT's default), or normal with deviation 1 / rank. B is 0 either way:
     the policy begins as the model."""
     dropout: float = 0.0
-    """Only 0: see the error."""
+    """Dropout of the adapter's input; only 0 is allowed: see the error."""
 
     other_names: ClassVar[Mapping[str, str]] = _OTHER_NAMES
 
