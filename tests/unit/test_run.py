@@ -510,3 +510,15 @@ def test_a_file_with_levels_is_trained_on_without_naming_them(tiny_model: Path, 
     assert set(result.summary["after"]["mean_reward"]) == {"value", "low", "high"}
     assert re.search(r"rows: \d+ train, \d+ validation, \d+ test tasks from", said.getvalue())
     assert re.search(r"held out: 4 validation tasks, \d+ of 250 test tasks", said.getvalue())
+
+
+def test_steps_without_a_signal_are_cautioned_about(tiny_model: Path, tmp_path: Path) -> None:
+    reward = tmp_path / "reward.py"
+    reward.write_text("def same(response, answer):\n    return 0.5\n")
+    verifier = {"name": "python", "function": f"{reward}:same", "gold_format": ""}
+    run_to_end(config_of(tiny_model, num_steps=4, verifier=verifier), tmp_path / "run")
+    (event,) = [event for event in RunStore.open_readonly(tmp_path / "run").events() if event.kind == "signal"]
+    assert event.step == 2
+    assert event.text.startswith("caution, step 3: in 3 steps in a row every group's members all earned the same")
+    run_to_end(config_of(tiny_model, num_steps=4), tmp_path / "other")
+    assert "signal" not in {event.kind for event in RunStore.open_readonly(tmp_path / "other").events()}

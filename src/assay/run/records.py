@@ -14,7 +14,15 @@ from assay.observe.console import Console, StepView
 from assay.observe.curves import TOKENS_PER_SECOND
 from assay.observe.metrics import metric
 from assay.observe.provenance import provenance
-from assay.observe.step_metrics import RESPONSE_TOKENS, REWARD, REWARD_HIGH, REWARD_LOW, mean_of_measured, step_metrics
+from assay.observe.step_metrics import (
+    RESPONSE_TOKENS,
+    REWARD,
+    REWARD_HIGH,
+    REWARD_LOW,
+    SIGNAL,
+    mean_of_measured,
+    step_metrics,
+)
 from assay.observe.store import RunStore
 from assay.observe.tracking import Trackers
 from assay.recipe import RunConfig
@@ -29,6 +37,10 @@ MEMORY = metric(
     "memory/gigabytes", "What the process holds after the step; on a GPU, the most that tensors took during it."
 )
 SAMPLED_TOKENS = metric("rollout/total_sampled_tokens", "Tokens sampled since the run began, dropped groups included.")
+
+
+STEPS_WITHOUT_SIGNAL = 3
+"""Steps in a row without a group whose members earned different rewards, after which a run cautions."""
 
 
 class Records:
@@ -60,6 +72,7 @@ class Records:
         self._clock = clock
         self._renderer = renderer
         self._device = device
+        self._num_without_signal = 0
         trackers.start(config.name, {**dump(config), **provenance()})
 
     async def step_done(self, done: StepDone) -> None:
@@ -85,6 +98,9 @@ class Records:
             self.event(done.step, "skip", f"step {done.step + 1}: {done.report.num_skipped} updates left out")
         if done.new_level:
             self.event(done.step, "level", f"step {done.step + 1}: level {done.new_level} begins")
+        self._num_without_signal = self._num_without_signal + 1 if metrics[SIGNAL] == 0.0 else 0
+        if self._num_without_signal and self._num_without_signal % STEPS_WITHOUT_SIGNAL == 0:
+            self.event(done.step, "signal", f"caution, step {done.step + 1}: {_no_signal(self._num_without_signal)}")
         self.console.step(self._view(done, metrics))
 
     def event(self, step: int, kind: str, text: str) -> None:
@@ -153,3 +169,10 @@ class Records:
             learning_rate=metrics.get("train/learning_rate", math.nan),
             elapsed_seconds=self._clock.seconds_with_end,
         )
+
+
+def _no_signal(num_steps: int) -> str:
+    return (
+        f"in {num_steps} steps in a row every group's members all earned the same, so that nothing was learned from "
+        "their comparison; choose easier or harder tasks, larger groups, or a reward with more values"
+    )
