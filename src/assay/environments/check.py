@@ -85,7 +85,7 @@ def _check_tasks(environment: Environment, tasks: list[Task], complexity: float 
 
 
 def _identities(task: Task) -> list[str]:
-    """What may be in one split only, and once in a stream."""
+    """Return the names under which a task may occur in one split only, and once in a stream."""
     canonical = task.metadata.get("canonical")
     return [f"task {task.task_id}"] + ([] if canonical is None else [f"canonical form {canonical!r}"])
 

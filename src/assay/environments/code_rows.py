@@ -1,4 +1,4 @@
-"""What environments made of programming tasks with unit tests have in common. Verified by `code`.
+"""The base of environments made of programming tasks with unit tests, which the verifier `code` grades.
 
 A task's tests and its reference solution are in its answer, which no model is shown; what a prompt shows of the tests
 is an option. The reference in a fence is the demonstration for supervised fine-tuning.

@@ -54,7 +54,7 @@ class Environment(Component):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of the tasks before they are used, in a sentence each."""
+        """Return what to know of the tasks before they are used, in a sentence each."""
         return ()
 
     def to_measure(self) -> Environment:

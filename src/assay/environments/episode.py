@@ -11,14 +11,14 @@ from assay.types import Message, Task
 
 @dataclass(frozen=True)
 class EpisodeStep:
-    """What the world answers to one message of the model."""
+    """The environment's answer to one message of the model."""
 
     messages: tuple[Message, ...] = ()
-    """What the model is shown next; empty when done."""
+    """The messages that the model is shown next; empty when done."""
     reward: float = 0.0
     """The reward paid for this turn, for credit over turns. What the whole episode earned is the verifier's word."""
     done: bool = False
-    """Whether the episode ended of itself (terminated, not truncated)."""
+    """True where the episode ended of itself (terminated, not truncated)."""
 
 
 class Episode(Protocol):

@@ -31,9 +31,9 @@ class FileEnvironment(Environment):
     test_path: str | None = None
     """The test split's own file."""
     overlap: Literal["error", "leave_out"] = "error"
-    """What happens to a row of `path` that is in `test_path` too. leave_out: it is not trained on."""
+    """Treatment of a row of `path` that is in `test_path` too: an error, or with leave_out it is not trained on."""
     test_only: bool = False
-    """Whether every row of `path` is a test task, to be measured and not to be trained on."""
+    """True where every row of `path` is a test task, to be measured and not to be trained on."""
 
     @pydantic.model_validator(mode="after")
     def _check_paths(self) -> Self:
@@ -85,7 +85,7 @@ class FileEnvironment(Environment):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How many tasks each split has, and cautions about the files, in a sentence each.
+        """Return the number of tasks in each split, and cautions about the files, in a sentence each.
 
         Raises:
             DataError: as `splits`.
@@ -125,7 +125,7 @@ class FileEnvironment(Environment):
         return iter(sorted(chosen, key=lambda task: derive_seed(seed, self.name, split, task.task_id)))
 
     def _why_empty(self, split: Split, complexity: float | None, horizon: float | None) -> str:
-        """What to say of a split without tasks at these dials."""
+        """Return the error message for a split without tasks at these dials."""
         if complexity is not None or horizon is not None:
             levels = list(map(_shown, self.levels()))
             listed = "; ".join([*levels[:20], *(["..."] if len(levels) > 20 else [])])

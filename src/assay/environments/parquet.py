@@ -60,7 +60,7 @@ def _caution(path: Path, column: str) -> str:
 
 
 def _converter(field: pyarrow.Field, column: str, kinds: Kinds) -> Convert:
-    """What makes JSON's values of a field's values, as pyarrow gives them.
+    """Return the function that turns a field's values, as pyarrow gives them, into JSON's values.
 
     Args:
         column: the field's name, after those of the fields that it is in.
@@ -98,8 +98,8 @@ def _is_json(field: pyarrow.Field) -> bool:
 
 
 def _decoded(kinds: set[type], text: Any) -> Any:
-    """What the text of an arrow.json value says. Text that is no JSON stands for itself: datasets writes a text that
-    looks like a number to it, such as 007, without quotes."""
+    """Return the value that an arrow.json text spells. Text that is no JSON stands for itself: datasets writes a text
+    that looks like a number, such as 007, to that column without quotes."""
     try:
         value = parse_json(text)
     except ValueError:

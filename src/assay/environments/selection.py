@@ -1,4 +1,4 @@
-"""Which tasks of an environment are measured."""
+"""The choice of the levels and tasks of an environment that are measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which split a task is in: decided by its content alone, never by a seed."""
+"""The split of a task: decided by its content alone, never by a seed."""
 
 from __future__ import annotations
 

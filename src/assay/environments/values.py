@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 MAX_DIGITS = 4000
-"""Of a whole number that is read as one; Python refuses to make numbers of much more."""
+"""Most digits of a whole number that is read as one; Python refuses to make numbers of much more."""
 _DOUBLE_DIGITS = 17
 """Significant digits that tell all doubles apart."""
 

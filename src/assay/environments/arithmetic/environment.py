@@ -66,8 +66,8 @@ class Arithmetic(Environment):
     instruction: str = "Answer with just the number."
     """Ends the prompt; empty for none."""
     example: bool = False
-    """Whether an exchange about one-digit numbers stands before the question and shows the form of an answer: the
-    equation, "3 + 4 = 7". Those numbers are then asked about nowhere."""
+    """True to put an exchange about one-digit numbers before the question: it shows the form of an answer, the equation
+    "3 + 4 = 7". Those numbers are then asked about nowhere."""
 
     @property
     def rewards(self) -> Mapping[str, Verifier]:

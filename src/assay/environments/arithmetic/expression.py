@@ -47,16 +47,16 @@ def expression_text(terms: tuple[Term, ...]) -> str:
 
 @dataclass(frozen=True)
 class Shape:
-    """What the expressions of one level have in common."""
+    """The form that the expressions of one level share."""
 
     digits: tuple[int, ...]
     """Digits of each factor of a term, two factors at most: (2,) is two-digit numbers, (2, 1) is 37 * 4."""
     terms: int = 1
     """Terms of the bare expression."""
     subtraction: bool = False
-    """Whether terms after the first may be subtracted."""
+    """True where terms after the first may be subtracted."""
     negative: bool = False
-    """Whether results may be below zero; where not, no intermediate result is either."""
+    """True where results may be below zero; where false, no intermediate result is below zero either."""
 
     @property
     def terms_per_step(self) -> int:
@@ -103,7 +103,7 @@ class ExpressionSpace:
 
     @cached_property
     def _blocks(self) -> tuple[int, ...]:
-        """How many expressions subtract 0, 1, 2, ... terms; the first term is always positive."""
+        """Numbers of expressions that subtract 0, 1, 2, ... terms; the first term is always positive."""
         terms = self.shape.num_terms(self.horizon)
         most = terms - 1 if self.shape.subtraction else 0
         count = self._num_products

@@ -22,7 +22,7 @@ from assay.types import Task
 from assay.verifiers.code import Suite, read_suite
 
 MAX_UNPACKED_BYTES = 1 << 28
-"""Of the private tests of one LiveCodeBench row."""
+"""Most bytes that the private tests of one LiveCodeBench row may unpack to."""
 _LEVELS = {"introductory": 1.0, "interview": 2.0, "competition": 3.0, "easy": 1.0, "medium": 2.0, "hard": 3.0}
 _PYTHON3 = 3
 """CodeContests' number of the language."""
@@ -39,9 +39,9 @@ class Competition(CodeRows):
 
     name: Literal["competition"] = "competition"
     max_tests: int | None = pydantic.Field(default=None, ge=1)
-    """Of one problem, the first; None for all."""
+    """Number of a problem's tests that are used, from the first on; None for all."""
     without_tests: Literal["error", "leave_out"] = "error"
-    """What happens to a row that has none."""
+    """Treatment of a row without tests: an error, or the row is left out."""
 
     def make_task(self, row: Mapping[str, Any], place: str) -> Task | None:
         readers = {"input_output": _apps, "public_tests": _code_contests, "public_test_cases": _live_code_bench}

@@ -14,7 +14,8 @@ MBPP_SPLITS: tuple[tuple[range, Split], ...] = (
     (range(11, 511), "test"),
     (range(511, 601), "validation"),
 )
-"""Of MBPP's `task_id`, as its authors split it; all others are training tasks, their ten few-shot examples too."""
+"""The split of each MBPP `task_id`, as its authors chose it; all others are training tasks, their ten few-shot
+examples too."""
 
 
 class MBPP(CodeRows):
@@ -28,7 +29,7 @@ class MBPP(CodeRows):
     name: Literal["mbpp"] = "mbpp"
     path: str = "hub:google-research-datasets/mbpp/full/train-00000-of-00001.parquet"
     shown: Literal["all", "one", "signature"] = "all"
-    """What the prompt shows of the tests: all asserts, as the authors do; the first; or only the function's
+    """The tests that the prompt shows: all asserts, as the authors do; the first one; or only the function's
     signature."""
 
     def make_task(self, row: Mapping[str, Any], place: str) -> Task:
@@ -44,7 +45,7 @@ class MBPP(CodeRows):
         return self.as_task(row, place, f"{str(text).strip()}\n{self._shown(suite, place)}", suite)
 
     def split_of(self, task: Task, key: str) -> Split:
-        """By the number of the task where it has one."""
+        """Return the split of the task's number, where it has one; else the one that its content decides."""
         number = re.search(r"\d+$", str(task.metadata.get("id", "")))
         if number is None or self.test_only:
             return super().split_of(task, key)

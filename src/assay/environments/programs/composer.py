@@ -18,7 +18,7 @@ from assay.environments.splits import hashed_split
 from assay.types import Split
 
 MAX_PROPOSALS = 100
-"""Of one function, before the task is given up."""
+"""Most proposals for one function before the task is given up."""
 _LATER_NAMES = ("adjusted", "final", "extended", "refined", "derived", "combined", "follow_up", "next_value", "outcome")
 
 
@@ -42,12 +42,12 @@ class Composed:
 
 @dataclass
 class ComposerTally:
-    """What became of proposed functions."""
+    """Counts of the functions that were proposed and rejected."""
 
     proposed: int = 0
-    """In the split that was asked for."""
+    """Number of proposed functions in the split that was asked for."""
     rejected: Counter[str] = field(default_factory=Counter)
-    """By reason."""
+    """Number of rejected functions, by reason."""
 
 
 def compose(

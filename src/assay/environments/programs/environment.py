@@ -45,7 +45,7 @@ class Programs(Environment):
     horizons: tuple[int, ...] = pydantic.Field(default=(1,), min_length=1)
     """Horizons that tables list; the first is the default."""
     hidden_tests: int = pydantic.Field(default=12, ge=4, le=40)
-    """Of each function, before those that mutants add: at most 8 more."""
+    """Hidden tests of each function, before those that mutants add: at most 8 more."""
     shown_tests: int = pydantic.Field(default=2, ge=0, le=5)
     """Calls with results in the prompt, for each function; none of them is a hidden test."""
     examples: int = pydantic.Field(default=0, ge=0, le=4)

@@ -46,7 +46,7 @@ _CONVERSIONS = {
         ("the list of the numbers of its tuples", f"[pair[1] for pair in {VALUE}]", "list[int]"),
     ),
 }
-"""From a type to (words, code, type) of a value that steps are known for."""
+"""Conversions by type: the (words, code, type) of values that steps are known for."""
 
 
 def follower(rng: Random, earlier: Sequence[Function], level: int) -> Function:

@@ -88,7 +88,7 @@ def load(code: CodeType, meter: Meter) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class FueledResult:
-    """What a call gave."""
+    """The result of a call whose work is limited by fuel."""
 
     value: Any = None
     ended: str = ""
@@ -96,7 +96,7 @@ class FueledResult:
     burnt: int = 0
 
     def same(self, other: FueledResult) -> bool:
-        """Whether a test that expects the one accepts the other: by ==, as a verifier of code compares."""
+        """Return True where a test that expects one result accepts the other: by ==, as the code verifier compares."""
         return not self.ended and not other.ended and self.value == other.value
 
 

@@ -39,12 +39,12 @@ class Function:
     returns: str
     """The type hint of what it returns."""
     description: str
-    """What follows "a function that": "returns ...". Ends with a full stop or a list."""
+    """The words after "a function that", such as "returns ...". Ends with a full stop or a list."""
     body: str
     """Lines of Python, not indented."""
     imports: tuple[str, ...] = ()
     heavy: bool = False
-    """Whether it calls another function of the task in a loop."""
+    """True where the function calls another function of the task in a loop."""
 
     @cached_property
     def signature(self) -> str:

@@ -36,7 +36,8 @@ class Kind(Protocol):
     def annotation(self) -> str: ...
 
     def limits(self, subject: str) -> list[str]:
-        """What is valid beyond the annotation, as sentences about the subject without their full stop."""
+        """Return the limits on valid values beyond the annotation, as sentences about the subject without their full
+        stop."""
         ...
 
     def edges(self) -> list[Any]:
@@ -88,7 +89,7 @@ class Text:
     low: int = 0
     high: int = 12
     about: str = ""
-    """What its characters are, where that must be said."""
+    """A description of the string's characters, where one is needed."""
 
     annotation = "str"
 
@@ -155,7 +156,7 @@ class TupleOf:
 
     items: tuple[Kind, ...]
     ordered: bool = False
-    """Whether its numbers rise strictly."""
+    """True where the numbers rise strictly."""
 
     @property
     def annotation(self) -> str:

@@ -194,7 +194,7 @@ def _dropped(owner: ast.AST) -> Iterator[Change]:
 
 
 def _is_step(statement: ast.stmt) -> bool:
-    """Whether it is a step of a pipeline, `result = ...`."""
+    """Return True for a step of a pipeline, `result = ...`."""
     if not isinstance(statement, ast.Assign):
         return False
     target = statement.targets[0]

@@ -45,7 +45,7 @@ def number_test(rng: Random, x: str = "x", *, compound: float = 0.2) -> Phrase:
 
 
 def _says_more(joined: str, first: str, second: str) -> bool:
-    """Whether two tests joined are another test than either, and neither always true nor always false."""
+    """Return True where two joined tests differ from each of the two and are neither always true nor always false."""
     whole, left, right = (eval(f"[bool({code}) for x in range(-50, 51)]", {}) for code in (joined, first, second))
     return whole not in (left, right) and any(whole) and not all(whole)
 

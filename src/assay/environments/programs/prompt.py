@@ -1,4 +1,4 @@
-"""What the model is shown: signatures, specifications, valid arguments, examples."""
+"""The prompt of a programming task: signatures, specifications, valid arguments, examples."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ Arguments = tuple[Any, ...]
 FUEL = 20_000
 """Loop rounds, calls and branches of one call of a reference."""
 MAX_VALUE_CHARACTERS = 300
-"""Of an argument list or a result, written out."""
+"""Most characters of an argument list or a result, written out."""
 _NUM_PROBES = 24
 
 
@@ -89,7 +89,7 @@ class Reference:
         return [canonical(self.run(function.name, arguments).value) for arguments in probes]
 
     def _matters(self, name: str, place: int, probe: Arguments, result: str, other: Arguments) -> bool:
-        """Whether the result changes with one argument, to that of another probe."""
+        """Return True where the result changes when one argument is replaced with that of another probe."""
         changed = (*probe[:place], other[place], *probe[place + 1 :])
         return canonical(self.run(name, changed).value) != result
 

@@ -14,7 +14,7 @@ VALUE = "{v}"
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to a value."""
+    """One operation on the value so far, in words and as code."""
 
     words: str
     """An imperative sentence without its full stop."""
@@ -24,7 +24,7 @@ class Step:
 
 
 def text_step(rng: Random) -> Step:
-    """From a string to a string."""
+    """Draw a step from a string to a string."""
     k, char, other = rng.randint(2, 4), rng.choice("abcdeiost"), rng.choice("xyz*-_")
     affix, vowels = rng.choice(("un", "re", "!", "?", "ing", "-", "ab", "...")), rng.random() < 0.5
     every = rng.randint(2, 3)
@@ -68,7 +68,7 @@ def text_step(rng: Random) -> Step:
 
 
 def text_result(rng: Random) -> Step:
-    """From a string to something else."""
+    """Draw a step from a string to another type."""
     char, k = rng.choice("abcdeiost"), rng.randint(2, 9)
     pair = char + rng.choice("abcdeiost")
     words, code, returns = rng.choice(
@@ -101,7 +101,7 @@ def text_result(rng: Random) -> Step:
 
 
 def numbers_step(rng: Random) -> Step:
-    """From a list of integers to a list of integers."""
+    """Draw a step from a list of integers to a list of integers."""
     return rng.choice((_numbers_filter, _numbers_map, _numbers_order, _numbers_window))(rng)
 
 
@@ -221,7 +221,7 @@ def _numbers_window(rng: Random) -> Step:
 
 
 def numbers_result(rng: Random) -> Step:
-    """From a list of integers to something else."""
+    """Draw a step from a list of integers to another type."""
     test, default, k = number_test(rng), rng.choice((0, -1)), rng.randint(2, 20)
     formula = number_map(rng, square=False)
     words, code, returns = rng.choice(
@@ -267,7 +267,7 @@ def numbers_result(rng: Random) -> Step:
 
 
 def words_step(rng: Random) -> Step:
-    """From a list of strings to one."""
+    """Draw a step from a list of strings to a list of strings."""
     k, char = rng.randint(2, 4), rng.choice("abcdeiost")
     size = count_test(rng, "len(word)", 2, 5)
     words, code = rng.choice(
@@ -301,7 +301,7 @@ def words_step(rng: Random) -> Step:
 
 
 def words_result(rng: Random) -> Step:
-    """From a list of strings to something else."""
+    """Draw a step from a list of strings to another type."""
     char, sep = rng.choice("abcdeiost"), rng.choice((", ", "-", "", " ", "/"))
     size = count_test(rng, "len(word)", 2, 5)
     words, code, returns = rng.choice(
@@ -337,9 +337,9 @@ def words_result(rng: Random) -> Step:
 Maker = Callable[[Random], Step]
 
 STEPS: dict[str, Maker] = {"str": text_step, "list[int]": numbers_step, "list[str]": words_step}
-"""From a type to the same type."""
+"""Makers of steps that keep the type of the value, by that type."""
 RESULTS: dict[str, Maker] = {"str": text_result, "list[int]": numbers_result, "list[str]": words_result}
-"""From a type to another."""
+"""Makers of steps that change the type of the value, by its type before."""
 
 
 def pipeline(rng: Random, returns: str, count: int, ends: float) -> list[Step]:

@@ -16,7 +16,7 @@ from assay.environments.programs.mutants import STEP_LEFT_OUT, mutants
 from assay.environments.programs.reference import Arguments, Reference, RejectedError, canonical, valid_arguments
 
 MAX_MUTANTS = 60
-"""Of one function; where more can be made, these are drawn from them."""
+"""Most mutants of one function; where more can be made, these are drawn from them."""
 MAX_ADDED_TESTS = 8
 """Tests that mutants may add to those of one function."""
 POOL = 120
@@ -39,15 +39,15 @@ class Test:
 
 @dataclass
 class MutantCounts:
-    """What became of mutants. Those that raise on all valid arguments are not counted."""
+    """Counts of mutants by outcome. Mutants that raise on all valid arguments are not counted."""
 
     made: int = 0
     unknown: int = 0
     """Equal to the reference on all arguments tried: equivalent, or not told apart."""
     killed_at_once: int = 0
-    """By the tests as they were generated."""
+    """Mutants killed by the tests as they were generated."""
     killed_later: int = 0
-    """By tests that were added for them."""
+    """Mutants killed by tests that were added for them."""
 
     def __add__(self, other: MutantCounts) -> MutantCounts:
         return MutantCounts(
@@ -220,7 +220,7 @@ def _survives(mutant: Any, case: _Case, meter: Meter) -> bool:
 
 
 def _runs(mutant: Any, cases: Sequence[_Case], meter: Meter) -> bool:
-    """Whether it returns something for some valid arguments."""
+    """Return True where the mutant returns a value for some valid arguments."""
     return any(not run(mutant, case.arguments, meter, _fuel(case)).ended for case in cases)
 
 

@@ -90,7 +90,7 @@ def survey(complexity: int, horizon: int = 1, *, num_tasks: int = 100, seed: int
 
 
 def problems(task: Task) -> list[str]:
-    """What is wrong with a task: its reference fails its tests, or an example is among them."""
+    """Return the faults of a task: its reference fails its tests, or an example is among them."""
     answer = json.loads(task.answer)
     names: dict[str, Any] = {"__name__": "reference"}
     exec(compile(answer["reference"], "<reference>", "exec"), names)
@@ -153,7 +153,7 @@ def _agrees(mutant: Callable[..., Any], arguments: tuple[Any, ...], expected: An
 
 
 def distinct_functions(complexity: int, draws: int, seed: int = 0) -> float:
-    """How many functions a level's grammar gives, told apart by what they compute: an estimate from below.
+    """Estimate from below the number of functions in a level's grammar, told apart by what they compute.
 
     Chao 1984, "Nonparametric estimation of the number of classes in a population", in its bias-corrected form: with D
     distinct among the draws, of which f1 came once and f2 twice, D + f1 (f1 - 1) / (2 (f2 + 1)).

@@ -28,7 +28,7 @@ class PythonTasks(Environment):
 
     name: Literal["python"] = "python"
     function: str
-    """Where it is: "path/to/file.py:problems" or "package.module:problems"."""
+    """The function's place: "path/to/file.py:problems" or "package.module:problems"."""
     options: dict[str, Any] = pydantic.Field(default_factory=dict)
     """Further arguments of the function."""
     complexities: tuple[float, ...] = ()

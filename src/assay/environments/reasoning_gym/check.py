@@ -1,5 +1,5 @@
-"""What each family of reasoning-gym is good for here: makes tasks, scores gold answers, near misses of them, junk, and
-other tasks' answers."""
+"""A check of each reasoning-gym family: makes tasks; scores gold answers, near misses of them, junk, and other tasks'
+answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_OTHERS = 6
 _MISS_TASKS = 30
 """Tasks of the defaults that near misses are tried on, beside the others."""
 _MISS_SECONDS = 8.0
-"""For the near misses of a family, beyond those of its first task."""
+"""Seconds for the near misses of a family, beyond those of its first task."""
 _CHANGED, _LONGER = {"1 % off", "another last digit", "0.005 off"}, {"the answer and more", "more and the answer"}
 _MAY_BE_RIGHT = {
     "cryptarithm": _CHANGED,
@@ -46,7 +46,7 @@ class FamilyReport:
     levels: tuple[float, ...]
     """Complexities that the family accepts."""
     num_levels: int
-    """Of its curriculum; 0 where it has none."""
+    """Levels of the family's curriculum; 0 where it has none."""
     problems: dict[float, str]
     """Complexity to why it cannot be used; 0 for the family's own defaults."""
     num_tasks: int
@@ -60,13 +60,13 @@ class FamilyReport:
     num_misses: int
     """Near misses that were tried; see `misses`."""
     paid: dict[str, str]
-    """What the family's own scorer gives 1.0 and is refused here: kind of near miss to an example."""
+    """Near misses that the family's own scorer gives 1.0 and that are refused here: kind of near miss to an example."""
     not_exact: str
     """Why nothing in the family is solved; "" where its answers can be scored exactly."""
     make_seconds: float
-    """To make a task, entries of other splits included; mean."""
+    """Mean seconds to make a task, entries of other splits included."""
     score_seconds: float
-    """To score a response; the slowest."""
+    """Seconds to score the slowest response."""
 
 
 def check_family(family: str, *, num_tasks: int = 3) -> FamilyReport:
@@ -126,7 +126,7 @@ def _more_tasks(domain: ReasoningGym) -> Iterator[Task]:
 
 
 class _Findings:
-    """What scoring gold answers, near misses, junk, and the answers of other tasks says of a family."""
+    """Findings about a family from scoring gold answers, near misses, junk, and the answers of other tasks."""
 
     def __init__(self) -> None:
         self.wrong: list[str] = []

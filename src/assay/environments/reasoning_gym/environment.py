@@ -22,7 +22,7 @@ from assay.verifiers import Verifier
 from assay.verifiers.pool import LimitExceededError, WorkerPool
 
 GENERATION_SECONDS = 30.0
-"""In which a worker must have made an entry."""
+"""Seconds within which a worker must have made an entry."""
 _FIRST_BATCH, _LARGEST_BATCH = 4, 64
 _MAX_UNUSABLE = 64
 """Unusable entries before the first that can be used."""
@@ -46,7 +46,7 @@ class ReasoningGym(Environment):
     family: str
     """Such as "chain_sum"."""
     options: dict[str, Any] = pydantic.Field(default_factory=dict)
-    """Of the family's configuration, such as {min_terms = 2}."""
+    """Options of the family's configuration, such as {min_terms = 2}."""
     instruction: str = "Give only the answer."
     """Ends the prompt, on a line of its own; empty for none."""
     examples: int = pydantic.Field(default=0, ge=0, le=8)

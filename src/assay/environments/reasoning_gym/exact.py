@@ -44,7 +44,8 @@ _COMPLEX = re.compile(rf"(?P<real>[+-]?{_UNSIGNED}(?![\d.ei]))?(?:(?P<imaginary>
 
 
 def solves_exactly(family: str, entry: Entry, response: str) -> bool:
-    """Whether a response to which the family's own scorer gives 1.0 is right; True where its scorer is exact."""
+    """Return True where a response to which the family's own scorer gives 1.0 is right, and always where that scorer is
+    exact."""
     check = _CHECKS.get(family)
     try:
         return check is None or check(entry, response.strip())
@@ -54,12 +55,13 @@ def solves_exactly(family: str, entry: Entry, response: str) -> bool:
 
 
 def is_checked(family: str) -> bool:
-    """Whether there is a check here beside the family's own scorer."""
+    """Return True where there is a check here beside the family's own scorer."""
     return family in _CHECKS
 
 
 def is_readable(family: str, response: str) -> bool:
-    """Whether the family's scorer can be asked: two of them repeat a move as often as the response says."""
+    """Return True where it is safe to ask the family's scorer: two of them repeat a move as often as the response
+    says."""
     return family not in ("rubiks_cube", "rush_hour") or re.search(r"\d{3}", response) is None
 
 

@@ -41,8 +41,8 @@ def number(text: str) -> Fraction | None:
 
 
 def is_rounding(text: str, exact: Fraction, step: Fraction, *, finer: bool = False) -> bool:
-    """Whether a number is `exact`, or `exact` rounded to `step`; with `finer`, or to a smaller last place of the text's
-    own. Ties go either way."""
+    """Return True where a number is `exact`, or `exact` rounded to `step`. With `finer`, it may also be rounded to the
+    last place of the text, where that is smaller. Ties go either way."""
     value = number(text)
     if value is None or value == exact:
         return value is not None

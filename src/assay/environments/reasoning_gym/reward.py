@@ -19,7 +19,7 @@ from assay.verifiers.verifier import Verifier
 LIBRARY = "reasoning-gym==0.1.25"
 _OPENING, _CLOSING = "<answer>", "</answer>"
 _ENTRY = ("family", "options", "level", "seed", "index", "entry")
-"""What a task's metadata must have for its entry to be made again."""
+"""Keys that a task's metadata must have for its entry to be made again."""
 
 
 class ReasoningGymScorer(Verifier):
@@ -35,15 +35,15 @@ class ReasoningGymScorer(Verifier):
 
     name: Literal["reasoning_gym"] = "reasoning_gym"
     answer_form: Literal["bare", "tags", "box", "after"] = "bare"
-    """Where the answer stands, after any reasoning block. bare: between the last <answer> tags, or where there are none
-    it is the whole response. tags: between the last <answer> tags. box: in the last \\boxed{}. after: all that follows
-    the last `marker`. White space around it goes; nothing else is changed."""
+    """Place of the answer, after any reasoning block. bare: between the last <answer> tags, or where there are none it
+    is the whole response. tags: between the last <answer> tags. box: in the last \\boxed{}. after: all that follows the
+    last `marker`. White space around it goes; nothing else is changed."""
     marker: str | None = Field(default=None, min_length=1, max_length=100)
     """Such as "Answer:"; for "after"."""
     partial_credit: bool = False
-    """Whether a response that is not solved earns what the scorer gives it, where that is more than junk gets."""
+    """True to give a response that is not solved the scorer's value, where that is more than junk gets."""
     timeout_seconds: float = Field(default=10.0, gt=0, le=600)
-    """Of each of the two tries; making the entry again counts."""
+    """Seconds for each of the two tries; making the entry again counts."""
     num_workers: int | None = Field(default=None, ge=1)
     """Worker processes; None for one a core."""
 

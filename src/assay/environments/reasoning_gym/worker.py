@@ -59,7 +59,7 @@ _PARSES = ("games.countdown", "games.puzzle24")
 _RUNS_CODE = ("codeio",)
 """Families whose answers come from programs of all sorts, some with a clock or random numbers of their own."""
 _EXAMPLES = ("possible_answer", "example_answer", "example_correct_answer")
-"""Where a family that has no one answer keeps an answer that is right."""
+"""Metadata keys under which a family that has no one answer keeps a right answer."""
 _FUNCTIONS = re.compile(r"a?(?:sin|cos|tan)h?|sec|csc|cot|exp|log|ln|sqrt|pi|Abs")
 _FORMULA = re.compile(r"[0-9A-Za-z.+\-*/^(),=\s]*")
 _ATTRIBUTE = re.compile(r"\.(?!\d)")
@@ -86,7 +86,8 @@ def warm_up() -> None:
 
 
 def is_formula(text: str) -> bool:
-    """Whether a text is numbers, letters, known functions and operators only: no attribute, string or other call."""
+    """Return True for a text of numbers, letters, known functions and operators only: no attribute, string or other
+    call."""
     return (
         len(text) <= MAX_FORMULA
         and _FORMULA.fullmatch(text) is not None
@@ -96,7 +97,7 @@ def is_formula(text: str) -> bool:
 
 
 def serve(call: str, **arguments: Any) -> Any:
-    """What the pool calls: one of the functions below, by name."""
+    """Call one of the functions below by name; the worker pool calls this."""
     calls = {"families": families, "levels": levels, "entries": entries, "score": score, "compare": compare}
     return calls[call](**arguments)
 
@@ -160,7 +161,7 @@ def entries(
 def score(
     family: str, options: Mapping[str, Any], level: int | None, seed: int, index: int, entry: str, response: str
 ) -> dict[str, Any]:
-    """What the family's scorer says of a response.
+    """Score a response with the family's scorer, beside junk and the gold answer.
 
     Args:
         entry: `entry_hash` of what the task was made from.
@@ -242,7 +243,7 @@ class _Entry:
         return "no gold answer, and a scorer that accepts anything" if self.junk_score >= 1.0 else ""
 
     def score(self, response: str) -> tuple[float | None, str]:
-        """As `ask`, and 0 where the scorer gives full marks to what is not right."""
+        """Return what `ask` returns, but 0 where the scorer gives full marks to a wrong response."""
         value, raised = self.ask(response)
         if value is not None and value >= 1.0 and not solves_exactly(self.family, self.data, response):
             return 0.0, ""

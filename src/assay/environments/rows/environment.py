@@ -41,8 +41,8 @@ class Rows(FileEnvironment):
     system: str = ""
     """A system message before the prompt; empty for none."""
     demonstration: str | None = None
-    """What a good response would be, for supervised fine-tuning. A single column may hold it as a list with one message
-    of the assistant."""
+    """A good response, for supervised fine-tuning. A single column may hold it as a list with one message of the
+    assistant."""
     complexity: str | None = None
     """The column with each row's complexity, a number or a text that ends in one ("Level 3")."""
     horizon: str | None = None

@@ -23,7 +23,7 @@ from assay.environments.programs.levels import (
 
 @dataclass(frozen=True)
 class Level:
-    """What a function of this level needs."""
+    """One level of complexity: its name, and the grammar that its functions are drawn from."""
 
     name: str
     make: Callable[[Random], Function]
@@ -42,4 +42,4 @@ LEVELS = {
     9: Level("dynamic programming", dynamic.make),
     10: Level("graph search", graphs.make),
 }
-"""By complexity."""
+"""The levels by complexity."""

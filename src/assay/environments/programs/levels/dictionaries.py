@@ -15,7 +15,7 @@ _AMOUNTS = MappingOf(_KEYS, Integer(-20, 40))
 
 @dataclass(frozen=True)
 class _Source:
-    """What is gone through: its argument, the loop over it, the groups and the values."""
+    """A collection that a function loops over: the argument, the loop, the keys to group by, and the values."""
 
     name: str
     kind: Kind

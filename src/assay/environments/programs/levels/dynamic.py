@@ -33,7 +33,7 @@ def _moves(rng: Random, count: int) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _paths(rng: Random) -> Function:
-    """How many ways lead through a grid with blocked cells."""
+    """Return a function that counts the paths through a grid with blocked cells."""
     words, moves = _moves(rng, rng.choice((2, 2, 3, 3)))
     rule = rng.choice(("blocked", "blocked", "double"))
     cells = {"blocked": "...#", "double": "...#*"}[rule]
