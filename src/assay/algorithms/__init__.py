@@ -1,4 +1,4 @@
-"""How rewards become a gradient: each algorithm is one small file of frozen settings with a credit and a loss."""
+"""Algorithms, from rewards to a gradient: each is one small file of frozen settings with a credit and a loss."""
 
 from __future__ import annotations
 

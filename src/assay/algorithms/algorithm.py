@@ -28,14 +28,15 @@ from assay.losses.ratio import RATIO_MAX, RATIO_MEAN
 from assay.types import CreditedSample, EndingKind, Group, Rollout, Sample, Score
 
 RatioAgainst = Literal["proximal", "sampling"]
-"""What the importance ratio is taken against.
-proximal: the trainer's own log-probabilities at the start of the update. sampling: the engine's, as sampled; the ratio
-then also corrects for stale weights and for what engine and trainer compute differently."""
+"""The log-probabilities that the importance ratio is taken against. proximal: the trainer's own at the start of the
+update. sampling: the engine's, as sampled; the ratio then also corrects for stale weights and for what engine and
+trainer compute differently."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the trainer must annotate samples with before credit."""
+    """The quantities that an algorithm needs: what the trainer must annotate samples with before credit, and the
+    collector provide."""
 
     proximal: bool = False
     """The trainer's own log-probabilities at the start of the update."""
@@ -59,7 +60,7 @@ class Needs:
 
 @dataclass(frozen=True, eq=False)
 class LossInputs:
-    """What a loss may look at: one entry a predicted token, [N], in packed order."""
+    """The inputs of a loss: one entry a predicted token, [N], in packed order."""
 
     policy_logprobs: Tensor
     """[N] now; differentiable."""
@@ -123,27 +124,28 @@ class Algorithm(Component):
     modules: ClassVar[tuple[str, ...]] = ("assay.algorithms",)
 
     normaliser: Normaliser = "tokens"
-    """What the summed loss is divided by, counted over the whole minibatch."""
+    """The normaliser: what the summed loss is divided by, counted over the whole minibatch."""
     normaliser_constant: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
     """Tokens a sample, for the normaliser "constant" only; set once, never taken from a batch."""
     ratio_against: RatioAgainst = "proximal"
-    """What the importance ratio is taken against; "sampling" where samples may be stale."""
+    """The log-probabilities that the importance ratio is taken against; "sampling" where samples may be stale."""
     correction: ImportanceCorrection = ImportanceCorrection()
     """Importance weights, trainer over sampler, on top of a ratio against "proximal"."""
     kl_coefficient: float = pydantic.Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Weight of the KL divergence from the model that training began with; 0 for none."""
     kl_in: Literal["loss", "reward"] = "loss"
-    """Where the divergence counts: a term of the loss, or taken from the reward."""
+    """The place of the KL divergence: a term of the loss, or taken from the reward."""
     entropy_coefficient: float = pydantic.Field(default=0.0, allow_inf_nan=False)
     """Weight of the entropy bonus: above 0 it keeps the policy from becoming sure of itself."""
     dynamic_sampling: bool = False
-    """Whether groups whose members all earned the same are dropped and replaced until the step is full."""
+    """True to drop groups whose members all earned the same, and to replace them until the step is full."""
     off_policy_mask: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
     """Nats a token that the policy may have moved away from a sequence since it was sampled, beyond which tokens of a
     negative advantage in it are left alone; None for no such mask."""
     overlong: Literal["none", "penalty", "filter"] = "none"
-    """What a response that nears or hits its token limit gets. penalty: up to 1 less reward, by `max_response_tokens`
-    and `overlong_margin`. filter: one that was cut off is not trained on; its siblings are still compared with it."""
+    """Treatment of a response that nears or hits its token limit. penalty: up to 1 less reward, by
+    `max_response_tokens` and `overlong_margin`. filter: one that was cut off is not trained on; its siblings are still
+    compared with it."""
     max_response_tokens: int | None = pydantic.Field(default=None, ge=1)
     """Sampled tokens at which the penalty is 1; for "penalty"."""
     overlong_margin: int | None = pydantic.Field(default=None, ge=1)
@@ -154,7 +156,7 @@ class Algorithm(Component):
     without_effect: ClassVar[tuple[str, ...]] = ()
     """Shared options that do nothing here: to set one is an error."""
     uses_rewards: ClassVar[bool] = True
-    """Whether advantages come from rewards; where they do not, what changes a reward is an error."""
+    """True where advantages come from rewards; where false, setting what changes a reward is an error."""
 
     @pydantic.model_validator(mode="after")
     def _check_effect(self) -> Self:
@@ -201,7 +203,7 @@ class Algorithm(Component):
 
     @property
     def needs(self) -> Needs:
-        """What the trainer and the collector must provide."""
+        """The quantities that the trainer and the collector must provide."""
         return Needs(
             proximal=self.ratio_against == "proximal",
             # One member alone always earned the same as all: such groups would be replaced for ever.
@@ -213,7 +215,7 @@ class Algorithm(Component):
 
     @property
     def gradient_is_credit(self) -> bool:
-        """Whether the loss has no gradient where all advantages are 0."""
+        """True where the loss has no gradient if all advantages are 0."""
         return not (self.entropy_coefficient or (self.kl_coefficient and self.kl_in == "loss"))
 
     @property
@@ -226,7 +228,7 @@ class Algorithm(Component):
         raise NotImplementedError
 
     def turn_advantages(self, group: Group, advantages: Sequence[float]) -> Sequence[float | Sequence[float]]:
-        """What the turns of each measured member are credited with, where that differs from turn to turn.
+        """Return the credit of each measured member's turns, where it differs from turn to turn.
 
         Args:
             group: one whose members have their scores; `rollout.turns[t].env_reward` is what the environment paid.
@@ -238,7 +240,7 @@ class Algorithm(Component):
         return advantages
 
     def scale(self, rewards_B: Tensor) -> float:
-        """What all advantages of a step are divided by: [B] float64 rewards of its measured members to one number."""
+        """Return the divisor of all advantages of a step: [B] float64 rewards of its measured members to one number."""
         return 1.0
 
     def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:
@@ -277,13 +279,13 @@ class Algorithm(Component):
         ]
 
     def reward(self, rollout: Rollout, score: Score, value: float) -> float:
-        """What a measured rollout counts for in `advantages`: the score's value, less the penalty for its length."""
+        """Return a measured rollout's reward for `advantages`: the score's value, less the penalty for its length."""
         if self.max_response_tokens is None or self.overlong_margin is None:
             return value
         return value + overlong_penalty(rollout.num_sampled_tokens, self.max_response_tokens, self.overlong_margin)
 
     def trains_on(self, rollout: Rollout, score: Score) -> bool:
-        """Whether a measured rollout is trained on; its siblings are compared with it either way."""
+        """Return True where a measured rollout is trained on; its siblings are compared with it either way."""
         return self.overlong != "filter" or rollout.ending.kind is not EndingKind.TRUNCATED
 
     def policy_loss(self, inputs: LossInputs) -> tuple[Tensor, dict[str, Tensor]]:
@@ -325,7 +327,8 @@ class Algorithm(Component):
         return LossOutput.of(inputs, loss_N, metrics_N)
 
     def keep(self, group: Group) -> bool:
-        """Whether a group is worth training on (dynamic sampling). Applied in issue order; drops are counted."""
+        """Return True for a group that is worth training on (dynamic sampling). Applied in issue order; drops are
+        counted."""
         if not self.dynamic_sampling:
             return True
         rewards = {self.reward(rollout, score, value) for rollout, score, value in group.measured}

@@ -1,4 +1,4 @@
-"""What the algorithms with PPO's clipped loss share."""
+"""The base of the algorithms with PPO's clipped loss."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ class Clipping(Algorithm):
     """A clip range, and the clipped loss of each token's ratio. Subclasses give the advantages."""
 
     clip_low: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
-    """How far below 1 a token's ratio may fall before it is left alone; 1 or more leaves that side open."""
+    """Distance below 1 that a token's ratio may fall before the token is left alone; 1 or more leaves that side
+    open."""
     clip_high: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
-    """How far above 1 a token's ratio may rise before it is left alone."""
+    """Distance above 1 that a token's ratio may rise before the token is left alone."""
     dual_clip: float | None = pydantic.Field(default=None, gt=1, allow_inf_nan=False)
     """Ratio above which a token with a negative advantage is left alone too: without it one token that became far
     likelier can set the direction of an update. None for no such bound; 3 is usual."""

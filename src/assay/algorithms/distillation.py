@@ -35,7 +35,7 @@ class Distillation(Algorithm):
     teacher: str
     """The model to learn from, of the same tokenizer: a checkpoint folder, "default", or a hub id."""
     over: Literal["token", "vocabulary"] = "token"
-    """What the divergence is taken over in each state: the sampled token, an unbiased estimate, or all words, exactly.
+    """The support of the divergence in each state: the sampled token, an unbiased estimate, or all words, exactly.
     "vocabulary" computes the teacher in every update."""
 
     page: ClassVar[str] = "distillation.md"

@@ -1,4 +1,4 @@
-"""What the algorithms share that compare a rollout with its group's mean, in standard deviations."""
+"""The base of the algorithms that compare a rollout with its group's mean, in standard deviations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class GroupRelative(Algorithm):
     """GRPO's advantages and what can be varied in them. Subclasses give the loss."""
 
     scale_by_std: bool | Literal["batch"] = True
-    """What advantages are divided by: the standard deviation of the group's rewards (true), that of all rewards of the
-    step ("batch"), or nothing (false)."""
+    """The divisor of advantages: the standard deviation of the group's rewards (true), that of all rewards of the step
+    ("batch"), or nothing (false)."""
     pass_at_k: int = pydantic.Field(default=1, ge=1)
     """Attempts of which the best is to be made better: above 1 the objective is pass@k."""
 

@@ -17,9 +17,10 @@ class GSPO(GRPO):
 
     name: Literal["gspo"] = "gspo"
     clip_low: float = pydantic.Field(default=3e-4, gt=0, allow_inf_nan=False)
-    """How far below 1 a sequence's ratio may fall: a mean over tokens moves far less than one token does."""
+    """Distance below 1 at which a sequence's ratio is clipped: a mean over tokens moves far less than one token
+    does."""
     clip_high: float = pydantic.Field(default=4e-4, gt=0, allow_inf_nan=False)
-    """How far above 1 a sequence's ratio may rise."""
+    """Distance above 1 at which a sequence's ratio is clipped."""
 
     page: ClassVar[str] = "gspo.md"
 

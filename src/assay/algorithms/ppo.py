@@ -29,7 +29,7 @@ class PPO(Clipping):
     value_clip: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
     """Largest useful change of a value in one step, in units of reward."""
     whiten: bool = True
-    """Whether advantages are brought to mean 0 and standard deviation 1 over the tokens of the step."""
+    """True to whiten advantages: mean 0 and standard deviation 1 over the tokens of the step."""
 
     page: ClassVar[str] = "ppo.md"
 
@@ -38,7 +38,7 @@ class PPO(Clipping):
         return dataclasses.replace(super().needs, values=True)
 
     def advantages(self, rewards_G: Tensor) -> Tensor:
-        """What the last token of each member earns."""
+        """Return the reward of each member's last token."""
         return no_baseline(rewards_G)
 
     def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:
@@ -62,7 +62,7 @@ class PPO(Clipping):
         return value_loss(values_N, old_values_N, returns_N, clip=self.value_clip)
 
     def _estimate(self, sample: CreditedSample) -> CreditedSample:
-        """With advantages and returns in place of the reward that every token was given."""
+        """Return the sample with advantages and returns in place of the reward that every token was given."""
         if sample.values is None:
             raise ContractError("samples came to ppo without the critic's values")
         mask = sample.loss_mask

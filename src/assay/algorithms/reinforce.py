@@ -16,7 +16,7 @@ class Reinforce(Algorithm):
 
     name: Literal["reinforce"] = "reinforce"
     baseline: Literal["none", "group_mean"] = "none"
-    """What is subtracted from the reward; "group_mean" needs groups of two and scales the gradient by (G - 1) / G."""
+    """Baseline subtracted from the reward; "group_mean" needs groups of two and scales the gradient by (G - 1) / G."""
 
     page: ClassVar[str] = "reinforce.md"
 

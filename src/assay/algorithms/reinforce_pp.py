@@ -18,7 +18,7 @@ class ReinforcePP(Clipping):
 
     name: Literal["reinforce_pp"] = "reinforce_pp"
     baseline: Literal["none", "group_mean"] = "none"
-    """What is subtracted from the reward before whitening; "group_mean" is REINFORCE++-baseline."""
+    """The baseline that is subtracted from the reward before whitening; "group_mean" is REINFORCE++-baseline."""
 
     page: ClassVar[str] = "reinforce_pp.md"
 

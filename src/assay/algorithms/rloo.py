@@ -19,8 +19,8 @@ class RLOO(Algorithm):
     ratio: Literal["token", "sequence"] = "token"
     """Whose importance ratio weights a token: its own, or with "sequence" the product over its sequence."""
     sequence_clip: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
-    """How far from 1 a sequence's ratio may move, the way its advantage asks for, before it is left alone; for ratio
-    "sequence". None for no such bound; 0.2 in TRL."""
+    """Largest distance of a sequence's ratio from 1, in the direction that its advantage asks for, before the sequence
+    is left alone; for ratio "sequence". None for no such bound; 0.2 in TRL."""
     pass_at_k: int = pydantic.Field(default=1, ge=1)
     """Attempts of which the best is to be made better: above 1 the objective is pass@k."""
 

@@ -17,9 +17,9 @@ class SAPO(GroupRelative):
 
     name: Literal["sapo"] = "sapo"
     temperature_positive: float = pydantic.Field(default=1.0, gt=0, allow_inf_nan=False)
-    """How fast the gate closes for tokens with a positive advantage."""
+    """Temperature of the gate for tokens with a positive advantage: the larger, the faster it closes."""
     temperature_negative: float = pydantic.Field(default=1.05, gt=0, allow_inf_nan=False)
-    """How fast the gate closes for the others: pushing away spreads over all other tokens and needs more care."""
+    """Temperature of the gate for the other tokens: pushing away spreads over all other tokens and needs more care."""
     normaliser: Normaliser = "sequences"
 
     page: ClassVar[str] = "sapo.md"

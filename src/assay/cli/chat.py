@@ -114,7 +114,7 @@ class Conversation:
 
 
 def _read() -> str:
-    """What the user types; empty at the end of the input or on Ctrl-C at the prompt."""
+    """Read what the user types; empty at the end of the input or on Ctrl-C at the prompt."""
     try:
         return input("you> ").strip()
     except (EOFError, KeyboardInterrupt):

@@ -81,7 +81,7 @@ def _tasks(source: Environment, num_tasks: int | None) -> dict[Split, list[Task]
 
 
 async def _check(verifier: Verifier, tasks: list[Task]) -> list[str]:
-    """What is wrong, a line for each task whose gold answer is not accepted."""
+    """Return the faults, a line for each task whose gold answer is not accepted."""
     import asyncio
 
     from assay.cli.progress import progress

@@ -1,4 +1,4 @@
-"""What options of commands say of tasks and components, and what is recorded of them."""
+"""Command options that choose tasks and components, and what is recorded of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """Where the tasks of a command come from."""
+    """Options that choose the tasks of a command."""
 
     environment: Annotated[
         str | None,
@@ -63,7 +63,7 @@ def numbers(option: str, text: str | None) -> list[float]:
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """What of a component's settings decides its results, as plain data."""
+    """Return those of a component's settings that decide its results, as plain data."""
     from assay.verifiers import Verifier
 
     if isinstance(settings, Verifier):

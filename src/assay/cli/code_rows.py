@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from assay.verifiers import Code
 
 Verdicts = list[dict[str, Any]]
-"""What each test of a response said, as JSON."""
+"""The outcome of each test of a response, as JSON."""
 
 FIELDS = (
     *("prompt", "test", "entry_point", "tests", "setup", "cases", "calls", "checker", "interactor"),
     *("comparison", "tolerance", "seconds", "memory_mb", "language", "inputs", "outputs", "fn_name", "reference"),
 )
-"""Of a row, what a suite of tests is made of."""
+"""Fields of a row that a suite of tests is made of."""
 
 
 def tests_of(row: Mapping[str, Any], place: str) -> str:

@@ -25,7 +25,7 @@ READING = "reward"
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """How often a task is answered, and who accepts an answer."""
+    """Options for the number of answers to a task, and for the verifier that accepts them."""
 
     num_tasks: Annotated[int, typer.Option(help="Tasks of each level, of the train split.", min=1)] = 100
     tries: Annotated[int, typer.Option(help="Answers to a task before it is left out.", min=1)] = 1
@@ -141,7 +141,7 @@ def _accepted(row: EvalRow) -> bool:
 
 
 def _fate(row: EvalRow) -> str:
-    """What became of one answer."""
+    """Return the outcome of one answer: kept, or why not."""
     score = row.scores[READING]
     if score.value is None:
         return "not measured"

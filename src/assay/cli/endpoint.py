@@ -25,7 +25,7 @@ def _option(*names: str, **settings: Any) -> Any:
 
 @dataclass(frozen=True)
 class EndpointOptions:
-    """Where MODEL is openai:NAME, a model at a server."""
+    """Options for MODEL as openai:NAME, a model at a server."""
 
     base_url: Annotated[
         str | None,

@@ -23,7 +23,7 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How a model on this machine is opened and sampled from."""
+    """Options for opening a model on this machine and sampling from it."""
 
     base: Annotated[
         str | None,

@@ -45,7 +45,7 @@ class SplitName(StrEnum):
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """What is measured, and how it is sampled and read."""
+    """Options for what is measured, and how it is sampled and read."""
 
     recipe: Annotated[
         Path | None,
@@ -190,7 +190,7 @@ def _what(
 
 
 def _is_whole_file(source: Environment, measured: MeasureOptions) -> bool:
-    """Whether all of a file is measured: it was given to be measured, and nobody said how much of it."""
+    """Return True where all of a file is measured: it was given to be measured, and nobody said how much of it."""
     given = measured.recipe is None and measured.num_tasks is None and "path" in source.model_fields_set
     return given and getattr(source, "test_only", False)
 
@@ -210,7 +210,8 @@ def _sampling(measured: MeasureOptions, max_new_tokens: int | None) -> Sampling:
 
 
 def _constant(result: Evaluation) -> dict[str, Any]:
-    """What one answer given to every task would explain of the scores."""
+    """Return the constant-answer baselines: the commonest response and gold answer, and the cautions about each
+    reading."""
     from assay.evaluation import cautions, commonest_answer, commonest_response
 
     return {
@@ -221,7 +222,8 @@ def _constant(result: Evaluation) -> dict[str, Any]:
 
 
 def _print_doubts(result: Evaluation, cautions: Mapping[str, Sequence[str]], console: Console) -> None:
-    """What a reader of the scores should know beside them."""
+    """Print what a reader of the scores should know beside them: mean rewards, cautions, and bounds for what was not
+    measured."""
     for reading in result.readings:
         if result.is_graded(reading) and (mean := result.mean_reward(reading)) is not None:
             console.print(f"mean reward, {reading}: {mean}", markup=False)

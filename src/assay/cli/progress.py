@@ -1,4 +1,4 @@
-"""How far long work has come."""
+"""Progress of long work, as a bar or as lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _PLAIN_LINES = 10
 
 @contextmanager
 def progress(what: str, done: int, total: int, note: Callable[[], str] = str) -> Iterator[Callable[[], None]]:
-    """What to call as each one ends: a bar on a terminal, plain lines anywhere else; on the error stream.
+    """Give the function to call as each item ends: it moves a bar on a terminal, and prints plain lines anywhere else.
+    Both go to the error stream.
 
     Args:
         what: plural, such as "samples".

@@ -1,4 +1,4 @@
-"""Which rollouts of a run `assay show` shows, and what it says where there are none."""
+"""Options that choose the rollouts that `assay show` shows, and the error where there are none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_RANGES = 8
 
 @dataclass(frozen=True)
 class RolloutOptions:
-    """Which rollouts are shown."""
+    """Options that choose the rollouts to show."""
 
     rollouts: Annotated[bool, typer.Option("--rollouts", help="Show rollouts with their token masks.")] = False
     step: Annotated[int | None, typer.Option(help="Rollouts of this step only, counted from 1.", min=1)] = None
@@ -30,7 +30,7 @@ class RolloutOptions:
 
     @property
     def given(self) -> bool:
-        """Whether any were asked for."""
+        """True where any rollouts were asked for."""
         return self.rollouts or any(place is not None for place in (self.step, self.group, self.member))
 
     def find(self, store: RunStore) -> list[RolloutRecord]:

@@ -351,7 +351,7 @@ def _gap_line(record: RolloutRecord) -> str:
 
 
 def _token_text(folder: Path) -> tuple[TokenText | None, str]:
-    """What spells a token, and a line about it: the run's tokenizer where it is at hand."""
+    """Return what spells a token, and a line about it: the run's tokenizer where it is at hand."""
     from assay.errors import AssayError
 
     for candidate in _model_folders(folder):

@@ -32,18 +32,18 @@ class Subject:
     """Whom a command samples from."""
 
     model: str
-    """As it was named."""
+    """The model as it was named."""
     local: Model | None
     """The model where it is on this machine."""
     endpoint: Endpoint | None
     device: str
     dtype: Precision
     chat_template: str | None = None
-    """In place of the tokenizer's own, for a model on this machine."""
+    """The chat template in place of the tokenizer's own, for a model on this machine."""
     replies: Path | None = None
-    """Where paid replies are kept; None: beside what they are for."""
+    """The file in which paid replies are kept; None: beside what they are for."""
     tally: Tally | None = None
-    """What was asked of the endpoint by the last evaluation."""
+    """Tally of what was asked of the endpoint by the last evaluation."""
 
     @classmethod
     def of(cls, model: str, local: EngineOptions, remote: EndpointOptions) -> Subject:
@@ -76,7 +76,7 @@ class Subject:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides its answers, as plain data."""
+        """The settings and weights that decide the model's answers, as plain data."""
         if self.endpoint is not None:
             return {"endpoint": self.endpoint.identity}
         assert self.local is not None
@@ -87,7 +87,7 @@ class Subject:
 
     @property
     def places(self) -> dict[str, str | None]:
-        """Where it lies on this machine."""
+        """The model's folders on this machine."""
         if self.local is None:
             return {"model_folder": None}
         on = {} if self.local.adapter is None else {"base_folder": str(self.local.base)}
@@ -182,7 +182,7 @@ class Subject:
 
 
 def print_judges(verifiers: Mapping[str, Verifier], seconds: float, console: Console) -> None:
-    """What was asked of each judge among the verifiers."""
+    """Print what was asked of each judge among the verifiers."""
     from assay.verifiers.judge import judges_in
 
     for reading, verifier in verifiers.items():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _IN_FLIGHT = 512
 _MAX_DEPTH = 100
-"""Of a row's lists and objects: far from where Python's JSON gives up, in reading or in writing."""
+"""Deepest nesting of a row's lists and objects: far from where Python's JSON gives up, in reading or in writing."""
 _FINISH_REASONS = ("stop", "length", "abort")
 _OUTCOMES = ("solved", "failed", "not_measured")
 _MOST_CAUSES = 3
@@ -144,7 +144,7 @@ def _answer_form(bare: bool, prose: bool) -> str | None:
 
 
 def _unread(count: int, answer_form: str) -> str:
-    """What could not be read, and which options read other forms."""
+    """Return a line with the number of responses without a readable answer, and the options that read other forms."""
     where = {"box": "no answer in a box", "after": "no answer after the marker"}.get(answer_form, "no answer")
     others = {
         "box": "--prose reads the last stated answer or expression, --bare a response that is the expression itself, "
@@ -303,7 +303,7 @@ def _row(line: bytes, place: str, verifier: str) -> dict[str, Any]:
 
 
 def _is_deep(value: object) -> bool:
-    """Whether lists and objects stand in each other more than `_MAX_DEPTH` deep."""
+    """Return True where lists and objects are nested more than `_MAX_DEPTH` deep."""
     level, depth = [value], 0
     while level and depth <= _MAX_DEPTH:
         nested = (one for one in level if isinstance(one, dict | list))

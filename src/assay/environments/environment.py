@@ -54,7 +54,7 @@ class Environment(Component):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return what to know of the tasks before they are used, in a sentence each."""
+        """Notes on the tasks that a person should read before using them, in a sentence each."""
         return ()
 
     def to_measure(self) -> Environment:

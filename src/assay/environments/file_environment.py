@@ -85,7 +85,7 @@ class FileEnvironment(Environment):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return the number of tasks in each split, and cautions about the files, in a sentence each.
+        """Number of tasks in each split, and cautions about the files, in a sentence each.
 
         Raises:
             DataError: as `splits`.

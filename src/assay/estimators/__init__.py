@@ -1,4 +1,4 @@
-"""From rewards to the advantage of each rollout: pure functions, no state, no policy."""
+"""Advantage estimators, from rewards to the advantage of each rollout: pure functions, no state, no policy."""
 
 from __future__ import annotations
 

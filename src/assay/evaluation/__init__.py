@@ -1,4 +1,4 @@
-"""What a model can do on held-out tasks, and what training bought: scores with intervals, compared in pairs; sweeps."""
+"""Evaluation on held-out tasks, and what training bought: scores with intervals, paired comparisons, sweeps."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class BeforeAfter:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """What `summary.json` keeps: the claimed gain with its two accuracies, all that were compared, and what one
-        answer given to every task would explain of it."""
+        """Return what `summary.json` keeps: the claimed gain with its two accuracies, all gains that were compared, the
+        commonest response and gold answer, cautions, and transcripts."""
         claimed = self.claimed
         readings = [
             {

@@ -1,4 +1,4 @@
-"""What a score may owe to one answer that is given to every task.
+"""Constant-answer baselines: the part of a score that one answer given to every task would earn.
 
 A policy rewarded for right answers can learn the commonest one, and then earns its share without reading the task. The
 score goes up, with an interval that excludes chance, and nothing was learned.
@@ -15,10 +15,10 @@ from assay.errors import DataError
 from assay.evaluation.evaluation import Evaluation
 
 SAME_RESPONSE_SHARE = 0.5
-"""From this share of identical responses on there is a caution, unless gold answers repeat themselves as much."""
+"""The share of identical responses from which on there is a caution, unless gold answers repeat themselves as much."""
 BEYOND_ANSWERS = 0.3
-"""How far the share of identical responses may be above that of identical gold answers: a model that says "yes" to 60 %
-of questions that are half of them "yes" is no collapse."""
+"""Largest difference between the share of identical responses and that of identical gold answers without a caution: a
+model that says "yes" to 60 % of questions that are half of them "yes" has not collapsed."""
 SHOWN_CHARACTERS = 60
 
 
@@ -28,7 +28,7 @@ class Commonest:
 
     text: str
     share: float
-    """Of all texts, those that are empty included; 0 without any."""
+    """Share of all texts, those that are empty included; 0 without any."""
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Commonest:
@@ -45,7 +45,7 @@ class Commonest:
 
 
 def commonest_response(evaluation: Evaluation) -> Commonest:
-    """What the model said most often."""
+    """Return the commonest response of the model."""
     return Commonest.of(row.response for row in evaluation.rows)
 
 

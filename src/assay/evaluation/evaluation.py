@@ -1,4 +1,4 @@
-"""What an evaluation found: rows, and every score from them with its interval."""
+"""The result of an evaluation: its rows, and every score from them with its interval."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Evaluation:
     """Scored samples of a list of tasks. Unknown is not zero: a sample that was not measured is counted, not scored."""
 
     rows: tuple[EvalRow, ...]
-    """In the order of the tasks, then of the samples."""
+    """The rows in the order of the tasks, then of the samples."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -97,7 +97,8 @@ class Evaluation:
         return t_interval(means) if len(means) > 1 else None
 
     def is_graded(self, reading: str) -> bool:
-        """Whether the values say more than which samples were solved: any is neither 1 for solved nor 0 for failed."""
+        """Return True where values say more than which samples were solved: any is neither 1 for solved nor 0 for
+        failed."""
         scores = [row.scores[reading] for row in self._read(reading)]
         return any(score.value != float(score.verdict is Verdict.SOLVED) for score in scores if score.measured)
 
@@ -135,7 +136,7 @@ class Evaluation:
         return {level: Evaluation(tuple(of_level), self.settings) for level, of_level in rows.items()}
 
     def endings(self) -> dict[str, int]:
-        """How many samples ended in each way."""
+        """Return the number of samples for each ending."""
         return dict(Counter(row.ending for row in self.rows).most_common())
 
     def to_dict(self, ks: Iterable[int] = (1,)) -> dict[str, Any]:

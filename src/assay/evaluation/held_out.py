@@ -1,4 +1,4 @@
-"""What a run measures itself on: validation tasks as it goes, and test tasks before and after."""
+"""A run's evaluation of itself: on validation tasks as it goes, and on test tasks before and after."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEED = 0
 MIN_TEST_TOKENS = 64
 """The closing test's token limit is generous, so that a talkative model is not failed by it."""
 GOLD_SECONDS = 60.0
-"""In which the gold answers of a file are checked before a run."""
+"""Seconds within which the gold answers of a file are checked before a run."""
 
 
 class EvaluationSettings(Settings):
@@ -84,7 +84,7 @@ class HeldOut:
         self._progress = progress
         self._validation_tasks: list[Task] = []
         self.sizes = ""
-        """How many held-out tasks there are, and where they are fewer than asked for, in a sentence; known from
+        """The number of held-out tasks, and where they are fewer than asked for, in a sentence; known from
         `check_tasks` on."""
 
     async def check_tasks(self, reward: Verifier, *, gold_seconds: float = GOLD_SECONDS) -> str:
@@ -170,7 +170,7 @@ class HeldOut:
 
     @property
     def test_seconds(self) -> float:
-        """What the closing test will take, both sides of it."""
+        """Estimated seconds of the closing test, both sides of it."""
         return 2 * len(DECODINGS) * self.settings.test_tasks * self.seconds_per_test_task
 
     def _test_tasks(self, level: LevelSettings) -> list[Task]:
@@ -206,5 +206,5 @@ class HeldOut:
 
 
 def _of(there: int, asked: int) -> str:
-    """How many there are, and how many were asked for where that is more."""
+    """Return the number of tasks found, and the number asked for where that is more."""
     return f"{there} of {asked}" if there < asked else str(there)

@@ -40,11 +40,12 @@ def gain_over_seeds(
 
 
 Counts = list[list[tuple[int, int]]]
-"""Of each run, (measured, solved) samples of each task."""
+"""The (measured, solved) samples of each task of each run."""
 
 
 def _counts(evaluations: Sequence[Evaluation], readings: Sequence[str]) -> Counts | None:
-    """Of the tasks that all measured, in the order of the first."""
+    """Return the counts of the tasks that all runs measured, in the order of the first; None for fewer than two such
+    tasks or runs, or where the runs have different tasks."""
     found = [evaluation.counts(reading) for evaluation, reading in zip(evaluations, readings, strict=True)]
     if len(found) < 2 or any(one.keys() != found[0].keys() for one in found):
         return None

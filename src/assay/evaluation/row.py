@@ -17,14 +17,14 @@ class EvalRow:
     task_index: int
     """Position of the task in the evaluation."""
     sample: int
-    """Which attempt at the task, from 0."""
+    """Number of the attempt at the task, from 0."""
     domain: str
     level: str
     """The two dials as a short name: "c2 h1"."""
     complexity: float | None
     horizon: float | None
     prompt: str
-    """What the model was shown first, one "role: content" a message."""
+    """The messages that the model was shown first, one "role: content" a message."""
     answer: str
     """The gold answer."""
     response: str
@@ -34,7 +34,7 @@ class EvalRow:
     num_tokens: int | None
     """Tokens sampled, over all turns; None where a server did not count them."""
     scores: Mapping[str, Score]
-    """What each reading of the answer says."""
+    """The score under each reading of the answer."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -42,7 +42,7 @@ class EvalRow:
 
     @property
     def measured(self) -> bool:
-        """Whether every reading has a verdict."""
+        """True where every reading has a verdict."""
         return all(score.measured for score in self.scores.values())
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What the model said before and after, on tasks that nobody picked."""
+"""Responses of the model before and after training, on tasks that nobody picked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.row import EvalRow
 
 RULE = "the first tasks of the test list, first sample of each"
-"""How the tasks of `transcripts` are chosen; printed beside them."""
+"""The rule by which the tasks of `transcripts` are chosen; printed beside them."""
 
 
 def transcripts(before: Evaluation, after: Evaluation, reading: str, *, count: int = 3) -> list[dict[str, Any]]:

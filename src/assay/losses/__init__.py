@@ -1,4 +1,4 @@
-"""From log-probabilities and advantages to a loss for each token, and how the sum is normalised: pure functions.
+"""Losses, from log-probabilities and advantages to a loss for each token and its normalised sum: pure functions.
 
 Everything here is a loss (smaller is better) and keeps one entry a token, [N]. The algorithm multiplies by the token's
 weight and sums; the trainer divides by the count over the whole minibatch.

@@ -58,6 +58,6 @@ def cut_weight(
 def cut_metrics(
     policy_logprobs_N: Tensor, old_logprobs_N: Tensor, *, min_weight: float, max_weight: float
 ) -> dict[str, Tensor]:
-    """What each token adds to the weighted mean `WEIGHT_CUT_SHARE`: [N], 1 where cut."""
+    """Return each token's part in the weighted mean `WEIGHT_CUT_SHARE`: [N], 1 where cut."""
     ratio_N = importance_ratio(policy_logprobs_N.detach(), old_logprobs_N.detach())
     return {WEIGHT_CUT_SHARE: ((ratio_N < min_weight) | (ratio_N > max_weight)).to(ratio_N.dtype)}

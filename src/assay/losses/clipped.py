@@ -70,7 +70,7 @@ def clipped(
 def clip_metrics(
     ratio_N: Tensor, advantages_N: Tensor, *, clip_low: float, clip_high: float, dual_clip: float | None = None
 ) -> dict[str, Tensor]:
-    """What each token adds to the weighted means `CLIP_LOW_SHARE` and `CLIP_HIGH_SHARE`, and with `dual_clip` to
+    """Return each token's part in the weighted means `CLIP_LOW_SHARE` and `CLIP_HIGH_SHARE`, and with `dual_clip` in
     `DUAL_CLIP_SHARE`: [N] each, 1 where clipped."""
     ratio_N = ratio_N.detach()
     low_N = (ratio_N < 1 - clip_low) & (advantages_N < 0)

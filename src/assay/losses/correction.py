@@ -31,7 +31,7 @@ CORRECTION_CUT_SHARE = metric(
 
 
 class ImportanceCorrection(Settings):
-    """How the difference between sampler and trainer is corrected for."""
+    """The correction for the difference between the sampler's and the trainer's log-probabilities."""
 
     kind: Literal["none", "truncate", "mask"] = "none"
     """truncate: weights above `high` count as `high`, those below `low` as `low` (TIS). mask: tokens with a weight out

@@ -14,7 +14,7 @@ from assay.losses.ratio import log_ratio
 from assay.observe.metrics import metric
 
 BinaryDivergence = Literal["tv", "kl"]
-"""Of two distributions over "this token" and "any other": total variation, or KL(old || now)."""
+"""Divergence between two distributions over "this token" and "any other": total variation, or KL(old || now)."""
 
 MASKED_SHARE = metric(
     "loss/divergence_masked_share",

@@ -75,5 +75,5 @@ def kl_penalty(policy_logprobs_N: Tensor, old_logprobs_N: Tensor, reference_logp
 
 
 def kl_metrics(policy_logprobs_N: Tensor, reference_logprobs_N: Tensor) -> dict[str, Tensor]:
-    """What each token adds to the weighted mean `REFERENCE_KL`: [N], detached."""
+    """Return each token's part in the weighted mean `REFERENCE_KL`: [N], detached."""
     return {REFERENCE_KL: k3(policy_logprobs_N.detach(), reference_logprobs_N.detach())}

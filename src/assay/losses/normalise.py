@@ -1,4 +1,4 @@
-"""What the summed loss is divided by: the weight of each token, and the count for the whole minibatch.
+"""The normaliser of the summed loss: the weight of each token, and the count for the whole minibatch.
 
     loss of a minibatch = sum over its tokens of weight x loss / normalising count
 
@@ -71,7 +71,7 @@ def normalising_count(
     num_episodes: float,
     num_groups: float = 0,
 ) -> float:
-    """What the summed loss of a whole minibatch is divided by.
+    """Return what the summed loss of a whole minibatch is divided by.
 
     All counts are over the minibatch: every micro-batch, every rank. A sample that is not trained on, such as one that
     the overlong filter took out, is in none of them.

@@ -54,7 +54,7 @@ def importance_ratio(policy_logprobs_N: Tensor, old_logprobs_N: Tensor) -> Tenso
 
 
 def ratio_metrics(policy_logprobs_N: Tensor, old_logprobs_N: Tensor) -> dict[str, Tensor]:
-    """What each token adds to the weighted means `RATIO_MEAN` and `OLD_KL`: [N] each, detached.
+    """Return each token's part in the weighted means `RATIO_MEAN` and `OLD_KL`: [N] each, detached.
 
     The KL estimate is k3 of Schulman 2020, "Approximating KL Divergence", http://joschu.net/blog/kl-approx.html, for
     tokens sampled from the old policy: E_old[e^l - 1 - l] = KL(old || now), l the log ratio. It is computed as

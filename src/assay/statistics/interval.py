@@ -39,7 +39,7 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high}
 
     def as_percent(self) -> str:
-        """For tables of proportions: "41.5 % [34.9, 48.4]"."""
+        """Return the interval in percent, for tables of proportions: "41.5 % [34.9, 48.4]"."""
         return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
     def __str__(self) -> str:

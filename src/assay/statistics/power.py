@@ -1,4 +1,5 @@
-"""What a comparison could have seen: without it, "no difference" may only say that there were few repetitions."""
+"""Power analysis: the difference a comparison could have found. Without it, "no difference" may only say that there
+were few repetitions."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import scipy
 from assay.statistics.interval import CONFIDENCE
 
 POWER = 0.8
-"""How often a difference of the stated size would have been found."""
+"""The probability of finding a true difference of the stated size."""
 
 
 def detectable_difference(groups: Sequence[Sequence[float]]) -> float | None:

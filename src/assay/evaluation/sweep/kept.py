@@ -1,4 +1,4 @@
-"""What is kept of a sweep beside its results page: every answer and every summary, each in one file.
+"""The files kept of a sweep beside its results page: every answer and every summary, each in one file.
 
 rows.jsonl.xz     a line for each answer to a test task: cell, seed, side ("before" or "after"), decoding, task, prompt,
                   gold answer, response, ending, the verdict of each reading, and where they say more than that, the
@@ -64,7 +64,7 @@ class KeptRun:
 
 
 def short_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of a row of an evaluation."""
+    """Return the part of an evaluation's row that is kept."""
     scores = row["scores"]
     short = {key: row[key] for key in _KEPT if key in row}
     short |= {reading: score["verdict"] for reading, score in scores.items()}
@@ -213,7 +213,7 @@ def _score(verdict: Verdict, value: float | None, reason: str) -> Score:
 
 
 def _common(values: Sequence[Any]) -> Any:
-    """What all of some nested dictionaries have at the same places."""
+    """Return the entries that all of some nested dictionaries have at the same places."""
     first = values[0]
     found = {}
     for key in first:

@@ -1,4 +1,4 @@
-"""What a results page shows of a sweep, as small files: the table, each cell's curve over seeds, every answer.
+"""The small files behind a sweep's results page: the table, each cell's curve over seeds, every answer.
 
 FOLDER/table.md, table.json       as in the sweep's folder
 FOLDER/gains.png                  every cell's gain, its seeds and their interval, where gains are tabulated
@@ -38,7 +38,7 @@ from assay.observe.store import BEFORE_TRAINING, STORE_NAME, RunStore
 from assay.statistics import t_interval
 
 PLACES = ("model", "model_folder", "commands")
-"""What a summary says of where things lie."""
+"""Keys of a summary that say where things lie."""
 GAIN = "gain.value"
 STRICT = ("validation", "greedy", "strict")
 """Split, decoding and reading of the curve."""

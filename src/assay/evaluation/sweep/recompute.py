@@ -1,4 +1,4 @@
-"""Whether what was published of a sweep follows from the answers that are kept of it."""
+"""A check that the published numbers of a sweep follow from the answers that are kept of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from assay.evaluation.sweep.kept import KeptRun, read_runs
 from assay.evaluation.sweep.table import markdown, number, tabulate
 
 TESTED = ("before", "after", "gain", "readings")
-"""What a summary says of the closing test."""
+"""Keys of a summary that hold the closing test."""
 TOLERANCE = 1e-9
 SIDES = {"before", "after"}
 
@@ -42,8 +42,8 @@ def recompute_table(folder: Path, runs: Sequence[KeptRun] | None = None) -> dict
 
 
 def differences(folder: Path, runs: Sequence[KeptRun] | None = None) -> list[str]:
-    """What a published sweep says that its kept answers and summaries do not give, with both numbers; empty where all
-    is as it should be. Its runs are read unless they are given.
+    """Return the differences between a published sweep and what its kept answers and summaries give, with both numbers;
+    empty where all is as it should be. Its runs are read unless they are given.
 
     Raises:
         RunFolderError: the folder holds no published sweep.
@@ -68,7 +68,7 @@ def _of_run(run: KeptRun) -> Iterator[str]:
 
 
 def _between(name: str, said: Any, recomputed: Any) -> Iterator[str]:
-    """Where two values that JSON can hold are not the same; numbers may differ by rounding."""
+    """Yield the differences between two values that JSON can hold; numbers may differ by rounding."""
     if isinstance(said, dict) and isinstance(recomputed, dict):
         # What a summary of an earlier version does not say yet is no difference.
         for key in said:

@@ -82,7 +82,7 @@ def run_sweep(
 
 
 def read_state(run: SweepRun, output: Path) -> dict[str, Any]:
-    """What run.json says; empty where there is none."""
+    """Return the content of a run's run.json; empty where there is none."""
     path = output / "results" / run.path / STATE
     try:
         return json.loads(path.read_text(encoding="utf-8"))

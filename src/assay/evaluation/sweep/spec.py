@@ -1,4 +1,4 @@
-"""What a sweep runs: a TOML file, spelled out into cells and runs.
+"""The description of a sweep: a TOML file, spelled out into cells and runs.
 
 name = "arithmetic"
 recipe = "../recipes/arithmetic_rlvr/demo.toml"          # relative to this file
@@ -38,7 +38,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,=+-]*")
 
 
 class CellSettings(Settings):
-    """What is different about one named cell."""
+    """The settings of one named cell that differ from the sweep's."""
 
     recipe: str | None = None
     """A recipe of its own; default: the sweep's."""
@@ -58,7 +58,7 @@ class SweepSettings(Settings):
     keep: tuple[str, ...] = ("*.json", "*.jsonl", "*.toml", "*.csv", "run.sqlite", "report/**/*")
     """A run's raw results: files of its folder, as patterns."""
     keep_optimizer: bool = False
-    """Whether a finished run's optimizer state stays, so that it could go on: two numbers a parameter on disk."""
+    """True to keep a finished run's optimizer state, so that it could go on: two numbers a parameter on disk."""
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
     cells: dict[str, CellSettings] = pydantic.Field(default_factory=dict)
     grid: dict[str, Any] = pydantic.Field(default_factory=dict)
@@ -90,7 +90,7 @@ class SweepRun:
 
     @property
     def path(self) -> Path:
-        """Where it lies under runs/ and results/."""
+        """The run's folder below runs/ and results/."""
         return Path(self.cell.name) / f"seed-{self.seed}"
 
     def fingerprint(self) -> str:

@@ -145,7 +145,8 @@ def _over_both(key: str, found: Sequence[BeforeAfter | None]) -> Interval | None
 
 
 def _detectable(cells: Sequence[Mapping[str, Any]], key: str, runs: Sequence[Mapping[str, Any]]) -> float | None:
-    """What a comparison of two cells could have seen; None where there is nothing to compare."""
+    """Return the smallest difference that a comparison of two cells could have found; None where there is nothing to
+    compare."""
     by_cell = [[run["values"][key] for run in runs if run["cell"] == cell["name"]] for cell in cells]
     return detectable_difference([[value for value in values if value is not None] for values in by_cell])
 
