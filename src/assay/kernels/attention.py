@@ -125,9 +125,11 @@ def _kernel(head_size: int) -> Kernel:
     none = np.float32(-np.inf)
 
     def attend(args: Any, item: int, space: int) -> None:
+        # Arguments from 7 on in the order in which `CompiledRowAttention` passes them.
         num_kv_heads, group_size, capacity = args[7], args[8], args[9]
         sequence, head = item // num_kv_heads, item % num_kv_heads
         length = carray(pointer(args[10]), sequence + 1, np.int64)[sequence] + 1
+        # The window in the sequence's own row; for the shared prompt it is masked in `prompt_scores`.
         first = max(0, length - args[11])
         row_keys = args[18] + item * capacity * row_bytes
         row_values = args[19] + item * capacity * row_bytes
@@ -149,6 +151,7 @@ def _kernel(head_size: int) -> Kernel:
                 if member == 0:
                     for line in range(0, row_bytes, 64):
                         prefetch(row_values + column * row_bytes + line)
+            # The rest of the last chunk has weight 0.
             for place in range(length - first, own_chunks * CHUNK):
                 scores[place] = none
             prompt_at = args[24] + (item * group_size + member) * prompt_length * 2
@@ -164,6 +167,7 @@ def _kernel(head_size: int) -> Kernel:
                 store_f32(scores_at + chunk * CHUNK * 4, weights)
                 sums = add(sums, weights)
             share = np.float32(1) / total(sums)
+            # The caller multiplies the prompt's part with its values, for all who share it at once.
             for chunk in range(prompt_length // CHUNK):
                 weights = load_f32(scores_at + (own_chunks + chunk) * CHUNK * 4, CHUNK)
                 store_bf16(prompt_at + chunk * CHUNK * 2, mul(weights, splat(share, CHUNK)))
@@ -171,6 +175,7 @@ def _kernel(head_size: int) -> Kernel:
             for column in range(first, length):
                 row = load_bf16(row_values + column * row_bytes, head_size)
                 attended = fma(splat(scores[column - first], head_size), row, attended)
+                # After the last row this asks for memory beyond the cache: a prefetch never faults.
                 if member == group_size - 1:
                     for line in range(0, row_bytes, 64):
                         prefetch(row_keys + (capacity + column) * row_bytes + line)

@@ -354,6 +354,7 @@ def _forward_kernel(head_size: int) -> Kernel:
     scale = float(head_size**-0.5)
 
     def attend(args: Any, item: int, space: int) -> None:
+        # Arguments 7 to 16 as in `_shared`; 17 attended values, 18 logarithms of the softmax's sums.
         stay_apart()
         num_kv_heads, group_size = args[7], args[8]
         head = item % num_kv_heads
@@ -370,8 +371,11 @@ def _forward_kernel(head_size: int) -> Kernel:
         shares_at = sums_at + ROWS * row_bytes
         read_seen(args[13] + head * head_size * 2, args[14], args[10], tile_at, rows_at)
         turn(rows_at, num_seen, columns_at, width)
+        # The keys stay as columns, for the scores; the values take the place of their rows.
         read_seen(args[15] + head * head_size * 2, args[16], args[10], tile_at, rows_at)
+        # A row is a token and one of the G query heads that share the key-value head.
         num_rows = (end - start) * group_size
+        # Token t sees the first `before + t` columns: those of its prefixes, then its own segment's up to itself.
         before = num_seen - end + 1
         for first in range(0, num_rows, ROWS):
             for i in range(ROWS):
@@ -388,6 +392,7 @@ def _forward_kernel(head_size: int) -> Kernel:
                 token, member = start + row // group_size, row % group_size
                 limit = before + token
                 at = scores_at + i * width * 4
+                # Scores are read in whole blocks: none beyond the limit may be the largest.
                 _fill(at, limit, _whole(limit), -np.inf)
                 top_lanes = load_f32(at, LANES)
                 for column in range(LANES, limit, LANES):
@@ -417,6 +422,7 @@ def _queries_kernel(head_size: int) -> Kernel:
     scale = float(head_size**-0.5)
 
     def go_back(args: Any, item: int, space: int) -> None:
+        # Arguments 7 to 16 as in `_shared`; 17 logarithms of sums, 18 given gradient, 19 what is taken off, 20 result.
         stay_apart()
         num_kv_heads, group_size = args[7], args[8]
         head = item % num_kv_heads
@@ -455,6 +461,7 @@ def _queries_kernel(head_size: int) -> Kernel:
                 token, member = start + row // group_size, head * group_size + row % group_size
                 place = token * num_heads + member
                 limit, at = before + token, i * width * 4
+                # The weights of the forward pass again, from the logarithm of their sum.
                 _weights(scores_at + at, limit, visible, number_at(args[17] + place * 4))
                 taken = np.float32(0)
                 for column in range(0, limit, LANES):
@@ -479,6 +486,8 @@ def _keys_kernel(head_size: int) -> Kernel:
     scale = float(head_size**-0.5)
 
     def go_back(args: Any, item: int, space: int) -> None:
+        # Arguments 7 to 19 as in the queries' kernel; 20 and 21 gradients by keys and values,
+        # 22 tokens at once, 23 their rows.
         stay_apart()
         num_kv_heads, group_size = args[7], args[8]
         head = item % num_kv_heads
@@ -528,6 +537,7 @@ def _keys_kernel(head_size: int) -> Kernel:
                     place = token * num_heads + member
                     limit = min(num_keys, token - first_key + 1) if own else num_keys
                     at = row * width * 4
+                    # `mix` takes ROWS keys at once: as many weights beyond `visible` have to be 0.
                     _weights(scores_at + at, limit, visible + ROWS, number_at(args[17] + place * 4))
                     _by_scores(
                         scores_at + at, gradients_at + at, limit, visible + ROWS, number_at(args[19] + place * 4)

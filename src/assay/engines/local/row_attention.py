@@ -44,6 +44,7 @@ class RowAttention:
         self.num_sequences, self.num_kv_heads = len(position_n), config.num_kv_heads
         self.scale = config.head_size**-0.5
         self.prompts = None if sharing is None else SharedAttention(sharing, position_n, config, cache.dtype)
+        # A row holds only what its sequence has beyond the shared prompt: a column is not a position.
         self.column_n = position_n if self.prompts is None else position_n - self.prompts.start_n
         self.compiled = self._compile() if compiled else None
         if self.compiled is None:
@@ -85,6 +86,7 @@ class RowAttention:
         if self.prompts is None:
             return compiled(queries, keys, values, cached, window)
         scores = self.prompts.scores(layer, self._grouped(queries))
+        # The kernel replaces `scores` by the prompt's part of the softmax.
         attended = compiled(queries, keys, values, cached, window, scores)
         return attended + self.prompts.attended(layer, scores).view(queries.shape)
 
