@@ -128,7 +128,7 @@ def classify(error: BaseException) -> FailureKind:
     """Says what a failure means. The only place where this is decided.
 
     Errors that are nobody's fault in particular (an environment that raised, a connection that broke) count as
-    infrastructure: one bad rollout never ends a step, and is never scored as 0.
+    infrastructure. One bad rollout never ends a step, and is never scored as 0.
     """
     if is_out_of_memory(error):
         return FailureKind.OUT_OF_MEMORY

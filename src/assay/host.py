@@ -4,8 +4,8 @@ Settings are plain data and hold nothing. Whoever needs something that is slow t
 
     pool = current_host().hold(("math workers", 4), lambda: WorkerPool(...), WorkerPool.close)
 
-Equal keys share one. Outside a run, such as in a script that scores one response, a host of the whole process serves,
-which is closed when the interpreter ends.
+Equal keys share one. Outside a run, such as in a script that scores one response, there is one host of the whole
+process, which is closed when the interpreter ends.
 """
 
 from __future__ import annotations

@@ -440,9 +440,9 @@ class Batch:
     """One packed micro-batch: segments laid end to end, a prompt that several samples share laid down once.
 
     Token i attends token j where j's segment is i's own, its prefix, or the prefix of that, and position j <= position
-    i: a prompt may itself go on from an opening that all prompts share. What is
-    trained on is listed apart: prediction n says that the hidden state at packed index `predict_from[n]` predicts
-    `target_ids[n]`; the last token of a shared prompt predicts the first token of each of its continuations.
+    i. A prompt may itself go on from an opening that all prompts share. Predictions, which are trained on, are listed
+    apart: the hidden state at packed index `predict_from[n]` predicts `target_ids[n]`. The last token of a shared
+    prompt predicts the first token of each of its continuations.
     """
 
     token_ids: Tensor

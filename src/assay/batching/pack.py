@@ -59,11 +59,11 @@ def pack(
 
     Samples of one unit (`Sample.unit_id`) are never split between micro-batches.
 
-    Minibatches are runs of whole groups in the order given, their numbers of groups differing by at most one: by count
-    and not by tokens, so that what falls into which update does not depend on how long responses are. Micro-batches
-    are filled in order, which keeps a group's samples together, and groups without any credit (all members earned the
-    same) come last, in micro-batches of their own: they need no backward pass. A sample without a trained-on token is
-    left out.
+    Minibatches are runs of whole groups in the order given, their numbers of groups differing by at most one. They are
+    split by count and not by tokens, so that the length of responses does not decide what falls into which update.
+    Micro-batches are filled in order, which keeps a group's samples together. Groups without any credit (all members
+    earned the same) come last, in micro-batches of their own: they need no backward pass. A sample without a trained-on
+    token is left out.
 
     Args:
         samples: with or without credit; `Batch.sample_ids` gives places in this list.

@@ -54,8 +54,8 @@ def request_key(endpoint: Endpoint, body: Mapping[str, Any], seed: int) -> str:
 
 
 def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
-    """The most prompt tokens, and sampled ones, that a request can have: a token is at least a byte, and a message's
-    form is taken for 16."""
+    """Return upper bounds on the prompt tokens, and on the sampled ones, of a request: a token is at least a byte, and
+    a message's form is taken for 16."""
     prompt = 0
     for message in body["messages"]:
         calls = json.dumps(message["tool_calls"], ensure_ascii=False) if "tool_calls" in message else ""

@@ -9,8 +9,8 @@ from collections.abc import Callable
 class Pace:
     """Lets an amount a minute through, evenly: what is taken fills up again at that rate.
 
-    A request may start while nothing is owed, and what it takes may be more than there is: the next waits until the
-    debt is paid. So amounts need not be known exactly in advance, and none is too large to ever start.
+    A request may start while nothing is owed, and may take more than there is: the next waits until the debt is paid.
+    So amounts need not be known exactly in advance, and none is too large to ever start.
 
     Args:
         per_minute: the amount; None for no limit.

@@ -31,8 +31,8 @@ async def check_engine(
 
     Greedy decoding takes the most probable token. Limits and end tokens are respected, aborts return what there is, new
     weights stamp their version, forgetting changes no answer. Where the engine says that it is reproducible, the same
-    request gives the same tokens, alone or beside others, log-probabilities within `tolerance`, and greedy decoding
-    repeats itself; where seeds decide, other seeds give other tokens.
+    request gives the same tokens, alone or beside others, and log-probabilities within `tolerance`; greedy decoding
+    repeats itself. Where seeds decide, other seeds give other tokens.
 
     Args:
         engine: idle; it is left with the version it had plus one.

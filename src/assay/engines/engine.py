@@ -38,8 +38,8 @@ class EngineCapabilities:
     """Optional abilities of an engine, beyond what every engine must do."""
 
     decides_by_seed: bool = False
-    """Token t is chosen by `seeds.uniform(seed, t)` through the inverse of the cumulative distribution, in the order of
-    the vocabulary: engines that do so sample the same tokens from the same weights."""
+    """Token t is chosen by inverse transform sampling with `seeds.uniform(seed, t)`, in the order of the vocabulary.
+    Engines that do so sample the same tokens from the same weights."""
     is_reproducible: bool = False
     """The same request to the same weights gives the same tokens again, whatever else is being sampled."""
 
@@ -47,7 +47,7 @@ class EngineCapabilities:
 class Engine(Protocol):
     """Samples completions; tokens in, tokens out. `check_engine` holds an implementation to this.
 
-    Required are tokens with their log-probabilities, limits, versions, and forgetting what is cached; what else an
+    Required are tokens with their log-probabilities, limits, versions, and forgetting what is cached. What else an
     engine can do, it says in `capabilities`, and then it must.
     """
 

@@ -1,10 +1,10 @@
 """Attention of a packed batch, forward and backward, in float32 inside.
 
-PyTorch's fused kernel for the CPU is made for long sequences: on packed ones of a hundred tokens it takes several times
+PyTorch's fused kernel for the CPU is made for long sequences. On packed ones of a hundred tokens it takes several times
 as long as its products. Here an item is a tile of tokens of one key-value head. Its keys are laid down with one lane a
 key, so that ROWS queries are scored at once in registers, and whole rows of scores stay in the processor's cache.
-Backward, the scores are computed again, as in FlashAttention (Dao 2023, arXiv 2307.08691), once for the queries'
-gradient and once for that of keys and values: then no two items write to one place.
+Backward, the scores are computed again, as in FlashAttention (Dao 2023, arXiv 2307.08691): once for the queries'
+gradient and once for that of keys and values, so that no two items write to one place.
 
 Shape letters: T packed tokens, Q query heads, K key-value heads, G = Q / K, D head size.
 """

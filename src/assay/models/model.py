@@ -228,8 +228,8 @@ class Model:
 def open_model(source: str | Path, base: str | Path | None = None, *, policy: str = AUTO) -> Model:
     """Resolve what a user calls a model into one frozen value that makes policies, engines and renderers.
 
-    The files are found (fetched from the hub where need be), the configuration is read and checked, and the family
-    that computes the model is chosen; no weight is read yet.
+    The files are found (fetched from the hub where need be), the configuration is read and checked, and the family that
+    computes the model is chosen. No weight is read yet.
 
     Args:
         source: "default" (SmolLM2-135M-Instruct); a Hugging Face folder; the folder of an adapter in PEFT's format;

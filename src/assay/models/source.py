@@ -162,8 +162,8 @@ def _named_base(adapter: Path, name: str | None, revision: str | None) -> Path:
 def install(folder: Path, build: Callable[[Path], None]) -> Path:
     """Make `build` fill a folder, unless it is there already, so that it appears whole or not at all.
 
-    It is built beside its place and renamed there: a process that is killed leaves nothing that looks like a model, and
-    of two processes at once both end up with the one that finished first.
+    It is built beside its place and renamed there, so a process that is killed leaves nothing that looks like a model.
+    Two processes at once both end up with the folder that was finished first.
 
     Raises:
         ModelError: the place cannot be written.

@@ -54,8 +54,8 @@ def reward_curve(store: RunStore) -> Curve:
 
 
 def reward_interval(group_rewards: Sequence[float], num_measured: int, bounds: tuple[float, float]) -> Interval:
-    """The mean over groups of what their measured members earned, with its 95 % interval over groups, not rollouts:
-    members of a group share their task.
+    """Mean reward over groups of their measured members, with its 95 % interval over groups, not rollouts: members of a
+    group share their task.
 
     On the range of the step's rewards, 0 and 1 included (`clustered_mean`), so that it keeps a width where all earned
     the same.

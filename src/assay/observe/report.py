@@ -1,7 +1,7 @@
 """The report of a run: one HTML page that needs nothing else, made from the run folder alone.
 
-Model output is hostile: every text goes through the template's escaping, control characters are made visible first,
-and the page forbids scripts and anything loaded from elsewhere.
+Model output is hostile. Every text goes through the template's escaping, control characters are made visible first, and
+the page forbids scripts and anything loaded from elsewhere.
 """
 
 from __future__ import annotations

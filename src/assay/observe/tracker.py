@@ -1,7 +1,7 @@
 """The Tracker protocol: where a run's numbers go beside its own folder, and the queue that keeps training from waiting.
 
 Steps are updates made: 0 is before training. A point holds everything known of a step, its evaluation included, and is
-sent once: what a resumed run makes again it does not send again.
+sent once: a step that a resumed run repeats is not sent again.
 """
 
 from __future__ import annotations

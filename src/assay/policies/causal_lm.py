@@ -157,8 +157,8 @@ def empty_module(config: PretrainedConfig) -> PreTrainedModel:
 def context_limit(config: PretrainedConfig) -> int:
     """Longest sequence in tokens.
 
-    Where positions are scaled by the length of the sequence (dynamic rope, LongRoPE) it is the length before scaling:
-    beyond it, what a token computes would depend on the other rows of its batch, and cached keys would be stale.
+    Where positions are scaled by the length of the sequence (dynamic rope, LongRoPE) it is the length before scaling.
+    Beyond it, what a token computes would depend on the other rows of its batch, and cached keys would be stale.
     """
     text = config.get_text_config(decoder=True)
     stated = [value for name in _LIMIT_NAMES if isinstance(value := getattr(text, name, None), int) and value > 0]

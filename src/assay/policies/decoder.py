@@ -1,7 +1,7 @@
 """The decoder-only transformer of the Llama family, in one function a layer.
 
-The same `decoder_layer` serves training (packed micro-batches) and sampling (cached keys and values): who calls it says
-how queries find their keys (`attend`) and in what precision the weights come (`LayerWeights`).
+The same `decoder_layer` serves training (packed micro-batches) and sampling (cached keys and values). The caller
+decides how queries find their keys (`attend`) and in what precision the weights come (`LayerWeights`).
 
 Shape letters: T tokens of this call, H hidden size, Q query heads, K key-value heads, D head size.
 """

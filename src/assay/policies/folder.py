@@ -45,8 +45,8 @@ TOKENIZER_FILES = (
 def read_weights(folder: Path, config: DecoderConfig) -> dict[str, Tensor]:
     """Every tensor of the model, in fp32.
 
-    A tied model may repeat its embedding as `lm_head.weight`, or have only the one under that name; the rotary
-    frequencies that old checkpoints store are read over.
+    A tied model may repeat its embedding as `lm_head.weight`, or have only the one under that name. The rotary
+    frequencies that old checkpoints store are ignored.
 
     Raises:
         ModelError: no weights, a file that cannot be read, or tensors that are missing, unexpected or of another shape

@@ -28,7 +28,7 @@ class Rotary:
         """cos and sin for `rotate`.
 
         With rope type "dynamic" the frequencies depend on the longest position of the call once that passes the
-        original context, as in transformers: sequences of different lengths then belong in different calls.
+        original context, as in transformers. Sequences of different lengths then belong in different calls.
 
         Args:
             position_ids: [T] int64.

@@ -130,7 +130,7 @@ def _tensors(gguf: Path, config: DecoderConfig) -> dict[str, Tensor]:
 
 def _write_tokenizer(reader: GGUFReader, folder: Path) -> None:
     """Writes the tokenizer of the file. The one that transformers 5.23 makes of it ignores the pre-tokenizer that the
-    file names, so that two line breaks before a digit are two tokens there and one in the model's training."""
+    file names: two line breaks before a digit are two tokens there, and one in the model's training."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     def contents(key: str) -> Any:

@@ -122,8 +122,8 @@ class ChatRenderer:
         return Extension(token_ids, extends_previous=True)
 
     def parse(self, token_ids: Sequence[int]) -> Message:
-        """The text before the first stop token, after what the template opens the answer with; other special tokens
-        that the model sampled are shown as text."""
+        """Return the text before the first stop token, after what the template opens the answer with. Other special
+        tokens that the model sampled are shown as text."""
         length = next((i for i, token in enumerate(token_ids) if token in self._stop_token_ids), len(token_ids))
         return Message("assistant", self._opening + self.decode(token_ids[:length]))
 
@@ -194,8 +194,8 @@ class ChatRenderer:
         )
 
     def _shown(self, message: Message, form: ContentForm | None = None) -> dict[str, Any]:
-        """A message as the template takes it: content as text or as a list of parts, the arguments of a call as an
-        object, and no text in it a control token."""
+        """Return a message as the template takes it: content as text or as a list of parts, the arguments of a call as
+        an object, and no control token in its text."""
         data = message.to_dict()
         if message.tool_calls:
             data["tool_calls"] = [_with_arguments(call) for call in message.tool_calls]

@@ -1,9 +1,9 @@
 """Reasoning blocks: which part of a response is the model's thinking, and which its answer.
 
 A reasoning block stands at the head of a response, in one of the pairs of tags that chat models are trained with. The
-same tags in a string, in a comment or in prose are text. Where the chat template opens the block, the renderer puts
-the opening tag at the head of the message; responses from elsewhere may lack it, and then a closing tag that stands as
-such (not quoted, not within a fenced block, not within a sentence) ends the block.
+same tags in a string, in a comment or in prose are text. Where the chat template opens the block, the renderer puts the
+opening tag at the head of the message. Responses from elsewhere may lack it: then a closing tag that stands as such
+(not quoted, not within a fenced block, not within a sentence) ends the block.
 """
 
 from __future__ import annotations

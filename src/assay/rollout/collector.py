@@ -78,9 +78,10 @@ class _Counts:
 class Collector:
     """Keeps groups of rollouts under way; the only owner of tasks, queues and timeouts. Used as `async with`.
 
-    At most n + max_staleness * groups_per_step groups are issued and not delivered, and issuing happens in
-    `next_groups(n)` only, so after the publish of the step before: a group is at most `max_staleness` versions old when
-    it is delivered. With max_staleness = 0, `next_groups` issues exactly the groups it returns (and replacements).
+    At most n + max_staleness * groups_per_step groups are issued and not delivered. Groups are issued in
+    `next_groups(n)` only, so after the publish of the step before. A group is therefore at most `max_staleness`
+    versions old when it is delivered. With max_staleness = 0, `next_groups` issues exactly the groups it returns (and
+    replacements).
 
     Args:
         score: what a finished or truncated rollout earned; broken rollouts are not measured and never get there.

@@ -1,7 +1,7 @@
 """The trainer: annotate samples, update the policy. It does not know which algorithm it serves.
 
 One update is one minibatch: forward and backward over its micro-batches, the summed loss divided by a count over all of
-them, clip, check, AdamW. An update whose loss or gradient is not finite, or that runs out of memory, is left out whole:
+them, clip, check, AdamW. An update whose loss or gradient is not finite, or that runs out of memory, is skipped whole:
 weights, moments and the learning rate's clock stay as they were.
 
 Shape letters: N predicted tokens of a micro-batch, L tokens of a sample.
@@ -178,7 +178,7 @@ class Trainer:
         self._counters = _Counters()
         self._scales_loss = getattr(policy, "compute_dtype", None) == torch.float16
         self.budget_spent = 0.0
-        """Share of the run's budget of time or tokens that is spent, where it has one: a schedule that falls is at
+        """Share of the run's budget of time or tokens that is spent, where it has one. A schedule that falls is at
         least as far along."""
 
     @property

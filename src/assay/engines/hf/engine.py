@@ -26,12 +26,12 @@ that is read wrongly is off by a good part of one."""
 
 
 class HFEngine(BatchingEngine):
-    """Continuous batching of any causal language model: prompts are computed once for all who share them, then one
+    """Continuous batching of any causal language model. Prompts are computed once for all who share them, then one
     token of every sequence at a time, as left-padded rows over transformers' cache.
 
-    Whether the model can be sampled that way is tried once. A model that cannot (a recurrent state in place of keys and
-    values, positions that a mask does not move) is sampled without a cache: every token reads its whole sequence,
-    which is slow and right.
+    Whether the model can be sampled that way is tried once. A model that cannot is sampled without a cache: one with a
+    recurrent state in place of keys and values, or with positions that a mask does not move. Every token then reads its
+    whole sequence, which is slow and right.
 
     Args:
         module: the model, in evaluation mode and the dtype to sample in. The engine owns it from now on.

@@ -88,8 +88,8 @@ class BatchingEngine(ABC):
         """Frees everything that was computed for requests."""
 
     def forget(self) -> None:  # noqa: B027, nothing is kept unless a subclass keeps it
-        """Drops what was computed and might serve later requests. What is sampled next then depends on nothing that
-        was sampled before, in its last bits either, as in an engine just made: an exact resume needs this."""
+        """Drops what was computed and might serve later requests. What is sampled next then depends on nothing that was
+        sampled before, not even in its last bits, as in an engine just made. An exact resume needs this."""
 
     # ---- the protocol ----
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from assay.policies.config import DecoderConfig
 
 GRANULE = 32
-"""Capacity grows by this many tokens: attention runs over whole rows, because a product over a strided part of them
-costs a copy, so every spare token is computed with."""
+"""Number of tokens by which capacity grows. Attention runs over whole rows, because a product over a strided part of
+them costs a copy, so every spare token is computed with."""
 
 
 class KeyValueCache:

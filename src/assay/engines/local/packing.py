@@ -1,6 +1,6 @@
 """Weights in the order in which the CPU's matrix kernels read them.
 
-A plain product reorders its weight on every call, which for the few rows of a sampling step takes about as long as the
+A plain product reorders its weight on every call. For the few rows of a sampling step that takes about as long as the
 product itself. Packed, it is reordered once, when new weights are loaded. The kernel and its bits stay the same.
 """
 

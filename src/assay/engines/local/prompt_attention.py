@@ -154,8 +154,8 @@ class PromptAttention:
 
 
 def causal_mask(position: Tensor, columns: int, window: int | None, dtype: torch.dtype) -> Tensor:
-    """[..., C] what to add to scores of queries at these positions [...] of a row: 0 where they see a column, -inf
-    where it comes later or before the window."""
+    """Return the mask [..., C] to add to scores of queries at these positions [...] of a row: 0 where they see a
+    column, -inf where it comes later or before the window."""
     columns_C = torch.arange(columns, device=position.device)
     unseen = columns_C > position[..., None]
     if window is not None:
