@@ -118,7 +118,7 @@ class RunConfig(Settings):
 
     @property
     def readings(self) -> dict[str, Verifier]:
-        """Reading to verifier of held-out measurement: "strict", and "lenient" where there is one.
+        """Return the verifier of each reading of held-out measurement: "strict", and "lenient" where there is one.
 
         They follow the reward: with a verifier of the recipe's own, that is the strict reading, and the lenient one is
         the environment's, or else that of the verifier itself.

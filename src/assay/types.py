@@ -211,7 +211,7 @@ class Rollout:
 
     @property
     def num_sampled_tokens(self) -> int:
-        """Sampled tokens that are here to be trained on."""
+        """Number of sampled tokens that are here to be trained on."""
         return sum(len(turn.completion.token_ids) for turn in self.turns)
 
     @property
@@ -392,7 +392,7 @@ class Sample:
     weight: float = 1.0
     """Share of its episode: 1 / number of forks."""
     version: int = 0
-    """Oldest weights that sampled any of its tokens."""
+    """Version of the oldest weights that sampled any of its tokens."""
     proximal_logprobs: Tensor | None = None
     """[L] float32, the trainer's at the start of the update; None where nobody needed them."""
     reference_logprobs: Tensor | None = None

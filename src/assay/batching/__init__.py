@@ -1,4 +1,5 @@
-"""Groups of rollouts to packed micro-batches: `to_samples` says what is trained on, `pack` lays it out."""
+"""Batching: from groups of rollouts to packed micro-batches. `to_samples` says what is trained on, `pack` lays it
+out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples to packed micro-batches: no padding, and a prompt that several samples share is laid down once.
+"""Packing of samples into micro-batches: no padding, and a prompt that several samples share is laid down once.
 
     samples   [prompt A, a1] [prompt A, a2] [prompt B, b1]
     packed    | prompt A | a1 | a2 | prompt B, b1 |
@@ -25,7 +25,8 @@ from torch import Tensor
 from assay.types import ANNOTATIONS, Batch, CreditedSample, Sample
 
 MIN_OPENING = 16
-"""Tokens that prompts must share to be worth a segment of its own, whose keys every family then has to join."""
+"""Number of tokens that prompts must share to be worth a segment of its own, whose keys every family then has to
+join."""
 
 
 @dataclass(frozen=True, eq=False)

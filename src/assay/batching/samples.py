@@ -1,4 +1,4 @@
-"""Groups of rollouts to token sequences: what was sampled is what is trained on, never tokenised again."""
+"""Samples, the token sequences of groups of rollouts: what was sampled is what is trained on, never tokenised again."""
 
 from __future__ import annotations
 

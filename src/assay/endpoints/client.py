@@ -109,7 +109,7 @@ class EndpointClient:
 
     @property
     def num_under_way(self) -> int:
-        """Requests that were sent, or wait to be."""
+        """Number of requests that were sent, or wait to be."""
         return len(self._under_way)
 
     async def close(self) -> None:

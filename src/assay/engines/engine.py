@@ -41,7 +41,7 @@ class EngineCapabilities:
     """Token t is chosen by inverse transform sampling with `seeds.uniform(seed, t)`, in the order of the vocabulary.
     Engines that do so sample the same tokens from the same weights."""
     is_reproducible: bool = False
-    """The same request to the same weights gives the same tokens again, whatever else is being sampled."""
+    """True where the same request to the same weights gives the same tokens again, whatever else is being sampled."""
 
 
 class Engine(Protocol):

@@ -64,7 +64,7 @@ class ScriptedEngine:
         """Versions given to `load_weights`, in order."""
         self._version = version
         self._under_way: dict[str, asyncio.Event] = {}
-        """Request id to the event that aborts it."""
+        """Events that abort requests, by request id."""
         self._closed = False
 
     @classmethod

@@ -220,7 +220,7 @@ def _parts(head_size: int) -> tuple[Any, ...]:
 
     @compiled
     def turn(rows_at: int, count: int, columns_at: int, width: int) -> None:
-        """Rows to columns; columns beyond are 0."""
+        """Transpose rows to columns; columns beyond are 0."""
         stay_apart()
         for first in range(0, count, 16):
             last = min(first + 16, count)
@@ -281,13 +281,13 @@ def _parts(head_size: int) -> tuple[Any, ...]:
 
     @compiled
     def write_row(row_at: int, factor: float, target: int) -> None:
-        """fp32 times a factor to bf16."""
+        """Write an fp32 row times a factor as bf16."""
         row = evens_first(load_f32(row_at, head_size))
         store_bf16(target, mul(row, splat(np.float32(factor), head_size)))
 
     @compiled
     def read_scaled(source: int, factor: float, row_at: int) -> None:
-        """bf16 times a factor to fp32."""
+        """Read a bf16 row times a factor as fp32."""
         row = in_order(load_bf16(source, head_size))
         store_f32(row_at, mul(row, splat(np.float32(factor), head_size)))
 
@@ -296,7 +296,7 @@ def _parts(head_size: int) -> tuple[Any, ...]:
 
 @compiled
 def _weights(scores_at: int, limit: int, visible: int, log_sum: float) -> None:
-    """Scores to e^(score - log_sum) in place; 0 from `limit` to where `visible` is rounded up."""
+    """Turn scores into e^(score - log_sum), in place; 0 from `limit` to where `visible` is rounded up."""
     stay_apart()
     off = splat(np.float32(log_sum), LANES)
     for column in range(0, limit, LANES):
@@ -312,7 +312,7 @@ def _fill(row_at: int, start: int, end: int, number: float) -> None:
 
 @compiled
 def _by_scores(weights_at: int, gradients_at: int, limit: int, visible: int, taken_off: float) -> None:
-    """Gradients by weights to gradients by scores, in place; 0 from `limit` to where `visible` is rounded up."""
+    """Turn gradients by weights into gradients by scores, in place; 0 from `limit` to where `visible` is rounded up."""
     stay_apart()
     off = splat(np.float32(taken_off), LANES)
     for column in range(0, limit, LANES):

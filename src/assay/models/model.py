@@ -203,7 +203,7 @@ class Model:
         )
 
     def renderer(self, chat_template: str | None = None) -> ChatRenderer:
-        """Messages to its tokens and back.
+        """Make the renderer, from messages to the model's tokens and back.
 
         Args:
             chat_template: text of a template in place of the tokenizer's own; see `assay.render.read_chat_template`.

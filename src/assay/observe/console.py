@@ -35,12 +35,12 @@ class StepView:
     step: int
     """Number of the step, from 0."""
     reward: float = math.nan
-    """Mean over the step's tasks, dropped groups included."""
+    """Mean reward of the step's tasks, dropped groups included."""
     reward_low: float = math.nan
     reward_high: float = math.nan
     """95 % interval of the mean reward."""
     solved: Mapping[str, float] = field(default_factory=dict)
-    """Level to the share of its measured rollouts that were solved, in this step."""
+    """Share of each level's measured rollouts that were solved in this step, by level."""
     tokens_per_second: float = math.nan
     """Sampled tokens over the seconds of the whole step."""
     response_tokens: float = math.nan

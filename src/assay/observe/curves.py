@@ -87,7 +87,7 @@ def main_curves(store: RunStore) -> list[Curve]:
 
 
 def level_curves(store: RunStore) -> dict[str, Curve]:
-    """Level to the solved share of its measured rollouts, easiest level first."""
+    """Return each level's curve, the solved share of its measured rollouts, easiest level first."""
     points: dict[str, list[tuple[int, float]]] = {}
     for share in store.level_shares():
         points.setdefault(share.level, []).append((share.step, share.solved / share.measured))

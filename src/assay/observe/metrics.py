@@ -12,7 +12,7 @@ OF_THE_MACHINE = ("time/", "memory/")
 """Prefixes of the metrics that a run at the same seed need not repeat."""
 
 METRICS: dict[str, str] = {}
-"""Name to explanation, of every metric whose module was imported."""
+"""Explanation by name, of every metric whose module was imported."""
 
 
 def metric(name: str, explanation: str) -> str:

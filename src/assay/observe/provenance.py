@@ -16,7 +16,8 @@ _GIT_SECONDS = 5.0
 
 
 def versions() -> dict[str, str]:
-    """Name to version of Python and of the packages that numbers depend on; those not installed are left out."""
+    """Return the versions of Python and of the packages that numbers depend on, by name; those not installed are left
+    out."""
     found = {"python": platform.python_version()}
     for name in _DISTRIBUTIONS:
         try:

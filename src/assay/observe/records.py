@@ -36,7 +36,7 @@ class RolloutRecord:
     num_tokens: int
     """Sampled tokens."""
     version: int
-    """Oldest weights that sampled any of them."""
+    """Version of the oldest weights that sampled any of the tokens."""
     fork_starts: tuple[int, ...]
     """Indices in `token_ids` at which a later turn starts over with a rewritten prompt."""
     token_ids: tuple[int, ...]
@@ -66,7 +66,7 @@ class TurnRecord:
     """Sampled tokens."""
     finish_reason: str
     version: int
-    """Oldest weights that sampled any of them."""
+    """Version of the oldest weights that sampled any of the tokens."""
     message: Message
     """The model's message."""
     env_messages: tuple[Message, ...]

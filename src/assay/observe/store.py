@@ -350,7 +350,8 @@ class RunStore:
         ]
 
     def logprob_gaps(self) -> dict[int, float]:
-        """Step to the mean absolute difference of sampler's and trainer's log-probabilities, in nats a token."""
+        """Return, by step, the mean absolute difference of sampler's and trainer's log-probabilities, in nats a
+        token."""
         sums: dict[int, list[float]] = {}
         for step, sampler, trainer in self._connection.execute(
             "SELECT step, token_logprobs, trainer_logprobs FROM rollouts "

@@ -99,5 +99,5 @@ class Trackers:
         return [problem for tracker in self._queues if (problem := tracker.take_problem())]
 
     def num_failures(self) -> dict[str, int]:
-        """Tracker to the points that it has lost; those that lost none are left out."""
+        """Number of points that each tracker has lost, by tracker; those that lost none are left out."""
         return {tracker.tracker.name: tracker.num_failures for tracker in self._queues if tracker.num_failures}

@@ -123,7 +123,7 @@ def _widen(x: Tensor) -> Tensor:
 
 
 def _plain(hidden: Tensor, weight: Tensor, target_ids: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The definition, left to autograd."""
+    """Compute log-probabilities and entropies as they are defined, left to autograd."""
     log_probabilities = (logits_of(hidden, weight) / temperature).log_softmax(-1)
     entropy = -(log_probabilities.exp() * log_probabilities).sum(-1)
     return log_probabilities.gather(-1, target_ids[:, None]).squeeze(-1), entropy

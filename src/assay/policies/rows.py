@@ -55,7 +55,7 @@ def padded_rows(batch: Batch) -> list[PaddedRows]:
 
 
 def _chunks(sequences: Sequence[tuple[Tensor, Tensor]]) -> list[list[tuple[Tensor, Tensor]]]:
-    """Longest first, so that what does not fit in memory fails at once."""
+    """Split sequences into chunks, longest first, so that what does not fit in memory fails at once."""
     chunks: list[list[tuple[Tensor, Tensor]]] = []
     for sequence in sorted(sequences, key=lambda sequence: -len(sequence[0])):
         longest = len(chunks[-1][0][0]) if chunks else 0

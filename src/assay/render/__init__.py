@@ -1,4 +1,5 @@
-"""Messages to tokens and back, with the model's own chat template. Sampled tokens are never tokenised again."""
+"""Rendering: from messages to tokens and back, with the model's own chat template. Sampled tokens are never tokenised
+again."""
 
 from __future__ import annotations
 

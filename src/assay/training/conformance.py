@@ -200,7 +200,7 @@ def _aged(sample: CreditedSample) -> CreditedSample:
 
 
 def _advantages(algorithm: Algorithm, group: Group) -> dict[int, float]:
-    """Member to the sum of its tokens' advantages."""
+    """Return the sum of each member's token advantages, by member."""
     credited = algorithm.credit([group], _annotated(to_samples([group])))
     return {sample.index: float(sample.advantages.sum()) for sample in credited}
 

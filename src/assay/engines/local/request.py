@@ -57,7 +57,7 @@ class Request:
         self.logprobs.append(logprob)
 
     def complete(self, reason: FinishReason, version: int) -> None:
-        """Hands what was sampled to whoever waits. `version` is noted where no token was."""
+        """Hand what was sampled to whoever waits. `version` is noted where no token was."""
         if self.future.done():
             return
         spans = tuple(self.version_spans) or ((0, version),)

@@ -34,7 +34,7 @@ class SharedPrompts:
         return next((p for p in self.prompts if p.generation == generation and p.token_ids == token_ids), None)
 
     def add(self, token_ids: tuple[int, ...], generation: int) -> SharedPrompt:
-        """A row for a prompt that is yet to be computed."""
+        """Return a prompt with a row of the cache, yet to be computed."""
         prompt = SharedPrompt(token_ids, len(self.prompts), generation)
         self.prompts.append(prompt)
         self.cache.reserve(len(self.prompts), max(len(p.token_ids) for p in self.prompts))

@@ -119,7 +119,7 @@ class ServingView:
         return layer_weights(self.config, self._allocate, layer)
 
     def _outside(self) -> dict[str, Tensor]:
-        """Name to storage of what belongs to no layer."""
+        """Return the storage, by name, of the tensors that belong to no layer."""
         places = {EMBEDDING: self.embedding, FINAL_NORM: self.final_norm}
         return places if self.config.tie_embeddings else {**places, HEAD: self._plain_head}
 
@@ -130,7 +130,7 @@ def _layer_of(name: str) -> int:
 
 
 def _parts(config: DecoderConfig, layer: int, weights: LayerWeights) -> dict[str, Tensor]:
-    """Hugging Face name to the part of a layer's fused storage that holds it."""
+    """Return the parts of a layer's fused storage by the Hugging Face name of the tensor that each holds."""
     queries, keys = config.num_query_heads * config.head_size, config.num_kv_heads * config.head_size
     parts: dict[str, Tensor | None] = {
         "input_layernorm.weight": weights.attention_norm,
