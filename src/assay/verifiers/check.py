@@ -18,7 +18,7 @@ from assay.verifiers.score import score_rollout
 from assay.verifiers.verifier import Verifier, as_rollout, verifiers_in
 
 ERRORS = ("false accept", "false reject", "raised", "slow", "side effect")
-"""What may be wrong with one verdict."""
+"""The faults that one verdict may have."""
 _AT_ONCE = 32
 """Gold answers that are checked together."""
 
@@ -46,7 +46,7 @@ class VerifierReport:
         return tuple(result for result in self.results if result.error)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By category: the number of "cases", and of each kind of error."""
+        """Return the number of "cases", and of each kind of error, by category."""
         table: dict[str, dict[str, int]] = {}
         for result in self.results:
             row = table.setdefault(result.case.category, dict.fromkeys(("cases", *ERRORS), 0))
@@ -154,7 +154,8 @@ async def check_all_gold(
     seconds: float = math.inf,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """As `check_gold`, for any number of tasks: only those parts of the verifier are asked that answer in no time.
+    """Check the gold answers of any number of tasks like `check_gold`, but only with the parts of the verifier that
+    need no time.
 
     Args:
         seconds: after which it stops.

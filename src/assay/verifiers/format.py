@@ -13,7 +13,7 @@ from assay.verifiers.verifier import Verifier
 
 
 class Format(Verifier):
-    """Whether the response has the shape that was asked for. Never a reward of its own: it says nothing about truth.
+    """Check that the response has the shape that was asked for. Never a reward of its own: it says nothing about truth.
 
     A control: what a model gains on this reward alone is what format is worth.
     """

@@ -70,11 +70,11 @@ class Judge(Endpoint, Verifier):
     solved_at: float = pydantic.Field(default=0.5, gt=0, le=1)
     """Values from here on count as solved."""
     show_gold: bool = True
-    """Whether the judge is shown the gold answer; without it, it must know by itself."""
+    """True where the judge is shown the gold answer; without it, it must know by itself."""
     instructions: str = ""
-    """What to judge by, in place of "whether the response answers the question correctly"."""
+    """The criterion to judge by, in place of "whether the response answers the question correctly"."""
     max_characters: int = pydantic.Field(default=10_000, ge=100)
-    """Of the response that are shown, from its end; reasoning blocks are left out first."""
+    """Most characters of the response that are shown, from its end; reasoning blocks are left out first."""
     max_new_tokens: int = pydantic.Field(default=1024, ge=1)
     """Token limit of the judge's reply."""
     temperature: float = pydantic.Field(default=0.0, ge=0, le=10)
@@ -83,12 +83,12 @@ class Judge(Endpoint, Verifier):
 
     @functools.cached_property
     def tally(self) -> Tally:
-        """What was asked of it in this process, and what that cost."""
+        """Tally of what the judge was asked in this process, and what that cost."""
         return Tally(self)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it decides a verdict, as plain data: not how fast it is asked, nor what it costs."""
+        """The settings that decide a verdict, as plain data: not how fast the judge is asked, nor what it costs."""
         own = {key: value for key, value in dump(self).items() if key not in Endpoint.model_fields}
         del own["replies"]
         return {**Endpoint.identity.__get__(self), **own}
@@ -205,7 +205,7 @@ def judges_in(verifier: Verifier) -> Iterator[Judge]:
 
 
 def judge_metrics(verifier: Verifier) -> dict[str, float]:
-    """What the judges of a verifier were asked and cost in this process; empty where it has none."""
+    """Return what the judges of a verifier were asked and cost in this process; empty where it has none."""
     tallies = [judge.tally for judge in judges_in(verifier)]
     if not tallies:
         return {}

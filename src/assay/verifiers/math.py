@@ -56,9 +56,9 @@ class Math(AnswerReader):
     name: Literal["math"] = "math"
     is_cheap: ClassVar[bool] = True
     answer_form: Literal["box", "after", "bare", "prose"] = "box"
-    """Where the answer stands. box: in the last box. after: after the last `marker`, to the end of its line, or in
-    the last box there. bare: in the last box, or where there is none it is the whole response. prose: in the last box,
-    else after a stated form ("The answer is 34."), else the last expression of the last sentence that has one."""
+    """Place of the answer. box: in the last box. after: after the last `marker`, to the end of its line, or in the last
+    box there. bare: in the last box, or where there is none it is the whole response. prose: in the last box, else
+    after a stated form ("The answer is 34."), else the last expression of the last sentence that has one."""
     marker: str | None = Field(default=None, min_length=1, max_length=100)
     """Such as "####" or "Answer:"; for "after"."""
     relative_tolerance: float = Field(default=0.0, ge=0.0, le=0.5, allow_inf_nan=False)
@@ -66,7 +66,7 @@ class Math(AnswerReader):
     decimals: int | None = Field(default=None, ge=0, le=30)
     """Decimals to which the gold numbers were rounded: an answer that rounds to one counts as equal."""
     timeout_seconds: float = Field(default=1.0, gt=0, le=600)
-    """Of each of the two tries at an expression that is more than a number."""
+    """Seconds for each of the two tries at an expression that is more than a number."""
     num_workers: int | None = Field(default=None, ge=1)
     """Worker processes; None for one a core. They start with the first expression that needs one."""
 
@@ -151,7 +151,7 @@ class Math(AnswerReader):
         return said[0], ""
 
     def _find_after(self, text: str, cut_off: bool) -> tuple[str | None, str]:
-        """What follows the last marker: the rest of its line, or the formula on the lines below it."""
+        """Return what follows the last marker: the rest of its line, or the formula on the lines below it."""
         sought = normalise(self.marker or "")
         text = text if "*" in sought or "_" in sought else without_emphasis(text)
         _, marker, after = text.rpartition(sought)

@@ -27,7 +27,7 @@ class _UnreadableError(Exception):
 def judge(
     gold: str, response: str, relative_tolerance: float = 0.0, decimals: int | None = None
 ) -> Literal["same", "different", "unreadable", "limit"]:
-    """Whether two answers are the same.
+    """Compare two answers and say whether they are the same.
 
     Raises:
         Exception: the gold answer cannot be compared even with itself.
@@ -107,7 +107,8 @@ def _cases_apart(*expressions: str) -> list[str]:
 
 
 def _agree(first: Any, second: Any) -> bool:
-    """Whether two constants are the same to 40 digits. math-verify drops what is below 2e-15 and rounds decimals."""
+    """Return True where two constants are the same to 40 digits. math-verify drops what is below 2e-15 and rounds
+    decimals."""
     from sympy import Expr
 
     constants = [value for value in (first, second) if isinstance(value, Expr) and not value.free_symbols]
@@ -133,7 +134,7 @@ _parsed: dict[str, list[Any]] = {}
 
 
 def _parse(expression: str) -> list[Any]:
-    """What math-verify reads; what it could not read is tried again the next time."""
+    """Return what math-verify reads in an expression. What it could not read is tried again the next time."""
     if expression not in _parsed:
         from latex2sympy2_extended import NormalizationConfig
         from math_verify import LatexExtractionConfig, parse

@@ -44,7 +44,7 @@ class Number:
     """One number as it stands in a text."""
 
     start: int
-    """Where it starts, its sign included."""
+    """Place in the text at which the number starts, its sign included."""
     end: int
     value: Fraction | None
     """None where it cannot be read: out of bounds, divided by zero, or glued to something that changes its meaning."""
@@ -78,7 +78,7 @@ def parse_number(text: str) -> Fraction | None:
 
 
 def may_go_on(text: str, number: Number) -> bool:
-    """Whether a longer text could have gone on with more of the same number: "8" of "82", "1," of "1,234"."""
+    """Return True where a longer text could have gone on with more of the same number: "8" of "82", "1," of "1,234"."""
     return _UNFINISHED.fullmatch(text, number.end) is not None
 
 
@@ -114,7 +114,7 @@ def _sign(tokens: Sequence[re.Match[str]], leftmost: int) -> str:
 
 
 def _is_binary(tokens: Sequence[re.Match[str]], index: int) -> bool:
-    """Whether the token is an operator with a value before it.
+    """Return True where the token is an operator with a value before it.
 
     Spaces on both sides or on neither: in "37 -45" the minus is a sign, in "37 **82**" the stars are emphasis.
     """
@@ -127,7 +127,8 @@ def _is_binary(tokens: Sequence[re.Match[str]], index: int) -> bool:
 
 
 def _spoilt_before(tokens: Sequence[re.Match[str]], index: int, leftmost: int, governor: int, sign: str) -> bool:
-    """Whether what stands before gives the digits another meaning: an exponent, a subscript, a double sign."""
+    """Return True where what stands before gives the digits another meaning: an exponent, a subscript, a double
+    sign."""
     if _touching(tokens, index - 1) and tokens[index - 1].lastgroup == "number":
         return True
     if governor < 0:
@@ -139,7 +140,7 @@ def _spoilt_before(tokens: Sequence[re.Match[str]], index: int, leftmost: int, g
 
 
 def _spoilt_after(tokens: Sequence[re.Match[str]], index: int) -> bool:
-    """Whether what stands after gives the digits another meaning: a power, a date, a hexadecimal."""
+    """Return True where what stands after gives the digits another meaning: a power, a date, a hexadecimal."""
     if index + 1 == len(tokens):
         return False
     following = tokens[index + 1]
@@ -156,7 +157,7 @@ def _spoilt_after(tokens: Sequence[re.Match[str]], index: int) -> bool:
 
 
 def _touching(tokens: Sequence[re.Match[str]], index: int) -> bool:
-    """Whether no space lies between this token and the next."""
+    """Return True where no space lies between this token and the next."""
     return 0 <= index < len(tokens) - 1 and tokens[index].end() == tokens[index + 1].start()
 
 

@@ -107,7 +107,7 @@ class WorkerPool:
         return self.submit(arguments).result()
 
     async def acall(self, arguments: Mapping[str, Any]) -> Any:
-        """As `call`, without blocking the event loop."""
+        """Call like `call`, without blocking the event loop."""
         return await asyncio.wrap_future(self.submit(arguments))
 
     def close(self) -> None:

@@ -32,9 +32,9 @@ class PythonReward(Verifier):
 
     name: Literal["python"] = "python"
     function: str
-    """Where it is: "path/to/file.py:reward" or "package.module:reward"."""
+    """The function's place: "path/to/file.py:reward" or "package.module:reward"."""
     per: Literal["response", "group"] = "response"
-    """What one call is about."""
+    """The unit that one call scores: a response, or a whole group."""
     solved_at: float = 1.0
     """Rewards from here on count as solved."""
     gold_format: str = "{answer}"
@@ -120,8 +120,8 @@ def finite(value: object) -> float | None:
 
 
 def what_raised(function: str, error: Exception) -> str:
-    """What a function of somebody else's raised, and where: "rewards.py:right raised KeyError: 'x' (rewards.py, line 7,
-    in right)". The place is the last one in the function's own file, else the last of all."""
+    """Return what a function of somebody else's raised, and where: "rewards.py:right raised KeyError: 'x' (rewards.py,
+    line 7, in right)". The place is the last one in the function's own file, else the last of all."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(_OWN)]
     own_file = Path(function.rpartition(":")[0]).name
@@ -142,7 +142,7 @@ def missing_parameters(function: Callable[..., Any], given: Iterable[str]) -> li
 
 
 def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Of named arguments, those that a function takes."""
+    """Return those of the named arguments that a function takes."""
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return dict(given)
@@ -150,7 +150,7 @@ def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str
 
 
 def function_files(function: str) -> dict[str, list[Path]]:
-    """Where a function is, to its file; empty where there is none that can be found."""
+    """Return the function's place with its file; empty where there is none that can be found."""
     place = function.rpartition(":")[0]
     file = module_file(place) if place else None
     return {place: [file]} if file is not None and file.is_file() else {}

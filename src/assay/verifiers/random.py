@@ -21,7 +21,7 @@ class Random(Verifier):
     name: Literal["random"] = "random"
     says_truth: ClassVar[bool] = False
     probability: float = pydantic.Field(default=0.5, gt=0.0, lt=1.0)
-    """Of being solved."""
+    """Probability of being solved."""
     seed: int = pydantic.Field(default=0, ge=0)
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:

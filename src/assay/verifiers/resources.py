@@ -1,4 +1,4 @@
-"""What verifiers hold open while they score, what they count, and its end."""
+"""Resources that verifiers hold open while they score, their counts, and how they are closed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def close_verifiers(verifiers: Iterable[Verifier]) -> None:
 
 
 def verifier_metrics(verifier: Verifier) -> dict[str, float]:
-    """What a verifier and its parts counted in this process; empty for those that count nothing."""
+    """Return what a verifier and its parts counted in this process; empty for those that count nothing."""
     metrics = judge_metrics(verifier)
     metrics |= _logged(verifier)
     for each in verifiers_in(verifier):

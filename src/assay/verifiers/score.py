@@ -20,7 +20,7 @@ class Scorer(Protocol):
 
 
 async def score_rollout(verifier: Scorer, rollout: Rollout, task: Task, *, retries: int = 2) -> Score:
-    """What the verifier says, or NOT_MEASURED with the cause that kept it from saying anything.
+    """Return the verifier's score, or NOT_MEASURED with the cause that kept it from giving one.
 
     A rollout that broke is not measured, and the verifier is not asked. A verifier that fails (it raises, or itself
     says NOT_MEASURED) is asked up to `retries` more times, unless it failed for want of an answer that has been tried
@@ -47,7 +47,8 @@ async def score_rollout(verifier: Scorer, rollout: Rollout, task: Task, *, retri
 
 
 async def score_group(verifier: Verifier, rollouts: Sequence[Rollout], task: Task, *, retries: int = 2) -> list[Score]:
-    """What a verifier that compares says of the attempts at one task, in their order; as `score_rollout`, for all.
+    """Return the scores of a verifier that compares the attempts at one task, in their order; as `score_rollout`, for
+    all.
 
     Rollouts that broke are not measured and not shown to it. It is asked again where it raised; what it leaves not
     measured in a whole answer stays so.

@@ -75,7 +75,7 @@ def choice_cases() -> list[Case]:
 
 
 def format_cases(shape: str) -> list[Case]:
-    """Of "box" or "reasoning"."""
+    """Return the cases of the shape "box" or "reasoning"."""
     return [
         Case(i, category, "42", response, accepted, reason)
         for i, category, response, accepted, reason in _FORMAT[shape]

@@ -67,7 +67,7 @@ def last_characters(text: str, most: int = MAX_RESPONSE) -> str:
 
 
 def is_cut_off(rollout: Rollout) -> bool:
-    """Whether the last message stopped at a limit, not where the model ended it."""
+    """Return True where the last message stopped at a limit, not where the model ended it."""
     return bool(rollout.turns) and rollout.turns[-1].completion.finish_reason != "stop"
 
 

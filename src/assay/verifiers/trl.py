@@ -46,9 +46,9 @@ class TRLReward(Verifier):
     name: Literal["trl"] = "trl"
     is_cheap: ClassVar[bool] = True
     function: str
-    """Where it is: "path/to/file.py:reward" or "package.module:reward"."""
+    """The function's place: "path/to/file.py:reward" or "package.module:reward"."""
     conversational: bool = True
-    """Whether prompts and completions are lists of messages, as with chat data in TRL; else plain text."""
+    """True where prompts and completions are lists of messages, as with chat data in TRL; else plain text."""
     solved_at: float = 1.0
     """Rewards from here on count as solved."""
 
@@ -77,12 +77,12 @@ class TRLReward(Verifier):
 
     @cached_property
     def progress(self) -> TrainerState:
-        """What functions see as `trainer_state`."""
+        """The progress of training that functions see as `trainer_state`."""
         return TrainerState()
 
     @cached_property
     def logged(self) -> LoggedMetrics:
-        """What functions said by `log_metric` since it was last taken."""
+        """Values that functions logged by `log_metric` since they were last taken."""
         return LoggedMetrics()
 
     async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
@@ -159,7 +159,7 @@ class TRLReward(Verifier):
 
 @dataclass
 class TrainerState:
-    """How far training has come, with the attributes of transformers' class of this name. Outside of training: at the
+    """The progress of training, with the attributes of transformers' class of this name. Outside of training: at the
     beginning."""
 
     global_step: int = 0
@@ -226,6 +226,6 @@ def _log_into(extra: dict[str, list[Any]]) -> Callable[[str, Iterable[Any]], Non
 
 
 def _evidence(extra: Mapping[str, Sequence[Any]], i: int) -> str:
-    """What was logged of one sample, in a bounded line."""
+    """Return what was logged of one sample, in a bounded line."""
     said = (f"{column}: {str(values[i])[:MAX_EXTRA]}" for column, values in extra.items() if i < len(values))
     return "; ".join(said)[: 5 * MAX_EXTRA]

@@ -20,11 +20,11 @@ class Verifier(Component):
     kind: ClassVar[str] = "verifier"
     modules: ClassVar[tuple[str, ...]] = ("assay.verifiers", "assay.environments")
     is_cheap: ClassVar[bool] = False
-    """Whether a gold answer is checked without running a program, a model or a function of somebody else's."""
+    """True where a gold answer is checked without running a program, a model or a function of somebody else's."""
 
     says_truth: ClassVar[bool] = True
-    """Whether SOLVED means a right answer. False for controls, such as a random reward: held-out answers are then read
-    by the environment's own verifier."""
+    """True where SOLVED means a right answer. False for controls, such as a random reward: held-out answers are then
+    read by the environment's own verifier."""
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         """SOLVED or FAILED with a finite value; raises only for causes outside the response.
@@ -45,8 +45,8 @@ class Verifier(Component):
 
     @property
     def compares(self) -> bool:
-        """Whether the rollouts of a group are to be scored together by `score_group`; otherwise each rollout is scored
-        as soon as it is there."""
+        """True where the rollouts of a group are scored together by `score_group`; otherwise each rollout is scored as
+        soon as it is there."""
         return False
 
     async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
@@ -64,7 +64,7 @@ class Verifier(Component):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it decides a score, as plain data: not how fast a judge is asked, nor what that costs."""
+        """The settings that decide a score, as plain data: not how fast a judge is asked, nor what that costs."""
         return self.plain()
 
     def cases(self) -> list[Case]:

@@ -40,7 +40,7 @@ class VerlReward(Verifier):
     name: Literal["verl"] = "verl"
     is_cheap: ClassVar[bool] = True
     function: str
-    """Where it is: "path/to/file.py:compute_score" or "package.module:compute_score"."""
+    """The function's place: "path/to/file.py:compute_score" or "package.module:compute_score"."""
     options: dict[str, Any] = pydantic.Field(default_factory=dict)
     """Further arguments of the function: verl's reward_kwargs."""
     solved_at: float = 1.0

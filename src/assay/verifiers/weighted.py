@@ -19,7 +19,7 @@ class Part(Settings):
     """One reward of the sum."""
 
     weight: float = pydantic.Field(default=1.0, allow_inf_nan=False)
-    """What the part's value is multiplied by; below 0 for a penalty."""
+    """Factor of the part's value; below 0 for a penalty."""
     verifier: AnyVerifier
 
 
@@ -100,7 +100,7 @@ class Weighted(Verifier):
 
 
 async def _column(verifier: Verifier, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
-    """What one part says of each rollout."""
+    """Return one part's score of each rollout."""
     if verifier.compares:
         return await score_group(verifier, rollouts, task)
     return await asyncio.gather(*(score_rollout(verifier, rollout, task) for rollout in rollouts))

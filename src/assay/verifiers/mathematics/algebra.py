@@ -34,7 +34,7 @@ class TooLargeError(UnreadableError):
 
 
 def compare(gold: Node, response: Node, tolerance: Tolerance) -> Comparison:
-    """Whether two trees are the same: sets as sets, equations up to a factor, expressions as symbols.
+    """Compare two trees by value: sets as sets, equations up to a factor, expressions as symbols.
 
     Raises:
         UnreadableError: one of them cannot be worked out.
@@ -75,7 +75,8 @@ def _matrices(node: Node) -> bool:
 
 
 def _is_ordered(node: Node) -> bool:
-    """Whether capitals in it are matrices, whose order counts: one is transposed, or inverted beside another."""
+    """Return True where capitals in the expression are matrices, whose order counts: one is transposed, or inverted
+    beside another."""
     capitals = [one for one in symbols(node) if len(one) == 1 and one.isupper()]
     powers = [one for one in walk(node) if one.kind == "power"]
     transposed = any(one.parts[1] == Node("symbol", "T") and not _is_numeric(one.parts[0]) for one in powers)
@@ -199,7 +200,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def is_equal(first: Any, second: Any, gold: Node, response: Node, tolerance: Tolerance) -> bool:
-    """Whether two expressions have the same value, for all values of their symbols."""
+    """Return True where two expressions have the same value, for all values of their symbols."""
     if first == second:
         # Infinity is what is written so, and nothing that grows to it.
         return first.is_finite is not False or _is_infinity(gold) is _is_infinity(response) is True
@@ -223,7 +224,7 @@ def _is_infinity(node: Node) -> bool:
 
 
 def _misses(first: Any, second: Any) -> bool:
-    """Whether one polynomial lacks a symbol that the other has."""
+    """Return True for two single symbols that differ."""
     both = first.free_symbols & second.free_symbols
     return not both and first.is_Symbol and second.is_Symbol
 
@@ -252,7 +253,7 @@ def _constants(first: Any, second: Any, gold: Node, response: Node, tolerance: T
 
 
 def _is_short(node: Node) -> bool:
-    """Whether no number in it is so long that two values could differ in digits beyond all that are worked out."""
+    """Return True where no number is so long that two values could differ in digits beyond all that are worked out."""
     return all(
         one.value is None or max(one.value.numerator.bit_length(), one.value.denominator.bit_length()) < 3.3 * SHORT
         for one in walk(node)
@@ -280,7 +281,7 @@ def _with_symbols(first: Any, second: Any, unknown: set[Any]) -> bool:
 
 
 def _differ(first: Any, second: Any, values: dict[Any, Any]) -> bool:
-    """Whether two expressions have other values at a point; False where they have none."""
+    """Return True where two expressions have different values at a point; False where they have none."""
     try:
         a, b = (one.xreplace(values).evalf(30) for one in (first, second))
         if not (a.is_number and b.is_number) or a.has(S.NaN, S.ComplexInfinity) or b.has(S.NaN, S.ComplexInfinity):
@@ -294,7 +295,7 @@ def _differ(first: Any, second: Any, values: dict[Any, Any]) -> bool:
 
 
 def _equations(gold: Node, response: Node) -> bool:
-    """Whether two equations are one up to a factor, or up to the order of their sides."""
+    """Return True where two equations are the same up to a factor, or up to the order of their sides."""
     gaps = []
     for node in (gold, response):
         if node.kind != "equation":
@@ -310,7 +311,7 @@ def _equations(gold: Node, response: Node) -> bool:
 
 
 def _proportional(first: Any, second: Any) -> Any:
-    """What one expression is times the other, where that is a number; else None."""
+    """Return the ratio of one expression to the other, where that is a number; else None."""
     if first.free_symbols != second.free_symbols or not first.free_symbols:
         return None
     values = {name: sympy.Rational(7 * i + 5, 11) for i, name in enumerate(sorted(first.free_symbols, key=str))}
@@ -406,7 +407,7 @@ def _real(node: Node) -> Any:
 
 
 def _half_line(left: Node, sign: str, right: Node) -> Any:
-    """Where a linear inequality of one variable holds."""
+    """Return the set in which a linear inequality of one variable holds."""
     gap = sympy.expand(to_sympy(left) - to_sympy(right))
     unknown = gap.free_symbols
     calls = gap.atoms(sympy.core.function.AppliedUndef)

@@ -1,4 +1,4 @@
-"""How large an expression grows when it is worked out; asked before anybody tries."""
+"""Bounds on how large an expression grows when it is worked out; checked before anybody tries."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _BRACKETED = re.compile(r"[{(]{2}([-+]?\d++)[)}]{2}")
 _LARGE = re.compile(r"\^[{(]*[-+]?\d{4}|(?<!\d)\d{4,}+!|![)\]}]*!|\\uparrow")
 _DOUBLE_FACTORIAL = re.compile(r"(?<!\d)(\d{1,3})!!(?!!)")
 MAX_DIGITS = 10_000
-"""Of all powers of integers in an expression, together."""
+"""Most digits of all powers of integers in an expression, together."""
 
 
 def is_bomb(text: str) -> bool:
-    """Whether an expression is one that grows beyond any machine when it is worked out: powers beyond `MAX_DIGITS`,
-    exponents of four digits on anything but an integer, factorials of large numbers, brackets nested beyond reading."""
+    """Return True for an expression that grows beyond any machine when it is worked out. These are powers beyond
+    `MAX_DIGITS`, exponents of four digits on anything but an integer, factorials of large numbers, and brackets nested
+    beyond reading."""
     depth = deepest = 0
     for character in text:
         depth += (character in _OPENING) - (character in _CLOSING)

@@ -31,7 +31,7 @@ MAX_GAP = 60
 
 @dataclass(frozen=True)
 class Box:
-    """What a box holds, and where it stands."""
+    """The content and the place of one box."""
 
     start: int
     end: int
@@ -78,7 +78,8 @@ def find_boxes(text: str) -> tuple[list[Box], bool]:
 
 
 def _without_braces(text: str, command: re.Match[str], braces: dict[int, int]) -> Box | None:
-    """What TeX boxes after \\boxed without a brace; empty where it is the first digit of several, None for nothing."""
+    """Return what TeX boxes after \\boxed without a brace; empty where it is the first digit of several, None for
+    nothing."""
     end = argument_end(text, command.end(), braces)
     content = "" if end is None else text[command.end() : end]
     if end is None or content.startswith(("\\boxed", "\\fbox")) or not re.search(r"[\w}]", content):
@@ -88,14 +89,14 @@ def _without_braces(text: str, command: re.Match[str], braces: dict[int, int]) -
 
 
 def last_box(text: str) -> tuple[str | None, bool]:
-    """What the last box holds, None where there is none; and whether a later box was left open."""
+    """Return the content of the last box, None where there is none; and True where a later box was left open."""
     found, left_open = find_boxes(text)
     return (found[-1].content if found else None), left_open
 
 
 def boxed_answer(text: str) -> tuple[str | None, bool]:
-    """What the last box holds, together with the boxes before it that it is joined to by a comma, "and" or "or": as one
-    list, with the names that stand before them; and whether a later box was left open."""
+    """Return the answer in the last box, and True where a later box was left open. Boxes before the last that a comma,
+    "and" or "or" joins to it belong to the answer: as one list, with the names that stand before them."""
     if text.count("box") == 1 and (only := _ONLY.search(text)):
         return only[1], False
     found, left_open = find_boxes(text)
@@ -126,7 +127,7 @@ def boxed_answer(text: str) -> tuple[str | None, bool]:
 
 
 def is_balanced(text: str) -> bool:
-    """Whether braces close in the order they open, those of \\{ and \\} not counted."""
+    """Return True where braces close in the order they open, those of \\{ and \\} not counted."""
     depth = 0
     for token in _BOX_OR_BRACE.finditer(text):
         depth += {"close": -1, "escaped": 0, "bare": 0}.get(token.lastgroup or "", 1)

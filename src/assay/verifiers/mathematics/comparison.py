@@ -1,4 +1,4 @@
-"""Whether two answers are the same, as far as it can be told without algebra."""
+"""Comparison of two answers, as far as it is possible without algebra."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _UNORDERED = frozenset({"list", "set"})
 SETS = frozenset({"interval", "union", "difference", "space", "relation", "and", "or", "member", "set"})
 """Kinds that may describe a set of numbers."""
 _ANGLES = frozenset({"pi", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc"})
-"""What an angle in radians is written with."""
+"""Constants and functions that an angle in radians is written with."""
 _EXPRESSIONS = frozenset({"number", "numeral", "symbol", "constant", "sum", "product", "power", "call"})
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a number may be from the gold one. Nothing: not at all."""
+    """Largest distance of a number from the gold one; none by default."""
 
     relative: float = 0.0
     """Share of the gold number."""
@@ -45,11 +45,11 @@ class Judge:
     """Compares two trees."""
 
     algebra: Callable[[Node, Node], Comparison] = lambda gold, response: "unknown"
-    """What compares two expressions, equations or sets that are not written alike."""
+    """The function that compares two expressions, equations or sets that are not written alike."""
     tolerance: Tolerance = Tolerance()
 
     def same(self, gold: Node, response: Node) -> Comparison:
-        """Whether two answers are the same; "unknown" where it depends on a pair that `algebra` does not know about."""
+        """Compare two answers; "unknown" where the result depends on a pair that `algebra` does not know about."""
         if gold == response:
             return "same"
         for kinds, compare in self._readings():
@@ -238,7 +238,7 @@ class Judge:
         return "different"
 
     def _match(self, gold: Sequence[Node], response: Sequence[Node]) -> Comparison:
-        """Whether the parts are the same in some order: each part of the response is used once."""
+        """Compare the parts in any order: each part of the response is used once."""
         if len(response) > len(gold) and all(part.kind in ("tuple", "point", "set") for part in response):
             # A point that is listed twice.
             response = list(dict.fromkeys(response))

@@ -192,7 +192,7 @@ class Grammar:
                 return node
 
     def exponent(self) -> Node:
-        """What stands after "^": a group, or a signed number or letter."""
+        """Read what stands after "^": a group, or a signed number or letter."""
         self.take("^")
         token = self.next
         if token.kind == "{":
@@ -467,7 +467,7 @@ class Grammar:
         return following is _END or following.kind in ("+", "-", "*", "/", ")", "}", "]", ",", "^", "relation", "text")
 
     def _open_argument(self, name: str) -> Node:
-        """What a function without parentheses takes: factors up to the next sign or function."""
+        """Read the argument of a function without parentheses: factors up to the next sign or function."""
         if self.next.kind in ("+", "-"):
             sign = self.take().kind
             node = self.factor()

@@ -16,7 +16,7 @@ CONDITIONS = frozenset({"relation", "or", "and", "member"})
 
 
 def alternatives(tokens: list[Token], depth: int, read: Reader) -> Node | None:
-    """What "or", a semicolon or a new row separates."""
+    """Read the parts that "or", a semicolon or a new row separates."""
     parts = filled(split(tokens, ("or", ";", "row")))
     if len(parts) < 2:
         return None
@@ -36,7 +36,7 @@ def _connected(part: list[Token]) -> list[Token]:
 
 
 def members(tokens: list[Token], depth: int, read: Reader) -> Node | None:
-    """What commas or "and" separate."""
+    """Read the parts that commas or "and" separate."""
     if is_grouped_number(tokens):
         digits = "".join(token.text for token in tokens)
         return Node("number", value=plain_number(digits))

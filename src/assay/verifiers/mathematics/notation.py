@@ -1,4 +1,4 @@
-"""What mathematical notation is known, as data: each entry has a case in `math_cases` or a row in the tests."""
+"""The mathematical notation that is known, as data: each entry has a case in `math_cases` or a row in the tests."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ MATRICES = words(
 )
 ARITY = {"frac": 2, "binom": 2, "sqrt": 1, "root": 1, **dict.fromkeys(ACCENTS, 1)}
 HEAVY = ("\\int", "\\sum", "\\prod", "\\lim", "\\iint", "\\oint", "\\det", "\\Re", "\\Im")
-"""What the grammar leaves to math-verify."""
+"""Commands that the grammar leaves to math-verify."""
 
 ALL_REALS = frozenset(
     ["all real numbers", "all reals", "all real", "the real numbers", "real numbers", "any real number", "the reals"]

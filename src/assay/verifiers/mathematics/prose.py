@@ -33,7 +33,7 @@ _MATH_WORD = re.compile(
 _EMPHASIS = re.compile(r"(?<![\w)\]}*])(?:\*\*|__)(?=\S)|(?<=\S)(?:\*\*|__)(?![\w(\[{*\\])")
 _GLUED_AREA = re.compile(r"([-+]?\d[\d,]*(?:\.\d+)?)(?:[cdk]?m|ft|in)\^[23]")
 _CALCULATED = re.compile(r"<<[^<>\n]{0,200}>>")
-"""What GSM8K's solutions write before a result: 3*4 = <<3*4=12>>12."""
+"""The calculations that GSM8K's solutions write before a result: 3*4 = <<3*4=12>>12."""
 _LETTER = re.compile(r"[a-zA-Z]'?|\\[a-z]+")
 _STRAY = ' \t\n.,;:*_`"“”'
 _DENIED = re.compile(r"(?:not|never|neither|none of|unknown|unclear)\b", re.IGNORECASE)
@@ -75,7 +75,8 @@ def prose_answer(text: str) -> tuple[str, bool] | None:
 
 
 def _stated_answer(text: str) -> tuple[str, int] | None:
-    """What the last stated form announces, and where it ends; an empty text where it announces that it is unknown."""
+    """Return what the last stated form announces, and its end; an empty text where it announces that the answer is
+    unknown."""
     words: tuple[str, int] | None = None
     for stated in reversed(list(_STATED.finditer(text))[-20:]):
         start, end = _announced(text, stated.end())
@@ -108,12 +109,13 @@ def _last_expression(text: str) -> tuple[str, int] | None:
 
 
 def _reads(text: str) -> bool:
-    """Whether a text is an answer as a whole."""
+    """Return True where a text is an answer as a whole."""
     return len(text) <= 400 and read_answer(text).kind not in ("text", "list", "equation")
 
 
 def _announced(text: str, start: int) -> tuple[int, int]:
-    """From what is announced to the end of its sentence; a formula on lines of its own is read whole."""
+    """Return start and end of what is announced, to the end of its sentence; a formula on lines of its own is read
+    whole."""
     while start < len(text) and text[start] in " \t\n:*_":
         start += 1
     for opening, closing in _DISPLAY:
@@ -133,7 +135,7 @@ def _sentence_end(text: str, start: int) -> int:
 
 
 def _sentences(text: str) -> list[tuple[int, int]]:
-    """Where each sentence starts and ends; a formula ends none."""
+    """Return the start and end of each sentence; a formula ends none."""
     formulas = _formulas(text)
     found, start, index = [], 0, 0
     for match in _SENTENCE_END.finditer(text):

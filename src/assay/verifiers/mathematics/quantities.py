@@ -88,7 +88,7 @@ def _value(tokens: list[Token]) -> Node | None:
 
 
 def _begins_unit(tokens: Sequence[Token], start: int) -> bool | None:
-    """Whether a unit may begin here: False where \\text{} or a sign says so, True where bare letters do, else None."""
+    """Return False where \\text{} or a sign begins a unit here, True where bare letters may begin one, else None."""
     token = tokens[start]
     following = tokens[start + 1] if start + 1 < len(tokens) else Token("")
     if token.kind in ("text", "%", "currency"):

@@ -1,4 +1,4 @@
-"""From the text of an answer to its tree: which of the readings fits."""
+"""Reader from the text of an answer to its tree: chooses the reading that fits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_answer(text: str) -> Node:
 
 
 def last_side(text: str) -> str:
-    """What follows the last equals sign of an equation, without a rounded value behind it."""
+    """Return the last side of an equation, without a rounded value behind it."""
     tokens = unwrapped(tokenize(text))
     exact = next((i for i, token in enumerate(tokens) if (token.kind, token.text) == ("relation", "approx")), None)
     return spelled(split(tokens[:exact], ("relation",))[-1]).strip()

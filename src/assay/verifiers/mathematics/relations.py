@@ -76,8 +76,8 @@ def names_of(tokens: list[Token]) -> list[str] | None:
 
 
 def name_of(tokens: Sequence[Token]) -> str | None:
-    """What an equation is about, where its left side is a name: a variable, f(x), an angle, a length AB, some words;
-    None where it is an expression."""
+    """Return what an equation is about, where its left side is a name: a variable, f(x), an angle, a length AB, some
+    words; None where it is an expression."""
     text = spelled(list(tokens)).strip()
     if not tokens or len(text) > 60:
         return None

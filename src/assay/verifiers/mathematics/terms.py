@@ -1,4 +1,4 @@
-"""What expressions are built of: products, quotients, digits in a base, and which letters are functions."""
+"""The parts of expressions: products, quotients, digits in a base, and which letters are functions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def in_base(digits: str, base: int) -> Fraction | None:
 
 
 def is_function(name: str, inside: Sequence[Token] | None) -> bool:
-    """Whether the parentheses behind a letter hold its argument, and no factor.
+    """Return True where the parentheses behind a letter hold its argument, and no factor.
 
     f(x), f'(2) and f_1(x) always; T(n-1), where a capital stands before other letters or several arguments, since
     N(N-1) is a product; y(x), where a small letter stands before one other letter.

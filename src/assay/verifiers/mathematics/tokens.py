@@ -1,4 +1,4 @@
-"""From the text of an answer to its tokens: one spelling of what is drawn alike, looks read over."""
+"""Tokenizer of an answer's text: one spelling of what is drawn alike, looks read over."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Token:
     text: str = ""
     value: Fraction | None = None
     spaced: bool = False
-    """Whether a space stands before it."""
+    """True where a space stands before the token."""
 
 
 def tidy(text: str) -> str:
@@ -114,8 +114,8 @@ def matching_braces(text: str) -> dict[int, int]:
 
 
 def argument_end(text: str, start: int, braces: dict[int, int], depth: int = 0) -> int | None:
-    """Where the argument ends that a TeX command takes at this place: a group, one character, or a command with the
-    arguments of its own. None where there is none."""
+    """Return the end of the argument that a TeX command takes at this place: a group, one character, or a command with
+    the arguments of its own. None where there is none."""
     while start < len(text) and text[start] == " ":
         start += 1
     if start >= len(text) or depth > 8 or text[start] in "}&$":

@@ -165,8 +165,8 @@ def unit_of(text: str) -> str | None:
 
 
 def same_unit(first: str, second: str) -> bool:
-    """Whether two canonical units are one, or one is left out. Of words that are no units of measurement, such as "red
-    apple", one side may say more than the other."""
+    """Return True where two canonical units are the same, or one is left out. Of words that are no units of
+    measurement, such as "red apple", one side may say more than the other."""
     if not first or not second or first == second:
         return True
     a, b = _factors(first), _factors(second)

@@ -18,7 +18,7 @@ def said(text: str) -> Node:
 
 
 def is_word(run: str) -> bool:
-    """Whether letters without \\text{} are a word or a name, whose order counts, and not a product.
+    """Return True where letters without \\text{} are a word or a name, whose order counts, and not a product.
 
     Words are four letters and more; two capitals and more (the points ABC, the tosses TTH); three small letters that
     can be said (cat) and are not the first four of the alphabet; and three letters with a capital first (Tom).
