@@ -21,7 +21,7 @@ from assay.config import dump, validate
 from assay.errors import ConfigError, RunFolderError
 from assay.models import Model, open_model
 from assay.observe.console import Console
-from assay.observe.folder import write_json
+from assay.observe.folder import LOCK, write_json
 from assay.observe.provenance import provenance
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.render import read_chat_template
@@ -34,7 +34,6 @@ RECORD_FORMAT = 2
 """Format number of a run folder's config.json. 1, which stated no number, had domains in place of environments."""
 _LAST_OF_FORMAT_1 = "8726201"
 """The commit that could resume runs of format 1."""
-LOCK = "run.lock"
 _LEFT_BY_A_KILL = (LOCK, ".config.json.tmp")
 PROMPT_TOKENS = 256
 """Length of a prompt, in tokens, that the estimate of memory takes."""
@@ -91,6 +90,15 @@ def build_run(
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
+
+    def undo() -> None:
+        """Take back a start that nothing came of: a second try must not find a run that is none."""
+        lock.close()
+        if not resume:
+            _remove_contents(folder)
+            if made:
+                folder.rmdir()
+
     write_json(folder / "config.json", {**record, "settings": dump(config)})
     torch.set_num_threads(resolved["num_threads"])
     keep_freed_memory()
@@ -104,15 +112,11 @@ def build_run(
             chat_template=resolved.get("chat_template"),
             memory=estimate.summary(available),
             expected_bytes=estimate.total_bytes,
+            undo=undo,
         )
         run = wire(config, machine, console=console, resume=resume, started=started)
     except BaseException:
-        lock.close()
-        if not resume:
-            # Nothing was done yet: a second try must not find a run that is none.
-            _remove_contents(folder)
-            if made:
-                folder.rmdir()
+        undo()
         raise
     for caution in model.cautions:
         run.records.console.message(f"caution: {caution}")

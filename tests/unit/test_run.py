@@ -290,6 +290,34 @@ def test_a_start_that_fails_leaves_no_folder(tiny_model: Path, tmp_path: Path) -
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("existed", [False, True], ids=["new folder", "empty folder"])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": "{answer}"}},
+        {"environment": {"name": "rows", "path": "nowhere.jsonl"}},
+        {"environment": {"name": "rows", "path": "few.jsonl"}},
+        {"environment": {"name": "rows", "path": "wrong.jsonl"}},
+        {"curriculum": {"levels": [{"complexity": 99}]}},
+    ],
+    ids=["gold answer", "no file", "empty split", "column", "level"],
+)
+def test_a_refused_run_leaves_no_folder(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: dict[str, Any], existed: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("few.jsonl").write_text('{"prompt": "1 + 1?", "answer": "2"}\n')
+    Path("wrong.jsonl").write_text('{"question": "1 + 1?"}\n' * 9)
+    folder = tmp_path / "run"
+    if existed:
+        folder.mkdir()
+    with pytest.raises((ConfigError, DataError)):
+        run_to_end(config_of(tiny_model, **refused), folder)
+    assert folder.exists() is existed
+    assert not existed or not list(folder.iterdir())
+    assert run_to_end(config_of(tiny_model, num_steps=1), folder).status == "finished"
+
+
 def test_a_failure_keeps_the_steps_made_before_it(tiny_model: Path, tmp_path: Path) -> None:
     class Fails:
         async def step_done(self, done: StepDone) -> None:

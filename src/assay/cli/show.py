@@ -91,10 +91,11 @@ def _records(records: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _overview(folder: Path, store: RunStore) -> dict[str, Any]:
     from assay.observe.curves import level_curves, main_curves
-    from assay.observe.folder import read_json
+    from assay.observe.folder import read_json, run_status
 
     return {
         "folder": str(folder),
+        "status": run_status(folder, store.num_steps()),
         "summary": read_json(folder / "summary.json"),
         "num_steps": store.num_steps(),
         "curves": {curve.title: _from_one(curve.points) for curve in main_curves(store)},
@@ -110,12 +111,12 @@ def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
 
     from assay.observe.console import duration
     from assay.observe.curves import level_curves, main_curves
-    from assay.observe.folder import read_json
+    from assay.observe.folder import read_json, run_status
 
     summary = read_json(folder / "summary.json")
     facts = [
         ("run", str(folder)),
-        ("status", str(summary.get("status", "running, or ended without a summary"))),
+        ("status", run_status(folder, store.num_steps())),
         ("steps", str(store.num_steps())),
     ]
     seconds = summary.get("seconds")

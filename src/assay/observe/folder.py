@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
 import json
 import math
 import os
@@ -15,6 +16,8 @@ from assay.observe.store import STORE_NAME
 
 LATEST = "latest"
 CONFIG = "config.json"
+LOCK = "run.lock"
+"""Name of the file that a process holds locked as long as it runs in the folder."""
 
 
 def find_run(run: str | Path, runs: Path) -> Path:
@@ -50,6 +53,31 @@ def is_run(folder: Path) -> bool:
     """Return whether a folder is that of a run. One that was killed as it began has its settings and no store yet; it
     can be resumed all the same."""
     return (folder / STORE_NAME).is_file() or "settings" in read_json(folder / CONFIG)
+
+
+def is_running(folder: Path) -> bool:
+    """Return whether a process of this machine is running in a run folder: it holds the lock there."""
+    try:
+        with (folder / LOCK).open() as lock:
+            # Shared, and given back at once: readers do not keep each other out.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def run_status(folder: Path, num_steps: int) -> str:
+    """The state of a run in a few words; `num_steps` are those that its store holds."""
+    if is_running(folder):
+        return "running"
+    summary = read_json(folder / "summary.json")
+    if "status" not in summary:
+        return "ended without a summary"
+    if num_steps > summary.get("num_steps", num_steps):
+        return f"{summary['status']}, then resumed, and ended without a summary"
+    return str(summary["status"])
 
 
 def _by_last_write(runs: Path) -> list[str]:

@@ -13,7 +13,7 @@ run folder/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +89,10 @@ class Run:
     """Keeps other processes out of the run folder until it is closed."""
     memory: str
     """The memory estimate in a line."""
+    undo: Callable[[], None]
+    """Takes back what the start of a new run has made; gives the folder of a resumed one free."""
+    has_begun: bool = False
+    """Whether `begin` accepted the tasks and their verifiers."""
 
     async def begin(self) -> None:
         """Prepare the first step: checks that gold answers pass, and measures the untrained model."""
@@ -106,6 +110,7 @@ class Run:
             self.records.console.message(note)
         if self.position.step == 0:
             await self.measurements.validate_untrained()
+        self.has_begun = True
 
     def steps(self) -> Iterator[int]:
         """Steps still to make, until the recipe's number, a budget, or a request to stop."""
@@ -170,3 +175,6 @@ class Run:
                 self.records.trackers.finish({}, "failed")
             await close_verifiers([self.config.reward, *self.config.readings.values()])
             await self.host.__aexit__(kind, error, traceback)
+            if isinstance(error, AssayError) and not self.has_begun:
+                self.records.store.close()
+                self.undo()

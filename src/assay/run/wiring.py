@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -45,6 +45,8 @@ class Resolved:
     chat_template: str | None
     memory: str
     expected_bytes: int
+    undo: Callable[[], None]
+    """Takes back what the start of a new run has made."""
 
 
 def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resume: bool, started: float | None) -> Run:
@@ -140,6 +142,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         host=Host(),
         lock=resolved.lock,
         memory=resolved.memory,
+        undo=resolved.undo,
     )
 
 

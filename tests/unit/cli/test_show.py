@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -181,9 +183,40 @@ def test_steps_are_counted_as_the_console_counts_them(run: Path) -> None:
 
 def test_an_empty_run_is_shown(tmp_path: Path) -> None:
     RunStore(tmp_path).close()
-    assert "running" in output(str(tmp_path))
+    assert "ended without a summary" in output(str(tmp_path))
     with pytest.raises(RunFolderError, match="the run has no rollouts yet"):
         output(str(tmp_path), "--rollouts")
+
+
+@pytest.mark.parametrize("earlier", [None, "interrupted", "finished"])
+def test_a_run_is_running_while_its_folder_is_locked(run: Path, earlier: str | None) -> None:
+    """Another process holds the lock, as one that trains does; the summary is that of an earlier leg."""
+    if earlier is None:
+        (run / "summary.json").unlink()
+    else:
+        (run / "summary.json").write_text(json.dumps({"status": earlier, "num_steps": 3}))
+    code = (
+        "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, fcntl.LOCK_EX); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    holds = [sys.executable, "-c", code, str(run / "run.lock")]
+    with subprocess.Popen(holds, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        holder.stdout.readline()
+        # Twice: looking takes no lock that is kept.
+        for _ in range(2):
+            assert re.search(r"status +running\n", re.sub(r" +\n", "\n", output("demo")))
+            assert json.loads(output("demo", "--json"))["status"] == "running"
+        holder.stdin.close()
+    assert json.loads(output("demo", "--json"))["status"] == (earlier or "ended without a summary")
+    with (run / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_resumed_run_that_was_killed_is_told_from_its_earlier_leg(run: Path) -> None:
+    (run / "summary.json").write_text(json.dumps({"status": "finished", "num_steps": 2}))
+    assert "finished, then resumed, and ended without a summary" in output("demo")
 
 
 def test_a_missing_run_gets_the_nearest_names(run: Path) -> None:
