@@ -140,8 +140,8 @@ class Algorithm(Component):
     dynamic_sampling: bool = False
     """True to drop groups whose members all earned the same, and to replace them until the step is full."""
     off_policy_mask: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
-    """Nats a token that the policy may have moved away from a sequence since it was sampled, beyond which tokens of a
-    negative advantage in it are left alone; None for no such mask."""
+    """Largest distance, in nats a token, that the policy may have moved away from a sequence since it was sampled.
+    Beyond it, tokens of a negative advantage in the sequence are left alone; None for no such mask."""
     overlong: Literal["none", "penalty", "filter"] = "none"
     """Treatment of a response that nears or hits its token limit. penalty: up to 1 less reward, by
     `max_response_tokens` and `overlong_margin`. filter: one that was cut off is not trained on; its siblings are still
@@ -152,7 +152,7 @@ class Algorithm(Component):
     """Tokens before `max_response_tokens` over which the penalty grows; for "penalty". DAPO's paper: a fifth of it."""
 
     page: ClassVar[str] = ""
-    """Its page under docs/algorithms/."""
+    """The algorithm's page under docs/algorithms/."""
     without_effect: ClassVar[tuple[str, ...]] = ()
     """Shared options that do nothing here: to set one is an error."""
     uses_rewards: ClassVar[bool] = True

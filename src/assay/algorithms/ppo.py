@@ -55,7 +55,7 @@ class PPO(Clipping):
         ]
 
     def _divergences(self, samples: Sequence[Sample]) -> dict[tuple[int, int], float]:
-        """Nothing of the whole response: `_estimate` charges each token its own."""
+        """Return no divergence of the whole response: `_estimate` charges each token its own."""
         return {}
 
     def value_loss(self, values_N: Tensor, old_values_N: Tensor, returns_N: Tensor) -> Tensor:

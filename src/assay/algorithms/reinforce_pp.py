@@ -27,7 +27,7 @@ class ReinforcePP(Clipping):
         return 1 if self.baseline == "none" else 2
 
     def advantages(self, rewards_G: Tensor) -> Tensor:
-        """Before whitening."""
+        """Return the advantages before whitening."""
         return no_baseline(rewards_G) if self.baseline == "none" else group_mean(rewards_G)
 
     def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:

@@ -17,7 +17,7 @@ class RLOO(Algorithm):
 
     name: Literal["rloo"] = "rloo"
     ratio: Literal["token", "sequence"] = "token"
-    """Whose importance ratio weights a token: its own, or with "sequence" the product over its sequence."""
+    """The importance ratio that weights a token: its own, or with "sequence" the product over its sequence."""
     sequence_clip: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
     """Largest distance of a sequence's ratio from 1, in the direction that its advantage asks for, before the sequence
     is left alone; for ratio "sequence". None for no such bound; 0.2 in TRL."""

@@ -77,7 +77,7 @@ class EndpointOptions:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """Those that were given, by name."""
+        """Return the options that were given, by name."""
         return {
             name: value
             for name, value in vars(self).items()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from assay.verifiers import Verifier
 
 DEFAULT_KS = (1, 4, *(2**power for power in range(3, 17)))
-"""Those up to the number of samples."""
+"""Default k of pass@k; those up to the number of samples are used."""
 DEFAULT_TASKS = 200
 MOST_COLUMNS = 4
 """Measures that a table has side by side; more of them stand below each other."""

@@ -34,7 +34,7 @@ class RolloutOptions:
         return self.rollouts or any(place is not None for place in (self.step, self.group, self.member))
 
     def find(self, store: RunStore) -> list[RolloutRecord]:
-        """Those that were asked for.
+        """Return the rollouts that were asked for.
 
         Raises:
             RunFolderError: the run has none there.

@@ -1,4 +1,4 @@
-"""Whom a command samples from, a model on this machine or one at an endpoint, and how an evaluation of it is run."""
+"""The model that a command samples from, on this machine or at an endpoint, and how an evaluation of it is run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REPLIES = "replies.sqlite"
 
 @dataclass
 class Subject:
-    """Whom a command samples from."""
+    """The model that a command samples from."""
 
     model: str
     """The model as it was named."""

@@ -28,7 +28,7 @@ class CodeRows(FileEnvironment):
 
     @property
     def rewards(self) -> Mapping[str, Verifier]:
-        """Only the tests: a program passes them or does not."""
+        """The tests alone decide the reward: a program passes them or does not."""
         return {"strict": Code()}
 
     def as_task(self, row: Mapping[str, Any], place: str, question: str, suite: Suite, **more: Any) -> Task:

@@ -1,4 +1,4 @@
-"""Before against after, on the same tasks."""
+"""Paired comparison of before and after, on the same tasks."""
 
 from __future__ import annotations
 

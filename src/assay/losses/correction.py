@@ -34,13 +34,13 @@ class ImportanceCorrection(Settings):
     """The correction for the difference between the sampler's and the trainer's log-probabilities."""
 
     kind: Literal["none", "truncate", "mask"] = "none"
-    """truncate: weights above `high` count as `high`, those below `low` as `low` (TIS). mask: tokens with a weight out
-    of [low, high] are left out (MIS, IcePop)."""
+    """Treatment of weights out of bounds. truncate: weights above `high` count as `high`, those below `low` as `low`
+    (TIS). mask: tokens with a weight out of [low, high] are left out (MIS, IcePop)."""
     level: Literal["token", "sequence", "geometric"] = "token"
-    """Whose weight: each token's own; the product over its sequence; or the geometric mean over its sequence, the only
-    sequence weight that means the same for every length."""
+    """The level of the weight: each token's own; the product over its sequence; or the geometric mean over its
+    sequence, the only sequence weight that means the same for every length."""
     low: float = Field(default=0.0, ge=0.0, le=1.0)
-    """0 leaves that side open."""
+    """Lower bound of the weights; 0 leaves that side open."""
     high: float = Field(default=2.0, ge=1.0, allow_inf_nan=False)
 
     @model_validator(mode="after")

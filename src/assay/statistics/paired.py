@@ -1,4 +1,4 @@
-"""Before and after on the same tasks: the difference, its interval and a paired test."""
+"""Paired comparison of before and after on the same tasks: the difference, its interval and a paired test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from assay.statistics.proportion import clustered_proportion
 
 NUM_PERMUTATIONS = 20_000
 MAX_ENUMERATED = 14
-"""Up to this many changed tasks all 2^n sign patterns are tried; beyond, `NUM_PERMUTATIONS` random ones."""
+"""Most changed tasks for which all 2^n sign patterns are tried; beyond, `NUM_PERMUTATIONS` random ones."""
 
 
 @dataclass(frozen=True)

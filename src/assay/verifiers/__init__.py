@@ -1,4 +1,4 @@
-"""Who says what a rollout earned. A verifier reads a response as hostile input and returns a `Score`.
+"""Verifiers decide what a rollout earned. Each reads a response as hostile input and returns a `Score`.
 
 To add one: write a subclass of `Verifier` in a file of its own, NAME.py, with that `name`. One of your own, outside
 this package, is named by `path/to/file.py:Class`.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from assay.types import FinishReason
 
 CANARY = "{canary}"
-"""Stands for the path of a file that must not exist once the case was scored."""
+"""Placeholder for the path of a file that must not exist once the case was scored."""
 BOMB, BOMB_SECONDS = "bomb", 1.0
 """The category of what is to be refused before it is tried, and how long that may take."""
 

@@ -25,9 +25,10 @@ class Numeric(AnswerReader):
     name: Literal["numeric"] = "numeric"
     is_cheap: ClassVar[bool] = True
     reading: Literal["last", "any"] = "last"
-    """"last": the last number of the response, which must not be the right-hand side of an operator (an expression that
-    was not worked out is no answer), nor unreadable. "any": whichever number fits, the most lenient reading; meant for
-    measuring beside the strict ones, since a response that lists every number satisfies it."""
+    """The number that is read. "last": the last number of the response. It must not be the right-hand side of an
+    operator (an expression that was not worked out is no answer), nor unreadable. "any": whichever number fits. This
+    most lenient reading is meant for measuring beside the strict ones, since a response that lists every number
+    satisfies it."""
     tolerance: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Largest absolute difference that still counts as equal."""
 

@@ -74,7 +74,7 @@ class WorkerPool:
         self._has_threads = False
         self._lock = threading.Lock()
         self._workers: set[_Worker] = set()
-        """All that are alive, idle or not."""
+        """All workers that are alive, idle or not."""
         self._closed = False
         atexit.register(self.close)
 

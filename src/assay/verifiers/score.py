@@ -77,7 +77,7 @@ def _broken(rollout: Rollout) -> Score:
 
 
 def _failed(error: Exception) -> Score:
-    """Not measured, unless a person must act."""
+    """Return a score that is not measured, unless a person must act."""
     if classify(error) is FailureKind.USER:
         raise error
     return Score.not_measured(f"{type(error).__name__}: {error}"[:500])

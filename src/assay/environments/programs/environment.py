@@ -70,7 +70,7 @@ class Programs(Environment):
 
     @property
     def rewards(self) -> Mapping[str, Verifier]:
-        """Only the tests: a program passes them or does not."""
+        """The tests alone decide the reward: a program passes them or does not."""
         return {"strict": Code()}
 
     def levels(self) -> tuple[tuple[float, float], ...]:

@@ -15,7 +15,7 @@ _TICK = "_tick"
 
 
 class OutOfFuelError(BaseException):
-    """Not an Exception: no handler of a program catches it."""
+    """Raised where the fuel is used up. Not an Exception: no handler of a program catches it."""
 
 
 @dataclass

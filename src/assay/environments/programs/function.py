@@ -11,7 +11,7 @@ from functools import cached_property
 from assay.environments.programs.kinds import Kind
 
 SELF = "SELF"
-"""Stands in a body and a description for the function's own name."""
+"""Placeholder in a body and a description for the function's own name."""
 
 
 @dataclass(frozen=True)

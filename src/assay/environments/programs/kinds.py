@@ -75,7 +75,8 @@ class Integer:
         return between(rng, self.low, self.high)
 
     def related(self, rng: Random, other: int, hints: Hints) -> int:
-        """Equal to another, or with a sum or difference near a hint: where comparisons of two numbers turn."""
+        """Draw an integer equal or next to another, or with a sum or difference near a hint: where comparisons of two
+        numbers turn."""
         hint = pick(rng, (0, *hints.numbers))
         value = pick(rng, (other, other + hint, other - hint, hint - other)) + pick(rng, (-1, 0, 0, 1))
         return min(max(value, self.low), self.high)

@@ -44,7 +44,7 @@ class Reference:
         return self._names[name]
 
     def places(self, name: str) -> set[int]:
-        """Its starts of loops and branches."""
+        """Return the places at which the function's loops and branches start."""
         found = set()
         for node in ast.walk(self.definition(name)):
             if is_tick(node):
@@ -52,7 +52,8 @@ class Reference:
         return found
 
     def hints(self, name: str) -> Hints:
-        """Its constants, and those of the functions it calls last: all of the program's, its own twice."""
+        """Return the function's constants, and those of the functions it calls last: all of the program's, its own
+        twice."""
         found = [*_constants(self.tree), *_constants(self.definition(name))]
         numbers = tuple(value for value in found if isinstance(value, int))
         return Hints(numbers, tuple(value for value in found if isinstance(value, str) and value))
@@ -113,7 +114,7 @@ def canonical(value: Any) -> str:
 
 
 def valid_arguments(kinds: Sequence[Kind], rng: Random, hints: Hints, count: int) -> tuple[list[Arguments], int]:
-    """Up to `count` distinct argument lists, those at the edges first, and how many these are."""
+    """Return up to `count` distinct argument lists, those at the edges first, and how many these are."""
     edges = [kind.edges() for kind in kinds]
     first = [
         tuple(values[(row + row // len(values) * place) % len(values)] for place, values in enumerate(edges))

@@ -9,7 +9,7 @@ from random import Random
 from assay.environments.programs.phrases import count_test, number_map, number_test
 
 VALUE = "{v}"
-"""Stands for the value so far."""
+"""Placeholder for the value so far."""
 
 
 @dataclass(frozen=True)

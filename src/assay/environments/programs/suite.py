@@ -43,7 +43,7 @@ class MutantCounts:
 
     made: int = 0
     unknown: int = 0
-    """Equal to the reference on all arguments tried: equivalent, or not told apart."""
+    """Mutants equal to the reference on all arguments tried: equivalent, or not told apart."""
     killed_at_once: int = 0
     """Mutants killed by the tests as they were generated."""
     killed_later: int = 0

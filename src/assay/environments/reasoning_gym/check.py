@@ -62,7 +62,7 @@ class FamilyReport:
     paid: dict[str, str]
     """Near misses that the family's own scorer gives 1.0 and that are refused here: kind of near miss to an example."""
     not_exact: str
-    """Why nothing in the family is solved; "" where its answers can be scored exactly."""
+    """The reason why nothing in the family is solved; "" where its answers can be scored exactly."""
     make_seconds: float
     """Mean seconds to make a task, entries of other splits included."""
     score_seconds: float
@@ -193,7 +193,7 @@ def markdown_table(reports: Iterable[FamilyReport]) -> str:
 
 
 def _solved(report: FamilyReport) -> str:
-    """Who says so."""
+    """Return the cell of the table that says who decides that a response is solved."""
     if report.not_exact:
         return "never"
     return "checked" if is_checked(report.family) else "by the family"

@@ -45,7 +45,7 @@ JUNK = (
 """Responses that answer nothing. What a scorer pays for the best of them, it pays for no answer."""
 BATCH_SECONDS = 2.0
 BATCH_CHARACTERS = 200_000
-"""After which `entries` returns what it has: a worker's reply is bounded."""
+"""Characters after which `entries` returns what it has, as after `BATCH_SECONDS`: a worker's reply is bounded."""
 
 _EVALUATES = (
     "algorithmic.string_insertion",
@@ -231,7 +231,7 @@ class _Entry:
 
     @property
     def problem(self) -> str:
-        """Why no task can be made of it; "" where one can."""
+        """The reason why no task can be made of the entry; "" where one can."""
         if self.gold:
             if self.gold_score is not None and self.gold_score >= 1.0:
                 return ""
@@ -338,7 +338,7 @@ def _shown(error: Exception) -> str:
 
 
 class _Missing(types.ModuleType):
-    """Stands for a library that is not installed, until somebody uses it."""
+    """A module that stands for a library that is not installed, until somebody uses it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

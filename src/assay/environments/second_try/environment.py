@@ -22,7 +22,8 @@ class SecondTry(Environment):
 
     name: Literal["second_try"] = "second_try"
     of: AnyEnvironment = Arithmetic()
-    """Whose tasks, levels and rewards these are; its answers are compared as the exact verifier does."""
+    """The environment whose tasks, levels and rewards these are; its answers are compared as the exact verifier
+    does."""
 
     @property
     def max_turns(self) -> int:

@@ -22,7 +22,7 @@ def depth_of(tokens: Sequence[Token]) -> int:
 
 
 def unwrapped(tokens: list[Token]) -> list[Token]:
-    """Without braces around all of it, and without what ends a sentence."""
+    """Return the tokens without braces around all of them, and without what ends a sentence."""
     while tokens and tokens[-1].kind in (".", ",", ";"):
         tokens = tokens[:-1]
     while len(tokens) > 1 and tokens[0].kind == "{" and closes(tokens, 0) == len(tokens) - 1:

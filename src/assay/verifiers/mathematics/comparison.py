@@ -284,7 +284,7 @@ def _verdict(equal: bool) -> Comparison:
 
 
 def _squeezed(text: str) -> str:
-    """Without spaces, except between digits: "8 2" is not 82."""
+    """Return the text without spaces, except between digits: "8 2" is not 82."""
     return re.sub(r"(?<!\d) +| +(?!\d)", "", text)
 
 

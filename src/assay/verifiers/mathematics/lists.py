@@ -27,7 +27,7 @@ def alternatives(tokens: list[Token], depth: int, read: Reader) -> Node | None:
 
 
 def _connected(part: list[Token]) -> list[Token]:
-    """Without the comma or "and" that stands beside another separator."""
+    """Return the part without the comma or "and" that stands beside another separator."""
     while part and part[0].kind in (",", "and"):
         part = part[1:]
     while part and part[-1].kind in (",", "and"):
@@ -103,8 +103,8 @@ _CANONICAL = ("abcdefg", "klmn", "pqrs", "rst", "uvw", "xyz")
 
 
 def point(names: Sequence[str], values: Sequence[Node], *, as_written: bool) -> Node:
-    """The values of named coordinates, in the order of the names: that of the alphabet, unless the names were written
-    as a tuple and are no neighbours in the alphabet, as in (n, k) = (5, 2)."""
+    """Return the values of named coordinates, in the order of the names. That is the alphabet's, unless the names were
+    written as a tuple and are no neighbours in the alphabet, as in (n, k) = (5, 2)."""
     pairs = list(zip(names, values, strict=True))
     letters = "".join(sorted(names))
     if not as_written or any(letters in run for run in _CANONICAL):

@@ -212,7 +212,7 @@ def _coins(rng: Random) -> Function:
 
 
 def _relation(rng: Random) -> Phrase:
-    """Between x and the y that is chosen next."""
+    """Draw a relation between x and the y that is chosen next."""
     k, m = rng.randint(1, 8), rng.randint(2, 5)
     r = rng.randrange(m)
     return rng.choice(

@@ -17,7 +17,7 @@ def make(rng: Random) -> Function:
 
 
 def _relation(rng: Random) -> Phrase:
-    """Between x and y."""
+    """Draw a relation between x and y."""
     k, m = rng.randint(1, 9), rng.randint(2, 5)
     r, t = rng.randrange(m), rng.randint(-3, 25)
     return rng.choice(

@@ -367,7 +367,7 @@ def _choices(rng: Random) -> Function:
 
 
 def _texts(rng: Random) -> Function:
-    """All strings that obey rules."""
+    """Return a function that lists all strings that obey rules."""
     letters = rng.choice(("ab", "ab", "abc", "01", "xyz"))
     rule_words, rule = rng.choice(
         (
