@@ -20,6 +20,7 @@ from typing import Any, ClassVar, TypeVar
 import pydantic
 
 from assay.errors import ConfigError
+from assay.other_tools import OTHER_TOOLS
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
@@ -184,6 +185,8 @@ def _explain(cls: type[Settings], details: Any) -> list[str]:
         model, path = _descend(cls, parents)
         known = sorted(model.model_fields) if model else []
         other = model.other_names.get(str(key)) if model else None
+        if other is None and (there := _places(cls, str(key)) or OTHER_TOOLS.get(str(key))):
+            other = f"here it is {there}"
         near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return [f"unknown key {'.'.join([*path, str(key)])!r}; {other or hint}"]
@@ -220,6 +223,15 @@ def _descend(cls: type[Settings], location: list[Any]) -> tuple[type[Settings] |
         options = _settings_in(field.annotation) if field else []
         model = options[0] if len(options) == 1 else None
     return model, path
+
+
+def _places(cls: type[Settings], key: str) -> str:
+    """Where in the tables of settings a key stands, as they are by default; empty where it stands nowhere."""
+    found = []
+    for name, field in cls.model_fields.items():
+        if isinstance(field.default, Settings) and key in type(field.default).model_fields and key != "name":
+            found.append(f"{name}.{key}")
+    return " or ".join(found)
 
 
 def _settings_in(annotation: Any) -> list[type[Settings]]:

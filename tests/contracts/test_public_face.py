@@ -12,7 +12,6 @@ import pytest
 import assay
 
 ROOT = Path(__file__).parents[2]
-REFERENCE = ROOT / "docs" / "reference.md"
 
 
 def test_every_public_name_is_there_and_says_what_it_is() -> None:
@@ -36,11 +35,20 @@ def test_importing_assay_is_quick_and_loads_no_torch() -> None:
     assert float(seconds) < 0.3
 
 
-def test_the_reference_page_is_made_from_what_the_code_says() -> None:
-    made = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "reference.py")], check=True, capture_output=True, text=True
-    ).stdout
-    assert REFERENCE.read_text() == made, "make it anew: python docs/reference.py > docs/reference.md"
+@pytest.mark.parametrize("page", ["reference", "settings"])
+def test_a_reference_page_is_made_from_what_the_code_says(page: str) -> None:
+    program = ROOT / "docs" / f"{page}.py"
+    made = subprocess.run([sys.executable, str(program)], check=True, capture_output=True, text=True).stdout
+    written = program.with_suffix(".md").read_text()
+    assert written == made, f"make it anew: python docs/{page}.py > docs/{page}.md"
+
+
+def test_the_page_of_settings_has_what_nobody_could_find() -> None:
+    said = (ROOT / "docs" / "settings.md").read_text()
+    for name in ("test_path", "overlap", "keep_last", "every_steps", "gold_format", "dynamic_sampling", "seed_key"):
+        assert f"\n| `{name}` | " in said, name
+    for title in ('name = "grpo"', 'name = "rows"', 'name = "math"', "[model.lora]", "[cells.NAME]"):
+        assert f"\n### `{title}`\n" in said, title
 
 
 def test_public_names_are_in_the_changelog() -> None:

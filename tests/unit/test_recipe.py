@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 
 from assay.components import source_hashes
 from assay.config import Settings, load, validate
+from assay.environments.rows import Rows
 from assay.errors import ConfigError
 from assay.launch import check_sources
+from assay.other_tools import OTHER_TOOLS
 from assay.recipe import RunConfig
 
 
@@ -41,6 +45,44 @@ from assay.recipe import RunConfig
 def test_a_mistake_is_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         validate(RunConfig, settings)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("num_generations=8", "'num_generations'; here it is group_size"),
+        ("per_device_train_batch_size=8", "'per_device_train_batch_size'; here it is groups_per_step"),
+        ("max_completion_length=8", "'max_completion_length'; here it is sampling.max_new_tokens"),
+        ("beta=0.04", "'beta'; here it is algorithm.kl_coefficient"),
+        ("algorithm.beta=0.04", "'algorithm.beta'; here it is algorithm.kl_coefficient"),
+        ("trainer.lr=1e-6", "'trainer.lr'; here it is trainer.learning_rate"),
+        ("data.train_batch_size=8", "'data'; known keys"),
+        # Our own, in another table.
+        ("learning_rate=1e-6", "'learning_rate'; here it is trainer.learning_rate"),
+        ("trainer.temperature=1", "'trainer.temperature'; here it is sampling.temperature"),
+        ("every_steps=5", "'every_steps'; here it is evaluation.every_steps or checkpoint.every_steps"),
+        ("clip_low=0.1", "'clip_low'; here it is algorithm.clip_low"),
+        ("trainer.max_new_tokens=64", "'trainer.max_new_tokens'; here it is sampling.max_new_tokens"),
+    ],
+)
+def test_names_of_other_tools_and_tables_are_found(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"unknown key {message}")):
+        load(RunConfig, {}, [override])
+
+
+def test_every_name_of_another_tool_leads_to_a_setting() -> None:
+    for other, there in OTHER_TOOLS.items():
+        if there.startswith("nothing"):
+            continue
+        *tables, key = re.match(r"[\w.]+", there)[0].split(".")  # pyright: ignore[reportOptionalSubscript]
+        place: Any = RunConfig
+        for table in tables:
+            field = place.model_fields[table]
+            held = [part for part in typing.get_args(field.annotation) if part is not type(None)]
+            place = type(field.default) if isinstance(field.default, Settings) else held[0]
+            place = Rows if 'environment.name="rows"' in there else place
+        assert key in place.model_fields, (other, there)
+        assert other not in RunConfig.model_fields, f"{other} is a setting of a recipe: nobody would see the hint"
 
 
 def test_overrides_are_read_as_toml(tmp_path: Path) -> None:
