@@ -18,7 +18,7 @@ from assay import kernels
 from assay.batching import pack
 from assay.engines import LocalEngine, Sampling
 from assay.engines.local.cache import KeyValueCache
-from assay.engines.local.prompt_attention import Extension
+from assay.engines.local.prompt_attention import PromptExtension
 from assay.engines.local.runner import ModelRunner
 from assay.engines.local.shared import Sharing
 from assay.engines.local.view import ServingView
@@ -302,7 +302,12 @@ def run_model(config: DecoderConfig, weights: dict[str, Tensor], dtype: torch.dt
     prompts.reserve(1, 30)
     runner = ModelRunner(view, cache, "cpu")
     with torch.inference_mode():
-        runner.extend([Extension(prompts if shared else cache, 0, 0, range(30)), Extension(cache, 2, 0, range(40, 57))])
+        runner.extend(
+            [
+                PromptExtension(prompts if shared else cache, 0, 0, range(30)),
+                PromptExtension(cache, 2, 0, range(40, 57)),
+            ]
+        )
         sharing = Sharing(prompts, [30], [[0, 1]]) if shared else None
         if not shared:
             cache.copy(0, [1], 30)

@@ -61,9 +61,9 @@ def test_endless_text_fails_in_bounded_time_and_memory(
     rollout, verifier = as_rollout(text, task), make_verifier(name, options)
     tracemalloc.start()
     try:
-        began = time.perf_counter()
+        began = time.process_time()
         score = asyncio.run(score_rollout(verifier, rollout, task))
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
