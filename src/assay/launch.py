@@ -88,7 +88,6 @@ def build_run(
     available = check_memory(estimate, resolved["device"])
     check_disk(folder, run_disk(config, model))
     made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
 
     def undo() -> None:
@@ -118,10 +117,34 @@ def build_run(
     except BaseException:
         undo()
         raise
-    for caution in model.cautions:
-        run.records.console.message(f"caution: {caution}")
+    _tell_opening(run, model, resolved)
     write_json(folder / "config.json", {**record, "settings": dump(config), **run.learner.parameter_counts()})
     return run
+
+
+def _tell_opening(run: Run, model: Model, resolved: Mapping[str, Any]) -> None:
+    """Say what is trained, where and in what precision, and what to be careful about."""
+    config, tell = run.config, run.records.console.message
+    tell(
+        f"model: {config.model.source}, {run.learner.parameter_counts()['num_parameters']:,} parameters, "
+        f"policy {model.kind}, on {resolved['device']} in {resolved['compute_dtype']}"
+    )
+    limits = {
+        "sampling.max_new_tokens": config.sampling.max_new_tokens,
+        "evaluation.test_max_new_tokens": config.evaluation.test_max_new_tokens or 0,
+    }
+    for caution in (*model.cautions, *beyond_context(limits, model.shape.max_context)):
+        tell(f"caution: {caution}")
+
+
+def beyond_context(limits: Mapping[str, int], max_context: int) -> list[str]:
+    """A sentence for each limit of a response, in tokens by the name of its setting, that no response can reach."""
+    return [
+        f"{name}={limit} cannot be reached: prompt and response together end at the model's context of {max_context} "
+        "tokens"
+        for name, limit in limits.items()
+        if limit >= max_context
+    ]
 
 
 def _remove_contents(folder: Path) -> None:
@@ -194,6 +217,7 @@ def run_disk(config: RunConfig, model: Model) -> DiskEstimate:
 
 def _lock(folder: Path) -> IO[str]:
     """Lock the run folder as long as the file is open: two processes in one run folder would undo each other's work."""
+    folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / LOCK).open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

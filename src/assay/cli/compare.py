@@ -13,7 +13,7 @@ from assay.errors import DataError, RunFolderError
 
 if TYPE_CHECKING:
     from assay.evaluation import Evaluation
-    from assay.statistics import PairedDifference
+    from assay.statistics import Interval, PairedDifference
 
 
 def compare(
@@ -54,6 +54,10 @@ def compare(
             changes = f"{gain.num_improved}, {gain.num_worsened}"
             table.add_row(level, reading, *accuracies, _points(gain), changes, f"{gain.p_value:.2g}")
     console.print(table)
+    chances = {reading: _pass_at_k(first, second, reading) for reading in readings}
+    for reading, by_k in chances.items():
+        for k, (old, new) in by_k.items():
+            console.print(f"pass@{k}, {reading}: before {old.as_percent()}, after {new.as_percent()}", markup=False)
     claimed = smallest_gain({("", reading): (first, second) for reading in readings})
     console.print(f"gain: {_points(claimed.difference)} points, the smallest of the readings ({claimed.reading})")
     notes = cautions(second, claimed.reading)
@@ -61,8 +65,19 @@ def compare(
         console.print(f"caution, after: {note}", markup=False)
     if output is not None:
         claim = {**claimed.difference.to_dict(), "reading": claimed.reading}
-        write_json(output, {"levels": found, "claimed": claim, "cautions": notes})
+        pass_at_k = {
+            reading: {k: {"before": old.to_dict(), "after": new.to_dict()} for k, (old, new) in by_k.items()}
+            for reading, by_k in chances.items()
+        }
+        write_json(output, {"levels": found, "pass_at_k": pass_at_k, "claimed": claim, "cautions": notes})
         console.print(f"written: {output}", soft_wrap=True)
+
+
+def _pass_at_k(first: Evaluation, second: Evaluation, reading: str) -> dict[int, tuple[Interval, Interval]]:
+    """pass@k before and after, for the powers of two of which each task has as many measured samples on both sides."""
+    fewest = min(measured for side in (first, second) for measured, _ in side.counts(reading).values())
+    ks = [2**power for power in range(1, 17) if 2**power <= fewest]
+    return {k: (first.pass_at_k(reading, k), second.pass_at_k(reading, k)) for k in ks}
 
 
 def _points(gain: PairedDifference) -> str:

@@ -107,6 +107,8 @@ def evaluate(
     are in the folder that is printed at the end. With a model at an endpoint, every reply is kept there before it is
     used, and none is paid for twice.
     """
+    # Before what takes its time: torch, and the model.
+    typer.echo(f"assay eval: opening {model}", err=True)
     from rich.console import Console
 
     from assay.environments import choose_tasks
@@ -138,6 +140,12 @@ def evaluate(
     console = Console(highlight=False)
     for note in source.notes:
         console.print(note, markup=False, soft_wrap=True)
+    if subject.local is not None:
+        from assay.launch import beyond_context
+
+        limits = {"--max-new-tokens": sampling.max_new_tokens}
+        for caution in beyond_context(limits, subject.local.shape.max_context):
+            console.print(f"caution: {caution}", markup=False, soft_wrap=True)
     console.print(f"measured: {len(tasks):,} tasks of the {measured.split.value} split")
     with EvaluationFolder(place, record, made) as kept:
         result = subject.evaluate(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _PLAIN_LINES = 10
-"""Lines of progress where there is no terminal."""
+"""Lines of progress where there is no terminal, beside those that are due by time."""
+_SECONDS_BETWEEN = 30.0
+"""Time after which a plain line is due, however little was done since the last."""
 
 
 @contextmanager
@@ -36,10 +39,25 @@ def progress(what: str, done: int, total: int, note: Callable[[], str] = str) ->
             yield lambda: bar.update(task, advance=1, note=note())
         return
 
+    before, began = done, time.monotonic()
+    last = began
+
     def advance() -> None:
-        nonlocal done
+        nonlocal done, last
         done += 1
-        if done == total or done * _PLAIN_LINES // total > (done - 1) * _PLAIN_LINES // total:
-            print(", ".join(filter(None, (f"{done} of {total} {what}", note()))), file=sys.stderr, flush=True)
+        now = time.monotonic()
+        is_due = done == total or done * _PLAIN_LINES // total > (done - 1) * _PLAIN_LINES // total
+        if is_due or now - last >= _SECONDS_BETWEEN:
+            last = now
+            left = time_left(done - before, total - done, now - began)
+            print(", ".join(filter(None, (f"{done} of {total} {what}", left, note()))), file=sys.stderr, flush=True)
 
     yield advance
+
+
+def time_left(done: int, left: int, seconds: float) -> str:
+    """ "about 3m20s left", at the pace of what was done in these seconds; empty where there is no pace or no end to
+    come."""
+    from assay.observe.console import duration
+
+    return f"about {duration(seconds / done * left)} left" if done and left else ""

@@ -50,6 +50,8 @@ def train(
     """
     if (recipe is None) == (resume is None):
         raise ConfigError("name a recipe to start, or --resume a run to go on with (not both)")
+    # Before what takes its time: torch, and the model.
+    typer.echo(f"assay train: reading {recipe if resume is None else resume}", err=True)
     if resume is not None:
         if dry_run:
             raise ConfigError("--dry-run has no effect with --resume: the run's config.json has its resolved settings")

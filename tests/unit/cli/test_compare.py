@@ -87,3 +87,41 @@ def test_what_cannot_be_compared(tmp_path: Path):
         kept.write_scores({})
     with pytest.raises(DataError, match=r"was read by strict, lenient and .* by judge"):
         run(one, elsewhere)
+
+
+def keep_samples(folder: Path, solved: list[str]) -> Path:
+    """Tasks with a sample for each letter, "s" where it is solved."""
+    with EvaluationFolder(folder, {"verifiers": EXACT}, {}) as kept:
+        for index, letters in enumerate(solved):
+            for sample, letter in enumerate(letters):
+                kept.append(replace(row(index, "sl" if letter == "s" else "", "c1 h1"), sample=sample))
+        kept.write_scores({})
+    return folder
+
+
+def test_pass_at_k_is_told_for_as_many_samples_as_both_have(tmp_path: Path):
+    """Of four samples: 1 of 4 and 0 of 4 before; pass@2 is (1 - 3/6) / 2 = 1/4. After, 4 of 4 and 2 of 4: 11/12."""
+    before = keep_samples(tmp_path / "before", ["s---", "----"])
+    after = keep_samples(tmp_path / "after", ["ssss", "ss--"])
+    printed = run(before, after, "--output", tmp_path / "out.json")
+    assert "pass@2, strict: before 25.0 % [" in printed
+    assert ", after 91.7 % [" in printed
+    assert "pass@4, strict: before 50.0 % [" in printed
+    assert "pass@8" not in printed
+    found = json.loads((tmp_path / "out.json").read_text())["pass_at_k"]["strict"]
+    assert found["2"]["before"]["value"] == pytest.approx(0.25)
+    assert found["4"]["after"]["value"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "largest"), [((1, 4), None), ((2, 4), 2), ((3, 4), 2), ((4, 4), 4), ((8, 5), 4), ((8, 16), 8)]
+)
+def test_pass_at_k_needs_the_samples_on_both_sides(tmp_path: Path, samples: tuple[int, int], largest: int | None):
+    one, other = (
+        keep_samples(tmp_path / name, ["s" + "-" * (n - 1), "-" * n]) for name, n in zip("ab", samples, strict=True)
+    )
+    printed = run(one, other)
+    assert ("pass@" in printed) == (largest is not None)
+    if largest:
+        assert f"pass@{largest}, strict" in printed
+        assert f"pass@{2 * largest}," not in printed

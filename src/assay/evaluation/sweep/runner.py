@@ -25,6 +25,7 @@ from typing import Any
 
 from assay.errors import RunFolderError
 from assay.evaluation.sweep.spec import Sweep, SweepRun, SweepSettings
+from assay.observe.console import duration
 from assay.observe.folder import write_json
 
 TRAIN = (sys.executable, "-m", "assay.cli.main", "train")
@@ -67,9 +68,17 @@ def run_sweep(
         if len(waiting) < len(runs):
             say(f"{len(runs) - len(waiting)} of {len(runs)} runs had finished before")
         stopping = threading.Event()
+        began, counting, num_done = time.monotonic(), threading.Lock(), 0
 
         def execute(run: SweepRun) -> bool:
-            return not stopping.is_set() and _execute(run, sweep.settings, output, command, lock, say)
+            nonlocal num_done
+            if stopping.is_set():
+                return False
+            finished = _execute(run, sweep.settings, output, command, lock, say)
+            with counting:
+                num_done += 1
+                say(_progress(num_done, len(waiting), time.monotonic() - began))
+            return finished
 
         with ThreadPoolExecutor(num_jobs) as pool:
             try:
@@ -79,6 +88,12 @@ def run_sweep(
                 stopping.set()
                 say("stopping; the same command continues this sweep")
                 raise
+
+
+def _progress(done: int, total: int, seconds: float) -> str:
+    """How far a sweep is, and at its pace so far the time that is left."""
+    left = f", about {duration(seconds / done * (total - done))} left" if done < total else ""
+    return f"{done} of {total} runs ended after {duration(seconds)}{left}"
 
 
 def read_state(run: SweepRun, output: Path) -> dict[str, Any]:

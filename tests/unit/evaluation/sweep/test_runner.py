@@ -28,7 +28,11 @@ def state(output: Path, run: str) -> dict:
 def test_runs_each_cell_and_seed_and_keeps_raw_results(tmp_path: Path, trainer: tuple[str, ...]):
     output = tmp_path / "out"
     sweep = load(tmp_path, "[cells.a]\n[cells.b]\nsettings.rate = 2.5\n")
-    assert run_sweep(sweep, output, command=trainer, say=lambda line: None)
+    lines: list[str] = []
+    assert run_sweep(sweep, output, command=trainer, say=lines.append)
+    told = [line for line in lines if " runs ended after " in line]
+    assert [line.split(" runs")[0] for line in told] == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
+    assert [" left" in line for line in told] == [True, True, True, False]
     assert calls(tmp_path) == [[0, 1.0, False], [0, 2.5, False], [1, 1.0, False], [1, 2.5, False]]
     results = output / "results" / "b" / "seed-1"
     assert sorted(p.name for p in results.iterdir()) == ["config.json", "rows.jsonl", "run.json", "summary.json"]
