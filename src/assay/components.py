@@ -15,6 +15,7 @@ All are validated the same way, and written to the run folder so that a resumed 
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -23,6 +24,7 @@ import inspect
 import pkgutil
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -53,11 +55,12 @@ class Component(Settings):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         for field in cls.model_fields:
-            hidden = next((base for base in cls.__mro__[1:] if inspect.isfunction(vars(base).get(field))), None)
+            hidden = next((base for base in cls.__mro__[1:] if _is_method(vars(base).get(field))), None)
             if hidden is not None:
                 raise ConfigError(
-                    f"the option {field!r} of {cls.__name__} hides the method {hidden.__name__}.{field}, which runs "
-                    "call: give it another name"
+                    f"the option {field!r} of {cls.__name__} hides {hidden.__name__}.{field}, which runs use: give the "
+                    f"option another name, and where it says what {field} is, return it from a method or property "
+                    f"{field} of {cls.__name__}"
                 )
         if "kind" not in vars(cls) and not cls.model_fields["name"].default:
             words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__)
@@ -180,8 +183,20 @@ def reference_of(component: type[Component]) -> str:
             f"{component.__qualname__} is made inside a function, where a resumed run could not find it again; "
             "define it at the top of its file"
         )
-    file = getattr(sys.modules.get(component.__module__), "__assay_file__", None)
+    module = sys.modules.get(component.__module__)
+    file = getattr(module, "__assay_file__", None) or _loose_file(module)
     return f"{file or component.__module__}:{component.__qualname__}"
+
+
+def _loose_file(module: ModuleType | None) -> str | None:
+    """The file of a module that lies beside a script or notebook and is in no package: nobody else could import it by
+    its name, such as `assay train --resume`."""
+    file = getattr(module, "__file__", None)
+    if module is None or file is None or "." in module.__name__ or module.__name__ == "__main__":
+        return None
+    path = Path(file).absolute()
+    installed = any(path.is_relative_to(sysconfig.get_path(each)) for each in ("stdlib", "purelib", "platlib"))
+    return None if installed or path.suffix != ".py" or path.name == "__init__.py" else str(path)
 
 
 def source_file(component: type[Component]) -> Path | None:
@@ -194,7 +209,7 @@ def source_file(component: type[Component]) -> Path | None:
         return None
 
 
-def source_hashes(settings: Settings) -> dict[str, str]:
+def source_hashes(*settings: Settings) -> dict[str, str]:
     """SHA-256 of the source of each component in settings that is not Assay's own, by reference, and of the files that
     components name, by path: what a resumed run compares."""
     hashes = {}
@@ -254,6 +269,9 @@ def load_module(place: str) -> ModuleType:
     path = Path(place).expanduser().absolute()
     if not path.is_file():
         raise ConfigError(f"no file at {path}; pass the path of a Python file")
+    for module in list(sys.modules.values()):
+        if _loose_file(module) == str(path) and not hasattr(module, "__assay_file__"):
+            return module  # imported by its name already: its classes are the ones that objects here are of
     # One module a file and content: a class is the same class wherever it is named, and a changed file is read anew.
     digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]
     name = f"assay_file_{path.stem}_{digest}"
@@ -295,6 +313,11 @@ def _no_class(base: type[Component], place: str, attribute: str, found: Any) -> 
     has = f"it has {', '.join(classes)}" if classes else f"it has no {base.kind}: a class that extends {base.__name__}"
     problem = f"has no {attribute!r}" if found is None else f"has {attribute!r}, which is no {base.kind}"
     return f"{place} {problem}; {has}"
+
+
+def _is_method(value: Any) -> bool:
+    """Whether it is what a class computes: no option of a subclass can take its place (a property wins over it)."""
+    return inspect.isfunction(value) or isinstance(value, property | functools.cached_property)
 
 
 def _group(base: type[Component]) -> str:

@@ -151,7 +151,8 @@ def _beside(value: Any, folder: Path, key: str = "") -> Any:
         return {each: part if each == "options" else _beside(part, folder, each) for each, part in value.items()}
     if isinstance(value, list):
         return [_beside(part, folder, key) for part in value]
-    if not isinstance(value, str) or key not in FILE_KEYS:
+    # A component may be named without a table, under any key: environment = "mine.py:Mine".
+    if not isinstance(value, str) or (key not in FILE_KEYS and ".py:" not in value):
         return value
     file, colon, rest = value.rpartition(":") if ".py:" in value else (value, "", "")
     if not file or file.startswith(("~", "/")) or (key == "name" and not colon):

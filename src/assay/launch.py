@@ -63,7 +63,7 @@ def build_run(
         record = read_run_record(folder)
         check_resumable(record, folder)
         check_unchanged(validate(RunConfig, record["settings"]), config)
-        check_sources(record.get("sources", {}), source_hashes(config))
+        check_sources(record.get("sources", {}), source_hashes(config, config.reward, *config.readings.values()))
         resolved = record["resolved"]
         model = open_model(record["model_folder"], record.get("base_folder"), policy=config.model.policy)
     else:
@@ -78,7 +78,7 @@ def build_run(
         record = {
             "format": RECORD_FORMAT,
             "settings": dump(config),
-            "sources": source_hashes(config),
+            "sources": source_hashes(config, config.reward, *config.readings.values()),
             "resolved": resolved,
             "model_folder": str(model.folder),
             "base_folder": None if model.adapter is None else str(model.base),

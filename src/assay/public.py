@@ -6,6 +6,7 @@ Both work in a script and in a notebook, whose event loop is running already.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,7 +15,8 @@ from typing import Any, Literal, TypeVar
 
 from assay.config import load, validate
 from assay.engines import Sampling
-from assay.environments import Environment, Level, choose_tasks, make_environment
+from assay.environments import Environment, Level, choose_tasks, make_environment, rewards_of
+from assay.environments.splits import SPLITS
 from assay.errors import ConfigError
 from assay.evaluation import Evaluation
 from assay.evaluation import evaluate as measure
@@ -29,7 +31,7 @@ from assay.recipe import RunConfig
 from assay.render import read_chat_template
 from assay.run import Run, TrainResult
 from assay.types import Split
-from assay.verifiers import Verifier, close_verifiers
+from assay.verifiers import Verifier, close_verifiers, make_verifier
 
 ResultT = TypeVar("ResultT")
 
@@ -99,7 +101,7 @@ def evaluate(
     model: str | Path,
     environment: str | Environment = "arithmetic",
     *,
-    verifiers: Mapping[str, Verifier] | None = None,
+    verifiers: Mapping[str, Verifier | str] | None = None,
     split: Split = "test",
     levels: Sequence[Level] | None = None,
     num_tasks: int = 200,
@@ -129,8 +131,19 @@ def evaluate(
         ConfigError: an unknown name or option, or several samples at temperature 0.
         ModelError: there is no such model.
     """
+    if not isinstance(environment, Environment | str):
+        raise ConfigError(f"environment {environment!r:.60}: give a name, path.py:Class, or an object such as Mine()")
+    if dtype not in COMPUTE_DTYPES or split not in SPLITS or num_tasks < 1 or samples < 1:
+        raise ConfigError(
+            f"{dtype=} must be one of {', '.join(COMPUTE_DTYPES)}, {split=} one of {', '.join(SPLITS)}, "
+            f"{num_tasks=} and {samples=} at least 1"
+        )
     world = environment if isinstance(environment, Environment) else make_environment(environment)
-    readings = dict(verifiers or world.rewards)
+    world = world.to_measure() if split == "test" else world
+    given = verifiers or rewards_of(world)
+    readings = {name: make_verifier(each) if isinstance(each, str) else each for name, each in given.items()}
+    if wrong := [name for name, each in readings.items() if not isinstance(each, Verifier)]:
+        raise ConfigError(f"verifiers: {wrong[0]!r} is no verifier; give a name or an object such as Exact()")
     warmth = temperature if temperature is not None else 0.0 if samples == 1 else 1.0
     sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
     opened = open_model(model)
@@ -181,24 +194,42 @@ def run_in_loop(work: Callable[[], Awaitable[ResultT]], on_interrupt: Callable[[
         return asyncio.run(_of(work))
     outcome: list[ResultT] = []
     failure: list[BaseException] = []
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+    ended = threading.Event()
+
+    async def noted() -> ResultT:
+        task = asyncio.current_task()
+        assert task is not None
+        running.append((asyncio.get_running_loop(), task))
+        return await work()
 
     def run() -> None:
         try:
-            outcome.append(asyncio.run(_of(work)))
+            outcome.append(asyncio.run(noted()))
         except BaseException as error:
             failure.append(error)
+        finally:
+            ended.set()
+
+    def cancel() -> None:
+        for loop, task in running:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
 
     # A loop of its own in a thread of its own: the notebook's cannot wait for work inside itself.
-    thread = threading.Thread(target=run, name="assay", daemon=True)
-    thread.start()
-    while thread.is_alive():
+    threading.Thread(target=run, name="assay", daemon=True).start()
+    # Not `Thread.join`, which takes a thread for ended when an interrupt comes while it waits (Python before 3.13).
+    interrupted = False
+    while True:
         try:
-            thread.join(0.2)
+            if ended.wait(0.2):
+                break
         except KeyboardInterrupt:
-            if on_interrupt is None:
+            if on_interrupt is None or interrupted:
+                cancel()
                 raise
+            interrupted = True
             on_interrupt()
-            on_interrupt = None
     if failure:
         raise failure[0]
     return outcome[0]

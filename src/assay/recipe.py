@@ -11,7 +11,7 @@ from assay.algorithms import GRPO, AnyAlgorithm
 from assay.config import Settings
 from assay.curriculum import AnyCurriculum, LevelByLevel
 from assay.engines import AnyEngine, Sampling
-from assay.environments import AnyEnvironment
+from assay.environments import AnyEnvironment, rewards_of
 from assay.environments.arithmetic import Arithmetic
 from assay.errors import ConfigError
 from assay.evaluation.held_out import EvaluationSettings
@@ -114,7 +114,7 @@ class RunConfig(Settings):
     @property
     def reward(self) -> Verifier:
         """The verifier that scores rollouts in training: the recipe's own, or the environment's strict reading."""
-        return self.verifier or self.environment.rewards["strict"]
+        return self.verifier or rewards_of(self.environment)["strict"]
 
     @property
     def readings(self) -> dict[str, Verifier]:
@@ -123,7 +123,7 @@ class RunConfig(Settings):
         They follow the reward: with a verifier of the recipe's own, that is the strict reading, and the lenient one is
         the environment's, or else that of the verifier itself.
         """
-        evaluation, own = self.evaluation, self.environment.rewards
+        evaluation, own = self.evaluation, rewards_of(self.environment)
         strict = evaluation.strict or (self.reward if self.reward.says_truth else own["strict"])
         lenient = evaluation.lenient or own.get("lenient")
         return readings_of(strict, lenient)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -172,16 +173,88 @@ def test_mistakes_name_the_place_and_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="environment: needs a name"):
         validate(RunConfig, {"environment": {"path": "x.jsonl"}})
 
-    with pytest.raises(ConfigError, match=r"'scale' of Loud hides the method Algorithm\.scale"):
+    with pytest.raises(ConfigError, match=r"'scale' of Loud hides Algorithm\.scale"):
 
         class Loud(assay.Algorithm):
             scale: float = 2.0
+
+    with pytest.raises(ConfigError, match=r"'max_turns' of Long hides Environment\.max_turns"):
+
+        class Long(assay.Environment):
+            max_turns: int = 5
 
     class Hidden(assay.Environment):
         pass
 
     with pytest.raises(ConfigError, match="define it at the top of its file"):
         validate(RunConfig, {"environment": Hidden()})
+
+
+class Breaks(Trees):
+    """A world whose tasks cannot be used once a run has begun."""
+
+    def episode(self, task: assay.Task) -> Any:
+        raise assay.DataError("a world that a person must mend")
+
+
+def test_a_failed_run_lets_go_of_its_folder(tiny_model: Path, tmp_path: Path) -> None:
+    settings = {**small(tiny_model), "environment": Breaks(), "verifier": Length()}
+    for again in ({**settings, "run_folder": tmp_path / "run"}, {"resume": tmp_path / "run"}):
+        with pytest.raises(assay.DataError, match="a person must mend"):
+            assay.train(**again, console=Console(live=False))
+
+
+CELL = """
+import _thread, asyncio, sys
+import assay
+from assay.observe.console import Console
+
+
+class Presses(Console):
+    def step(self, view):
+        if view.step == 1:
+            _thread.interrupt_main()
+        super().step(view)
+
+
+async def cell():
+    settings = {"num_steps": 200, "groups_per_step": 2, "group_size": 2, "sampling": {"max_new_tokens": 4}}
+    settings |= {"model": {"source": sys.argv[1], "compute_dtype": "fp32"}, "num_threads": 1}
+    settings |= {"evaluation": {"every_steps": 0, "test_tasks": 0}}
+    return assay.train(**settings, run_folder=sys.argv[2], console=Presses(live=False))
+
+
+# As a notebook runs a cell: `asyncio.run` would keep the interrupt for itself.
+result = asyncio.new_event_loop().run_until_complete(cell())
+print(result.status, result.summary["num_steps"])
+"""
+
+
+def test_an_interrupt_in_a_notebook_stops_after_the_step(tiny_model: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CELL, str(tiny_model), str(tmp_path / "run")]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stderr
+    status, num_steps = said.stdout.split()[-2:]
+    assert status == "interrupted"
+    assert 2 <= int(num_steps) < 200
+
+
+def test_wrong_arguments_are_refused_before_the_model_is_opened() -> None:
+    class NoStrict(Trees):
+        @property
+        def rewards(self) -> dict[str, assay.Verifier]:
+            return {"lenient": Length()}
+
+    for options, said in (
+        ({"environment": Trees}, "such as Mine()"),
+        ({"environment": NoStrict()}, 'there is no "strict" one'),
+        ({"split": "tests"}, "split='tests'"),
+        ({"num_tasks": 0}, "num_tasks=0"),
+        ({"dtype": "float32"}, "dtype='float32'"),
+        ({"verifiers": {"strict": 3}}, "'strict' is no verifier"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(said)):
+            assay.evaluate("/nowhere/at/all", **{"environment": Trees(), **options})  # pyright: ignore
 
 
 def test_old_recipes_are_told_the_new_form() -> None:

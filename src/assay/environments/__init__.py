@@ -13,7 +13,7 @@ from typing import Any
 from assay.components import make_component
 from assay.environments.check import check_environment
 from assay.environments.check_episode import check_episode
-from assay.environments.environment import AnyEnvironment, Environment, Level, require_tasks
+from assay.environments.environment import AnyEnvironment, Environment, Level, require_tasks, rewards_of
 from assay.environments.episode import Episode, EpisodeFactory, EpisodeStep, SingleTurn
 from assay.environments.selection import choose_levels, choose_tasks
 
@@ -41,4 +41,5 @@ __all__ = [
     "choose_tasks",
     "make_environment",
     "require_tasks",
+    "rewards_of",
 ]

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from assay.components import Chosen, Component
 from assay.environments.episode import Episode, SingleTurn
-from assay.errors import DataError
+from assay.errors import ConfigError, DataError
 from assay.types import Split, Task
 from assay.verifiers import Exact, Verifier
 
@@ -70,6 +70,23 @@ class Environment(Component):
         """Reading to verifier. "strict" is the reward unless a recipe says otherwise; "lenient", where there is one,
         reads the same answers as generously as can be defended, and is measured beside it."""
         return {"strict": Exact()}
+
+
+def rewards_of(environment: Environment) -> Mapping[str, Verifier]:
+    """Return the rewards of an environment by reading.
+
+    Raises:
+        ConfigError: there is no "strict" one, or something among them is no verifier.
+    """
+    given = environment.rewards
+    wrong = [name for name, verifier in given.items() if not isinstance(verifier, Verifier)]
+    if wrong or "strict" not in given:
+        what = f"{wrong[0]!r} is {given[wrong[0]]!r:.60}" if wrong else 'there is no "strict" one'
+        raise ConfigError(
+            f"the rewards of {environment.name}: {what}; give a verifier for each reading, such as "
+            '{"strict": Exact()}'
+        )
+    return given
 
 
 AnyEnvironment = Annotated[Environment, Chosen()]

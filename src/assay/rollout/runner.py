@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
-from assay.environments.episode import Episode, EpisodeFactory
+from assay.environments.episode import Episode, EpisodeFactory, EpisodeStep
 from assay.errors import ContextLengthError, ContractError, FailureKind, classify
 from assay.render.renderer import Renderer
 from assay.rollout.speaker import Speaker, TextSpeaker, TokenSpeaker
@@ -100,7 +100,7 @@ async def _play(
 ) -> Ending:
     """Adds to `turns` until the episode ends, and says how it did."""
     messages: list[Message] = []
-    new_messages = tuple(await env.start())
+    new_messages = _messages(env, "start", await env.start())
     while True:
         try:
             turn = await speak(messages, new_messages, len(turns))
@@ -127,16 +127,25 @@ async def _play(
             return Ending(EndingKind.TRUNCATED, remark if remark == "content_filter" else limit)
 
         step = await env.step(turn.message)
-        turns[-1] = replace(turn, env_messages=tuple(step.messages), env_reward=float(step.reward))
+        if not isinstance(step, EpisodeStep):
+            raise ContractError(f"{type(env).__name__}.step returned {step!r:.80}; return an EpisodeStep")
+        new_messages = _messages(env, "step", step.messages)
+        turns[-1] = replace(turn, env_messages=new_messages, env_reward=float(step.reward))
         if step.done:
             return Ending(EndingKind.FINISHED, remark)
-        if not step.messages:
+        if not new_messages:
             raise ContractError(
                 f"{type(env).__name__}.step answered no message and is not done; return a message or done=True"
             )
         if len(turns) >= max_turns:
             return Ending(EndingKind.TRUNCATED, "turns")
-        new_messages = tuple(step.messages)
+
+
+def _messages(env: Episode, method: str, given: object) -> tuple[Message, ...]:
+    """What an environment said. Something else than messages is a mistake in its code: no retry mends it."""
+    if not isinstance(given, list | tuple) or not all(isinstance(message, Message) for message in given):
+        raise ContractError(f"{type(env).__name__}.{method} gave {given!r:.80}; give a tuple of Message")
+    return tuple(given)
 
 
 async def _close(env: Episode) -> None:

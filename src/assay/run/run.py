@@ -13,6 +13,7 @@ run folder/
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,9 +154,6 @@ class Run:
     async def result(self) -> TrainResult:
         """Ends the run: the last checkpoint, the closing test, the summary and the report."""
         summary = await finish(self)
-        await self.engine.close()
-        self.records.store.close()
-        self.lock.close()
         return TrainResult(self.folder, summary["status"], summary)
 
     async def __aenter__(self) -> Self:
@@ -167,14 +165,16 @@ class Run:
     ) -> None:
         """Failed: keeps what can be resumed from, tells trackers. Always: takes in replies judges were paid for, and
         closes what the run holds open."""
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            # The last pushed comes first; one that fails keeps none of the others open.
+            if isinstance(error, AssayError) and not self.has_begun:
+                stack.callback(self.undo)
+            stack.callback(self.lock.close)
+            stack.callback(self.records.store.close)
+            stack.push_async_callback(self.engine.close)
+            stack.push_async_callback(self.host.__aexit__, kind, error, traceback)
+            stack.push_async_callback(close_verifiers, [self.config.reward, *self.config.readings.values()])
+            if error is not None:
+                stack.callback(self.records.trackers.finish, {}, "failed")
             if isinstance(error, AssayError) and not isinstance(error, CheckpointError):
                 self.keeping.keep_whole_steps()
-        finally:
-            if error is not None:
-                self.records.trackers.finish({}, "failed")
-            await close_verifiers([self.config.reward, *self.config.readings.values()])
-            await self.host.__aexit__(kind, error, traceback)
-            if isinstance(error, AssayError) and not self.has_begun:
-                self.records.store.close()
-                self.undo()

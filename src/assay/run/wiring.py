@@ -11,6 +11,7 @@ import torch
 
 from assay.curriculum import Curriculum
 from assay.engines import Engine, HFEngine
+from assay.errors import ConfigError
 from assay.evaluation.held_out import HeldOut
 from assay.host import Host
 from assay.models import Model
@@ -64,6 +65,10 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
     )
     learner = LocalLearner(_trainer(config, models), models.policy)
     curriculum = config.curriculum.begin(config.environment, config.seed)
+    if not curriculum.named_levels():
+        raise ConfigError(
+            f"the curriculum {config.curriculum.name!r} names no level: named_levels() must give at least one"
+        )
     store, trackers = RunStore(resolved.folder), Trackers(config.tracking, resolved.folder)
     state = _restore(resolved.folder, learner, curriculum, store, trackers) if resume else None
     if state is None:

@@ -27,7 +27,7 @@ class HumanEval(CodeRows):
 
     @pydantic.model_validator(mode="after")
     def _check_form(self) -> HumanEval:
-        if self.form == "complete" and "instruction" in self.model_fields_set and self.instruction:
+        if self.form == "complete" and self.instruction not in ("", type(self).model_fields["instruction"].default):
             raise ValueError('instruction has no effect with form "complete": leave it out')
         return self
 

@@ -59,7 +59,8 @@ class Rows(FileEnvironment):
 
     @pydantic.model_validator(mode="after")
     def _check_answer(self) -> Self:
-        if not self.answer and self.answer_after is not None and "answer_after" in self.model_fields_set:
+        # Not whether it was given: a run folder states every option, defaults included.
+        if not self.answer and self.answer_after not in (None, type(self).model_fields["answer_after"].default):
             raise ValueError('answer_after has no effect with answer = "": leave it out')
         return self
 
