@@ -3,6 +3,7 @@ parts."""
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -10,7 +11,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -334,13 +335,20 @@ def check_unchanged(began: RunConfig, now: RunConfig) -> None:
 
 @contextmanager
 def stop_on_interrupt(run: Run) -> Iterator[None]:
-    """Ctrl-C (or SIGTERM) asks the run to stop after the step under way; a second Ctrl-C stops at once."""
+    """Ctrl-C (or SIGTERM) asks the run to stop after the step under way, or in its closing test; a second Ctrl-C stops
+    at once."""
 
     def request(number: int, frame: object) -> None:
         if run.clock.stop_requested:
+            with suppress(RuntimeError):
+                # asyncio would print a traceback for every task that is left behind.
+                asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
             raise KeyboardInterrupt
         run.clock.stop_requested = True
-        run.records.console.message("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
+        what = "after this step, with a checkpoint"
+        if run.clock.is_testing:
+            what = "the closing test, which begins again at --resume; what was trained is kept"
+        run.records.console.message(f"stopping {what}; Ctrl-C again stops at once")
 
     if threading.current_thread() is not threading.main_thread():
         # Only the main thread hears signals, and may say what follows from them.

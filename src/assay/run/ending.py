@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from assay.config import dump
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 _NOT_FOR_TRACKERS = ("settings", "previous", "groups_by_level", "versions", "git", "machine", "readings", "transcripts")
 """Parts of the summary that are no result, or that trackers were told at the start."""
+_LOOK_SECONDS = 0.1
+"""Between two looks at whether a person has asked the run to stop."""
 
 
 async def finish(run: Run) -> dict[str, Any]:
@@ -21,21 +25,43 @@ async def finish(run: Run) -> dict[str, Any]:
     is_finished = not run.clock.stop_requested
     run.keeping.keep_last()
     run.keeping.link_model()
-    summary = _summary(run, "finished" if is_finished else "interrupted")
     earlier = read_json(run.folder / "summary.json")
-    if not is_finished and "gain" in earlier:
-        # An extended run that is interrupted keeps what it had measured.
-        summary["previous"] = earlier
+    if is_finished and earlier.get("status") == "finished" and earlier.get("num_steps") == run.position.step:
+        run.records.console.message(
+            f"the run is finished already, after {run.position.step} steps, and was tested; to train it further: "
+            f"{_resume_command(run, 'finished')}"
+        )
+        run.records.finish(_for_trackers(earlier), "finished")
+        return earlier
+    tested: dict[str, Any] | None = {}
     if is_finished and run.config.evaluation.test_tasks:
-        summary |= await run.measurements.test(run.model)
-        # The whole duration, the test included.
-        summary["seconds"] = round(run.clock.seconds, 1)
-    measured = {key: value for key, value in summary.items() if key not in _NOT_FOR_TRACKERS}
-    if lost := run.records.finish(measured, summary["status"]):
+        tested = await _test(run)
+        is_finished = tested is not None
+    # After the test, so that the duration includes it.
+    summary = {**_summary(run, "finished" if is_finished else "interrupted"), **(tested or {})}
+    if not is_finished and (measured := earlier if "gain" in earlier else earlier.get("previous")):
+        # An extended run that is interrupted keeps what it had measured.
+        summary["previous"] = measured
+    if lost := run.records.finish(_for_trackers(summary), summary["status"]):
         summary["points_lost_by_trackers"] = lost
     write_json(run.folder / "summary.json", summary)
     write_report(run.folder)
     return summary
+
+
+async def _test(run: Run) -> dict[str, Any] | None:
+    """The closing test, a part of the summary; None where a person asked the run to stop during it."""
+    run.clock.is_testing = True
+    test = asyncio.create_task(run.measurements.test(run.model))
+    while not test.done():
+        await asyncio.wait([test], timeout=_LOOK_SECONDS)
+        if run.clock.stop_requested and test.cancel():
+            await asyncio.wait([test])
+    return None if test.cancelled() else test.result()
+
+
+def _for_trackers(summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in summary.items() if key not in _NOT_FOR_TRACKERS}
 
 
 def _summary(run: Run, status: str) -> dict[str, Any]:

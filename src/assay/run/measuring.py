@@ -87,10 +87,10 @@ class Measurements:
             # Not kept: beside everything else that a run holds, another copy may be one too many.
             await self._engine.load_weights(measured.weights().items(), self._position.step)
             self._engine.forget()
-            side = await self.held_out.test(level, name)
-            sides.append(side)
+            sides.append(await self.held_out.test(level, name))
+        # Both or none: a test that was stopped begins again when the run is resumed.
+        for step, side in zip((BEFORE_TRAINING, self._position.step - 1), sides, strict=True):
             for decoding, result in side.items():
-                step = BEFORE_TRAINING if name == "before" else self._position.step - 1
                 self._records.evaluation(step, "test", decoding, result)
                 self._records.store.record_evaluation_rows(
                     step, "test", decoding, [row.to_dict() for row in result.rows]

@@ -53,6 +53,8 @@ class Clock:
         self._slowest_step_seconds = 0.0
         self.stop_requested = False
         """True once Ctrl-C was pressed: the step under way is finished, a checkpoint is written, the run ends."""
+        self.is_testing = False
+        """True once the closing test is under way, which a request to stop ends at once."""
         self.why_over = ""
         """The budget that ended the run, in a sentence; empty where none did."""
 
