@@ -108,9 +108,7 @@ def test_a_second_interrupt_in_the_closing_test_ends_it_without_tracebacks(
     assert trained(config, folder, resume=True)[0].status == "finished"
 
 
-def test_a_finished_run_is_not_tested_again(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_run_is_not_tested_again(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
     first, _ = trained(config_of(tiny_model), folder)
     summary = (folder / "summary.json").read_text()

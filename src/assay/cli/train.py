@@ -40,7 +40,8 @@ def train(
         Path | None, typer.Option(help="Where the run is kept. Default: a new folder under ~/.assay/runs.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the resolved settings, memory and tokens, then stop.")
+        bool,
+        typer.Option("--dry-run", help="Show the resolved settings, memory, tokens, data and first prompt, then stop."),
     ] = False,
 ) -> None:
     """Train a model by reinforcement learning, as a recipe says.
@@ -112,6 +113,7 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
 def _describe(config: RunConfig, folder: Path) -> None:
     import json
 
+    from assay.cli.dry_run import describe_tasks
     from assay.config import dump
     from assay.launch import PROMPT_TOKENS, named_model, resolve, run_disk, run_memory
     from assay.training import check_memory
@@ -135,6 +137,7 @@ def _describe(config: RunConfig, folder: Path) -> None:
         f"\ntokens: {rollouts} completions a step, at most {most:,} sampled tokens; "
         f"in {config.num_steps} steps at most {most * config.num_steps:,}"
     )
+    typer.echo(f"\n{describe_tasks(config, model, resolved['chat_template'])}\n")
     typer.echo(f"run folder: {folder} (not made: this was a dry run)")
 
 

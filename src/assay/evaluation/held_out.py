@@ -54,6 +54,7 @@ class HeldOut:
         readings: reading to verifier; "strict" is among them.
         levels: those of the curriculum.
         sampling: as in training; validation has its token limit, and all have its stop strings.
+        engine: may be left out where the tasks are checked and nothing is measured.
         progress: called with what is measured, samples done, and samples in all.
         seconds_per_test_task: as it stood in the run that is resumed.
     """
@@ -66,7 +67,7 @@ class HeldOut:
         levels: Sequence[LevelSettings],
         sampling: Sampling,
         *,
-        engine: Engine,
+        engine: Engine | None = None,
         renderer: Renderer,
         progress: Callable[[str, int, int], None] = lambda what, done, total: None,
         seconds_per_test_task: float = 0.0,
@@ -76,7 +77,7 @@ class HeldOut:
         """Reckoned for one task of the closing test, from the slowest validation so far."""
         self._environment = environment
         self._readings = readings
-        self._test_max_new_tokens = settings.test_max_new_tokens or max(MIN_TEST_TOKENS, sampling.max_new_tokens)
+        self.test_max_new_tokens = settings.test_max_new_tokens or max(MIN_TEST_TOKENS, sampling.max_new_tokens)
         self._levels = levels
         self._sampling = sampling
         self._engine = engine
@@ -151,7 +152,7 @@ class HeldOut:
         counts = [row.num_tokens or 0 for row in result.rows]
         tokens = sum(counts)
         cut_off = sum(count >= limit for count in counts)
-        expected = tokens + cut_off * max(0, self._test_max_new_tokens - limit)
+        expected = tokens + cut_off * max(0, self.test_max_new_tokens - limit)
         seconds = (time.monotonic() - began) * expected / max(tokens, 1) / len(result.rows)
         self.seconds_per_test_task = max(self.seconds_per_test_task, seconds)
         return result
@@ -162,7 +163,7 @@ class HeldOut:
         Args:
             side: "before" or "after", for the progress display.
         """
-        tasks, limit = self._test_tasks(level), self._test_max_new_tokens
+        tasks, limit = self._test_tasks(level), self.test_max_new_tokens
         return {
             decoding: await self._measure(tasks, self._readings, temperature, limit, f"test, {side}, {decoding}")
             for decoding, temperature in DECODINGS.items()
@@ -191,6 +192,8 @@ class HeldOut:
         max_new_tokens: int,
         what: str,
     ) -> Evaluation:
+        if self._engine is None:
+            raise ValueError("an engine is needed to measure: this one was made to check its tasks alone")
         num_done = itertools.count(1)
         return await evaluate(
             tasks,
