@@ -28,7 +28,7 @@ async def finish(run: Run) -> dict[str, Any]:
     earlier = read_json(run.folder / "summary.json")
     if is_finished and earlier.get("status") == "finished" and earlier.get("num_steps") == run.position.step:
         run.records.console.message(
-            f"the run is finished already, after {run.position.step} steps, and was tested; to train it further: "
+            f"the run is finished already, after {run.position.step} steps; to train it further: "
             f"{_resume_command(run, 'finished')}"
         )
         run.records.finish(_for_trackers(earlier), "finished")
