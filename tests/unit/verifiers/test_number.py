@@ -141,4 +141,4 @@ def test_time_is_linear(piece: str) -> None:
     text = piece * (100_000 // len(piece))
     started = time.process_time()
     find_numbers(text + "x")
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 15

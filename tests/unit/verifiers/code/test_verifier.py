@@ -516,7 +516,7 @@ def test_it_starts_nothing_before_the_first_score_and_ends_with_the_host() -> No
 
     open_then, again = asyncio.run(score())
     assert open_then[0] == open_then[2] == open_then[4] == 0
-    assert open_then[1] == open_then[3] == 1, "the sandbox of programs; these tests need none of their own"
+    assert open_then[1] == open_then[3] > 0
     assert again.value == 1.0
 
 
