@@ -25,11 +25,14 @@ SECTIONS = {
         "Episode",
         "EpisodeStep",
         "SingleTurn",
+        "ToolEpisode",
+        "ToolFailure",
+        "Script",
         "make_environment",
         "check_environment",
         "check_episode",
     ),
-    "Verifiers": ("Verifier", "make_verifier", "check_verifier"),
+    "Verifiers": ("Verifier", "EpisodeScore", "make_verifier", "check_verifier"),
     "Algorithms": ("Algorithm", "Needs", "LossInputs", "LossOutput"),
     "Other components": (
         "Component",
@@ -46,6 +49,8 @@ SECTIONS = {
     "Types": (
         "Task",
         "Message",
+        "Tool",
+        "ToolCall",
         "Split",
         "Turn",
         "Rollout",
@@ -57,7 +62,7 @@ SECTIONS = {
         "Sample",
         "CreditedSample",
     ),
-    "Errors": ("AssayError", "ConfigError", "DataError", "VerifierError"),
+    "Errors": ("AssayError", "ConfigError", "DataError", "InfrastructureError", "VerifierError"),
 }
 
 

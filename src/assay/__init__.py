@@ -27,13 +27,16 @@ _PLACES = {
         "Environment",
         "Episode",
         "EpisodeStep",
+        "Script",
         "SingleTurn",
+        "ToolEpisode",
+        "ToolFailure",
         "check_environment",
         "check_episode",
         "make_environment",
     ),
     "assay.evaluation": ("Evaluation",),
-    "assay.errors": ("AssayError", "ConfigError", "DataError", "VerifierError"),
+    "assay.errors": ("AssayError", "ConfigError", "DataError", "InfrastructureError", "VerifierError"),
     "assay.host": ("Host", "current_host"),
     "assay.observe.tracker": ("Tracker", "TrackerSettings"),
     "assay.public": ("evaluate", "load_recipe", "train"),
@@ -51,10 +54,12 @@ _PLACES = {
         "Score",
         "Split",
         "Task",
+        "Tool",
+        "ToolCall",
         "Turn",
         "Verdict",
     ),
-    "assay.verifiers": ("Verifier", "check_verifier", "make_verifier"),
+    "assay.verifiers": ("EpisodeScore", "Verifier", "check_verifier", "make_verifier"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -69,12 +74,15 @@ if TYPE_CHECKING:
         Environment,
         Episode,
         EpisodeStep,
+        Script,
         SingleTurn,
+        ToolEpisode,
+        ToolFailure,
         check_environment,
         check_episode,
         make_environment,
     )
-    from assay.errors import AssayError, ConfigError, DataError, VerifierError
+    from assay.errors import AssayError, ConfigError, DataError, InfrastructureError, VerifierError
     from assay.evaluation import Evaluation
     from assay.host import Host, current_host
     from assay.models import open_model
@@ -94,10 +102,12 @@ if TYPE_CHECKING:
         Score,
         Split,
         Task,
+        Tool,
+        ToolCall,
         Turn,
         Verdict,
     )
-    from assay.verifiers import Verifier, check_verifier, make_verifier
+    from assay.verifiers import EpisodeScore, Verifier, check_verifier, make_verifier
 
 
 def __getattr__(name: str) -> Any:
@@ -128,10 +138,12 @@ __all__ = [
     "EngineSettings",
     "Environment",
     "Episode",
+    "EpisodeScore",
     "EpisodeStep",
     "Evaluation",
     "Group",
     "Host",
+    "InfrastructureError",
     "LossInputs",
     "LossOutput",
     "Message",
@@ -140,12 +152,17 @@ __all__ = [
     "RunConfig",
     "Sample",
     "Score",
+    "Script",
     "Settings",
     "SingleTurn",
     "Split",
     "StepDone",
     "Subscriber",
     "Task",
+    "Tool",
+    "ToolCall",
+    "ToolEpisode",
+    "ToolFailure",
     "Tracker",
     "TrackerSettings",
     "TrainResult",

@@ -14,6 +14,10 @@
     `-- InfrastructureError       something outside the model's response failed; retried, never scored as 0
         |-- EngineError           the engine could not sample
         |   `-- UnansweredError   a request to an endpoint, tried again by its client already
+        |-- WorldError            an environment failed: it raised, hung, or gave what is no message
+        |-- ToolBrokenError       a tool failed for a cause outside the call
+        |-- AdapterError          the worker of somebody else's environment went away, or broke its protocol
+        |-- SandboxError          the sandbox failed, not the program in it
         `-- VerifierError         the verifier itself failed: it raised, or returned a value that is not finite
 
 Exceptions of other libraries are not wrapped unless a person can do something about them.
@@ -24,6 +28,7 @@ from __future__ import annotations
 import enum
 import errno
 import os
+from typing import ClassVar, Literal, get_args
 
 
 class AssayError(Exception):
@@ -70,20 +75,60 @@ class ContractError(AssayError):
     """An implementation that breaks its protocol."""
 
 
+Boundary = Literal["environment", "tool", "adapter", "server", "sandbox", "engine", "verifier"]
+"""The boundary that a failure outside the response crossed: what is to be looked at."""
+BOUNDARIES: tuple[Boundary, ...] = get_args(Boundary)
+
+
 class InfrastructureError(AssayError):
     """Raised where something outside the model's response failed: retried, then counted as not measured."""
+
+    boundary: ClassVar[Boundary] = "environment"
 
 
 class EngineError(InfrastructureError):
     """The engine could not sample."""
 
+    boundary = "engine"
+
 
 class UnansweredError(EngineError):
     """A request to an endpoint failed for good. Its client has tried again: whoever asked need not."""
 
+    boundary = "server"
+
+
+class WorldError(InfrastructureError):
+    """Raised where an environment failed: it raised, hung, or gave something that is no message."""
+
+
+class ToolBrokenError(InfrastructureError):
+    """Raised where a tool failed for a cause outside the call. What a call itself can cause is an observation."""
+
+    boundary = "tool"
+
+
+class AdapterError(InfrastructureError):
+    """Raised where the worker of somebody else's environment went away, or broke its protocol."""
+
+    boundary = "adapter"
+
+
+class SandboxError(InfrastructureError):
+    """Raised where the sandbox failed, not the program in it."""
+
+    boundary = "sandbox"
+
 
 class VerifierError(InfrastructureError):
     """The verifier itself failed: it raised, or returned a value that is not finite."""
+
+    boundary = "verifier"
+
+
+def boundary_of(error: BaseException, otherwise: Boundary) -> Boundary:
+    """Return the boundary that a failure crossed: its own where it states one, else that of whoever was asked."""
+    return error.boundary if isinstance(error, InfrastructureError) else otherwise
 
 
 _PLACES = {

@@ -18,6 +18,7 @@ from assay.evaluation.held_out import EvaluationSettings
 from assay.models.family import check_family
 from assay.observe.tracking import TrackingSettings
 from assay.policies.lora.settings import LoraSettings
+from assay.rollout.limits import EpisodeLimits
 from assay.training import TrainerSettings
 from assay.verifiers import AnyVerifier, Verifier, readings_of
 
@@ -91,6 +92,10 @@ class RunConfig(Settings):
     """Completions the engine samples at once."""
     rollout_retries: int = pydantic.Field(default=2, ge=0)
     """Number of times that a rollout or a score that failed for a cause outside the response is tried again."""
+    max_left_out_share: float = pydantic.Field(default=0.2, ge=0.0, le=1.0)
+    """Share of a step's rollouts that may be left out, for causes outside the responses; a run stops when three steps
+    in a row leave out more."""
+    limits: EpisodeLimits = EpisodeLimits()
     model: ModelSettings = ModelSettings()
     environment: AnyEnvironment = Arithmetic()
     verifier: AnyVerifier | None = None

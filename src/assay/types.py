@@ -28,6 +28,33 @@ ENDPOINT_PREFIX = "openai:"
 
 
 @dataclass(frozen=True)
+class Tool:
+    """A tool that a model may call, described as models are told of it."""
+
+    name: str
+    """The name that a call gives."""
+    description: str
+    """What the tool does, for the model to read."""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}}, hash=False)
+    """JSON Schema of the arguments, which are always an object."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tool as chat templates and servers take it."""
+        function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        return {"type": "function", "function": function}
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call of a tool, as it stands in an assistant's message."""
+
+    id: str
+    """The call's id, which the tool's message answers; empty where its source gives none."""
+    name: str
+    arguments: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
 class Message:
     """A chat message."""
 
@@ -41,6 +68,24 @@ class Message:
     """The id of the call that a tool's message answers; empty where its source gives none."""
     name: str = ""
     """The name of the tool, or of whoever speaks; empty where its source gives none."""
+    call_errors: tuple[str, ...] = ()
+    """Tool calls of an assistant's message that could not be read: what is wrong with each, in a sentence."""
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The calls of `tool_calls`, as data; arguments that are no object are an empty one."""
+        found = []
+        for call in self.tool_calls:
+            function = call.get("function", {})
+            arguments = function.get("arguments")
+            found.append(
+                ToolCall(
+                    str(call.get("id") or ""),
+                    str(function.get("name") or ""),
+                    arguments if isinstance(arguments, Mapping) else {},
+                )
+            )
+        return tuple(found)
 
     @property
     def text(self) -> str:
@@ -53,13 +98,19 @@ class Message:
         more = {"tool_calls": list(self.tool_calls), "tool_call_id": self.tool_call_id, "name": self.name}
         return {"role": self.role, "content": self.content, **{key: value for key, value in more.items() if value}}
 
+    def to_record(self) -> dict[str, Any]:
+        """Return every field that is not empty, as JSON: what `from_dict` reads."""
+        errors = {"call_errors": list(self.call_errors)} if self.call_errors else {}
+        return {**self.to_dict(), **errors}
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
-        return cls(**{**data, "tool_calls": tuple(data.get("tool_calls", ()))})
+        lists = {key: tuple(data.get(key, ())) for key in ("tool_calls", "call_errors")}
+        return cls(**{**data, **lists})
 
     def to_list(self) -> list[Any]:
         """[role, content], and last the other fields where there are any."""
-        more = {key: value for key, value in self.to_dict().items() if key not in ("role", "content")}
+        more = {key: value for key, value in self.to_record().items() if key not in ("role", "content")}
         return [self.role, self.content, *([more] if more else [])]
 
 
@@ -170,8 +221,11 @@ class Turn:
     """The completion as the assistant's message: what environments and verifiers read."""
     env_messages: tuple[Message, ...] = ()
     """The environment's messages that follow; empty at the end."""
-    env_reward: float = 0.0
-    """The environment's reward for this turn."""
+    env_reward: float | None = None
+    """The environment's reward for this turn; None where it pays nothing for turns."""
+    state: str = ""
+    """Name of the world's state that this turn started from: turns with the same one, of any rollout of the task, had
+    the same choice before them."""
 
 
 class EndingKind(enum.Enum):
@@ -188,8 +242,11 @@ class Ending:
 
     kind: EndingKind
     reason: str = ""
-    """TRUNCATED: which limit ("length", "turns", "context", "content_filter"). BROKEN: the cause. FINISHED: empty, or
-    what a server remarked on the last turn ("refusal")."""
+    """TRUNCATED: which limit ("length", "turns", "tokens", "context", "time", "content_filter"). BROKEN: the cause.
+    FINISHED: empty, or what a server remarked on the last turn ("refusal")."""
+    boundary: str = ""
+    """BROKEN: the boundary that the failure crossed (`errors.Boundary`), such as "environment" or "engine"; else
+    empty."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +260,8 @@ class Rollout:
     """Index of the member in its group."""
     turns: tuple[Turn, ...]
     ending: Ending
+    score: Score | None = None
+    """The episode's own word on what was earned, which the verifier "episode" hands on; None where it has none."""
 
     @property
     def response(self) -> str:
@@ -227,7 +286,8 @@ class Rollout:
 
     def to_dict(self) -> dict[str, Any]:
         data = dataclasses.asdict(self)
-        data["ending"] = [self.ending.kind.value, self.ending.reason]
+        data["ending"] = [self.ending.kind.value, self.ending.reason, self.ending.boundary]
+        data["score"] = None if self.score is None else self.score.to_dict()
         return data
 
     @classmethod
@@ -246,15 +306,17 @@ class Rollout:
                 message=Message.from_dict(d["message"]),
                 env_messages=tuple(map(Message.from_dict, d["env_messages"])),
                 env_reward=d["env_reward"],
+                state=d.get("state", ""),
             )
 
-        kind, reason = data["ending"]
+        kind, *reason = data["ending"]
         return cls(
             data["task_id"],
             data["group_id"],
             data["index"],
             tuple(turn(d) for d in data["turns"]),
-            Ending(EndingKind(kind), reason),
+            Ending(EndingKind(kind), *reason),
+            Score.from_dict(data["score"]) if data.get("score") else None,
         )
 
 

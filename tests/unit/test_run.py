@@ -123,7 +123,7 @@ class Twice(Arithmetic):
         return AskTwice(task)
 
 
-class AskTwice:
+class AskTwice(Episode):
     """Asks for another answer once, whatever the first was."""
 
     def __init__(self, task: Task) -> None:
@@ -248,7 +248,7 @@ def test_a_reward_that_fails_is_never_a_zero(tiny_model: Path, tmp_path: Path, f
         "def not_a_number(response, answer):\n    return float('nan')\n"
     )
     verifier = {"name": "python", "function": f"{reward}:{function}", "gold_format": ""}
-    with pytest.raises(TrainingStoppedError, match="could be measured"):
+    with pytest.raises(TrainingStoppedError, match=r"18 rollouts of one step were left out(.|\n)*18 x verifier: "):
         run_to_end(config_of(tiny_model, verifier=verifier, rollout_retries=0), tmp_path / "run")
 
 

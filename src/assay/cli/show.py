@@ -267,7 +267,7 @@ def _show_rollout(console: Console, record: RolloutRecord, token_text: TokenText
     facts = [
         ("task", f"{record.task_id} ({record.domain}, level {record.level})"),
         ("answer", record.answer),
-        ("ended", ended),
+        ("ended", f"{ended}, at the boundary: {record.boundary}" if record.boundary else ended),
         ("earned", earned),
         ("reward", "-" if record.value is None else f"{record.value:g}" + (f" = {parts}" if parts else "")),
         ("read", record.evidence),
@@ -296,7 +296,7 @@ def _show_turns(console: Console, turns: Sequence[TurnRecord]) -> None:
             f"{turn.finish_reason}{rewritten}",
             _safe(_in_short(turn.message.text)),
             _safe(_in_short(said)),
-            f"{turn.env_reward:g}",
+            "-" if turn.env_reward is None else f"{turn.env_reward:g}",
         )
     console.print(table)
 

@@ -15,7 +15,9 @@ from assay.environments.check import check_environment
 from assay.environments.check_episode import check_episode
 from assay.environments.environment import AnyEnvironment, Environment, Level, require_tasks, rewards_of
 from assay.environments.episode import Episode, EpisodeFactory, EpisodeStep, SingleTurn
+from assay.environments.script import Script
 from assay.environments.selection import choose_levels, choose_tasks
+from assay.environments.tools import ToolEpisode, ToolFailure
 
 
 def make_environment(name: str, options: Mapping[str, Any] | None = None) -> Environment:
@@ -34,7 +36,10 @@ __all__ = [
     "EpisodeFactory",
     "EpisodeStep",
     "Level",
+    "Script",
     "SingleTurn",
+    "ToolEpisode",
+    "ToolFailure",
     "check_environment",
     "check_episode",
     "choose_levels",

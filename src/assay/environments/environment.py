@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from assay.components import Chosen, Component
 from assay.environments.episode import Episode, SingleTurn
+from assay.environments.script import Script
 from assay.errors import ConfigError, DataError
 from assay.types import Split, Task
 from assay.verifiers import Exact, Verifier
@@ -64,6 +65,15 @@ class Environment(Component):
     def episode(self, task: Task) -> Episode:
         """A fresh episode of a task. All members of a group start from the same state."""
         return SingleTurn(task)
+
+    def expert(self, task: Task) -> Script | None:
+        """A script that solves the task by the rules that the model is given; None where there is none. What it says
+        can be trained on, and shows that the task can be solved."""
+        return None
+
+    def weak(self, task: Task) -> Script | None:
+        """A script that plays without understanding, and solves a level rarely or never; None where there is none."""
+        return None
 
     @property
     def rewards(self) -> Mapping[str, Verifier]:

@@ -13,7 +13,7 @@ from assay.errors import ConfigError, DataError
 from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.row import EvalRow
 from assay.render.renderer import Renderer
-from assay.rollout import run_rollout
+from assay.rollout import EpisodeLimits, run_rollout
 from assay.types import EndingKind, Task
 from assay.verifiers.score import score_rollout
 from assay.verifiers.verifier import Verifier
@@ -34,6 +34,7 @@ async def evaluate(
     positions: Sequence[int] | None = None,
     make_episode: EpisodeFactory = SingleTurn,
     max_turns: int = 1,
+    limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
     max_concurrent: int = 128,
     on_row: Callable[[EvalRow], None] | None = None,
     done: Iterable[EvalRow] = (),
@@ -54,6 +55,7 @@ async def evaluate(
         positions: of the tasks in a longer list that they are a part of, so that a sample does not depend on which
             others are asked for; 0, 1, ... where none are given.
         samples_per_task: attempts at each task; at temperature 0 they would all be the same.
+        limits: how far an episode may go.
         max_concurrent: rollouts under way at once.
         on_row: called with each row as it ends, in the order in which they end; not for rows of `done`.
         done: rows of an earlier, interrupted evaluation of the same tasks. Those that were not measured run again.
@@ -110,6 +112,7 @@ async def evaluate(
                 group_id=position,
                 index=sample,
                 max_turns=max_turns,
+                limits=limits,
                 seed_label=SEED_LABEL,
             )
             if rollout.ending.kind is not EndingKind.BROKEN:

@@ -17,6 +17,7 @@ from assay.environments.file_environment import FileEnvironment
 from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Evaluation
 from assay.render.renderer import Renderer
+from assay.rollout.limits import EpisodeLimits
 from assay.types import Split, Task
 from assay.verifiers import AnyVerifier, Verifier, check_all_gold, check_gold
 
@@ -69,6 +70,7 @@ class HeldOut:
         *,
         engine: Engine | None = None,
         renderer: Renderer,
+        limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
         progress: Callable[[str, int, int], None] = lambda what, done, total: None,
         seconds_per_test_task: float = 0.0,
     ) -> None:
@@ -82,6 +84,7 @@ class HeldOut:
         self._sampling = sampling
         self._engine = engine
         self._renderer = renderer
+        self._limits = limits
         self._progress = progress
         self._validation_tasks: list[Task] = []
         self.sizes = ""
@@ -204,6 +207,7 @@ class HeldOut:
             seed=SEED,
             make_episode=self._environment.episode,
             max_turns=self._environment.max_turns,
+            limits=self._limits,
             on_row=lambda _: self._progress(what, next(num_done), len(tasks)),
         )
 

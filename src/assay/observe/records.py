@@ -27,6 +27,8 @@ class RolloutRecord:
     """Everything after the first prompt, as tokens spell it."""
     ending: str
     ending_reason: str
+    boundary: str
+    """The boundary that the failure of a broken rollout crossed; else empty."""
     verdict: str
     value: float | None
     reason: str
@@ -71,8 +73,10 @@ class TurnRecord:
     """The model's message."""
     env_messages: tuple[Message, ...]
     """The environment's messages that follow."""
-    env_reward: float
-    """The environment's reward for the turn."""
+    env_reward: float | None
+    """The environment's reward for the turn; None where it pays nothing for turns."""
+    state: str
+    """Name of the world's state that the turn started from; empty where the environment names none."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ CREATE TABLE rollouts (
     step INTEGER NOT NULL, group_id INTEGER NOT NULL, member INTEGER NOT NULL,
     task_id TEXT NOT NULL, domain TEXT NOT NULL, level TEXT NOT NULL, complexity REAL, horizon REAL,
     prompt TEXT NOT NULL, answer TEXT NOT NULL, response TEXT NOT NULL,
-    ending TEXT NOT NULL, ending_reason TEXT NOT NULL,
+    ending TEXT NOT NULL, ending_reason TEXT NOT NULL, boundary TEXT NOT NULL,
     verdict TEXT NOT NULL, value REAL, reason TEXT NOT NULL, evidence TEXT NOT NULL, parts TEXT NOT NULL,
     num_turns INTEGER NOT NULL, num_tokens INTEGER NOT NULL, version INTEGER NOT NULL, fork_starts TEXT NOT NULL,
     token_ids BLOB NOT NULL, loss_mask BLOB NOT NULL, token_logprobs BLOB NOT NULL, trainer_logprobs BLOB,
@@ -69,7 +69,7 @@ CREATE TABLE turns (
     step INTEGER NOT NULL, group_id INTEGER NOT NULL, member INTEGER NOT NULL, turn INTEGER NOT NULL,
     extends_previous INTEGER NOT NULL, num_context_tokens INTEGER NOT NULL, num_tokens INTEGER NOT NULL,
     finish_reason TEXT NOT NULL, version INTEGER NOT NULL,
-    message TEXT NOT NULL, env_messages TEXT NOT NULL, env_reward REAL NOT NULL,
+    message TEXT NOT NULL, env_messages TEXT NOT NULL, env_reward REAL, state TEXT NOT NULL,
     PRIMARY KEY (step, group_id, member, turn)
 ) WITHOUT ROWID;
 CREATE TABLE evaluations (
@@ -454,7 +454,7 @@ def _rollout_row(
     return (
         *(step, group.group_id, rollout.index, task.task_id, task.domain, task.level, task.complexity, task.horizon),
         *(_text(prompt), _text(task.answer), _text(decode(token_ids[prompt_length:]))),
-        *(rollout.ending.kind.value, _text(rollout.ending.reason)),
+        *(rollout.ending.kind.value, _text(rollout.ending.reason), rollout.ending.boundary),
         *(score.verdict.value, score.value, _text(score.reason), _text(score.evidence), _json(dict(score.parts))),
         *(len(rollout.turns), len(logprobs), rollout.version, json.dumps(fork_starts)),
         np.asarray(token_ids, dtype="<i4").tobytes(),
@@ -469,8 +469,8 @@ def _turn_rows(step: int, rollout: Rollout) -> list[tuple[Any, ...]]:
         (
             *(step, rollout.group_id, rollout.index, number, int(turn.extends_previous), len(turn.new_token_ids)),
             *(len(turn.completion.token_ids), turn.completion.finish_reason, turn.completion.version),
-            *(_json(turn.message.to_dict()), _json([message.to_dict() for message in turn.env_messages])),
-            float(turn.env_reward),
+            *(_json(turn.message.to_record()), _json([message.to_record() for message in turn.env_messages])),
+            *(turn.env_reward, _text(turn.state)),
         )
         for number, turn in enumerate(rollout.turns)
     ]
@@ -482,6 +482,7 @@ def _rollout(row: dict[str, Any]) -> RolloutRecord:
     trainer = row["trainer_logprobs"]
     return RolloutRecord(
         **{
+            "boundary": "",  # stores of format 1 have none
             **row,
             "parts": json.loads(row["parts"]),
             "fork_starts": tuple(json.loads(row["fork_starts"])),

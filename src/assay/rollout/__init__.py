@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from assay.rollout.collector import Collector
 from assay.rollout.demonstrations import Demonstrations
+from assay.rollout.limits import EpisodeLimits
 from assay.rollout.runner import run_rollout
 
-__all__ = ["Collector", "Demonstrations", "run_rollout"]
+__all__ = ["Collector", "Demonstrations", "EpisodeLimits", "run_rollout"]

@@ -21,12 +21,15 @@ from typing import Any, Self
 
 from assay.engines.engine import Engine, Sampling
 from assay.environments.episode import EpisodeFactory
-from assay.errors import ConfigError, FailureKind, TrainingStoppedError, classify
+from assay.errors import BOUNDARIES, ConfigError, FailureKind, TrainingStoppedError, classify
 from assay.observe.metrics import metric
 from assay.render.renderer import Renderer
-from assay.rollout.runner import describe, run_rollout
+from assay.rollout.left_out import LeftOut
+from assay.rollout.limits import EpisodeLimits
+from assay.rollout.runner import run_rollout
 from assay.rollout.timeouts import Timeouts
-from assay.types import Ending, EndingKind, Group, Rollout, Score, Task, Verdict
+from assay.rollout.world import describe
+from assay.types import EndingKind, Group, Rollout, Score, Task, Verdict
 
 DROPPED_UNMEASURED = metric(
     "rollout/dropped_unmeasured_count", "Groups dropped and replaced because too few of their rollouts were measured."
@@ -36,6 +39,13 @@ DROPPED_BY_KEEP = metric(
 )
 RETRIED = metric("rollout/retried_count", "Rollouts played again because something outside the response failed.")
 BROKEN = metric("rollout/broken_count", "Rollouts still broken after their retries: not measured, no reward.")
+BROKEN_AT: dict[str, str] = {
+    boundary: metric(f"rollout/broken_at_{boundary}_count", f"Broken rollouts whose failure crossed the {boundary}.")
+    for boundary in BOUNDARIES
+}
+LEFT_OUT_SHARE = metric(
+    "rollout/left_out_share", "Share of the rollouts played that were not measured, and so left out of training."
+)
 UNFILTERED_SOLVED_SHARE = metric(
     "rollout/unfiltered_solved_share", "Solved over measured rollouts, those of dropped groups included."
 )
@@ -70,6 +80,8 @@ class _Counts:
     num_dropped_by_keep: int = 0
     num_retried: int = 0
     num_broken: int = 0
+    broken_at: dict[str, int] = dataclasses.field(default_factory=dict)
+    num_played: int = 0
     num_measured: int = 0
     num_solved: int = 0
     max_staleness: int = 0
@@ -92,9 +104,9 @@ class Collector:
         min_group_size: a group with fewer measured members is dropped and replaced by the next group id.
         keep: whether a group is worth training on (dynamic sampling); asked in issue order.
         retries: how often a broken rollout is played again, whole and with the same seeds.
-        rollout_timeout_seconds: a rollout under way longer than that, waiting for the engine included, counts as broken
-            ("timeout"). The clock runs only inside `next_groups`. What a response can drag out (a tool call, a
-            program) must be bounded by the environment, which then answers: this limit is for a world that hangs.
+        limits: how far an episode may go; its clocks run only inside `next_groups`.
+        max_left_out_share: training stops, with the causes, when more than this share of a step's rollouts is left out
+            in `LEFT_OUT_STEPS` steps in a row.
         max_dropped_groups_in_a_row: then training stops, with the causes.
     """
 
@@ -115,7 +127,8 @@ class Collector:
         keep: Callable[[Group], bool] = lambda group: True,
         max_turns: int = 1,
         retries: int = 2,
-        rollout_timeout_seconds: float | None = None,
+        limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
+        max_left_out_share: float = 0.2,
         max_dropped_groups_in_a_row: int = 256,
         score_group: Callable[[Sequence[Rollout], Task], Awaitable[Sequence[Score]]] | None = None,
     ) -> None:
@@ -134,8 +147,6 @@ class Collector:
             raise ConfigError(
                 f"min_group_size {min_group_size} is more than group_size {group_size}: every group would be dropped"
             )
-        if rollout_timeout_seconds is not None and rollout_timeout_seconds <= 0:
-            raise ConfigError(f"rollout_timeout_seconds must be above 0, got {rollout_timeout_seconds}")
         self._engine = engine
         self._renderer = renderer
         self._make_episode = make_episode
@@ -151,7 +162,9 @@ class Collector:
         self._keep = keep
         self._max_turns = max_turns
         self._retries = retries
-        self._timeouts = Timeouts(rollout_timeout_seconds)
+        self._limits = limits
+        self._left_out = LeftOut(max_left_out_share, group_size * groups_per_step)
+        self._timeouts = Timeouts()
         self._max_dropped_in_a_row = max_dropped_groups_in_a_row
 
         self._open = False
@@ -191,6 +204,7 @@ class Collector:
             raise RuntimeError("a collector runs inside `async with collector`")
         window = num_groups + self._max_staleness * self._groups_per_step
         self._counts, self._dropped = _Counts(), []
+        self._left_out.begin_step()
         self._timeouts.resume()
         try:
             kept: list[Group] = []
@@ -205,6 +219,7 @@ class Collector:
                     del self._waiting[issued.group_id]
         finally:
             self._timeouts.pause()
+        self._left_out.end_step()
         for group in kept:
             del self._waiting[group.group_id]
         return kept
@@ -222,6 +237,10 @@ class Collector:
             DROPPED_BY_KEEP: counts.num_dropped_by_keep,
             RETRIED: counts.num_retried,
             BROKEN: counts.num_broken,
+            **{
+                name: counts.broken_at[boundary] for boundary, name in BROKEN_AT.items() if boundary in counts.broken_at
+            },
+            LEFT_OUT_SHARE: 1.0 - counts.num_measured / counts.num_played if counts.num_played else math.nan,
             UNFILTERED_SOLVED_SHARE: counts.num_solved / counts.num_measured if counts.num_measured else math.nan,
             MAX_STALENESS: counts.max_staleness,
         }
@@ -240,6 +259,7 @@ class Collector:
                 for issued in self._waiting.values()
             ],
             "counts": dataclasses.asdict(self._counts),
+            "steps_that_left_out_too_many": self._left_out.steps_in_a_row,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -255,6 +275,7 @@ class Collector:
                 issued = _Issued(data["group_id"], Task.from_dict(data["task"]))
             self._waiting[issued.group_id] = issued
         self._counts = _Counts(**state["counts"])
+        self._left_out.restore(state.get("steps_that_left_out_too_many", 0))
 
     def _issue(self, window: int) -> None:
         """Fills up to `window` groups and sets going those that are not, after a resume too."""
@@ -283,9 +304,15 @@ class Collector:
         """Counts a group in and says whether it is trained on."""
         group, counts = result.group, self._counts
         counts.num_retried += result.num_retried
-        counts.num_broken += sum(rollout.ending.kind is EndingKind.BROKEN for rollout in group.rollouts)
+        for rollout in group.rollouts:
+            if rollout.ending.kind is EndingKind.BROKEN:
+                counts.num_broken += 1
+                boundary = rollout.ending.boundary or "engine"
+                counts.broken_at[boundary] = counts.broken_at.get(boundary, 0) + 1
+        counts.num_played += len(group.rollouts)
         counts.num_measured += len(group.measured)
         counts.num_solved += sum(score.verdict is Verdict.SOLVED for score in group.scores)
+        self._left_out.add(group)
         if len(group.measured) < self._min_group_size:
             counts.num_dropped_unmeasured += 1
             self._causes_in_a_row.update(score.reason for score in group.scores if not score.measured)
@@ -351,18 +378,16 @@ class Collector:
         return rollout, score, num_retried
 
     async def _play_once(self, issued: _Issued, index: int) -> Rollout:
-        try:
-            async with self._timeouts.limit():
-                return await run_rollout(
-                    issued.task,
-                    self._make_episode,
-                    self._engine,
-                    self._renderer,
-                    self._sampling,
-                    run_seed=self._run_seed,
-                    group_id=issued.group_id,
-                    index=index,
-                    max_turns=self._max_turns,
-                )
-        except TimeoutError:
-            return Rollout(issued.task.task_id, issued.group_id, index, (), Ending(EndingKind.BROKEN, "timeout"))
+        return await run_rollout(
+            issued.task,
+            self._make_episode,
+            self._engine,
+            self._renderer,
+            self._sampling,
+            run_seed=self._run_seed,
+            group_id=issued.group_id,
+            index=index,
+            max_turns=self._max_turns,
+            limits=self._limits,
+            timeouts=self._timeouts,
+        )

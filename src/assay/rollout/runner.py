@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
-from assay.environments.episode import Episode, EpisodeFactory, EpisodeStep
-from assay.errors import ContextLengthError, ContractError, FailureKind, classify
+from assay.environments.episode import EpisodeFactory
+from assay.environments.script import Script
+from assay.errors import ContextLengthError, FailureKind, boundary_of, classify
 from assay.render.renderer import Renderer
-from assay.rollout.speaker import Speaker, TextSpeaker, TokenSpeaker
+from assay.rollout.limits import EpisodeLimits
+from assay.rollout.speaker import ScriptSpeaker, Speaker, TextSpeaker, TokenSpeaker
+from assay.rollout.timeouts import Timeouts
+from assay.rollout.world import World, WorldMessages, describe
 from assay.seeds import derive_seed
-from assay.types import Ending, EndingKind, Message, RemoteCompletion, Rollout, Task, Turn
-
-CLOSE_TIMEOUT_SECONDS = 30.0
-"""Seconds that an environment may take to close before it is left behind."""
-
-_log = logging.getLogger(__name__)
+from assay.types import Completion, Ending, EndingKind, Message, RemoteCompletion, Rollout, Score, Task, Tool, Turn
 
 
 async def run_rollout(
     task: Task,
     make_episode: EpisodeFactory,
-    engine: Engine | Responder,
+    engine: Engine | Responder | Script,
     renderer: Renderer | None,
     sampling: Sampling,
     *,
@@ -33,12 +31,14 @@ async def run_rollout(
     group_id: int,
     index: int,
     max_turns: int = 1,
+    limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
+    timeouts: Timeouts | None = None,
     seed_label: str = "request",
 ) -> Rollout:
     """Plays one episode of a task.
 
     With an engine, the rollout has the tokens and log-probabilities that training needs. With a responder it has
-    text alone, and no renderer is used.
+    text alone, and no renderer is used. A script plays as text, or with a renderer as the tokens of a demonstration.
 
     Turn t samples with the seed derive_seed(run_seed, seed_label, group_id, index, t), so a rollout that is played
     again samples the same tokens from the same weights.
@@ -46,120 +46,154 @@ async def run_rollout(
     How it ends:
 
     - FINISHED: the environment says that it is done. Its reason is what a server remarked, such as "refusal".
-    - TRUNCATED "length": a completion reached `max_new_tokens`. "context": it, or the next prompt, reached the model's
-      context. "turns": the environment wanted to go on after `max_turns`. "content_filter": a server's filter cut it.
-      What was said until then is scored. A completion cut short is half a message: it is part of the rollout, but the
-      environment never acts on it.
-    - BROKEN: something outside the response failed (see `errors.classify`): never scored. Keeps the turns until then.
+    - TRUNCATED "length": a completion reached `max_new_tokens`. "tokens": the episode reached `limits.max_tokens`.
+      "context": a completion or the next prompt reached the model's context or `limits.max_context`. "turns", "time":
+      the environment wanted to go on after `max_turns`, `limits.max_seconds`. "content_filter": a server's filter cut
+      it. What was said until then is scored; on a completion cut short, half a message, the environment never acts.
+    - BROKEN: something outside the response failed (see `errors.classify`): never scored. Keeps the turns until then,
+      and names the boundary that the failure crossed.
 
     The environment is closed once, whatever happens. When cancelled, the request under way is taken back first.
 
+    Args:
+        max_turns: the environment's own limit, where `limits` names none.
+        timeouts: the clock of the limits in time, paused by whoever trains meanwhile; None for one that runs on.
+
     Raises:
         ContextLengthError: the first prompt is longer than the context; names the task.
-        ContractError: the environment is not done and says nothing.
         AssayError: any other failure that a person must act on.
     """
-
-    speaker = _speaker(engine, renderer, sampling)
-
-    async def speak(messages: Sequence[Message], new_messages: Sequence[Message], turn: int) -> Turn:
-        request_id = f"{seed_label}/{group_id}/{index}/{turn}"
-        seed = derive_seed(run_seed, seed_label, group_id, index, turn)
-        return await speaker.speak(messages, new_messages, request_id=request_id, seed=seed)
-
+    if renderer is None and not isinstance(engine, Responder | Script):
+        raise ValueError("an engine speaks tokens: it needs a renderer")
+    timeouts = timeouts or Timeouts()
     turns: list[Turn] = []
-    env: Episode | None = None
+    world: World | None = None
+    score: Score | None = None
     try:
-        env = make_episode(task)
-        ending = await _play(task, env, speak, turns, max_turns, sampling.max_new_tokens)
+        world = World(make_episode, task, timeouts, limits.step_timeout_seconds)
+        opening = await world.start()
+        speaker = _speaker(engine, renderer, sampling, world.tools, limits.max_context)
+
+        async def speak(messages: Sequence[Message], new_messages: Sequence[Message], max_new_tokens: int) -> Turn:
+            where = (group_id, index, len(turns))
+            return await speaker.speak(
+                messages,
+                new_messages,
+                request_id="/".join(map(str, (seed_label, *where))),
+                seed=derive_seed(run_seed, seed_label, *where),
+                max_new_tokens=max_new_tokens,
+            )
+
+        limits = limits.model_copy(update={"max_turns": limits.max_turns or max_turns})
+        ending = await _Play(world, speak, turns, limits, timeouts, sampling.max_new_tokens).to_the_end(opening)
+        score = await world.score()
+    except ContextLengthError as error:
+        raise ContextLengthError(
+            f"the prompt of task {task.task_id} of {task.domain!r} {error}; "
+            f"leave out such tasks or use a model with a longer context"
+        ) from error
     except Exception as error:
         if classify(error) is FailureKind.USER:
             raise
-        ending = Ending(EndingKind.BROKEN, describe(error))
+        ending = Ending(EndingKind.BROKEN, describe(error), boundary_of(error, "engine"))
     finally:
-        if env is not None:
-            await _close(env)
-    return Rollout(task.task_id, group_id, index, tuple(turns), ending)
+        if world is not None:
+            await world.close()
+    return Rollout(task.task_id, group_id, index, tuple(turns), ending, score)
 
 
-def _speaker(engine: Engine | Responder, renderer: Renderer | None, sampling: Sampling) -> Speaker:
+def _speaker(
+    engine: Engine | Responder | Script,
+    renderer: Renderer | None,
+    sampling: Sampling,
+    tools: Sequence[Tool],
+    max_context: int | None,
+) -> Speaker:
     if isinstance(engine, Responder):
-        return TextSpeaker(engine, sampling)
-    if renderer is None:
-        raise ValueError("an engine speaks tokens: it needs a renderer")
-    return TokenSpeaker(engine, renderer, sampling)
+        return TextSpeaker(engine, sampling, tools=tools)
+    if isinstance(engine, Script):
+        return ScriptSpeaker(engine, renderer, tools)
+    assert renderer is not None
+    return TokenSpeaker(engine, renderer, sampling, tools=tools, max_context=max_context)
 
 
-async def _play(
-    task: Task,
-    env: Episode,
-    speak: Callable[[Sequence[Message], Sequence[Message], int], Awaitable[Turn]],
-    turns: list[Turn],
-    max_turns: int,
-    max_new_tokens: int,
-) -> Ending:
-    """Adds to `turns` until the episode ends, and says how it did."""
-    messages: list[Message] = []
-    new_messages = _messages(env, "start", await env.start())
-    while True:
+@dataclass
+class _Play:
+    """An episode as it goes on."""
+
+    world: World
+    speak: Callable[[Sequence[Message], Sequence[Message], int], Awaitable[Turn]]
+    turns: list[Turn]
+    """The turns until now, of whoever reads them after a failure too."""
+    limits: EpisodeLimits
+    timeouts: Timeouts
+    max_new_tokens: int
+
+    async def to_the_end(self, opening: WorldMessages) -> Ending:
+        """Add to `turns` until the episode ends, and return how it did."""
+        messages: list[Message] = []
+        new, deadline = opening, self.timeouts.now() + (self.limits.max_seconds or math.inf)
+        num_tokens = 0
+        while True:
+            allowed = self.max_new_tokens
+            if self.limits.max_tokens is not None:
+                allowed = min(allowed, self.limits.max_tokens - num_tokens)
+            turn = await self._turn(messages, new.messages, allowed, deadline)
+            if isinstance(turn, Ending):
+                return turn
+            self.turns.append(replace(turn, state=new.state))
+            messages += [*new.messages, turn.message]
+            num_tokens += len(turn.completion.token_ids)
+            if ending := self._cut_short(turn.completion, allowed):
+                return ending
+
+            step = await self.world.step(turn.message)
+            self.turns[-1] = replace(self.turns[-1], env_messages=step.messages, env_reward=step.reward)
+            if step.done:
+                return Ending(EndingKind.FINISHED, _remark(turn.completion))
+            if len(self.turns) >= (self.limits.max_turns or 1):
+                return Ending(EndingKind.TRUNCATED, "turns")
+            if self.limits.max_tokens is not None and num_tokens >= self.limits.max_tokens:
+                return Ending(EndingKind.TRUNCATED, "tokens")
+            new = step
+
+    async def _turn(
+        self, messages: Sequence[Message], new_messages: Sequence[Message], allowed: int, deadline: float
+    ) -> Turn | Ending:
+        """Return the next turn, or the ending where a limit leaves no room for it."""
+        seconds = deadline - self.timeouts.now()
         try:
-            turn = await speak(messages, new_messages, len(turns))
-        except ContextLengthError as error:
-            if turns:
-                return Ending(EndingKind.TRUNCATED, "context")
-            raise ContextLengthError(
-                f"the prompt of task {task.task_id} of {task.domain!r} {error}; "
-                f"leave out such tasks or use a model with a longer context"
-            ) from error
-        turns.append(turn)
-        messages += [*new_messages, turn.message]
-        completion = turn.completion
-        remark = completion.remark if isinstance(completion, RemoteCompletion) else ""
+            if seconds <= 0:
+                raise TimeoutError
+            async with self.timeouts.limit(None if math.isinf(seconds) else seconds):
+                return await self.speak(messages, new_messages, allowed)
+        except ContextLengthError:
+            if not self.turns:
+                raise
+            return Ending(EndingKind.TRUNCATED, "context")
+        except TimeoutError:
+            if not self.turns:
+                cause = f"the first turn did not end in the episode's {self.limits.max_seconds:g} seconds"
+                return Ending(EndingKind.BROKEN, cause, "engine")
+            return Ending(EndingKind.TRUNCATED, "time")
+
+    def _cut_short(self, completion: Completion, allowed: int) -> Ending | None:
+        """Return the ending where the completion is no whole message."""
+        remark = _remark(completion)
         if completion.finish_reason == "abort":
             unknown = (
                 f"the server's finish reason {remark!r} is not known, so whether the answer is whole is not either; "
                 "say what it means in the endpoint's finish_reasons"
             )
-            return Ending(EndingKind.BROKEN, unknown if remark else "the engine gave the request up")
-        if completion.finish_reason == "length":
-            at_token_limit = completion.num_tokens is None or completion.num_tokens >= max_new_tokens
-            limit = "length" if at_token_limit else "context"
-            return Ending(EndingKind.TRUNCATED, remark if remark == "content_filter" else limit)
-
-        step = await env.step(turn.message)
-        if not isinstance(step, EpisodeStep):
-            raise ContractError(f"{type(env).__name__}.step returned {step!r:.80}; return an EpisodeStep")
-        new_messages = _messages(env, "step", step.messages)
-        turns[-1] = replace(turn, env_messages=new_messages, env_reward=float(step.reward))
-        if step.done:
-            return Ending(EndingKind.FINISHED, remark)
-        if not new_messages:
-            raise ContractError(
-                f"{type(env).__name__}.step answered no message and is not done; return a message or done=True"
-            )
-        if len(turns) >= max_turns:
-            return Ending(EndingKind.TRUNCATED, "turns")
+            if remark:
+                return Ending(EndingKind.BROKEN, unknown, "server")
+            return Ending(EndingKind.BROKEN, "the engine gave the request up", "engine")
+        if completion.finish_reason != "length":
+            return None
+        at_token_limit = completion.num_tokens is None or completion.num_tokens >= allowed
+        limit = ("length" if allowed == self.max_new_tokens else "tokens") if at_token_limit else "context"
+        return Ending(EndingKind.TRUNCATED, remark if remark == "content_filter" else limit)
 
 
-def _messages(env: Episode, method: str, given: object) -> tuple[Message, ...]:
-    """What an environment said. Something else than messages is a mistake in its code: no retry mends it."""
-    if not isinstance(given, list | tuple) or not all(isinstance(message, Message) for message in given):
-        raise ContractError(f"{type(env).__name__}.{method} gave {given!r:.80}; give a tuple of Message")
-    return tuple(given)
-
-
-async def _close(env: Episode) -> None:
-    """Closes an environment; that it fails to is on record, and takes nothing from what was measured."""
-    try:
-        async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-            await env.close()
-    except Exception as error:
-        if classify(error) is FailureKind.USER:
-            raise
-        _log.warning("%s did not close: %s", type(env).__name__, describe(error))
-
-
-def describe(error: BaseException) -> str:
-    """An error in one bounded line."""
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _remark(completion: Completion) -> str:
+    return completion.remark if isinstance(completion, RemoteCompletion) else ""

@@ -1,5 +1,5 @@
-"""Speakers, which take the assistant's part in a rollout: an engine, which speaks tokens, or a server, which speaks
-text."""
+"""Speakers, which take the assistant's part in a rollout: an engine, which speaks tokens, a server, which speaks text,
+or a script."""
 
 from __future__ import annotations
 
@@ -9,22 +9,30 @@ from typing import Protocol
 
 from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
+from assay.environments.script import Script
 from assay.errors import ContextLengthError, EngineError
 from assay.render.renderer import Renderer
-from assay.types import Completion, Message, RemoteCompletion, Turn
+from assay.types import Completion, Message, RemoteCompletion, Tool, Turn
 
 
 class Speaker(Protocol):
     """The assistant in one rollout; single use."""
 
     async def speak(
-        self, messages: Sequence[Message], new_messages: Sequence[Message], *, request_id: str, seed: int
+        self,
+        messages: Sequence[Message],
+        new_messages: Sequence[Message],
+        *,
+        request_id: str,
+        seed: int,
+        max_new_tokens: int,
     ) -> Turn:
         """The next turn.
 
         Args:
             messages: the conversation up to and with the assistant's last message; empty at first.
             new_messages: what the environment said since.
+            max_new_tokens: how many tokens it may have, at most those of the sampling parameters.
 
         Raises:
             ContextLengthError: the conversation does not fit in the context; the message goes on after "the prompt".
@@ -36,14 +44,30 @@ class Speaker(Protocol):
 class TokenSpeaker:
     """Samples tokens after the conversation's own tokens, which are never made again from text."""
 
-    def __init__(self, engine: Engine, renderer: Renderer, sampling: Sampling) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        renderer: Renderer,
+        sampling: Sampling,
+        *,
+        tools: Sequence[Tool] = (),
+        max_context: int | None = None,
+    ) -> None:
         self._engine = engine
         self._renderer = renderer
         self._sampling = sampling
+        self._tools = tools
+        self._max_context = max_context
         self._token_ids: list[int] = []
 
     async def speak(
-        self, messages: Sequence[Message], new_messages: Sequence[Message], *, request_id: str, seed: int
+        self,
+        messages: Sequence[Message],
+        new_messages: Sequence[Message],
+        *,
+        request_id: str,
+        seed: int,
+        max_new_tokens: int,
     ) -> Turn:
         """See `Speaker.speak`."""
         if messages:
@@ -52,21 +76,28 @@ class TokenSpeaker:
         else:
             new_token_ids, extends_previous = self._renderer.render(new_messages), False
         prompt_ids = [*self._token_ids, *new_token_ids] if extends_previous else list(new_token_ids)
+        if self._max_context is not None:
+            if len(prompt_ids) >= self._max_context:
+                raise ContextLengthError(
+                    f"has {len(prompt_ids)} tokens, and limits.max_context={self._max_context} leaves no room to answer"
+                )
+            max_new_tokens = min(max_new_tokens, self._max_context - len(prompt_ids))
+        sampling = self._sampling.model_copy(update={"max_new_tokens": max_new_tokens})
         try:
-            completion = await self._generate(prompt_ids, request_id, seed)
+            completion = await self._generate(prompt_ids, sampling, request_id, seed)
         except ContextLengthError as error:
             raise ContextLengthError(f"has {len(prompt_ids)} tokens: {error}") from error
         self._token_ids = [*prompt_ids, *completion.token_ids]
         message = self._renderer.parse(completion.token_ids)
         return Turn(tuple(new_token_ids), extends_previous, completion, message)
 
-    async def _generate(self, prompt_ids: Sequence[int], request_id: str, seed: int) -> Completion:
+    async def _generate(self, prompt_ids: Sequence[int], sampling: Sampling, request_id: str, seed: int) -> Completion:
         """Sample one completion; tried once more where the engine says that it failed, which saves the turns so far."""
         try:
             try:
-                return await self._engine.generate(prompt_ids, self._sampling, request_id=request_id, seed=seed)
+                return await self._engine.generate(prompt_ids, sampling, request_id=request_id, seed=seed)
             except EngineError:
-                return await self._engine.generate(prompt_ids, self._sampling, request_id=request_id, seed=seed)
+                return await self._engine.generate(prompt_ids, sampling, request_id=request_id, seed=seed)
         except asyncio.CancelledError:
             await self._engine.abort(request_id)
             raise
@@ -75,17 +106,25 @@ class TokenSpeaker:
 class TextSpeaker:
     """Asks a responder, which tries again by itself where that may help."""
 
-    def __init__(self, responder: Responder, sampling: Sampling) -> None:
+    def __init__(self, responder: Responder, sampling: Sampling, *, tools: Sequence[Tool] = ()) -> None:
         self._responder = responder
         self._sampling = sampling
+        self._tools = tools
 
     async def speak(
-        self, messages: Sequence[Message], new_messages: Sequence[Message], *, request_id: str, seed: int
+        self,
+        messages: Sequence[Message],
+        new_messages: Sequence[Message],
+        *,
+        request_id: str,
+        seed: int,
+        max_new_tokens: int,
     ) -> Turn:
         """See `Speaker.speak`."""
         conversation = [*messages, *new_messages]
         try:
-            reply = await self._responder.respond(conversation, self._sampling, request_id=request_id, seed=seed)
+            sampling = self._sampling.model_copy(update={"max_new_tokens": max_new_tokens})
+            reply = await self._responder.respond(conversation, sampling, request_id=request_id, seed=seed)
         except ContextLengthError as error:
             raise ContextLengthError(f"is too long: {error}") from error
         finish_reason = "abort" if reply.finish_reason == "unknown" else reply.finish_reason
@@ -93,3 +132,38 @@ class TextSpeaker:
             (), (), finish_reason, ((0, 0),), num_reported_tokens=reply.output_tokens, remark=reply.remark
         )
         return Turn((), extends_previous=False, completion=completion, message=Message("assistant", reply.text))
+
+
+class ScriptSpeaker:
+    """Says what a script says: as the tokens that the model would have sampled, or without a renderer as text."""
+
+    def __init__(self, script: Script, renderer: Renderer | None, tools: Sequence[Tool] = ()) -> None:
+        self._script = script
+        self._renderer = renderer
+        self._tools = tools
+        self._token_ids: list[int] = []
+
+    async def speak(
+        self,
+        messages: Sequence[Message],
+        new_messages: Sequence[Message],
+        *,
+        request_id: str,
+        seed: int,
+        max_new_tokens: int,
+    ) -> Turn:
+        """See `Speaker.speak`. Log-probabilities are 0: nobody sampled."""
+        message = self._script.reply([*messages, *new_messages], self._tools)
+        if self._renderer is None:
+            completion = RemoteCompletion((), (), "stop", ((0, 0),))
+            return Turn((), extends_previous=False, completion=completion, message=message)
+        if messages:
+            extension = self._renderer.extend(messages, self._token_ids, new_messages)
+            new_token_ids, extends_previous = extension.token_ids, extension.extends_previous
+        else:
+            new_token_ids, extends_previous = self._renderer.render(new_messages), False
+        token_ids = self._renderer.encode_answer(message.content)
+        prompt_ids = [*self._token_ids, *new_token_ids] if extends_previous else list(new_token_ids)
+        self._token_ids = [*prompt_ids, *token_ids]
+        completion = Completion(token_ids, (0.0,) * len(token_ids), "stop", ((0, 0),))
+        return Turn(tuple(new_token_ids), extends_previous, completion, message)

@@ -8,30 +8,35 @@ from contextlib import asynccontextmanager
 
 
 class Timeouts:
-    """Gives each of many operations the same time, counted only while not paused.
+    """Limits the time of many operations, counted only while not paused."""
 
-    Args:
-        seconds: the limit of each; None for none.
-    """
-
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds = seconds
+    def __init__(self) -> None:
         self._remaining_seconds: dict[asyncio.Timeout, float] = {}
         """Seconds that remained to each operation under way when it began or was last paused."""
         self._paused = False
+        self._paused_at = 0.0
+        self._paused_seconds = 0.0
+
+    def now(self) -> float:
+        """Seconds on the clock of the running event loop, pauses left out."""
+        now = self._paused_at if self._paused else asyncio.get_running_loop().time()
+        return now - self._paused_seconds
 
     @asynccontextmanager
-    async def limit(self) -> AsyncIterator[None]:
+    async def limit(self, seconds: float | None) -> AsyncIterator[None]:
         """Cancels what runs inside when its time is up.
+
+        Args:
+            seconds: None for no limit.
 
         Raises:
             TimeoutError: the time was up.
         """
-        if self._seconds is None:
+        if seconds is None:
             yield
             return
-        async with asyncio.timeout(None if self._paused else self._seconds) as timeout:
-            self._remaining_seconds[timeout] = self._seconds
+        async with asyncio.timeout(None if self._paused else seconds) as timeout:
+            self._remaining_seconds[timeout] = seconds
             try:
                 yield
             finally:
@@ -45,6 +50,8 @@ class Timeouts:
             if deadline is not None and not timeout.expired():
                 self._remaining_seconds[timeout] = max(deadline - now, 0.0)
                 timeout.reschedule(None)
+        if not self._paused:
+            self._paused_at = now
         self._paused = True
 
     def resume(self) -> None:
@@ -53,4 +60,6 @@ class Timeouts:
         for timeout, seconds in self._remaining_seconds.items():
             if timeout.when() is None:
                 timeout.reschedule(now + seconds)
+        if self._paused:
+            self._paused_seconds += now - self._paused_at
         self._paused = False

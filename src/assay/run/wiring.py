@@ -87,6 +87,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         config.sampling,
         engine=engine,
         renderer=models.renderer,
+        limits=config.limits,
         progress=console.progress,
         seconds_per_test_task=position.seconds_per_test_task,
     )
@@ -211,5 +212,7 @@ def _sampler(
         min_group_size=config.algorithm.needs.min_group_size,
         keep=config.algorithm.keep,
         max_turns=config.environment.max_turns,
+        limits=config.limits,
+        max_left_out_share=config.max_left_out_share,
         retries=config.rollout_retries,
     )

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from assay.errors import InfrastructureError, SandboxUnavailableError
+from assay.errors import SandboxError, SandboxUnavailableError
 from assay.sandbox.bubblewrap import BubblewrapBackend
 from assay.sandbox.limits import COMPILE_LIMITS, Limits
 from assay.sandbox.program import Compiled, Program
@@ -143,7 +143,7 @@ class Sandbox:
 
         Raises:
             SandboxUnavailableError: no isolation.
-            InfrastructureError: the sandbox failed twice to start it.
+            SandboxError: the sandbox failed twice to start it.
             ValueError: the program is not in Python.
         """
         if program.language != "python":
@@ -261,7 +261,7 @@ class Sandbox:
         try:
             failed = self._tried(slot, [job.kind], attempt)
             if not sessions:
-                raise InfrastructureError(f"the sandbox could not start the program: {failed[0].reason}")
+                raise SandboxError(f"the sandbox could not start the program: {failed[0].reason}")
         except BaseException:
             self._slots.release(slot)
             raise

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 
-from assay.errors import InfrastructureError
+from assay.errors import SandboxError
 from assay.sandbox.space import Kind, Worker
 
 CLOSED = "the sandbox was closed"
@@ -78,12 +78,12 @@ class Slots:
         """The next free slot; from any event loop.
 
         Raises:
-            InfrastructureError: they were closed, before or meanwhile.
+            SandboxError: they were closed, before or meanwhile.
         """
         future: Future[Slot] = Future()
         with self._lock:
             if self._closed:
-                raise InfrastructureError(CLOSED)
+                raise SandboxError(CLOSED)
             self._waiting.append(future)
         self._give_out()
         try:
@@ -108,7 +108,7 @@ class Slots:
             self._waiting.clear()
         for future in waiting:
             with contextlib.suppress(InvalidStateError):
-                future.set_exception(InfrastructureError(CLOSED))
+                future.set_exception(SandboxError(CLOSED))
         for slot in self._all:
             slot.close()
 

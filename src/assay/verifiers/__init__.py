@@ -14,6 +14,7 @@ from assay.verifiers.cases import Case, builtin_cases
 from assay.verifiers.check import VerifierReport, check_all_gold, check_gold, check_verifier
 from assay.verifiers.choice import Choice
 from assay.verifiers.code import Code
+from assay.verifiers.episode import EpisodeScore
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
 from assay.verifiers.judge import Judge, judges_in
@@ -43,6 +44,7 @@ __all__ = [
     "Case",
     "Choice",
     "Code",
+    "EpisodeScore",
     "Exact",
     "Format",
     "Judge",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from assay.environments import EpisodeFactory, EpisodeStep, check_episode
+from assay.environments import Episode, EpisodeFactory, EpisodeStep, check_episode
 from assay.errors import ContractError
 from assay.types import Message, Task
 
@@ -14,7 +14,7 @@ TASK = Task("d", (Message("user", "?"),), "82")
 
 
 @dataclass
-class Scripted:
+class Scripted(Episode):
     first: Callable[[], tuple[Message, ...]] = lambda: (Message("user", "?"),)
     answer: Callable[[str], EpisodeStep] = lambda text: EpisodeStep(done=True)
     closed: list[bool] | None = None
@@ -37,7 +37,7 @@ def check(factory: EpisodeFactory) -> None:
 def test_an_honest_environment_passes_and_is_closed() -> None:
     closed: list[bool] = []
     check(lambda task: Scripted(closed=closed))
-    assert len(closed) == 7  # five built-in responses, the answer, and one that never started
+    assert len(closed) == 20  # three for each of six responses, one that never started, one that was cancelled
 
 
 def test_an_environment_is_closed_after_a_failure() -> None:

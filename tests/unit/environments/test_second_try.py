@@ -20,11 +20,11 @@ async def _play(*answers: str) -> list[EpisodeStep]:
 
 
 def test_right_at_once() -> None:
-    assert asyncio.run(_play(" 82\n")) == [EpisodeStep(reward=1.0, done=True)]
+    assert asyncio.run(_play(" 82\n")) == [EpisodeStep(done=True)]
 
 
 def test_right_at_the_second_try() -> None:
-    assert asyncio.run(_play("83", "82")) == [EpisodeStep(messages=(TRY_AGAIN,)), EpisodeStep(reward=1.0, done=True)]
+    assert asyncio.run(_play("83", "82")) == [EpisodeStep(messages=(TRY_AGAIN,)), EpisodeStep(done=True)]
 
 
 def test_wrong_twice() -> None:

@@ -54,7 +54,7 @@ def test_rollouts_come_back_as_they_were(tmp_path: Path, group: Group) -> None:
 def test_turns_come_back_as_they_were(tmp_path: Path, group: Group) -> None:
     paid = Message("tool", "3", tool_call_id="call-1", name="add")
     asked = Message("assistant", "", tool_calls=({"type": "function", "function": {"name": "add", "arguments": {}}},))
-    first = Turn((1, 2), False, Completion((5, 6), (-0.5, -0.5), "stop", ((0, 4),)), asked, (paid,), 0.5)
+    first = Turn((1, 2), False, Completion((5, 6), (-0.5, -0.5), "stop", ((0, 4),)), asked, (paid,), 0.5, "s3")
     second = Turn((9,), True, Completion((7,), (-1.0,), "length", ((0, 5),)), Message("assistant", "3"))
     rollout = dataclasses.replace(group.rollouts[0], turns=(first, second))
     played = dataclasses.replace(group, rollouts=(rollout, *group.rollouts[1:]))
@@ -64,9 +64,10 @@ def test_turns_come_back_as_they_were(tmp_path: Path, group: Group) -> None:
     one, two = reader.turns(3, 7, rollout.index)
     assert (one.turn, one.extends_previous, one.num_context_tokens, one.num_tokens) == (0, False, 2, 2)
     assert (one.message, one.env_messages, one.env_reward) == (asked, (paid,), 0.5)
+    assert (one.state, two.state) == ("s3", "")
     assert (one.finish_reason, one.version) == ("stop", 4)
     assert (two.turn, two.extends_previous, two.message.content, two.env_messages) == (1, True, "3", ())
-    assert (two.finish_reason, two.version, two.env_reward) == ("length", 5, 0.0)
+    assert (two.finish_reason, two.version, two.env_reward) == ("length", 5, None)
     with RunStore(tmp_path) as store:
         store.rollback(3)
     assert RunStore.open_readonly(tmp_path).turns(3, 7, rollout.index) == []

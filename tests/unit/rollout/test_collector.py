@@ -16,7 +16,7 @@ import pytest
 from assay.engines.engine import Sampling
 from assay.environments.episode import EpisodeStep, SingleTurn
 from assay.errors import ConfigError, ContextLengthError, DataError, EngineError, TrainingStoppedError
-from assay.rollout import Collector
+from assay.rollout import Collector, EpisodeLimits
 from assay.types import EndingKind, Group, Message, Rollout, Score, Task, Verdict
 
 GROUP_SIZE = 3
@@ -306,9 +306,10 @@ def test_a_verifier_that_raises_is_not_measured(make):
 def test_a_hanging_rollout_times_out_is_retried_and_then_not_measured(make, engine):
     hanging = "request/1/0/0"
     engine.delay = lambda request_id: 10**9 if request_id == hanging else 1
-    collector = make(rollout_timeout_seconds=0.05, retries=1)
+    collector = make(limits=EpisodeLimits(max_seconds=0.05), retries=1)
     (groups,) = run(collector, 1)
-    assert groups[1].scores[0] == Score.not_measured("timeout")
+    assert groups[1].scores[0] == Score.not_measured("the first turn did not end in the episode's 0.05 seconds")
+    assert collector.counters()["rollout/broken_at_engine_count"] == 1
     assert engine.aborted == [hanging, hanging]
     assert collector.counters()["rollout/retried_count"] == 1
 
@@ -458,7 +459,6 @@ def test_a_state_is_only_loaded_into_a_fresh_collector(make):
         ("max_turns", 0),
         ("retries", -1),
         ("max_dropped_groups_in_a_row", 0),
-        ("rollout_timeout_seconds", 0.0),
     ],
 )
 def test_a_setting_out_of_range_is_named(make, setting: str, value: float):

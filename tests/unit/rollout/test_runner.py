@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from dataclasses import dataclass, field
 
 import pytest
 
 from assay.endpoints import Reply
 from assay.engines.engine import Sampling
-from assay.environments.episode import EpisodeStep, SingleTurn
-from assay.errors import ContextLengthError, ContractError, DataError, EngineError
-from assay.rollout import run_rollout, runner
+from assay.environments.episode import Episode, EpisodeStep, SingleTurn
+from assay.errors import ContextLengthError, DataError, EngineError, SandboxError
+from assay.rollout import EpisodeLimits, run_rollout, world
 from assay.seeds import derive_seed
-from assay.types import Ending, EndingKind, Message, Rollout, Task
+from assay.types import Ending, EndingKind, Message, Rollout, Score, Task
 
 TASK = Task("test", (Message("user", "2+2?"),), "4")
 SAMPLING = Sampling(max_new_tokens=8)
@@ -22,7 +23,7 @@ FINISHED = Ending(EndingKind.FINISHED)
 
 
 @dataclass
-class Chat:
+class Chat(Episode):
     """Answers "again" to the first `num_turns` - 1 messages; fails where it is told to."""
 
     task: Task
@@ -144,7 +145,7 @@ def test_a_first_prompt_beyond_the_context_is_the_users_error_and_names_the_task
 def test_an_environment_that_raises_breaks_the_rollout(engine, renderer, fails_in: str, num_turns: int):
     env = Chat(TASK, fails_in=fails_in)
     rollout = play(engine, renderer, env)
-    assert rollout.ending == Ending(EndingKind.BROKEN, "RuntimeError: the sandbox died")
+    assert rollout.ending == Ending(EndingKind.BROKEN, "WorldError: RuntimeError: the sandbox died", "environment")
     assert len(rollout.turns) == num_turns
     assert env.num_closed == 1
 
@@ -154,7 +155,7 @@ def test_an_environment_that_cannot_be_made_breaks_the_rollout(engine, renderer)
         raise OSError("no space left")
 
     rollout = asyncio.run(run_rollout(TASK, factory, engine, renderer, SAMPLING, run_seed=0, group_id=0, index=0))
-    assert rollout.ending == Ending(EndingKind.BROKEN, "OSError: no space left")
+    assert rollout.ending == Ending(EndingKind.BROKEN, "WorldError: OSError: no space left", "environment")
 
 
 def test_a_failure_to_close_is_logged_and_takes_nothing_away(engine, renderer, caplog):
@@ -170,7 +171,7 @@ def test_an_environment_that_never_closes_is_left_behind(engine, renderer, caplo
         async def close(self) -> None:
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(runner, "CLOSE_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(world, "CLOSE_TIMEOUT_SECONDS", 0.01)
     assert play(engine, renderer, Sticky(TASK)).ending == FINISHED
     assert "Sticky did not close: TimeoutError" in caplog.text
 
@@ -182,9 +183,126 @@ def test_an_error_for_a_person_passes_through(engine, renderer):
     assert env.num_closed == 1
 
 
-def test_an_environment_that_is_neither_done_nor_says_anything_breaks_its_contract(engine, renderer):
-    with pytest.raises(ContractError, match=r"Chat\.step answered no message and is not done"):
-        play(engine, renderer, Chat(TASK, reply=""))
+def test_an_environment_that_is_neither_done_nor_says_anything_breaks_the_rollout(engine, renderer):
+    ending = play(engine, renderer, Chat(TASK, reply="")).ending
+    assert (ending.kind, ending.boundary) == (EndingKind.BROKEN, "environment")
+    assert "Chat.step answered no message and is not done" in ending.reason
+
+
+class Answers(Chat):
+    """Gives what a test says, right or wrong."""
+
+    def __init__(self, step, score=None, tools=()):
+        super().__init__(TASK)
+        self._step, self._score, self._tools = step, score, tools
+
+    @property
+    def tools(self):
+        return self._tools
+
+    async def step(self, message):
+        self.seen.append(message.content)
+        return self._step
+
+    async def score(self):
+        return self._score
+
+
+@pytest.mark.parametrize(
+    ("world", "cause"),
+    [
+        (Answers(None), "step returned None"),
+        (Answers(EpisodeStep("text")), "give a tuple of Message"),  # type: ignore[arg-type]
+        (Answers(EpisodeStep((Message("user", "x" * 1_000_001),))), "said 1,000,001 characters at once"),
+        (Answers(EpisodeStep(reward=float("nan"), done=True)), "paid nan"),
+        (Answers(EpisodeStep(done=True), score=1.0), "score returned 1.0"),
+        (Answers(EpisodeStep(done=True), tools=("ls",)), "give a sequence of Tool"),
+    ],
+)
+def test_what_an_environment_gives_wrong_breaks_the_rollout_and_says_so(engine, renderer, world, cause: str):
+    ending = play(engine, renderer, world).ending
+    assert (ending.kind, ending.boundary) == (EndingKind.BROKEN, "environment")
+    assert cause in ending.reason
+    assert world.num_closed == 1
+
+
+def test_an_environment_that_hangs_breaks_the_rollout(engine, renderer):
+    class Hangs(Chat):
+        async def step(self, message):
+            await asyncio.Event().wait()
+
+    ending = play(engine, renderer, Hangs(TASK), limits=EpisodeLimits(step_timeout_seconds=0.01)).ending
+    assert (ending.kind, ending.boundary) == (EndingKind.BROKEN, "environment")
+    assert "Hangs.step did not answer in 0.01 seconds" in ending.reason
+
+
+def test_a_timeout_of_the_environments_own_is_a_failure_of_its_own(engine, renderer):
+    ending = play(engine, renderer, Chat(TASK, fails_in="step", error=TimeoutError("no lock"))).ending
+    assert (ending.reason, ending.boundary) == ("WorldError: TimeoutError: no lock", "environment")
+
+
+def test_a_failure_names_the_boundary_it_crossed(engine, renderer):
+    ending = play(engine, renderer, Chat(TASK, fails_in="step", error=SandboxError("no namespace"))).ending
+    assert (ending.reason, ending.boundary) == ("SandboxError: no namespace", "sandbox")
+
+
+def test_the_limit_of_an_episodes_tokens_holds_over_turns(engine, renderer):
+    whole = play(engine, renderer, Chat(TASK, num_turns=4))
+    first = len(whole.turns[0].completion.token_ids)
+    rollout = play(engine, renderer, Chat(TASK, num_turns=4), limits=EpisodeLimits(max_tokens=first))
+    assert rollout.ending == Ending(EndingKind.TRUNCATED, "tokens")
+    assert rollout.num_sampled_tokens == first
+    cut = play(engine, renderer, Chat(TASK, num_turns=4), limits=EpisodeLimits(max_tokens=first + 1))
+    assert cut.num_sampled_tokens == first + 1
+    assert cut.ending == Ending(EndingKind.TRUNCATED, "tokens")
+
+
+def test_the_limit_of_turns_in_a_recipe_goes_before_the_environments(engine, renderer):
+    rollout = play(engine, renderer, Chat(TASK, num_turns=4), max_turns=4, limits=EpisodeLimits(max_turns=1))
+    assert (len(rollout.turns), rollout.ending) == (1, Ending(EndingKind.TRUNCATED, "turns"))
+
+
+def test_the_limit_of_the_context_ends_the_episode(engine, renderer):
+    whole = play(engine, renderer, Chat(TASK, num_turns=3))
+    used = len(whole.turns[0].new_token_ids) + len(whole.turns[0].completion.token_ids)
+    rollout = play(engine, renderer, Chat(TASK, num_turns=3), limits=EpisodeLimits(max_context=used + 1))
+    assert rollout.ending == Ending(EndingKind.TRUNCATED, "context")
+    assert len(rollout.turns) == 1
+
+
+def test_time_that_is_up_truncates_what_was_said_until_then(engine, renderer):
+    engine.delay = lambda request_id: 10**9 if request_id.endswith("/1") else 1
+    rollout = play(engine, renderer, Chat(TASK), limits=EpisodeLimits(max_seconds=0.2))
+    assert rollout.ending == Ending(EndingKind.TRUNCATED, "time")
+    assert len(rollout.turns) == 1
+    assert engine.aborted == ["request/3/1/1"]
+
+
+def test_an_episode_says_what_it_earned_also_when_it_was_truncated(engine, renderer):
+    earned = Score.solved(0.5)
+    world = Answers(EpisodeStep((Message("user", "more"),), state="s1"), score=earned)
+    rollout = play(engine, renderer, world, max_turns=2)
+    assert rollout.ending == Ending(EndingKind.TRUNCATED, "turns")
+    assert rollout.score == earned
+    assert [turn.state for turn in rollout.turns] == ["", "s1"]
+    assert Rollout.from_dict(json.loads(json.dumps(rollout.to_dict()))) == rollout
+
+
+class Counts:
+    """A script that says how many messages it has seen."""
+
+    def reply(self, messages, tools):
+        return Message("assistant", str(len(messages)))
+
+
+def test_a_script_plays_as_text_and_as_tokens(renderer):
+    as_text = play(Counts(), None, Chat(TASK))
+    assert [turn.message.content for turn in as_text.turns] == ["1", "3"]
+    as_tokens = play(Counts(), renderer, Chat(TASK))
+    assert [turn.message for turn in as_tokens.turns] == [turn.message for turn in as_text.turns]
+    for turn in as_tokens.turns:
+        assert renderer.parse(turn.completion.token_ids) == turn.message
+    assert as_tokens.turns[1].extends_previous
 
 
 def test_a_failed_request_is_tried_once_more_with_the_same_seed(engine, renderer):
@@ -198,7 +316,7 @@ def test_a_failed_request_is_tried_once_more_with_the_same_seed(engine, renderer
 def test_an_engine_that_fails_twice_breaks_the_rollout(engine, renderer):
     engine.failure = lambda request_id, attempt: EngineError("a worker died") if request_id.endswith("/1") else None
     rollout = play(engine, renderer, Chat(TASK))
-    assert rollout.ending == Ending(EndingKind.BROKEN, "EngineError: a worker died")
+    assert rollout.ending == Ending(EndingKind.BROKEN, "EngineError: a worker died", "engine")
     assert len(rollout.turns) == 1
     assert len(engine.calls) == 3
 
@@ -206,7 +324,7 @@ def test_an_engine_that_fails_twice_breaks_the_rollout(engine, renderer):
 def test_a_request_that_the_engine_gave_up_breaks_the_rollout(engine, renderer):
     engine.gives_up = True
     rollout = play(engine, renderer, Chat(TASK))
-    assert rollout.ending == Ending(EndingKind.BROKEN, "the engine gave the request up")
+    assert rollout.ending == Ending(EndingKind.BROKEN, "the engine gave the request up", "engine")
 
 
 def test_cancelling_takes_the_request_back_and_closes_the_environment(engine, renderer):

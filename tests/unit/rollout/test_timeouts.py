@@ -10,9 +10,9 @@ import pytest
 from assay.rollout.timeouts import Timeouts
 
 
-async def wait_inside(timeouts: Timeouts, until: asyncio.Event) -> str:
+async def wait_inside(timeouts: Timeouts, until: asyncio.Event, seconds: float | None = 0.05) -> str:
     try:
-        async with timeouts.limit():
+        async with timeouts.limit(seconds):
             await until.wait()
             return "done"
     except TimeoutError:
@@ -20,13 +20,13 @@ async def wait_inside(timeouts: Timeouts, until: asyncio.Event) -> str:
 
 
 def test_an_operation_that_takes_too_long_is_cancelled():
-    assert asyncio.run(wait_inside(Timeouts(0.01), asyncio.Event())) == "timeout"
+    assert asyncio.run(wait_inside(Timeouts(), asyncio.Event())) == "timeout"
 
 
 def test_no_limit():
     async def go() -> str:
-        timeouts, done = Timeouts(None), asyncio.Event()
-        work = asyncio.create_task(wait_inside(timeouts, done))
+        timeouts, done = Timeouts(), asyncio.Event()
+        work = asyncio.create_task(wait_inside(timeouts, done, None))
         timeouts.pause()
         timeouts.resume()
         await asyncio.sleep(0.01)
@@ -38,7 +38,7 @@ def test_no_limit():
 
 def test_time_that_blocks_the_loop_while_paused_does_not_count():
     async def go(pause: bool) -> str:
-        timeouts, done = Timeouts(0.05), asyncio.Event()
+        timeouts, done = Timeouts(), asyncio.Event()
         work = asyncio.create_task(wait_inside(timeouts, done))
         await asyncio.sleep(0)
         if pause:
@@ -56,7 +56,7 @@ def test_time_that_blocks_the_loop_while_paused_does_not_count():
 
 def test_what_is_left_of_the_limit_runs_on_after_a_pause():
     async def go() -> str:
-        timeouts = Timeouts(0.05)
+        timeouts = Timeouts()
         timeouts.pause()
         work = asyncio.create_task(wait_inside(timeouts, asyncio.Event()))  # begins while paused
         await asyncio.sleep(0.1)
@@ -69,12 +69,28 @@ def test_what_is_left_of_the_limit_runs_on_after_a_pause():
 
 def test_other_errors_pass_and_leave_nothing_behind():
     async def go() -> None:
-        timeouts = Timeouts(1.0)
+        timeouts = Timeouts()
         with pytest.raises(KeyError):
-            async with timeouts.limit():
+            async with timeouts.limit(1.0):
                 raise KeyError("x")
         timeouts.pause()
         timeouts.resume()
         assert not timeouts._remaining_seconds
 
     asyncio.run(go())
+
+
+def test_the_clock_stands_still_while_paused():
+    async def go() -> tuple[float, float]:
+        timeouts = Timeouts()
+        began = timeouts.now()
+        timeouts.pause()
+        time.sleep(0.05)
+        paused = timeouts.now() - began
+        timeouts.resume()
+        time.sleep(0.05)
+        return paused, timeouts.now() - began
+
+    paused, after = asyncio.run(go())
+    assert paused < 0.04
+    assert after >= 0.05

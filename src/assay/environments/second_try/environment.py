@@ -47,11 +47,11 @@ class SecondTry(Environment):
 
 
 @dataclass
-class SecondTryEpisode:
+class SecondTryEpisode(Episode):
     """Shows the prompt; after a wrong first answer says so, and lets the second one count.
 
-    Right means what the exact verifier calls right: the whole message is the task's answer. The step with the right
-    answer pays 1. The episode ends with it, or after the second answer. For a policy that is right with probability p
+    Right means what the exact verifier calls right: the whole message is the task's answer. The episode ends with
+    the right answer, or after the second one. For a policy that is right with probability p
     at each try, independently, an episode is solved with probability 1 - (1 - p)^2 and has 2 - p turns on average.
     """
 
@@ -64,10 +64,7 @@ class SecondTryEpisode:
     async def step(self, message: Message) -> EpisodeStep:
         self._answers += 1
         if normalise(message.content).strip() == normalise(self.task.answer).strip():
-            return EpisodeStep(reward=1.0, done=True)
+            return EpisodeStep(done=True)
         if self._answers == 2:
             return EpisodeStep(done=True)
         return EpisodeStep(messages=(TRY_AGAIN,))
-
-    async def close(self) -> None:
-        return None
