@@ -195,8 +195,13 @@ def _loose_file(module: ModuleType | None) -> str | None:
     if module is None or file is None or "." in module.__name__ or module.__name__ == "__main__":
         return None
     path = Path(file).absolute()
-    installed = any(path.is_relative_to(sysconfig.get_path(each)) for each in ("stdlib", "purelib", "platlib"))
+    installed = any(path.is_relative_to(place) for place in _places_of_packages())
     return None if installed or path.suffix != ".py" or path.name == "__init__.py" else str(path)
+
+
+@functools.cache
+def _places_of_packages() -> tuple[str, ...]:
+    return tuple(sysconfig.get_path(each) for each in ("stdlib", "purelib", "platlib"))
 
 
 def source_file(component: type[Component]) -> Path | None:

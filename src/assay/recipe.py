@@ -70,15 +70,20 @@ class RunConfig(Settings):
     """A recipe: everything that decides what a run computes."""
 
     name: str = pydantic.Field(default="run", pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the run: its folder is this and the time it began, and trackers show it."""
     seed: int = pydantic.Field(default=0, ge=0)
+    """Seed of every random number of the run: the order of tasks, the sampled tokens, the weights of a new adapter."""
     num_steps: int = pydantic.Field(default=100, ge=1)
+    """Number of steps; each collects `groups_per_step` groups and updates the model with them."""
     max_seconds: float | None = pydantic.Field(default=None, gt=0)
     """Time budget of the whole run, its final test included; the run stops early enough to test what it has."""
     max_sampled_tokens: int | None = pydantic.Field(default=None, ge=1)
     """Budget of sampled tokens, those of dropped groups included; the step that reaches it is the last. Comparisons of
     algorithms should cost the same: steps do not, where some refill their batch and others do not."""
     groups_per_step: int = pydantic.Field(default=8, ge=1)
+    """Number of groups that a step is trained on; each group has all the attempts at one task."""
     group_size: int = pydantic.Field(default=8, ge=1)
+    """Number of attempts at each task: the rollouts of a group, which algorithms compare with each other."""
     minibatches_per_step: int = pydantic.Field(default=1, ge=1)
     """Optimizer updates per pass over a step's samples."""
     tokens_per_microbatch: int = pydantic.Field(default=4096, ge=16)
@@ -97,18 +102,27 @@ class RunConfig(Settings):
     in a row leave out more."""
     limits: EpisodeLimits = EpisodeLimits()
     model: ModelSettings = ModelSettings()
+    """The model that is trained, its precision and its device."""
     environment: AnyEnvironment = Arithmetic()
+    """The environment: tasks, world and reward."""
     verifier: AnyVerifier | None = None
     """The reward; None for the environment's own."""
     curriculum: AnyCurriculum = LevelByLevel()
+    """The curriculum, which chooses the level of the next task."""
     engine: AnyEngine | None = None
     """The engine that samples; None for the engine in this process that the model's family has."""
     sampling: Sampling = Sampling()
+    """How the engine samples in training: temperature, and the longest response."""
     algorithm: AnyAlgorithm = GRPO()
+    """The algorithm: rewards to advantages, and the loss."""
     trainer: TrainerSettings = TrainerSettings()
+    """The optimizer, its learning rate and its schedule."""
     evaluation: EvaluationSettings = EvaluationSettings()
+    """When and on how many held-out tasks the model is measured."""
     checkpoint: CheckpointSettings = CheckpointSettings()
+    """How often a checkpoint to resume from is written, and how many are kept."""
     tracking: TrackingSettings = TrackingSettings()
+    """The trackers that get the run's numbers beside its own store."""
 
     other_names: ClassVar[Mapping[str, str]] = {
         "domain": "environments hold tasks, world and reward now: write [environment] where the recipe says [domain] "

@@ -76,7 +76,7 @@ def unbroken(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list
 
 
 def test_an_installed_package_is_trained_with_killed_and_resumed(
-    tiny_model: Path, tmp_path: Path, unbroken: list[Any]
+    tiny_model: Path, tmp_path: Path, unbroken: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = tmp_path / "site"
     site.mkdir()
@@ -94,8 +94,8 @@ def test_an_installed_package_is_trained_with_killed_and_resumed(
     folder = tmp_path / "run"
     kill_after_a_step(recipe, folder, environment)
     assert json.loads((folder / "config.json").read_text())["settings"]["algorithm"]["name"] == "centred"
-    command = [sys.executable, "-m", "assay.cli.main", "train", "--resume", str(folder)]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    monkeypatch.syspath_prepend(str(site))
+    assert assay.train(resume=folder, console=Console(live=False)).status == "finished"
     assert fingerprint(folder) == unbroken
 
 

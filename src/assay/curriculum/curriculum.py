@@ -18,7 +18,9 @@ class LevelSettings(Settings):
     """One setting of the dials; a dial left out is the environment's default."""
 
     complexity: float | None = None
+    """The dial of how hard each part of a task is."""
     horizon: float | None = None
+    """The dial of how many parts a task has."""
 
 
 class Curriculum(Protocol):

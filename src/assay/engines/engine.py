@@ -26,9 +26,11 @@ class Sampling(Settings):
     temperature: float = pydantic.Field(default=1.0, ge=0.0, le=10.0)
     """0 is greedy decoding: the most probable token, its log-probability reported at temperature 1."""
     top_p: float = pydantic.Field(default=1.0, gt=0.0, le=1.0)
+    """Sample from the most probable tokens that together have this probability; 1 is no limit."""
     top_k: int = pydantic.Field(default=0, ge=0)
     """Number of most probable tokens to sample from; 0: no limit."""
     max_new_tokens: int = pydantic.Field(default=256, ge=1)
+    """The longest response, in tokens; one that reaches it is truncated."""
     stop: tuple[str, ...] = ()
     """Strings that end a completion, kept in it. The end token ends it in any case."""
 

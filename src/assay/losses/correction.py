@@ -42,6 +42,7 @@ class ImportanceCorrection(Settings):
     low: float = Field(default=0.0, ge=0.0, le=1.0)
     """Lower bound of the weights; 0 leaves that side open."""
     high: float = Field(default=2.0, ge=1.0, allow_inf_nan=False)
+    """Upper bound of the weights."""
 
     @model_validator(mode="after")
     def _check_effect(self) -> ImportanceCorrection:

@@ -33,6 +33,7 @@ class MlflowSettings(Settings):
     """"http://host:5000" or "sqlite:///path/mlflow.db"; None for $MLFLOW_TRACKING_URI, and without that a file that all
     runs share, ~/.assay/mlflow.db."""
     experiment: str = Field(default="assay", min_length=1)
+    """Name of the experiment that the run is filed under."""
 
     @field_validator("tracking_uri")
     @classmethod

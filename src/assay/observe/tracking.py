@@ -21,8 +21,11 @@ class TrackingSettings(Settings):
     tensorboard: bool = True
     """Event files in the run folder."""
     wandb: WandbSettings | None = None
+    """Weights & Biases, where the table is there."""
     mlflow: MlflowSettings | None = None
+    """MLflow, where the table is there."""
     trackio: TrackioSettings | None = None
+    """Trackio, where the table is there."""
     more: tuple[AnyTracker, ...] = ()
     """Trackers of your own, each named by path.py:Class or package.module:Class."""
 

@@ -20,6 +20,7 @@ class TrackioSettings(Settings):
     that it began with."""
 
     project: str = Field(default="assay", pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the project that the run is filed under."""
 
 
 class TrackioTracker:

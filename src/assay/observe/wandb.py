@@ -21,6 +21,7 @@ class WandbSettings(Settings):
     """W&B, online or offline. A resumed run goes on under the id that it began with."""
 
     project: str = Field(default="assay", min_length=1)
+    """Name of the project that the run is filed under."""
     entity: str | None = None
     """The team or user; None for the default of whoever is logged in."""
     mode: Literal["online", "offline", "disabled"] = "online"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy
 
-from assay.statistics.interval import CONFIDENCE
+from assay.statistics.interval import t_quantile
 
 POWER = 0.8
 """The probability of finding a true difference of the stated size."""
@@ -39,7 +39,7 @@ def detectable_difference(groups: Sequence[Sequence[float]]) -> float | None:
         raise ValueError(f"a value is not finite: {[list(group) for group in groups]}")
     freedom = sum(len(array) - 1 for array in arrays)
     pooled = math.sqrt(sum((len(array) - 1) * float(array.var(ddof=1)) for array in arrays) / freedom)
-    critical = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    critical = t_quantile(freedom)
 
     def missing_power(noncentrality: float) -> float:
         # The other tail finds the difference with the wrong sign: below 1e-3 from a noncentrality of 1.2 on.

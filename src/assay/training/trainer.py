@@ -62,6 +62,7 @@ class TrainerSettings(Settings):
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of the first and second moment, each in [0, 1)."""
     epsilon: float = pydantic.Field(default=1e-8, gt=0.0, le=1.0, allow_inf_nan=False)
+    """AdamW's epsilon, added to the root of the second moment."""
     weight_decay: float = pydantic.Field(default=0.0, ge=0.0, le=1.0, allow_inf_nan=False)
     """Decoupled; of matrices only, not of norms and biases."""
     max_grad_norm: float = pydantic.Field(default=1.0, gt=0.0, allow_inf_nan=False)

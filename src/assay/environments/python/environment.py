@@ -36,6 +36,7 @@ class PythonTasks(Environment):
     horizons: tuple[float, ...] = ()
     """The settings of the horizon dial that tables list; empty where the function has no such dial."""
     give_up_after: int = pydantic.Field(default=10_000, ge=1)
+    """A stream ends when so many tasks in a row came before."""
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         return function_files(self.function)

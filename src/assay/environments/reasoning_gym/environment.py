@@ -53,6 +53,7 @@ class ReasoningGym(Environment):
     """Exchanges before the question that show the form of an answer: other tasks of the family's train split at
     this level. They are the same for every task, and asked about nowhere at this level."""
     give_up_after: int = pydantic.Field(default=1000, ge=1)
+    """A stream ends when so many entries in a row came before, or are in another split."""
 
     @property
     def rewards(self) -> Mapping[str, Verifier]:

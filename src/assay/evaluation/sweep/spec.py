@@ -43,14 +43,18 @@ class CellSettings(Settings):
     recipe: str | None = None
     """A recipe of its own; default: the sweep's."""
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
+    """Settings of the recipe that this cell has, by dotted key."""
 
 
 class SweepSettings(Settings):
     """A sweep's spec."""
 
     name: str
+    """Name of the sweep: its folder has it."""
     recipe: str | None = None
+    """The recipe of every cell that names none itself."""
     seeds: tuple[int, ...] = pydantic.Field(min_length=1)
+    """The seeds: every cell is run once with each."""
     seed_key: str = "seed"
     """The recipe's setting that takes the seed."""
     tabulate: tuple[str, ...] = ("gain.value", "before.accuracy", "after.accuracy", "num_steps", "seconds")
@@ -60,7 +64,9 @@ class SweepSettings(Settings):
     keep_optimizer: bool = False
     """True to keep a finished run's optimizer state, so that it could go on: two numbers a parameter on disk."""
     settings: dict[str, Any] = pydantic.Field(default_factory=dict)
+    """Settings of the recipe that every cell has, by dotted key."""
     cells: dict[str, CellSettings] = pydantic.Field(default_factory=dict)
+    """Name to cell: what differs from the others."""
     grid: dict[str, Any] = pydantic.Field(default_factory=dict)
     """Setting to the list of its values."""
 
