@@ -133,8 +133,11 @@ class Task:
 
     @cached_property
     def task_id(self) -> str:
-        """Content hash: the same task has the same id in every run and process."""
+        """Content hash: the same task has the same id in every run and process. Of `metadata` only "world" counts: what
+        the prompt does not show of the world that the task happens in."""
         content = [self.domain, [message.to_list() for message in self.prompt], self.answer]
+        if "world" in self.metadata:
+            content.append(self.metadata["world"])
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property

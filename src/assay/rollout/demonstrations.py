@@ -7,9 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from assay.engines.engine import Sampling
+from assay.environments import Environment
 from assay.errors import ContextLengthError, DataError, TrainingStoppedError
 from assay.render.renderer import Renderer
 from assay.rollout.collector import DROPPED_UNMEASURED, UNFILTERED_SOLVED_SHARE
+from assay.rollout.limits import EpisodeLimits
+from assay.rollout.runner import run_rollout
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Task, Turn, Verdict
 
 DEMONSTRATION = "demonstration"
@@ -19,13 +23,15 @@ MAX_DROPPED = 256
 
 
 class Demonstrations:
-    """One group of one rollout for each task: what its data says a good response would be.
+    """One group of one rollout for each task: what its data says a good response would be, or where the data says
+    nothing, an episode that the environment's expert plays.
 
     Nobody sampled these tokens, so their log-probabilities are NaN: unknown, not 0. Same methods as `Collector`.
 
     Args:
         score: what a demonstration earns from the reward; recorded, so that bad data is seen.
         next_task: group id to task, asked once a group, in ascending order.
+        environment: whose expert is asked where a task has no demonstration.
         max_context: of the model, in tokens.
     """
 
@@ -35,11 +41,15 @@ class Demonstrations:
         renderer: Renderer,
         score: Callable[[Rollout, Task], Awaitable[Score]],
         next_task: Callable[[int], Task],
+        environment: Environment,
+        limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
         max_context: int,
     ) -> None:
         self._renderer = renderer
         self._score = score
         self._next_task = next_task
+        self._environment = environment
+        self._limits = limits
         self._max_context = max_context
         self._next_group_id = 0
         self._solved_share = math.nan
@@ -67,7 +77,7 @@ class Demonstrations:
         self._dropped = []
         while len(groups) < num_groups:
             task = self._next_task(self._next_group_id)
-            rollout = self._rollout(self._next_group_id, task)
+            rollout = await self._rollout(self._next_group_id, task)
             group = Group(self._next_group_id, task, (rollout,), (await self._score(rollout, task),))
             self._next_group_id += 1
             (groups if group.measured else self._dropped).append(group)
@@ -97,20 +107,53 @@ class Demonstrations:
         """Goes on where `state` was taken."""
         self._next_group_id = state["next_group_id"]
 
-    def _rollout(self, group_id: int, task: Task) -> Rollout:
+    async def _rollout(self, group_id: int, task: Task) -> Rollout:
         text = task.metadata.get(DEMONSTRATION)
-        if not isinstance(text, str) or not text.strip():
+        if isinstance(text, str) and text.strip():
+            rollout = self._told(group_id, task, text)
+        elif script := self._environment.expert(task):
+            rollout = await run_rollout(
+                task,
+                self._environment.episode,
+                script,
+                self._renderer,
+                Sampling(),
+                run_seed=0,
+                group_id=group_id,
+                index=0,
+                max_turns=self._environment.max_turns,
+                limits=self._limits,
+            )
+        else:
             raise DataError(
                 f"task {task.task_id} of {task.domain} has no demonstration for supervised fine-tuning to imitate; "
-                "name its column in environment.demonstration, or use an environment that has them"
+                "name its column in environment.demonstration, or use an environment that has them or an expert"
             )
-        prompt_ids = self._renderer.render(task.prompt)
-        token_ids = self._renderer.encode_answer(text)
-        if len(prompt_ids) + len(token_ids) > self._max_context:
+        length = _longest(rollout)
+        if length > self._max_context:
             raise ContextLengthError(
-                f"task {task.task_id}: prompt and demonstration have {len(prompt_ids) + len(token_ids)} tokens, the "
-                f"model's context {self._max_context}; shorten it, or leave it out"
+                f"task {task.task_id}: prompt and demonstration have {length} tokens, the model's context "
+                f"{self._max_context}; shorten it, or leave it out"
             )
+        return rollout
+
+    def _told(self, group_id: int, task: Task, text: str) -> Rollout:
+        """The rollout that gives a response in one turn."""
+        token_ids = self._renderer.encode_answer(text)
         completion = Completion(token_ids, (math.nan,) * len(token_ids), "stop", ((0, 0),))
-        turn = Turn(prompt_ids, extends_previous=False, completion=completion, message=Message("assistant", text))
+        turn = Turn(
+            self._renderer.render(task.prompt),
+            extends_previous=False,
+            completion=completion,
+            message=Message("assistant", text),
+        )
         return Rollout(task.task_id, group_id, 0, (turn,), Ending(EndingKind.FINISHED))
+
+
+def _longest(rollout: Rollout) -> int:
+    """Return the tokens of the longest sequence of a rollout: its own, or that of a fork."""
+    longest = length = 0
+    for turn in rollout.turns:
+        length = (length if turn.extends_previous else 0) + len(turn.new_token_ids) + len(turn.completion.token_ids)
+        longest = max(longest, length)
+    return longest

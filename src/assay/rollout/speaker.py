@@ -4,6 +4,7 @@ or a script."""
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -152,7 +153,7 @@ class ScriptSpeaker:
         seed: int,
         max_new_tokens: int,
     ) -> Turn:
-        """See `Speaker.speak`. Log-probabilities are 0: nobody sampled."""
+        """See `Speaker.speak`. Nobody sampled these tokens, so their log-probabilities are NaN: unknown, not 0."""
         message = self._script.reply([*messages, *new_messages], self._tools)
         if self._renderer is None:
             completion = RemoteCompletion((), (), "stop", ((0, 0),))
@@ -165,5 +166,5 @@ class ScriptSpeaker:
         token_ids = self._renderer.encode_answer(message.content)
         prompt_ids = [*self._token_ids, *new_token_ids] if extends_previous else list(new_token_ids)
         self._token_ids = [*prompt_ids, *token_ids]
-        completion = Completion(token_ids, (0.0,) * len(token_ids), "stop", ((0, 0),))
+        completion = Completion(token_ids, (math.nan,) * len(token_ids), "stop", ((0, 0),))
         return Turn(tuple(new_token_ids), extends_previous, completion, message)

@@ -195,6 +195,8 @@ def _sampler(
             renderer=models.renderer,
             score=score,
             next_task=curriculum.next_task,
+            environment=config.environment,
+            limits=config.limits,
             max_context=models.policy.max_context,
         )
     return Collector(

@@ -9,11 +9,12 @@ import pytest
 
 from assay.batching import to_samples
 from assay.environments.arithmetic import Arithmetic
+from assay.environments.chain import Chain
 from assay.errors import ContextLengthError, DataError, TrainingStoppedError
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import Demonstrations
 from assay.types import Message, Rollout, Score, Task
-from assay.verifiers import Numeric, score_rollout
+from assay.verifiers import EpisodeScore, Numeric, score_rollout
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,7 @@ def demonstrations(renderer: ChatRenderer, tasks: list[Task], max_context: int =
         renderer=renderer,
         score=lambda rollout, task: score_rollout(Numeric(), rollout, task),
         next_task=tasks.__getitem__,
+        environment=Arithmetic(),
         max_context=max_context,
     )
 
@@ -88,11 +90,41 @@ def test_one_that_cannot_be_scored_is_replaced_and_counted(renderer: ChatRendere
         return Score.not_measured("died") if rollout.group_id in broken else Score.solved()
 
     broken = {1}
-    collector = Demonstrations(renderer=renderer, score=score, next_task=lambda i: task(f"it is {i}"), max_context=512)
+    collector = Demonstrations(
+        renderer=renderer,
+        score=score,
+        next_task=lambda i: task(f"it is {i}"),
+        environment=Arithmetic(),
+        max_context=512,
+    )
     groups = asyncio.run(collector.next_groups(2))
     assert [group.group_id for group in groups] == [0, 2]
     assert collector.counters()["rollout/dropped_unmeasured_count"] == 1
     assert [group.group_id for group in collector.take_dropped()] == [1]
     broken = set(range(1000))
     with pytest.raises(TrainingStoppedError, match="died"):
+        asyncio.run(collector.next_groups(1))
+
+
+def test_an_expert_plays_where_the_data_says_nothing(renderer):
+    chain = Chain(machine="ledger", horizon=3)
+    played = next(chain.tasks("train"))
+    collector = Demonstrations(
+        renderer=renderer,
+        score=lambda rollout, task: score_rollout(EpisodeScore(), rollout, task),
+        next_task=lambda i: played,
+        environment=chain,
+        max_context=512,
+    )
+    (group,) = asyncio.run(collector.next_groups(1))
+    (rollout,) = group.rollouts
+    assert group.solved_share == 1.0
+    assert len(rollout.turns) == 3
+    assert rollout.response == played.answer
+    (sample,) = to_samples([group])
+    said = renderer.decode(sample.token_ids[sample.loss_mask].tolist())
+    assert said.count("Ann") == said.count("Bob") == 3  # what the expert said is trained on, and nothing else
+    assert "Update" not in said
+    collector._max_context = 100
+    with pytest.raises(ContextLengthError, match="shorten it"):
         asyncio.run(collector.next_groups(1))

@@ -1,0 +1,132 @@
+"""Chain: trivial updates of a small state, so many in a row that horizon alone makes them hard."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import pydantic
+
+from assay.environments.chain.episode import ChainEpisode, Forgetful, Keeper
+from assay.environments.chain.machines import MACHINES, Machine, State
+from assay.environments.environment import Environment, Level, require_tasks
+from assay.environments.episode import Episode
+from assay.environments.script import Script
+from assay.environments.splits import hashed_split
+from assay.errors import DataError
+from assay.seeds import derive_seed
+from assay.types import Message, Split, Task
+from assay.verifiers import EpisodeScore, Verifier
+
+MAX_COMPLEXITY = 3
+MAX_HORIZON = 256
+_MAX_REPEATS = 1000
+"""Draws in a row that give nothing new, after which a small split counts as given out."""
+
+
+class Chain(Environment):
+    """Keep a state through H updates and report it: solved where the last report is right.
+
+    Horizon is H, the number of updates; the model reports after each (form "turns"), or once after reading all of them
+    (form "single"): the same tasks, with and without its own words to lean on. Complexity is how much one update has to
+    do with:
+
+    | machine  | 1                         | 2                      | 3                      |
+    |----------|---------------------------|------------------------|------------------------|
+    | register | add 1 to 9, up to 99      | also take away         | up to 999, steps to 99 |
+    | ledger   | two people                | three                  | four                   |
+    | stack    | up to three digits        | four                   | five                   |
+
+    Nothing says whether a report was right, and only the last one counts, so that an error may be mended. See Sinha et
+    al. 2025 (https://arxiv.org/abs/2509.09677) for what long chains of simple steps show.
+    """
+
+    name: Literal["chain"] = "chain"
+    machine: Literal["register", "ledger", "stack"] = "register"
+    """The state that is kept: one number, what several people have, or a stack of digits."""
+    form: Literal["turns", "single"] = "turns"
+    """"turns": an update each turn, and a report after each; "single": all updates in one prompt, and one report."""
+    pays_turns: bool = False
+    """True to pay 1 for each turn whose report is right, for credit over turns."""
+    horizon: int = pydantic.Field(default=4, ge=1, le=MAX_HORIZON)
+    """The number of updates where nobody sets the dial."""
+
+    @property
+    def max_turns(self) -> int:
+        return MAX_HORIZON if self.form == "turns" else 1
+
+    @property
+    def rewards(self) -> Mapping[str, Verifier]:
+        return {"strict": EpisodeScore()}
+
+    def levels(self) -> tuple[Level, ...]:
+        return tuple((float(c), float(h)) for h in (1, 2, 4, 8, 16) for c in range(1, MAX_COMPLEXITY + 1))
+
+    def tasks(
+        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
+    ) -> Iterator[Task]:
+        level = _whole("complexity", 1 if complexity is None else complexity, MAX_COMPLEXITY)
+        steps = _whole("horizon", self.horizon if horizon is None else horizon, MAX_HORIZON)
+        return require_tasks(self._generate(split, level, steps, seed), self, split, level, steps)
+
+    def _generate(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
+        machine = MACHINES[self.machine](complexity)
+        rng = random.Random(derive_seed(seed, self.name, self.machine, split, complexity, horizon))
+        seen: set[str] = set()
+        repeats = 0
+        while repeats < _MAX_REPEATS:
+            first = state = machine.start(rng)
+            updates: list[str] = []
+            for _ in range(horizon):
+                updates.append(machine.draw(rng, state))
+                state = machine.apply(state, updates[-1])
+            canonical = f"{self.machine}: {machine.shown(first)}; {'; '.join(updates)}"
+            if canonical in seen or hashed_split(self.name, canonical) != split:
+                repeats += 1
+                continue
+            seen.add(canonical)
+            repeats = 0
+            yield Task(
+                domain=self.name,
+                prompt=(Message("user", self._text(machine, first, updates)),),
+                answer=machine.shown(state),
+                complexity=complexity,
+                horizon=horizon,
+                metadata={"canonical": canonical, "world": {"start": list(first), "updates": updates}},
+            )
+
+    def _text(self, machine: Machine, first: State, updates: list[str]) -> str:
+        if self.form == "single":
+            ask = "Say only what it is after all updates."
+            shown = updates
+        else:
+            ask = "Say only what it is after each update."
+            shown = updates[:1]
+        lines = [f"{machine.rules} It starts as: {machine.shown(first)}. {ask}"]
+        return "\n".join([*lines, *(f"Update: {update}" for update in shown)])
+
+    def episode(self, task: Task) -> Episode:
+        machine, first, updates = self._parts(task)
+        states = [first]
+        for update in updates:
+            states.append(machine.apply(states[-1], update))
+        return ChainEpisode(task, machine, tuple(states), updates, self.form == "turns", self.pays_turns)
+
+    def expert(self, task: Task) -> Script:
+        machine, first, _ = self._parts(task)
+        return Keeper(machine, first)
+
+    def weak(self, task: Task) -> Script:
+        machine, first, _ = self._parts(task)
+        return Forgetful(machine, first)
+
+    def _parts(self, task: Task) -> tuple[Machine, State, tuple[str, ...]]:
+        machine = MACHINES[self.machine](int(task.complexity or 1))
+        return machine, tuple(task.metadata["world"]["start"]), tuple(task.metadata["world"]["updates"])
+
+
+def _whole(dial: str, value: float, largest: int) -> int:
+    if value != int(value) or not 1 <= value <= largest:
+        raise DataError(f"chain: {dial} {value:g} is not a whole number from 1 to {largest}")
+    return int(value)
