@@ -133,7 +133,9 @@ def find_component(base: type[ComponentT], reference: str) -> type[ComponentT]:
     """
     if ":" in reference:
         place, _, attribute = reference.rpartition(":")
-        found = getattr(load_module(place), attribute, None)
+        found: Any = load_module(place)
+        for part in attribute.split("."):  # a class may stand inside another
+            found = getattr(found, part, None)
         if not (inspect.isclass(found) and issubclass(found, base)):
             raise ConfigError(_no_class(base, place, attribute, found))
         return found

@@ -14,13 +14,16 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from pathlib import Path, PurePath
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import pydantic
 
 from assay.errors import ConfigError
 from assay.other_tools import OTHER_TOOLS
+
+FileText = Annotated[str, pydantic.BeforeValidator(lambda given: str(given) if isinstance(given, PurePath) else given)]
+"""Text that may name a file; in Python a `Path` as well."""
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
@@ -71,6 +74,19 @@ def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iter
     return validate(cls, data)
 
 
+def merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain settings with changes: a table changes the settings that it names and leaves the others, as `--set`
+    does; with another component's name it replaces the table, whose options were those of the component before."""
+    result = dict(data)
+    for key, value in changes.items():
+        before = result.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            same = value.get("name", before.get("name")) == before.get("name")
+            value = merged(before, value) if same else value
+        result[key] = value
+    return result
+
+
 def validate(cls: type[SettingsT], data: Mapping[str, Any]) -> SettingsT:
     """Settings from plain data, with every mistake reported at once as one ConfigError."""
     try:
@@ -114,6 +130,8 @@ def _plain(value: Any) -> Any:
     """Settings among plain data, such as an environment given as an object, are validated like what they dump to."""
     if isinstance(value, Settings):
         return value.plain()
+    if isinstance(value, PurePath):
+        return os.fspath(value)
     raise ConfigError(f"{value!r:.80} is no setting; settings are numbers, texts, lists, tables and components")
 
 

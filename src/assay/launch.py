@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import torch
 
-from assay.components import source_hashes
+from assay.components import components_in, source_hashes
 from assay.config import dump, validate
 from assay.errors import ConfigError, RunFolderError
 from assay.models import Model, open_model
@@ -134,7 +134,7 @@ def _tell_opening(run: Run, model: Model, resolved: Mapping[str, Any]) -> None:
         "sampling.max_new_tokens": config.sampling.max_new_tokens,
         "evaluation.test_max_new_tokens": config.evaluation.test_max_new_tokens or 0,
     }
-    for caution in (*model.cautions, *beyond_context(limits, model.shape.max_context)):
+    for caution in (*model.cautions, *beyond_context(limits, model.shape.max_context), *lost_on_resume(config)):
         tell(f"caution: {caution}")
 
 
@@ -145,6 +145,17 @@ def beyond_context(limits: Mapping[str, int], max_context: int) -> list[str]:
         "tokens"
         for name, limit in limits.items()
         if limit >= max_context
+    ]
+
+
+def lost_on_resume(config: RunConfig) -> list[str]:
+    """Return a sentence for each component whose class another process cannot find again."""
+    parts = components_in((config, config.reward, *config.readings.values()))
+    lost = dict.fromkeys(type(each) for each in parts if type(each).__module__ == "__main__")
+    return [
+        f"{each.kind} {each.__qualname__} is defined in the script or notebook that runs (__main__), where "
+        "`assay train --resume` cannot find it: move it to a file of its own and import it from there"
+        for each in lost
     ]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from assay.config import load, validate
+from assay.config import load, merged, validate
 from assay.engines import Sampling
 from assay.environments import Environment, Level, choose_tasks, make_environment, rewards_of
 from assay.environments.splits import SPLITS
@@ -29,7 +29,7 @@ from assay.observe.console import Console
 from assay.observe.folder import find_run
 from assay.recipe import RunConfig
 from assay.render import read_chat_template
-from assay.run import Run, TrainResult
+from assay.run import Run, Subscriber, TrainResult
 from assay.types import Split
 from assay.verifiers import Verifier, close_verifiers, make_verifier
 
@@ -41,14 +41,15 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | None = None, **settings
 
     Args:
         recipe: a TOML file, or a mapping of the same shape; None for the defaults.
-        settings: top-level settings in place of those of the recipe, such as `num_steps=20`,
-            `trainer={"learning_rate": 1e-5}`, or components of your own as objects, such as `environment=Mine()`.
+        settings: settings in place of those of the recipe, such as `num_steps=20`, or components of your own as
+            objects, such as `environment=Mine()`. A table changes the settings that it names and leaves the others:
+            `trainer={"learning_rate": 1e-5}`.
 
     Raises:
         ConfigError: there is no such file, a key is unknown, or a value is out of range.
     """
     began = load(RunConfig, Path(recipe) if isinstance(recipe, str) else recipe or {})
-    return validate(RunConfig, {**began.plain(), **settings})
+    return validate(RunConfig, merged(began.plain(), settings))
 
 
 def train(
@@ -57,6 +58,7 @@ def train(
     run_folder: str | Path | None = None,
     resume: str | Path | None = None,
     console: Console | None = None,
+    subscribers: Sequence[Subscriber] = (),
     **settings: Any,
 ) -> TrainResult:
     """Trains a model as a recipe says, and returns when the run is over.
@@ -68,6 +70,7 @@ def train(
         run_folder: where the run is kept; a new folder under ~/.assay/runs by default.
         resume: in place of a recipe, a run to go on with: its folder, its name, or "latest".
         console: what a person sees; the usual one by default.
+        subscribers: objects of your own that are told of each step when it is done, after the run's own, in order.
         settings: as in `load_recipe`; with `resume`, those that may change.
 
     Returns:
@@ -91,6 +94,7 @@ def train(
     async def work() -> TrainResult:
         run = build_run(config, folder, resume=resume is not None, started=started, console=console)
         runs.append(run)
+        run.subscribers.extend(subscribers)
         with run.records.console, stop_on_interrupt(run):
             return await train_loop(run)
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import pydantic
 
 from assay.algorithms import GRPO, AnyAlgorithm
-from assay.config import Settings
+from assay.config import FileText, Settings
 from assay.curriculum import AnyCurriculum, LevelByLevel
 from assay.engines import AnyEngine, Sampling
 from assay.environments import AnyEnvironment, rewards_of
@@ -26,10 +26,10 @@ from assay.verifiers import AnyVerifier, Verifier, readings_of
 class ModelSettings(Settings):
     """Settings of the model that is trained: which one, where and in what precision."""
 
-    source: str = "default"
+    source: FileText = "default"
     """"default" (SmolLM2-135M-Instruct), a Hugging Face folder, a hub id such as "org/name", or a run (its folder, its
     name, or "latest"): the model that it made. An adapter in PEFT's format is trained further, on its base."""
-    base: str | None = None
+    base: FileText | None = None
     """The base of an adapter in `source`, where its adapter_config.json names none that can be had here."""
     lora: LoraSettings | None = None
     """A new low-rank adapter to train in place of the weights; None trains them all."""
@@ -40,7 +40,7 @@ class ModelSettings(Settings):
     model that transformers opens, slower; "auto": the first where it reads the model."""
     gradient_checkpointing: bool = False
     """Keep only each layer's input for the backward pass and compute the layer again: less memory, more work."""
-    chat_template: str | None = None
+    chat_template: FileText | None = None
     """"chatml", "plain" (base models) or a Jinja file, in place of the tokenizer's own; None for its own."""
     compute_dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Precision of the forward and backward pass and of sampling; master weights are always fp32. "auto" measures."""

@@ -199,8 +199,10 @@ def _what(
 
 def _is_whole_file(source: Environment, measured: MeasureOptions) -> bool:
     """Return True where all of a file is measured: it was given to be measured, and nobody said how much of it."""
-    given = measured.recipe is None and measured.num_tasks is None and "path" in source.model_fields_set
-    return given and getattr(source, "test_only", False)
+    from assay.environments.file_environment import FileEnvironment
+
+    given = measured.recipe is None and measured.num_tasks is None
+    return given and isinstance(source, FileEnvironment) and source.is_named and bool(source.test_only)
 
 
 def _sampling(measured: MeasureOptions, max_new_tokens: int | None) -> Sampling:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 import pydantic
 
+from assay.config import FileText
 from assay.environments.environment import Environment
 from assay.environments.files import data_files, read_rows
 from assay.environments.splits import SPLITS, hashed_split, prompt_key
@@ -25,15 +26,16 @@ class FileEnvironment(Environment):
     and 10, and that file is the test. A prompt that comes twice is one task; with two different answers it is an error.
     """
 
-    path: str = pydantic.Field(min_length=1)
+    path: FileText = pydantic.Field(min_length=1)
     """A .jsonl, .json, .csv or .parquet file, or "hub:owner/dataset/path/in/it", where "hub:owner/dataset@revision/..."
     names a revision. A * stands for any part of a name: several files as one."""
-    test_path: str | None = None
+    test_path: FileText | None = None
     """The test split's own file."""
     overlap: Literal["error", "leave_out"] = "error"
     """Treatment of a row of `path` that is in `test_path` too: an error, or with leave_out it is not trained on."""
-    test_only: bool = False
-    """True where every row of `path` is a test task, to be measured and not to be trained on."""
+    test_only: bool | None = None
+    """True where every row of `path` is a test task, to be measured and not to be trained on; None where training
+    splits the file, and a measurement of a file that was named takes every row of it."""
 
     @pydantic.model_validator(mode="after")
     def _check_paths(self) -> Self:
@@ -41,7 +43,7 @@ class FileEnvironment(Environment):
             raise ValueError(f"test_path is path, {self.path}: every test task would be trained on; leave it out")
         if self.test_path is None and self.overlap != "error":
             raise ValueError(f"overlap {self.overlap!r} has no effect without test_path: leave it out")
-        if self.test_path is not None and "test_only" in self.model_fields_set and self.test_only:
+        if self.test_path is not None and self.test_only and not type(self).model_fields["test_only"].default:
             raise ValueError("test_only has no effect with test_path, which is the test: leave it out")
         return self
 
@@ -65,12 +67,16 @@ class FileEnvironment(Environment):
         """The split of a task of `path`; a key is the same for prompts that look alike."""
         return "test" if self.test_only else hashed_split("rows", key)
 
+    @property
+    def is_named(self) -> bool:
+        """True where the file is one that somebody chose, and not the environment's own."""
+        return self.path != type(self).model_fields["path"].default
+
     def to_measure(self) -> FileEnvironment:
         """The environment whose test split is all of a file that was named; this one where the file is the
         environment's own choice, has a test file beside it, or rows that say which split they are in."""
-        named = {"path", "test_only"} & self.model_fields_set == {"path"}
         knows_splits = type(self).split_of is not FileEnvironment.split_of
-        if not named or self.test_path is not None or knows_splits:
+        if self.test_only is not None or not self.is_named or self.test_path is not None or knows_splits:
             return self
         return self.model_copy(update={"test_only": True})
 

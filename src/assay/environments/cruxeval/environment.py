@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from assay.config import FileText
 from assay.environments.code_rows import CodeRows
 from assay.errors import DataError
 from assay.types import Task
@@ -19,12 +20,12 @@ class CRUXEval(CodeRows):
     """
 
     name: Literal["cruxeval"] = "cruxeval"
-    path: str = "hub:cruxeval-org/cruxeval/test.jsonl"
+    path: FileText = "hub:cruxeval-org/cruxeval/test.jsonl"
     predict: Literal["output", "input"] = "output"
     """output: what the function returns for the input, by comparison of literals. input: some input that makes the
     function return the output; the function is run on it in the sandbox."""
     instruction: str = ""
-    test_only: bool = True
+    test_only: bool | None = True
 
     def make_task(self, row: Mapping[str, Any], place: str) -> Task:
         missing = [name for name in ("code", "input", "output") if not isinstance(row.get(name), str)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from assay.config import FileText
 from assay.environments.rows.environment import PublishedRows
 from assay.verifiers import Numeric, Verifier
 
@@ -16,8 +17,8 @@ class GSM8K(PublishedRows):
     """
 
     name: Literal["gsm8k"] = "gsm8k"
-    path: str = "hub:openai/gsm8k/main/train-00000-of-00001.parquet"
-    test_path: str | None = "hub:openai/gsm8k/main/test-00000-of-00001.parquet"
+    path: FileText = "hub:openai/gsm8k/main/train-00000-of-00001.parquet"
+    test_path: FileText | None = "hub:openai/gsm8k/main/test-00000-of-00001.parquet"
     prompt: str = "{question}\nPut the final number in \\boxed{{}}."
     answer_after: str | None = "####"
 

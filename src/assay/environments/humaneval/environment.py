@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from assay.config import FileText
 from assay.environments.code_rows import CodeRows, human_eval_row
 from assay.types import Message, Task
 
@@ -19,11 +20,11 @@ class HumanEval(CodeRows):
     """
 
     name: Literal["humaneval"] = "humaneval"
-    path: str = "hub:openai/openai_humaneval/openai_humaneval/test-00000-of-00001.parquet"
+    path: FileText = "hub:openai/openai_humaneval/openai_humaneval/test-00000-of-00001.parquet"
     form: Literal["instruct", "complete"] = "instruct"
     """instruct: asks for the whole function. complete: the prompt is the code itself, for models that are not chat
     models."""
-    test_only: bool = True
+    test_only: bool | None = True
 
     @pydantic.model_validator(mode="after")
     def _check_form(self) -> HumanEval:

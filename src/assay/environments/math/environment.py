@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from assay.config import FileText
 from assay.environments.rows.environment import PublishedRows, row_task
 from assay.types import Task
 from assay.verifiers import Math, Verifier
@@ -18,8 +19,8 @@ class MATH(PublishedRows):
     """
 
     name: Literal["math"] = "math"
-    path: str = "hub:DigitalLearningGmbH/MATH-lighteval/data/train-00000-of-00001.parquet"
-    test_path: str | None = "hub:DigitalLearningGmbH/MATH-lighteval/data/test-00000-of-00001.parquet"
+    path: FileText = "hub:DigitalLearningGmbH/MATH-lighteval/data/train-00000-of-00001.parquet"
+    test_path: FileText | None = "hub:DigitalLearningGmbH/MATH-lighteval/data/test-00000-of-00001.parquet"
     prompt: str = "{problem}\nPut the final answer in \\boxed{{}}."
     answer: str = "{solution}"
     complexity: str | None = "level"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from assay.config import FileText
 from assay.environments.code_rows import CodeRows, column, human_eval_row, signature
 from assay.types import Split, Task
 from assay.verifiers.code import Suite, make_plan, read_suite
@@ -27,7 +28,7 @@ class MBPP(CodeRows):
     """
 
     name: Literal["mbpp"] = "mbpp"
-    path: str = "hub:google-research-datasets/mbpp/full/train-00000-of-00001.parquet"
+    path: FileText = "hub:google-research-datasets/mbpp/full/train-00000-of-00001.parquet"
     shown: Literal["all", "one", "signature"] = "all"
     """The tests that the prompt shows: all asserts, as the authors do; the first one; or only the function's
     signature."""
