@@ -20,6 +20,7 @@ from assay.verifiers.mathematics import notation
 from assay.verifiers.mathematics.bounds import is_bomb
 from assay.verifiers.mathematics.boxes import boxed_answer, is_balanced
 from assay.verifiers.mathematics.comparison import Judge, Tolerance
+from assay.verifiers.mathematics.labels import letter_of, without_label
 from assay.verifiers.mathematics.node import MAX_EXPRESSION, Comparison, Node
 from assay.verifiers.mathematics.prose import prose_answer, without_emphasis
 from assay.verifiers.mathematics.reader import last_side, read_answer
@@ -27,7 +28,7 @@ from assay.verifiers.mathematics.tokens import tidy
 from assay.verifiers.pool import LimitExceededError, WorkerPool
 from assay.verifiers.text import AnswerReader, is_cut_off, last_characters, normalise
 
-_PLAIN_NUMBER = re.compile(r"-?(?:\d{1,30}|\d{1,3}(?:,\d{3}){1,9})(?:\.\d{1,30})?")
+_PLAIN_NUMBER = re.compile(r"-?(?:\d{1,30}|[1-9]\d{0,2}(?:,\d{3}){1,9})(?:\.\d{1,30})?")
 MAX_ANSWER = 20_000
 """Characters of an answer that is compared as text or as a number; longer ones are no answers."""
 
@@ -90,6 +91,13 @@ class Math(AnswerReader):
         ):
             return Score.failed("unreadable", evidence=evidence)
         verdict, reason = await self._compare(gold, found)
+        if verdict != "same" and (labelled := without_label(found)) is not None:
+            # "(C) 12" is C, and it is 12.
+            letter, rest = labelled
+            if letter and (wanted := letter_of(gold)) is not None:
+                verdict = "same" if letter == wanted else verdict
+            else:
+                verdict, reason = await self._compare(gold, rest)
         return Score.solved(evidence=evidence) if verdict == "same" else Score.failed(reason, evidence=evidence)
 
     async def _compare(self, gold: str, found: str) -> tuple[Comparison, str]:

@@ -6,7 +6,7 @@ import logging
 import re
 from typing import Any, Literal
 
-from assay.verifiers.mathematics import algebra, notation
+from assay.verifiers.mathematics import algebra, conversion, notation
 from assay.verifiers.mathematics.comparison import Judge, Tolerance
 from assay.verifiers.mathematics.node import Comparison, Node
 from assay.verifiers.mathematics.reader import read_answer
@@ -42,9 +42,9 @@ def judge(
             return "different"
         try:
             return algebra.compare(one, other, tolerance)
-        except algebra.TooLargeError:
+        except conversion.TooLargeError:
             problem = "limit"
-        except algebra.UnreadableError:
+        except conversion.UnreadableError:
             problem = "unreadable"
         return "different"
 

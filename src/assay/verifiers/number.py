@@ -33,7 +33,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_PLAIN = re.compile(r"(?:\d{1,3}(?:(?:,|\{,\}|\\[,!;:])\d{3})++|\d++)?+(?:\.\d++)?+")
+_PLAIN = re.compile(r"(?:[1-9]\d{0,2}(?:(?:,|\{,\}|\\[,!;:])\d{3})++|\d++)?+(?:\.\d++)?+")
 _SEPARATOR = re.compile(r",|\{,\}|\\[,!;:]")
 # What a longer text could have gone on from, to more of the same number.
 _UNFINISHED = re.compile(r"[.,/^*eE{\\]?|\{,|\\[,!;:]|\{,\}")

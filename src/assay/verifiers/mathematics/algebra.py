@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import sympy
 from sympy import S
 
-from assay.verifiers.mathematics.bounds import num_digits
 from assay.verifiers.mathematics.comparison import SETS, Tolerance
+from assay.verifiers.mathematics.conversion import FUNCTIONS, UnreadableError, to_sympy
 from assay.verifiers.mathematics.node import Comparison, Node, symbols, walk
+from assay.verifiers.mathematics.real_sets import is_open, to_set
+from assay.verifiers.mathematics.terms import transposes_inside
 
 DIGITS = 60
 """Digits to which two constants are worked out first, and of which `AGREEING` must be the same."""
@@ -23,14 +23,6 @@ MANY_DIGITS = 1_000
 SHORT = 12
 POINTS = 3
 """Places at which two expressions with symbols are compared before sympy is asked to prove them equal."""
-
-
-class UnreadableError(Exception):
-    """An expression that cannot be worked out: sympy raises, or it is too large."""
-
-
-class TooLargeError(UnreadableError):
-    """An expression beyond any machine."""
 
 
 def compare(gold: Node, response: Node, tolerance: Tolerance) -> Comparison:
@@ -60,6 +52,8 @@ def _expressions(gold: Node, response: Node, base: Any, tolerance: Tolerance) ->
     if _matrices(gold) != _matrices(response):
         return False
     ordered = _is_ordered(gold) or _is_ordered(response)
+    if ordered:
+        gold, response = transposes_inside(gold), transposes_inside(response)
     first, second = (to_sympy(node, base, ordered) for node in (gold, response))
     if isinstance(first, sympy.MatrixBase) or isinstance(second, sympy.MatrixBase):
         if not (isinstance(first, sympy.MatrixBase) and isinstance(second, sympy.MatrixBase)):
@@ -91,109 +85,6 @@ def _is_ordered(node: Node) -> bool:
 
 def _is_numeric(node: Node) -> bool:
     return not symbols(node)
-
-
-# From the tree to sympy
-
-
-def to_sympy(node: Node, log_base: Any = sympy.E, ordered: bool = False) -> Any:
-    """The expression as sympy has it."""
-    digits = num_digits(node)
-    if math.isinf(digits):
-        raise TooLargeError(node.kind)
-
-    def convert(one: Node) -> Any:
-        parts = [convert(part) for part in one.parts]
-        if one.kind in ("number", "numeral"):
-            assert one.value is not None
-            return sympy.Rational(one.value.numerator, one.value.denominator)
-        if one.kind == "symbol":
-            is_matrix = ordered and len(one.text) == 1 and one.text.isupper() and one.text != "T"
-            return sympy.Symbol(one.text, commutative=not is_matrix)
-        if one.kind == "constant":
-            return _CONSTANTS[one.text]
-        if one.kind == "sum":
-            return _added(parts)
-        if one.kind == "product":
-            product = parts[0]
-            for part in parts[1:]:
-                product = product * part
-            return product
-        if one.kind == "power":
-            return _raised(parts[0], parts[1])
-        if one.kind == "call":
-            return _called(one.text, parts, log_base)
-        if one.kind == "row":
-            return parts
-        if one.kind == "matrix":
-            if len({len(row) for row in parts}) != 1 or len(parts) * len(parts[0]) > 100:
-                raise UnreadableError("matrix")
-            matrix = sympy.ImmutableMatrix(parts)
-            return matrix.det() if one.text == "determinant" else matrix
-        raise UnreadableError(one.kind)
-
-    try:
-        return convert(node)
-    except UnreadableError:
-        raise
-    except (ValueError, TypeError, ZeroDivisionError, AttributeError, NotImplementedError, OverflowError) as error:
-        raise UnreadableError(str(error)) from None
-
-
-_CONSTANTS = {"pi": sympy.pi, "e": sympy.E, "i": sympy.I, "infinity": sympy.oo}
-
-
-def _added(parts: list[Any]) -> Any:
-    total = parts[0]
-    for part in parts[1:]:
-        if isinstance(total, sympy.MatrixBase) != isinstance(part, sympy.MatrixBase):
-            raise UnreadableError("a matrix and a number")
-        total = total + part
-    return total
-
-
-def _raised(base: Any, exponent: Any) -> Any:
-    if isinstance(base, sympy.MatrixBase):
-        if exponent == sympy.Symbol("T"):
-            return base.T
-        if exponent.is_Integer and abs(int(exponent)) <= 20:
-            return base**exponent
-        raise UnreadableError("power of a matrix")
-    return base**exponent
-
-
-def _called(name: str, parts: list[Any], log_base: Any) -> Any:
-    if name == "log":
-        return sympy.log(parts[0]) / sympy.log(parts[1] if len(parts) > 1 else log_base)
-    if name in _FUNCTIONS and len(parts) == 1:
-        return _FUNCTIONS[name](parts[0])
-    if name in ("max", "min", "gcd", "lcm"):
-        return {"max": sympy.Max, "min": sympy.Min, "gcd": sympy.gcd, "lcm": sympy.lcm}[name](*parts)
-    if name == "binomial" or (name == "C" and len(parts) == 2):
-        return sympy.binomial(*parts)
-    if name in ("P", "A") and len(parts) == 2 and all(part.is_Integer for part in parts):
-        return sympy.ff(*parts)
-    return sympy.Function(name)(*parts)
-
-
-_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    **{
-        name: getattr(sympy, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc", "exp", "sinh", "cosh", "tanh")
-    },
-    **{name: getattr(sympy, name) for name in ("coth", "sech", "csch")},
-    **{f"arc{name}": getattr(sympy, f"a{name}") for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
-    **{f"arc{name}": getattr(sympy, f"a{name}") for name in ("sinh", "cosh", "tanh")},
-    "ln": sympy.log,
-    "lg": lambda x: sympy.log(x) / sympy.log(10),
-    "cis": lambda x: sympy.exp(sympy.I * x),
-    "abs": sympy.Abs,
-    "floor": sympy.floor,
-    "ceil": sympy.ceiling,
-    "factorial": sympy.factorial,
-    "double factorial": sympy.factorial2,
-    "degrees": lambda x: x * sympy.pi / 180,
-    "Gamma": sympy.gamma,
-}
 
 
 # Expressions
@@ -277,7 +168,11 @@ def _with_symbols(first: Any, second: Any, unknown: set[Any]) -> bool:
         return True
     if gap.is_rational_function(*names):
         return bool(sympy.cancel(sympy.together(gap)) == 0)
-    return bool(sympy.simplify(gap) == 0 or sympy.simplify(sympy.expand_trig(sympy.expand_log(gap))) == 0)
+    if sympy.simplify(gap) == 0 or sympy.simplify(sympy.expand_trig(sympy.expand_log(gap))) == 0:
+        return True
+    # Both agree at points of both signs: for real numbers, |x| is the root of x squared.
+    real = {name: sympy.Dummy(str(name), real=True) for name in names if name.is_commutative}
+    return bool(sympy.simplify(gap.xreplace(real)) == 0)
 
 
 def _differ(first: Any, second: Any, values: dict[Any, Any]) -> bool:
@@ -336,6 +231,9 @@ def _sets(gold: Node, response: Node) -> bool:
     if first is not None and second is not None and first != second:
         # x > 3 and y > 3; but names of sets (x in S) have none of their own.
         return False
+    if is_open(response) and not is_open(gold):
+        # The question again: x squared < 9 where -3 < x < 3 is the answer.
+        return False
     try:
         sets = [to_set(node) for node in (gold, response)]
     except UnreadableError:
@@ -356,88 +254,10 @@ def _name_of(node: Node) -> str | None:
         names = {name for part in node.parts if (name := _name_of(part)) is not None}
         if node.kind == "relation":
             names = {name for part in node.parts for name in symbols(part)}
-            calls = {part.text for part in node.parts if part.kind == "call" and part.text not in _FUNCTIONS}
+            calls = {part.text for part in node.parts if part.kind == "call" and part.text not in FUNCTIONS}
             names = calls or names
         return next(iter(names)) if len(names) == 1 else ",".join(sorted(names)) or None
     return None
-
-
-def to_set(node: Node) -> Any:
-    """The set of real numbers that a tree describes.
-
-    Raises:
-        UnreadableError: it is about several variables, or needs more than solving a linear inequality.
-    """
-    if node.kind == "space" and node.text == "reals":
-        return S.Reals
-    if node.kind == "member":
-        return to_set(node.parts[0])
-    if node.kind in ("set", "list"):
-        return sympy.FiniteSet(*(_real(part) for part in node.parts))
-    if node.kind in ("interval", "tuple", "point") and len(node.parts) == 2:
-        start, end = map(_real, node.parts)
-        brackets = node.text if node.kind == "interval" else "()"
-        if bool(start > end):
-            raise UnreadableError("empty interval")
-        return sympy.Interval(start, end, brackets[0] == "(", brackets[-1] == ")")
-    if node.kind == "union":
-        return sympy.Union(*map(to_set, node.parts))
-    if node.kind == "difference":
-        return to_set(node.parts[0]) - to_set(node.parts[1])
-    if node.kind == "or":
-        return sympy.Union(*map(to_set, node.parts))
-    if node.kind == "and":
-        common = sympy.Intersection(*map(to_set, node.parts))
-        # "x < 1, x > 3" joins what cannot hold together.
-        return sympy.Union(*map(to_set, node.parts)) if node.text == "comma" and common.is_empty else common
-    if node.kind == "relation":
-        signs = node.text.split()
-        pairs = zip(node.parts, signs, node.parts[1:], strict=False)
-        return sympy.Intersection(*(_half_line(left, sign, right) for left, sign, right in pairs))
-    if node.kind in ("number", "product", "power", "sum", "constant"):
-        return sympy.FiniteSet(_real(node))
-    raise UnreadableError(node.kind)
-
-
-def _real(node: Node) -> Any:
-    value = to_sympy(node)
-    if not isinstance(value, sympy.Expr) or not value.is_extended_real or value.free_symbols:
-        raise UnreadableError("no real number")
-    return value
-
-
-def _half_line(left: Node, sign: str, right: Node) -> Any:
-    """Return the set in which a linear inequality of one variable holds."""
-    gap = sympy.expand(to_sympy(left) - to_sympy(right))
-    unknown = gap.free_symbols
-    calls = gap.atoms(sympy.core.function.AppliedUndef)
-    if len(calls) == 1:
-        name = sympy.Dummy()
-        gap, unknown = gap.xreplace({next(iter(calls)): name}), {name}
-    if gap.has(sympy.oo, -sympy.oo) or gap is S.NaN:
-        # x < \infty
-        if right.kind in ("constant", "product") or left.kind in ("constant", "product"):
-            return S.Reals
-        raise UnreadableError("infinity")
-    if len(unknown) != 1:
-        raise UnreadableError("not one variable")
-    (name,) = unknown
-    linear = sympy.Poly(gap, name) if gap.is_polynomial(name) else None
-    if linear is None or linear.degree() != 1:
-        raise UnreadableError("not linear")
-    slope, constant = linear.all_coeffs()
-    edge = -constant / slope
-    if slope.is_positive is None:
-        raise UnreadableError("sign")
-    if not slope.is_positive:
-        sign = {"<": ">", ">": "<", "le": "ge", "ge": "le"}.get(sign, sign)
-    if sign == "ne":
-        return S.Reals - sympy.FiniteSet(edge)
-    if sign == "=":
-        return sympy.FiniteSet(edge)
-    if sign in ("<", "le"):
-        return sympy.Interval(-sympy.oo, edge, True, sign == "<")
-    return sympy.Interval(edge, sympy.oo, sign == ">", True)
 
 
 _TURNED = {"<": ">", ">": "<", "le": "ge", "ge": "le", "ne": "ne", "=": "="}

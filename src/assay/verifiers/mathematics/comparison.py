@@ -61,7 +61,8 @@ class Judge:
             return self._expressions(gold, response)
         if gold.kind != response.kind:
             return self._kinds_differ(gold, response)
-        if gold.kind == "interval" and gold.text != response.text:
+        if gold.kind in ("interval", "matrix") and gold.text != response.text:
+            # Other brackets; a matrix and a determinant.
             return "different"
         return self._in_order(gold.parts, response.parts)
 
@@ -130,6 +131,9 @@ class Judge:
             response = Node("ratio", parts=tuple(_integer(part) for part in response.text.split(":")))
         if gold.kind != response.kind or len(gold.parts) != len(response.parts):
             return "different"
+        if gold.text and response.text:
+            # "3 to 5" may be a range as well, of which no part is a multiple.
+            return self._in_order(gold.parts, response.parts)
         # Two ratios are one where every part is as many times the other's.
         firsts = gold.parts[0], response.parts[0]
         crosses: list[Comparison] = [
@@ -168,6 +172,9 @@ class Judge:
 
     def _lists(self, gold: Node, response: Node) -> Comparison | None:
         if gold.kind in _UNORDERED and response.kind in _UNORDERED:
+            if "set" in (gold.kind, response.kind):
+                # {1, 1, 2} is {1, 2}.
+                return self._match(list(dict.fromkeys(gold.parts)), list(dict.fromkeys(response.parts)))
             return self._match(gold.parts, response.parts)
         listed = gold if gold.kind in _UNORDERED else response
         if listed.kind == "set" and {gold.kind, response.kind} & SETS - {"set"}:
@@ -315,7 +322,15 @@ def _clocks(gold: Node, response: Node) -> Comparison | None:
     (first, first_half), (second, second_half) = one, other
     if first_half and second_half:
         return _verdict((first, first_half) == (second, second_half))
-    return _verdict(first == second)
+    if (not first_half and not second_half) or (not _is_24_hours(gold) and not _is_24_hours(response)):
+        return _verdict(first == second)
+    # 18:30 is no 6:30 of a clock with 24 hours.
+    return "different"
+
+
+def _is_24_hours(node: Node) -> bool:
+    hour = int(node.text.partition(":")[0]) if node.kind == "clock" else 1
+    return hour == 0 or hour > 12
 
 
 def _time(node: Node) -> tuple[str, str] | None:
@@ -324,7 +339,9 @@ def _time(node: Node) -> tuple[str, str] | None:
         text, _, half = node.text.partition(" ")
         hour, _, rest = text.partition(":")
         if int(hour) > 12:
-            hour, half = str(int(hour) - 12), "pm"
+            hour, half = str(int(hour) - 12), "pm" if hour != "24" else "am"
+        elif hour == "0":
+            hour, half = "12", "am"
         return f"{hour}:{rest}", half
     value = node.parts[0] if node.kind == "quantity" else node
     half = node.text if node.kind == "quantity" else ""

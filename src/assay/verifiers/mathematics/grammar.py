@@ -11,6 +11,7 @@ What is beside this raises `NotReadError`, and its owner compares it as text.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from assay.verifiers.mathematics import notation
@@ -236,6 +237,9 @@ class Grammar:
         if token.kind == "number":
             return self.numeral()
         if token.kind == "run":
+            based = self._hexadecimal()
+            if based is not None:
+                return based
             if len(token.text) > 1:
                 if len(token.text) > 4:
                     raise NotReadError("word")
@@ -268,6 +272,10 @@ class Grammar:
         token = self.take("number")
         letters = self.next if self.next.kind == "run" and not self.next.spaced else _END
         based = self.peek(1) if letters is not _END else self.next
+        if based.text == "base" and self.peek().kind == "number":
+            # "1010 base 2" is written as its subscript is.
+            self.tokens = [*self.tokens[: self.place], Token("_"), *self.tokens[self.place + 1 :]]
+            based = self.next
         if based.kind == "_" and token.text != "repeating":
             digits = token.text + letters.text
             place = self.place
@@ -286,13 +294,27 @@ class Grammar:
                 return Node("numeral", f"{digits.lstrip('0') or '0'}_{base}", value=value)
         return Node("number", value=token.value)
 
+    def _hexadecimal(self) -> Node | None:
+        """Read digits that begin with a letter and say their base: FF_{16}, A3_{12}."""
+        place, digits = self.place, ""
+        while self.next.kind in ("run", "number") and not (digits and self.next.spaced):
+            digits += self.take().text
+        if len(digits) > 1 and re.fullmatch("[0-9A-F]+", digits) and self.next.kind == "_":
+            self.take("_")
+            base = self._base()
+            value = None if base is None or base <= 10 else in_base(digits, base)
+            if value is not None:
+                return Node("numeral", f"{digits}_{base}", value=value)
+        self.place = place
+        return None
+
     def _base(self) -> int | None:
         """The base in a subscript, in digits or as a word; None for any other subscript."""
         inside = self._subscript_tokens()
-        inside = [token for token in inside if token.kind not in ("(", ")")]
+        inside = [token for token in inside if token.kind not in ("(", ")") and token.text != "base"]
         if len(inside) != 1:
             return None
-        text = inside[0].text
+        text = inside[0].text.removeprefix("base ")
         base = int(text) if text.isdigit() and len(text) < 3 else notation.BASE_WORDS.get(text.lower(), 0)
         return base if 2 <= base <= 36 else None
 

@@ -62,6 +62,7 @@ def is_grouped_number(tokens: Sequence[Token]) -> bool:
         and all(token.kind == "number" for token in tokens)
         and tokens[0].text.isdigit()
         and len(tokens[0].text) <= 3
+        and tokens[0].text[0] != "0"
         and all(re.fullmatch(r"\d{3}", token.text) for token in tokens[1:-1])
         and re.fullmatch(r"\d{3}(?:\.\d+)?", tokens[-1].text) is not None
     )
@@ -113,5 +114,5 @@ def point(names: Sequence[str], values: Sequence[Node], *, as_written: bool) -> 
 
 
 def plain_number(text: str) -> Fraction | None:
-    found = re.fullmatch(r"-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d+)?", text)
+    found = re.fullmatch(r"-?(?:\d+|[1-9]\d{0,2}(?:,\d{3})+)(?:\.\d+)?", text)
     return Fraction(Decimal(text.replace(",", ""))) if found else None

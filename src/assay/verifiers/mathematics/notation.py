@@ -243,7 +243,7 @@ HEAVY = ("\\int", "\\sum", "\\prod", "\\lim", "\\iint", "\\oint", "\\det", "\\Re
 ALL_REALS = frozenset(
     ["all real numbers", "all reals", "all real", "the real numbers", "real numbers", "any real number", "the reals"]
 )
-NOTHING = frozenset(["no solution", "no solutions", "empty set", "the empty set", "null set"])
+NOTHING = frozenset(["no solution", "no solutions", "empty set", "the empty set", "null set", "none"])
 BASE_WORDS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
     "twelve": 12, "sixteen": 16, "hex": 16, "bin": 2, "oct": 8, "dec": 10,

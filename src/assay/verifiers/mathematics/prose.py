@@ -11,7 +11,7 @@ from assay.verifiers.mathematics.reader import read_answer
 from assay.verifiers.mathematics.units import BARE, unit_of
 
 _STATED = re.compile(
-    r"####+(?!#)|(?m:^A:)|(?:answers?|solution)\b[*_]{0,3}(?:"
+    r"####+(?!#)|(?m:^A:)|答案(?:是|为)?[ \t]*:?|(?:answers?|solution)\b[*_]{0,3}(?:"
     r"[ \t]*(?:is|are|would be|was|equals)\b[ \t]*(?:therefore|thus|then|simply)?[ \t]*[:=]?"
     r"|[ \t]+(?:to|of|for|in|in terms)\b[^.\n:$]{1,60}?[ \t](?:is|are|would be|:)[ \t]*:?"
     r"|[*_ \t]{0,4}[:=]|[*_ \t]{0,4}\n|[ \t]+(?=[$\\]))[*_]{0,3}",
@@ -25,8 +25,8 @@ MAX_FORMULA = 3_000
 _ROWS = re.compile(r"\\(?:begin|end)\{(?:align|gather|equation|eqnarray|multline|aligned|split|gathered)\*?\}")
 _PROSE_INSIDE = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,} +[a-zA-Z]{2,}(?![a-zA-Z}])")
 _AMOUNT = re.compile(r"\d[\d,.]*,? [a-z]{2,}[a-z ]* $")
-_SENTENCE_END = re.compile(r"[.!?][)\"'*_]*(?=\s|$)|\n")
-_SIGNS = r"[-+*/^=<>()\[\]{}|,;:!.%$€£°√π∞≤≥≠±×·÷\d\\_'&]*"
+_SENTENCE_END = re.compile(r"[.!?][)\"'*_]*(?=\s|$)|[。\n]")
+_SIGNS = r"[-+*/^=<>()\[\]{}|,;:!.%$€£°√π∞≤≥≠≈±×·÷\d\\_'&]*"
 _MATH_WORD = re.compile(
     rf"{_SIGNS}(?:(?:\\[a-zA-Z]+|[a-zA-Z](?![a-zA-Z])|sqrt|sin|cos|tan|ln|log|pi|or(?=[(\d])|\d[eE]\d){_SIGNS})*"
 )
@@ -35,13 +35,30 @@ _GLUED_AREA = re.compile(r"([-+]?\d[\d,]*(?:\.\d+)?)(?:[cdk]?m|ft|in)\^[23]")
 _CALCULATED = re.compile(r"<<[^<>\n]{0,200}>>")
 """The calculations that GSM8K's solutions write before a result: 3*4 = <<3*4=12>>12."""
 _LETTER = re.compile(r"[a-zA-Z]'?|\\[a-z]+")
-_STRAY = ' \t\n.,;:*_`"“”'
-_DENIED = re.compile(r"(?:not|never|neither|none of|unknown|unclear)\b", re.IGNORECASE)
+_STRAY = ' \t\n.,;:*_`"“”。'
+_DENIED = re.compile(
+    r"(?:not|never|neither|none of|unknown|unclear|between|above|below|over|under|at (?:least|most)"
+    r"|(?:more|less|greater|fewer|larger|smaller|other) than)\b",
+    re.IGNORECASE,
+)
+_DENIED_BEFORE = re.compile(
+    r"(?:\b(?:not|never|cannot)|n['’]t)(?:\s+(?:be|equal|equals|to|simply|exactly|just))*[\s$(*]*$", re.IGNORECASE
+)
+_DENIED_AFTER = re.compile(
+    r"[\s$)*]*\b(?:(?:is|are|was|were|would be|can|could)\s*(?:not\b|n['’]t\b|never\b|wrong\b|incorrect\b)|cannot\b)",
+    re.IGNORECASE,
+)
+_REFERENCE = re.compile(
+    r"\b(?:step|equations?|eq|figure|fig|table|theorem|lemma|problem|question|example|section|chapter|page|exercise)\.?\s*$",
+    re.IGNORECASE,
+)
+"""Words whose number names a place in a text: "step 3", "equation (4)"."""
+_NO_SOLUTION = re.compile(r"\b(?:no (?:real )?solutions?|empty set)\b", re.IGNORECASE)
 MAX_WORDS = 4
 """Words that an answer in words may have."""
 MAX_JOINED = 30
 """Characters between two expressions that are one list."""
-_JOINS = re.compile(r"\s*(?:,|;|and|or|,\s*and|,\s*or)\s*", re.IGNORECASE)
+_JOINS = re.compile(r"\s*(?:,|;|and|or|,\s*and|,\s*or|,?\s*\(\s*or)\s*", re.IGNORECASE)
 
 
 def without_emphasis(text: str) -> str:
@@ -102,10 +119,23 @@ def _last_expression(text: str) -> tuple[str, int] | None:
         pieces = _pieces(text, start, end)
         # "There are $501$ values of $k$": a letter alone is what the sentence is about.
         pieces = [piece for piece in pieces if not _LETTER.fullmatch(piece.content.strip())] or pieces
+        pieces = [piece for piece in pieces if not _is_reference(text, start, piece)]
         if pieces:
+            last = pieces[-1]
+            denied = _DENIED_BEFORE.search(text, max(start, last.start - 60), last.start)
+            if denied or _DENIED_AFTER.match(text, last.end, end):
+                return "", end
             return _joined(text, pieces)
+        if _NO_SOLUTION.search(text, start, end):
+            return "no solution", end
     whole = text.strip(_STRAY).strip()
     return (whole, len(text)) if whole and len(whole.split()) <= 2 and _reads(whole) else None
+
+
+def _is_reference(text: str, start: int, piece: _Piece) -> bool:
+    """Return True for the number of a step, an equation or a page."""
+    number = re.fullmatch(r"\(?\d{1,4}(?:\.\d{1,3})*\)?", piece.content.strip(" :"))
+    return number is not None and _REFERENCE.search(text, max(start, piece.start - 20), piece.start) is not None
 
 
 def _reads(text: str) -> bool:
@@ -199,7 +229,7 @@ def _plain_pieces(text: str, start: int, end: int) -> list[_Piece]:
     run: list[re.Match[str]] = []
     words = list(re.finditer(r"\S+", text[start:end]))
     for word in [*words, None]:
-        if word is not None and len(word.group()) <= 200 and _MATH_WORD.fullmatch(word.group().strip('*`"“”')):
+        if word is not None and len(word.group()) <= 200 and _MATH_WORD.fullmatch(word.group().strip('*`"“”。')):
             run.append(word)
             continue
         if word is not None and run and word.group().lower() in ("and", "or") and word is not words[-1]:
@@ -230,7 +260,7 @@ def _run_piece(text: str, start: int, run: list[re.Match[str]], following: re.Ma
     while run and (run[0].group() in ("a", "A", "I", "-", "=", ":", "–", "*", ",", "and", "or", "•", "|")):
         run = run[1:]
     content = text[start + run[0].start() : start + run[-1].end()] if run else ""
-    content = content.strip('*`"“” ').rstrip(".,;:!* ").lstrip("= ")
+    content = content.strip('*`"“”。 ').rstrip(".,;:!* ").lstrip("=≈ ")
     if not any(map(str.isdigit, content)):
         return None
     if area := _GLUED_AREA.fullmatch(content):

@@ -8,19 +8,25 @@ from collections.abc import Sequence
 from assay.verifiers.mathematics.brackets import Reader, closes, split, unwrapped
 from assay.verifiers.mathematics.grammar import NotReadError, read_expression
 from assay.verifiers.mathematics.lists import is_grouped_number, plain_number
-from assay.verifiers.mathematics.node import Node, symbols
+from assay.verifiers.mathematics.node import Node, number, symbols
+from assay.verifiers.mathematics.terms import times
 from assay.verifiers.mathematics.tokens import Token, spelled
-from assay.verifiers.mathematics.units import BARE, unit_of
+from assay.verifiers.mathematics.units import BARE, SCALES, unit_of
 
 _SLASHED_UNIT = re.compile(r"(?:m|km|cm|ft|mi|g|kg|L|l|N|J) ?/ ?(?:s|h|hr|min|sec|mL|L|cm|m|kg|mol)(?:\^ ?\{?[23]\}?)?")
+_SCALE = re.compile(rf"({'|'.join(SCALES)})\b *(.*)", re.IGNORECASE)
 _HALF_DAY = re.compile(r"\s*([ap])\.?\s?m\.?")
 TEX_SPACE = re.compile(r"\\[,;:! ]|~|\\q?quad(?![a-zA-Z])")
 _TEX_TEXT = re.compile(r"\\(?:text|mathrm|textrm|mbox)\s*\{([^{}]*)\}")
 
 
 def ratio(tokens: list[Token], depth: int, read: Reader) -> Node | None:
-    parts = split(tokens, (":",))
+    parts, joined = split(tokens, (":",)), ""
+    if len(parts) == 1:
+        parts, joined = split([Token("to") if t.text == "to" else t for t in tokens], ("to",)), "to"
     if len(parts) < 2 or not all(parts):
+        return None
+    if joined and not all(len(part) == 1 and part[0].kind == "number" for part in parts):
         return None
     half = ""
     words = next((i for i, t in enumerate(parts[-1]) if t.kind in ("run", "text")), None)
@@ -33,7 +39,8 @@ def ratio(tokens: list[Token], depth: int, read: Reader) -> Node | None:
     written = [spelled(part).strip() for part in parts]
     digits = [part[0].text if len(part) == 1 and part[0].kind == "number" else "" for part in parts]
     if (
-        len(parts) in (2, 3)
+        not joined
+        and len(parts) in (2, 3)
         and re.fullmatch(r"\d{1,2}", digits[0])
         and int(digits[0]) <= 24
         and all(re.fullmatch(r"[0-5]\d", part) for part in digits[1:])
@@ -44,7 +51,7 @@ def ratio(tokens: list[Token], depth: int, read: Reader) -> Node | None:
     nodes = [read(part, depth + 1) for part in parts]
     if any(node.kind in ("text", "words") for node in nodes):
         return Node("text", spelled(tokens))
-    return Node("ratio", parts=tuple(nodes))
+    return Node("ratio", joined, tuple(nodes))
 
 
 def quantity(tokens: list[Token], depth: int, read: Reader) -> Node | None:
@@ -60,11 +67,19 @@ def quantity(tokens: list[Token], depth: int, read: Reader) -> Node | None:
         if bare is None:
             continue
         written = plain(tokens[start:])
+        scale = _SCALE.fullmatch(written)
+        if scale:
+            # 5 million dollars
+            written = scale[2]
         # An ordinal: 5^{\\text{th}}.
         unit = "ordinal" if written.removeprefix("^") in _ORDINALS else unit_of(written)
         value = _value(tokens[:start])
         if value is not None and bare and symbols(value):
             continue
+        if scale and value is not None:
+            value = times(number(SCALES[scale[1].lower()]), value)
+            if not unit and not currency:
+                return value
         if unit is not None and value is not None:
             if currency and unit and not unit.startswith(currency):
                 # "$3 per hour"
@@ -100,10 +115,12 @@ def _begins_unit(tokens: Sequence[Token], start: int) -> bool | None:
         return False if any(one.kind == "text" and one.text in _ORDINALS for one in inner) else None
     if token.kind == "command" and token.text == "frac":
         return False if any(one.kind == "text" for one in tokens[start + 1 : start + 3]) else None
-    if token.kind == "command" and token.text == "celsius":
+    if token.kind == "command" and (token.text == "celsius" or (token.text == "mu" and following.kind == "text")):
         return False
+    if token.kind == "/" and (following.kind == "text" or following.text.lower() in BARE):
+        return True
     if token.kind == "run":
-        if token.text.lower() in BARE or _SLASHED_UNIT.fullmatch(plain(list(tokens[start:])).strip()):
+        if token.text.lower() in BARE | SCALES.keys() or _SLASHED_UNIT.fullmatch(plain(list(tokens[start:])).strip()):
             return True
         if token.text in ("p", "a", "P", "A") and _HALF_DAY.fullmatch(plain(list(tokens[start:])).lower()):
             return True
@@ -135,6 +152,9 @@ def plain(tokens: Sequence[Token]) -> str:
         if token.kind == "text":
             text = TEX_SPACE.sub(" ", _TEX_TEXT.sub(r" \1 ", token.text)).replace("\\cdot", "*").replace("\\%", "%")
             parts.append(f" {text} ")
+        elif token.kind == "command" and token.text == "mu" and place + 1 < len(tokens):
+            parts.append(" micro" + tokens[place + 1].text.strip())
+            place += 1
         elif token.kind in ("run", "number", "currency", "command"):
             parts.append(f"{' ' if token.spaced else ''}{token.text}")
         elif token.kind not in ("{", "}"):

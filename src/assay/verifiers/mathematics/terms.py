@@ -69,3 +69,30 @@ def is_function(name: str, inside: Sequence[Token] | None) -> bool:
         return not any(token.kind == "run" and base in token.text for token in inside)
     one = inside[0]
     return len(inside) == 1 and len(base) == 1 and one.kind == "run" and len(one.text) == 1 and one.text != base
+
+
+def is_matrix(name: str) -> bool:
+    """Return True for a name of a matrix where some are transposed: one capital, or its transpose "A^T"."""
+    letter = name.removesuffix("^T")
+    return len(letter) == 1 and letter.isupper() and letter != "T"
+
+
+def transposes_inside(node: Node) -> Node:
+    """The expression with transposes of single symbols only: (AB)^T is B^T A^T."""
+    parts = tuple(transposes_inside(part) for part in node.parts)
+    if node.kind == "power" and parts[1] == Node("symbol", "T"):
+        return _transposed(parts[0])
+    return Node(node.kind, node.text, parts, node.value)
+
+
+def _transposed(node: Node) -> Node:
+    if node.kind in ("number", "numeral"):
+        return node
+    if node.kind == "symbol":
+        return Node("symbol", node.text.removesuffix("^T") if node.text.endswith("^T") else f"{node.text}^T")
+    if node.kind in ("sum", "product"):
+        parts = tuple(_transposed(part) for part in node.parts)
+        return Node(node.kind, parts=parts if node.kind == "sum" else parts[::-1])
+    if node.kind == "power" and node.parts[1] == MINUS_ONE:
+        return Node("power", parts=(_transposed(node.parts[0]), MINUS_ONE))
+    return Node("power", parts=(node, Node("symbol", "T")))

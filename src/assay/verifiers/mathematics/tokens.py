@@ -9,8 +9,10 @@ from fractions import Fraction
 
 from assay.verifiers.mathematics import notation
 
-_THOUSANDS = re.compile(r"(?<=\d)(?:\\[,!;: ]|\{,\})(?=\d{3}(?!\d))")
-_SPACED_THOUSANDS = re.compile(r"(?<=\d),\\! ?(?=\d{3}(?!\d))")
+# No group of thousands stands behind a zero alone: 0{,}125 is an eighth.
+_THOUSANDS = re.compile(r"(?<=\d)(?<!(?<![\d.,}])0)(?:\\[,!;: ]|\{,\})(?=\d{3}(?!\d))")
+_SPACED_THOUSANDS = re.compile(r"(?<=\d)(?<!(?<![\d.,}])0), ?\\! ?(?=\d{3}(?!\d))")
+_DECIMAL_COMMA = re.compile(r"(?<![\d.,}])(\d+)\{,\}(?=\d+(?!\d|\{,\}|[.,]\d))")
 _OPEN_FROM_OUTSIDE = re.compile(r"\](\s*[^][(){}=]+,[^][(){}=]+)([\[\]])|\[(\s*[^][(){}=]+,[^][(){}=]+)\[")
 _DOTTED = re.compile(r"(\d*\.\d*)\\dot ?\{?(\d)\}?(\d*)\\dot ?\{?(\d)\}?")
 _COMBINATIONS = (
@@ -27,14 +29,17 @@ _TOKEN = re.compile(
   | (?P<repeating> \d*\.\d* (?: \\(?:overline|bar|overbar|dot)\ ?\{?\ ?\d+\ ?\}?
                               | \(\d{1,30}\)(?![\d^!]) ) )
   | (?P<ellipsis> \d*\.\d+ \s*(?:\.\.\.|\\ldots|\\dots|\\cdots)(?![a-zA-Z]) )
-  | (?P<number> (?: \d{1,3}(?:,\d{3})+(?![\d,]*\d) (?:\.\d+)? | \d+(?:\.\d+)? | \.\d+ )
+  | (?P<number> (?: [1-9]\d{0,2}(?:,\d{3})+(?![\d,]*\d) (?:\.\d+)? | \d+(?:\.\d+)? | \.\d+ )
   (?:[eE][+-]?\d{1,4}(?![\da-zA-Z]))? ) | (?P<command> \\(?:[a-zA-Z]+\*?|.) | \\$ ) | (?P<run> [^\W\d_]+ ) |
   (?P<relation> <=|>=|=<|=>|!=(?!=)|==|[=<>] ) | (?P<prime> '+ ) | (?P<dots> \.\.\.+ ) | (?P<sign> \*\* |
   [-+*/^_(){}\[\]|,;:&!%$."`] ) | (?P<other> . )
     """,
     re.VERBOSE | re.DOTALL,
 )
-_DEGREES = re.compile(r"\^ ?(?:\{ ?\\circ ?\}|\\circ(?![a-zA-Z]))|\^ ?(?:\{ ?\\degree ?\}|\\degree(?![a-zA-Z]))")
+_DEGREES = re.compile(
+    r"\^ ?(?:\{ ?\\circ ?\}|\\circ(?![a-zA-Z]))|\^ ?(?:\{ ?\\degree ?\}|\\degree(?![a-zA-Z]))"
+    r"|(?<=\d)\^ ?(?:\{ ?(?:o|\\(?:text|mathrm)\{ ?o ?\}) ?\}|o(?![a-zA-Z]))"
+)
 _PRIMES = re.compile(r"\^ ?(?:\{ ?((?:\\prime ?|')+)\}|(\\prime(?![a-zA-Z])))")
 _COMMAND = re.compile(r"\\(?:([a-zA-Z]+)|.)")
 _OPEN_OR_CLOSE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -85,7 +90,7 @@ def tokenize(text: str) -> list[Token]:
     text = _DEGREES.sub(r"\\degree ", text)
     text = _PRIMES.sub(lambda match: "'" * (match[1] or match[2]).replace("\\prime", "'").count("'"), text)
     text = _SPACED_THOUSANDS.sub("", text)
-    text = _THOUSANDS.sub("", text.replace("\\!", ""))
+    text = _DECIMAL_COMMA.sub(r"\1.", _THOUSANDS.sub("", text.replace("\\!", "")))
     text = _DOTTED.sub(r"\1\\overline{\2\3\4}", text)
     text = _OPEN_FROM_OUTSIDE.sub(_from_inside, text)
     if "C" in text:
@@ -155,6 +160,8 @@ def _braced(text: str) -> str:
                 place += 1
             end = argument_end(text, place, braces)
             if end is None:
+                break
+            if text[place] == "(" and name == "sqrt":
                 break
             if text[place] != "{":
                 opened[place] = opened.get(place, 0) + 1

@@ -24,6 +24,10 @@ metre: m meter metre
 centimetre: cm centimeter centimetre
 millimetre: mm millimeter millimetre
 kilometre: km kilometer kilometre
+micrometre: microm micron micrometer
+microgram: microg
+microsecond: micros
+microlitre: microL microl
 decimetre: dm decimeter decimetre
 inch: in inch inche
 foot: ft foot feet
@@ -79,6 +83,8 @@ NAMES |= {
     "mps": {"metre": 1, "second": -1},
     "cc": {"centimetre": 3},
 }
+SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+"""Words that multiply the number before them."""
 CURRENCIES = {"$": "dollar", "cent": "cent", "euro": "euro", "pounds": "pound sterling", "yen": "yen"}
 
 _SHORT = re.compile(
@@ -121,6 +127,8 @@ def unit_of(text: str) -> str | None:
     """
     text = re.sub(r"\b([ap])\. ?m\b\.?", r"\1m", text.strip(" .,;").lower() if len(text) > 4 else text.strip(" .,;"))
     text = re.sub(r"\bper cent\b", "percent", text)
+    text = re.sub(r"\bdegrees? (celsius|fahrenheit)\b", r"\1", text, flags=re.IGNORECASE)
+    text = re.sub(r"(?<=[a-z])\.(?= |$)", "", text)
     powers: dict[str, int] = {}
     phrase: list[str] = []
     sign, prefix, last, words = 1, 1, None, 0
