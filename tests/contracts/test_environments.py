@@ -12,6 +12,13 @@ from assay.recipe import RunConfig
 from assay.verifiers import Numeric
 
 FILES = ("rows", "gsm8k", "math", "mbpp", "humaneval", "cruxeval", "competition")
+NEEDS = {
+    **{name: {"path": "a.jsonl"} for name in FILES},
+    "python": {"function": "a.py:b"},
+    "reasoning_gym": {"family": "chain_sum"},
+    "textarena": {"game": "TowerOfHanoi-v0"},
+}
+REWARDS = {"gsm8k": "numeric", "math": "math", "reasoning_gym": "reasoning_gym", "textarena": "episode"}
 CODE = ("programs", "mbpp", "humaneval", "cruxeval", "competition")
 
 
@@ -32,8 +39,7 @@ def test_programs_pass_their_own_tests() -> None:
 
 @pytest.mark.parametrize("name", component_names(Environment))
 def test_the_default_reward_is_one_that_the_environment_can_earn(name: str) -> None:
-    options = {"function": "a.py:b"} if name == "python" else {"path": "a.jsonl"} if name in FILES else {}
-    environment = make_environment(name, {**options, **({"family": "chain_sum"} if name == "reasoning_gym" else {})})
-    reward = {"gsm8k": "numeric", "math": "math", "reasoning_gym": "reasoning_gym"}.get(name)
+    environment = make_environment(name, NEEDS.get(name, {}))
+    reward = REWARDS.get(name)
     assert environment.rewards["strict"].name == (reward or ("code" if name in CODE else "exact"))
     assert RunConfig(environment=environment).reward == environment.rewards["strict"]

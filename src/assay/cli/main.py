@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from assay.cli import chat, check, compare, demonstrate, export, models, sandbox, show, sweep, train, verify
+from assay.cli import adapters, chat, check, compare, demonstrate, export, models, sandbox, show, sweep, train, verify
 from assay.cli import eval as evaluation
 from assay.errors import AssayError, explain_place
 
@@ -47,6 +47,7 @@ app.command("export")(export.export)
 app.add_typer(models.app, name="models")
 app.add_typer(check.app, name="check")
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(adapters.app, name="adapters")
 
 
 def main() -> None:

@@ -1,0 +1,7 @@
+"""TextArena's games, each episode in a process of its own."""
+
+from __future__ import annotations
+
+from assay.environments.textarena.environment import TextArena, TextArenaEpisode
+
+__all__ = ["TextArena", "TextArenaEpisode"]
