@@ -70,6 +70,9 @@ class Message:
     """The name of the tool, or of whoever speaks; empty where its source gives none."""
     call_errors: tuple[str, ...] = ()
     """Tool calls of an assistant's message that could not be read: what is wrong with each, in a sentence."""
+    verbatim: str = field(default="", compare=False)
+    """The text that `content` and `tool_calls` were read from, as it was sampled; empty where `content` is all of
+    it."""
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
@@ -100,8 +103,8 @@ class Message:
 
     def to_record(self) -> dict[str, Any]:
         """Return every field that is not empty, as JSON: what `from_dict` reads."""
-        errors = {"call_errors": list(self.call_errors)} if self.call_errors else {}
-        return {**self.to_dict(), **errors}
+        more = {"call_errors": list(self.call_errors), "verbatim": self.verbatim}
+        return {**self.to_dict(), **{key: value for key, value in more.items() if value}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:

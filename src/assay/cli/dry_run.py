@@ -74,7 +74,8 @@ async def _lines(config: RunConfig, model: Model, renderer: ChatRenderer) -> lis
 async def _first_prompt(config: RunConfig, renderer: ChatRenderer, task: Task) -> tuple[int, ...]:
     episode = config.environment.episode(task)
     try:
-        return renderer.render(await episode.start())
+        opening = await episode.start()
+        return renderer.render(opening, episode.tools)
     finally:
         await episode.close()
 

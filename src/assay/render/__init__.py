@@ -5,6 +5,21 @@ from __future__ import annotations
 
 from assay.render.chat import ChatRenderer, load_renderer
 from assay.render.renderer import Extension, Renderer
+from assay.render.template import ToolChoice
 from assay.render.templates import read_chat_template
+from assay.render.tool_calls import CALL_FORMS, CallForm, ReadCalls, read_calls
+from assay.render.tool_text import describe_tools
 
-__all__ = ["ChatRenderer", "Extension", "Renderer", "load_renderer", "read_chat_template"]
+__all__ = [
+    "CALL_FORMS",
+    "CallForm",
+    "ChatRenderer",
+    "Extension",
+    "ReadCalls",
+    "Renderer",
+    "ToolChoice",
+    "describe_tools",
+    "load_renderer",
+    "read_calls",
+    "read_chat_template",
+]

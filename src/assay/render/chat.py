@@ -13,6 +13,10 @@ Rules that a template alone does not settle:
    the reasoning.
 5. Templates that print the date see `TEMPLATE_DATE`: a prompt is the same today and when a run is resumed tomorrow.
 6. A template that takes contents as lists of parts, as those of models that see images do, gets text as one part.
+7. Tools reach the model through the template, or, where it shows none, as text in the system message (`ToolChoice`).
+   What was sampled stays here too: a message whose calls were read is compared, and followed, as the text that was
+   sampled, whatever the template would make of its calls. Only where a prompt is rendered anew does the template write
+   them.
 """
 
 from __future__ import annotations
@@ -20,35 +24,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from assay.errors import DataError, ModelError
-from assay.render.dates import with_fixed_date
-from assay.render.reasoning import closing_tag, opened_reasoning
+from assay.render.reasoning import closing_tag
 from assay.render.renderer import Extension
+from assay.render.template import CUT, ChatTemplate, ToolChoice, any_of
 from assay.render.templates import CHATML, PLAIN
-from assay.types import Message
+from assay.render.tool_calls import CALL_FORMS, CallForm, read_calls
+from assay.types import Message, Tool, ToolCall
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-ContentForm = Literal["text", "parts"]
-CONTENT_FORMS: tuple[ContentForm, ...] = ("text", "parts")
-"""Forms in which templates take a message's content: as text, or, for models that see images too, as a list of
-parts."""
-TEMPLATE_ERRORS = (jinja2.TemplateError, TypeError, ValueError, AttributeError, LookupError)
-"""Exceptions that a template raises on messages that it does not take."""
-
 _NO_WORD = re.compile(r"[^\w\s]")
 _TAG = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 """Pattern of a token that is markup and no text: "<end_of_turn>", "[/INST]"."""
-_CUT = "\ufdd0"
-"""Mark of the places where message text is cut before tokenising. A Unicode noncharacter: no text contains it on
-purpose."""
 
 
 class ChatRenderer:
@@ -59,85 +51,106 @@ class ChatRenderer:
         stop_token_ids: tokens that end an assistant's turn, beside the tokenizer's end token and the token that the
             template puts after an assistant's message: those of generation_config.json.
         name: what error messages call the tokenizer; a folder.
+        tools: how the model is told of its tools.
+        call_forms: the forms of tool calls that are read.
 
     Raises:
         ModelError: no chat template, or no token that ends a turn.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, *, stop_token_ids: Iterable[int] = (), name: str = "the tokenizer"
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        stop_token_ids: Iterable[int] = (),
+        name: str = "the tokenizer",
+        tools: ToolChoice = "auto",
+        call_forms: Sequence[CallForm] = CALL_FORMS,
     ) -> None:
-        if not tokenizer.chat_template:
-            raise ModelError(
-                f"{name} has no chat template, so conversations cannot be shown to the model; choose one by "
-                f"model.chat_template (--chat-template of a command): 'plain' for a base model, 'chatml', or a Jinja "
-                f"file; or add chat_template.jinja to its folder, or use an instruction-tuned model"
-            )
         self._tokenizer = tokenizer
         self._name = name
-        self.chat_template = _only_template(tokenizer, name)
-        """The template's text."""
-        self._template = with_fixed_date(self.chat_template)
-        # all_special_tokens are those with a role (eos, pad, ...); the rest are marked in the list of added tokens.
-        control_tokens = {str(token) for token in tokenizer.all_special_tokens}
-        control_tokens.update(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
-        self._control_tokens = _any_of(control_tokens)
-        self._forms: dict[str, ContentForm | None] = {}
-        self._has_system_role = self._form("system") is not None
-        text, end = self._find_end()
+        self._call_forms = tuple(call_forms)
+        self._template = ChatTemplate(tokenizer, name, tools=tools, call_forms=call_forms)
+        self._end_text, end = self._find_end()
         # Marked special or not, it ends a turn: spelled inside a message it must stay text.
-        self._control_tokens = _any_of({*control_tokens, text})
+        self._template.protect(self._end_text)
         self._stop_token_ids = self._find_stop_tokens(stop_token_ids, end)
         self._end_token_id = self._stop_token_ids[0] if end is None else end
         """The token that the template writes after an answer, or where that is no token the first of those that end
         one."""
-        self._opening = self._find_opening()
-        """Text that the template writes at the head of every answer: "<think>" and blank space, or nothing."""
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
         return self._stop_token_ids
 
-    def render(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        """The template's tokens and no others: a beginning-of-sequence token only where the template writes it.
+    @property
+    def chat_template(self) -> str:
+        """The template's text."""
+        return self._template.source
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> tuple[int, ...]:
+        """Return the template's tokens and no others: a beginning-of-sequence token only where the template writes it.
 
         Raises:
             DataError: the template refuses the messages (say, roles that do not alternate) or shows nothing of a role.
+            ModelError: the template was chosen for the tools, and shows none.
         """
-        return self._encode(self._text(messages))
+        try:
+            return self._encode(self._template.prompt(messages, tools))
+        except DataError:
+            # Some templates take one call a message, and what was sampled has several.
+            sampled = [self._as_sampled(message, tools) for message in messages]
+            if sampled == list(messages):
+                raise
+            return self._encode(self._template.prompt(sampled, tools))
 
     def extend(
-        self, messages: Sequence[Message], previous_token_ids: Sequence[int], new_messages: Sequence[Message]
+        self,
+        messages: Sequence[Message],
+        previous_token_ids: Sequence[int],
+        new_messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
     ) -> Extension:
         """Return the tokens that follow the assistant's answer, its end token included where a truncated answer lacks
         one."""
-        *before, answer = messages
-        whole = self._text([*messages, *new_messages])
-        rest = _after_answer(whole, self._text(before), self._as_text(answer.content.removeprefix(self._opening)))
+        *before, answer = [self._as_sampled(message, tools) for message in messages]
+        if answer.tool_calls:
+            rest = None  # somebody changed what was said: its text is not what was sampled
+        elif any(message.verbatim for message in messages) and not self._template.takes_calls_as_text:
+            rest = self._after_calls(messages, new_messages, tools)
+        else:
+            whole = self._template.prompt([*before, answer, *new_messages], tools)
+            said = self._template.as_text(answer.content.removeprefix(self._template.opening))
+            rest = _after_answer(whole, self._template.prompt(before, tools), said)
         if rest is None:
-            return Extension(self._encode(whole), extends_previous=False)
+            return Extension(self.render([*messages, *new_messages], tools), extends_previous=False)
         token_ids = self._encode(rest)
         if previous_token_ids and previous_token_ids[-1] in self._stop_token_ids:
             token_ids = self._drop_end(token_ids, previous_token_ids[-1])
         return Extension(token_ids, extends_previous=True)
 
-    def parse(self, token_ids: Sequence[int]) -> Message:
-        """Return the text before the first stop token, after what the template opens the answer with. Other special
-        tokens that the model sampled are shown as text."""
+    def parse(self, token_ids: Sequence[int], tools: Sequence[Tool] = ()) -> Message:
+        """Return the text before the first stop token, after what the template opens the answer with, with the tool
+        calls in it read where tools are given. Other special tokens that the model sampled are shown as text."""
         length = next((i for i, token in enumerate(token_ids) if token in self._stop_token_ids), len(token_ids))
-        return Message("assistant", self._opening + self.decode(token_ids[:length]))
+        return self._read(self._template.opening + self.decode(token_ids[:length]), tools)
+
+    def spell(self, message: Message, tools: Sequence[Tool] = ()) -> str:
+        """Return the text that the model would have sampled to say a message, its tool calls included: what
+        `encode_answer` takes."""
+        return message.verbatim or self._template.spelled(message, tools)
 
     def encode_answer(self, text: str) -> tuple[int, ...]:
         """Return the tokens that the model would have sampled to say this: the text's and the one that ends its turn.
         Where the template opens the reasoning, the text goes on after that, or ends it at once where it has none."""
         closing = ""
-        if self._opening:
-            tag, end = self._opening.strip(), closing_tag(self._opening)
+        if self._template.opening:
+            tag, end = self._template.opening.strip(), closing_tag(self._template.opening)
             if text.lstrip().startswith(tag):
                 text = text.lstrip().removeprefix(tag).lstrip("\n")
             elif end not in text:
                 closing = f"\n{end}\n\n"
-        return (*self._encode(closing + self._as_text(text)), self._end_token_id)
+        return (*self._encode(closing + self._template.as_text(text)), self._end_token_id)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return str(
@@ -148,84 +161,41 @@ class ChatRenderer:
         """Return whether every token is the same one, by text and id, to both."""
         return self._tokenizer.get_vocab() == other._tokenizer.get_vocab()
 
-    def _text(self, messages: Sequence[Message]) -> str:
-        """The prompt as text, ready for the assistant, with `_CUT` where messages must be cut."""
-        for role in {message.role for message in messages} - {"system"}:
-            if self._form(role) is None:
-                raise DataError(
-                    f"the chat template of {self._name} shows nothing of messages with role {role!r}; "
-                    f"let the environment answer in the role 'user'"
-                )
-        if any(message.tool_calls for message in messages) and not self._shows_tool_calls:
-            raise DataError(
-                f"the chat template of {self._name} shows nothing of tool calls, and the messages have some; use a "
-                "model whose template has tools, or leave such rows out"
-            )
-        try:
-            return self._apply_template(messages if self._has_system_role else _fold_system(messages))
-        except TEMPLATE_ERRORS as error:
-            roles = ", ".join(message.role for message in messages)
-            why = str(error) if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {error}"
-            raise DataError(
-                f"the chat template of {self._name} refuses messages with the roles {roles}: "
-                f"{why}; change the task's prompt or the environment's messages"
-            ) from error
-
-    def _apply_template(
-        self,
-        messages: Sequence[Message],
-        *,
-        generation_prompt: bool = True,
-        form: tuple[int, ContentForm] | None = None,
-    ) -> str:
-        """The conversation as text.
-
-        Args:
-            form: (position, how the content of the message there is given), where that is still to be found out.
-        """
-        tried, as_form = form or (None, None)
-        return str(
-            self._tokenizer.apply_chat_template(
-                [self._shown(message, as_form if i == tried else None) for i, message in enumerate(messages)],
-                add_generation_prompt=generation_prompt,
-                tokenize=False,
-                chat_template=self._template,
-            )
+    def _read(self, text: str, tools: Sequence[Tool]) -> Message:
+        if not tools:
+            return Message("assistant", text)
+        read = read_calls(text, tools, self._call_forms)
+        return Message(
+            "assistant", read.content, read.calls, call_errors=read.errors, verbatim=text if read.calls else ""
         )
 
-    def _shown(self, message: Message, form: ContentForm | None = None) -> dict[str, Any]:
-        """Return a message as the template takes it: content as text or as a list of parts, the arguments of a call as
-        an object, and no control token in its text."""
-        data = message.to_dict()
-        if message.tool_calls:
-            data["tool_calls"] = [_with_arguments(call) for call in message.tool_calls]
-        if (form or self._form(message.role)) == "parts":
-            data["content"] = [{"type": "text", "text": message.content}]
-        return self._cut(data)
+    def _as_sampled(self, message: Message, tools: Sequence[Tool]) -> Message:
+        """Return an assistant's message as the text that was sampled, as long as it still says that."""
+        if not message.verbatim or not tools:
+            return message
+        read = self._read(message.verbatim, tools)
+        same = (read.content, *map(_said, read.calls)) == (message.content, *map(_said, message.calls))
+        return Message("assistant", message.verbatim) if same else message
 
-    def _cut(self, value: Any) -> Any:
-        """A copy of plain data with every text cut as by `_as_text`."""
-        if isinstance(value, dict):
-            return {self._cut(key): self._cut(each) for key, each in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._cut(each) for each in value]
-        return self._as_text(value) if isinstance(value, str) else value
-
-    def _as_text(self, content: str) -> str:
-        """The content with every control token spelled in it cut after its first character."""
-        content = content.replace(_CUT, "").encode("utf-8", "replace").decode()
-        pieces: list[str] = []
-        start = 0
-        # The search goes on right behind the cut: the remainder of one control token may be part of another.
-        while match := self._control_tokens.search(content, start):
-            pieces.append(content[start : match.start() + 1])
-            start = match.start() + 1
-        return _CUT.join([*pieces, content[start:]])
+    def _after_calls(
+        self, messages: Sequence[Message], new_messages: Sequence[Message], tools: Sequence[Tool]
+    ) -> str | None:
+        """Return what follows the assistant's answer, for a template that shows results of calls only where it wrote
+        the calls itself; None where it rewrote what came before, or shows less than was said."""
+        *before, answer = messages
+        prompt = self._template.prompt(before, tools).removesuffix(self._template.opening)
+        closed = self._template.closed(messages, tools)
+        whole = self._template.prompt([*messages, *new_messages], tools)
+        end = closed.rfind(self._end_text) if self._end_text else -1
+        if end < len(prompt) or not closed.startswith(prompt) or not whole.startswith(closed[:end]):
+            return None
+        content = self._template.as_text(answer.content.removeprefix(self._template.opening).strip())
+        return whole[end:] if content in closed[len(prompt) : end] else None
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(
             token_id
-            for piece in text.split(_CUT)
+            for piece in text.split(CUT)
             for token_id in self._tokenizer.encode(piece, add_special_tokens=False, verbose=False)
         )
 
@@ -236,61 +206,12 @@ class ChatRenderer:
             return token_ids
         return token_ids[position + 1 :]
 
-    def _form(self, role: str) -> ContentForm | None:
-        """Return the form in which the template takes the content of such a message; None where nothing of it reaches
-        the prompt: some templates drop unknown roles silently."""
-        if role not in self._forms:
-            before = [] if role in ("system", "user") else [Message("user", "question")]
-            before += [Message("assistant", "answer")] if role not in ("system", "user", "assistant") else []
-            after = [Message("user", "question")] if role == "system" else []
-            self._forms[role] = self._find_form(before, Message(role, "probe"), after)
-        return self._forms[role]
-
-    def _find_form(self, before: list[Message], probe: Message, after: list[Message]) -> ContentForm | None:
-        refused = False
-        for form in CONTENT_FORMS:
-            try:
-                shown = self._apply_template([*before, probe, *after], form=(len(before), form))
-            except jinja2.TemplateSyntaxError as error:
-                raise ModelError(
-                    f"the chat template of {self._name} is no template that Jinja can read: {error} (line "
-                    f"{error.lineno}); mend it, or choose another by model.chat_template"
-                ) from None
-            except TEMPLATE_ERRORS:
-                refused = refused or form == CONTENT_FORMS[0]
-                continue
-            if "probe" in shown:
-                return form
-        # Only for a system message is a refusal an answer: other roles may be fine elsewhere in a conversation.
-        return CONTENT_FORMS[0] if refused and probe.role != "system" else None
-
-    @cached_property
-    def _shows_tool_calls(self) -> bool:
-        call = {"type": "function", "id": "call00001", "function": {"name": "probe", "arguments": {"probe": "probe"}}}
-        question, answer = Message("user", "question"), Message("assistant", "", (call,))
-        try:
-            return "probe" in self._apply_template([question, answer, Message("tool", "x", tool_call_id="call00001")])
-        except TEMPLATE_ERRORS:
-            return True  # it may take them elsewhere, and says so where it does not
-
-    def _find_opening(self) -> str:
-        try:
-            _, _, prompt = self._apply_template([Message("user", "question")]).rpartition("question")
-        except TEMPLATE_ERRORS:
-            return ""
-        return opened_reasoning(prompt)
-
     def _find_end(self) -> tuple[str, int | None]:
         """The token that the template writes after an answer, as text and id: a special one, one that was added to the
         vocabulary without being marked so, or one of the vocabulary that is written like a tag; else "" and None."""
-        conversation = [Message("user", "question"), Message("assistant", "answer")]
-        try:
-            _, _, tail = self._apply_template(conversation, generation_prompt=False).rpartition("answer")
-        except TEMPLATE_ERRORS:
-            return "", None
-        tail = tail.lstrip()
+        tail = self._template.tail().lstrip()
         added = {token.content for token in self._tokenizer.added_tokens_decoder.values()}
-        for known in (self._control_tokens, _any_of(token for token in added if _NO_WORD.search(token))):
+        for known in (self._template.control_tokens, any_of(token for token in added if _NO_WORD.search(token))):
             if found := known.match(tail):
                 token_id = self._tokenizer.convert_tokens_to_ids(found.group())
                 return (found.group(), token_id) if isinstance(token_id, int) else ("", None)
@@ -312,32 +233,19 @@ class ChatRenderer:
         return tuple(dict.fromkeys(found))
 
 
-def _any_of(tokens: Iterable[str]) -> re.Pattern[str]:
-    """Matches any of the tokens, the longest first; nothing where there are none."""
-    longest_first = sorted(filter(None, tokens), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
-
-
-def _only_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
-    """The text of the template that is used where nobody names one.
-
-    Raises:
-        ModelError: there are several, and none is the default.
-    """
-    templates: Any = tokenizer.chat_template
-    if isinstance(templates, Mapping) and "default" not in templates:
-        raise ModelError(
-            f"{name} has chat templates named {', '.join(sorted(templates))} and none that is the default; save the "
-            "one to use as a Jinja file and name it in model.chat_template (--chat-template of a command)"
-        )
-    return str(tokenizer.get_chat_template())
-
-
-def load_renderer(folder: Path, chat_template: str | None = None) -> ChatRenderer:
+def load_renderer(
+    folder: Path,
+    chat_template: str | None = None,
+    *,
+    tools: ToolChoice = "auto",
+    call_forms: Sequence[CallForm] = CALL_FORMS,
+) -> ChatRenderer:
     """The renderer of a model folder: its tokenizer, chat template and generation_config.json.
 
     Args:
         chat_template: text of a template to use in place of the tokenizer's own; see `read_chat_template`.
+        tools: how the model is told of its tools.
+        call_forms: the forms of tool calls that are read.
 
     Raises:
         ModelError: no such folder, no readable tokenizer, no chat template, no end token.
@@ -352,7 +260,13 @@ def load_renderer(folder: Path, chat_template: str | None = None) -> ChatRendere
         raise ModelError(f"the tokenizer in {folder} cannot be read: {error}; check its tokenizer.json") from error
     if chat_template is not None:
         tokenizer.chat_template = _fitted(chat_template, tokenizer, folder)
-    return ChatRenderer(tokenizer, stop_token_ids=_generation_stop_tokens(folder), name=str(folder))
+    return ChatRenderer(
+        tokenizer,
+        stop_token_ids=_generation_stop_tokens(folder),
+        name=str(folder),
+        tools=tools,
+        call_forms=call_forms,
+    )
 
 
 def _fitted(template: str, tokenizer: PreTrainedTokenizerBase, folder: Path) -> str:
@@ -379,35 +293,23 @@ def _generation_stop_tokens(folder: Path) -> tuple[int, ...]:
     return tuple(eos) if isinstance(eos, list) else () if eos is None else (int(eos),)
 
 
-def _with_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool call whose arguments, where they are the text of a JSON object, are that object."""
-    function = call.get("function")
-    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
-        return dict(call)
-    try:
-        arguments = json.loads(function["arguments"])
-    except (ValueError, RecursionError):
-        return dict(call)
-    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else dict(call)
-
-
-def _fold_system(messages: Sequence[Message]) -> Sequence[Message]:
-    """Moves a leading system message to the head of the user message that follows it."""
-    if not messages or messages[0].role != "system":
-        return messages
-    system, *others = messages
-    if not others or others[0].role != "user":
-        return [Message("user", system.content), *others]
-    return [Message("user", f"{system.content}\n\n{others[0].content}"), *others[1:]]
+def _said(call: ToolCall) -> tuple[str, Mapping[str, Any]]:
+    return call.name, call.arguments
 
 
 def _after_answer(whole: str, prompt: str, answer: str) -> str | None:
-    """Return the rest of `whole` after `prompt + answer`; None where it does not start like that: the prefix was
-    rewritten."""
+    """Return the rest of `whole` after `prompt + answer`, whatever blank space the template changed in the answer; None
+    where it does not start like that: the prefix was rewritten."""
     if not whole.startswith(prompt):
         return None
-    rest = whole[len(prompt) :]
-    if rest.startswith(answer):
-        return rest[len(answer) :]
-    rest, answer = rest.lstrip(), answer.strip()
-    return rest[len(answer) :] if rest.startswith(answer) else None
+    start = len(prompt)
+    if whole.startswith(answer, start):
+        return whole[start + len(answer) :]
+    for word in answer.split():
+        for character in word:
+            while start < len(whole) and whole[start].isspace():
+                start += 1
+            if start == len(whole) or whole[start] != character:
+                return None
+            start += 1
+    return whole[start:]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from assay.types import Message
+from assay.types import Message, Tool
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,12 @@ class Renderer(Protocol):
         """Tokens that end an assistant's turn."""
         ...
 
-    def render(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        """Prompt token ids, ready for the assistant to answer."""
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> tuple[int, ...]:
+        """Return the prompt's token ids, ready for the assistant to answer.
+
+        Args:
+            tools: those that the model may call; the same in every turn of an episode.
+        """
         ...
 
     def extend(
@@ -36,6 +40,7 @@ class Renderer(Protocol):
         messages: Sequence[Message],
         previous_token_ids: Sequence[int],
         new_messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
     ) -> Extension:
         """The prompt of the next turn.
 
@@ -43,12 +48,22 @@ class Renderer(Protocol):
             messages: the conversation so far, ending with the assistant's message.
             previous_token_ids: its tokens so far as prompted and sampled; never re-tokenised.
             new_messages: what the environment said.
+            tools: as in `render`.
         """
         ...
 
-    def parse(self, token_ids: Sequence[int]) -> Message:
-        """The assistant's message that sampled tokens spell, stop tokens removed, reasoning that the prompt opens put
-        before them."""
+    def parse(self, token_ids: Sequence[int], tools: Sequence[Tool] = ()) -> Message:
+        """Return the assistant's message that sampled tokens spell, stop tokens removed, reasoning that the prompt
+        opens put before them.
+
+        Args:
+            tools: where there are any, the calls in the text become `tool_calls`, and what is wrong with those that
+                cannot be read `call_errors`.
+        """
+        ...
+
+    def spell(self, message: Message, tools: Sequence[Tool] = ()) -> str:
+        """Return the text that the model would have sampled to say a message, its tool calls included."""
         ...
 
     def encode_answer(self, text: str) -> tuple[int, ...]:

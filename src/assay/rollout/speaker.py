@@ -12,7 +12,7 @@ from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
 from assay.environments.script import Script
 from assay.errors import ContextLengthError, EngineError
-from assay.render.renderer import Renderer
+from assay.render.renderer import Extension, Renderer
 from assay.types import Completion, Message, RemoteCompletion, Tool, Turn
 
 
@@ -71,12 +71,8 @@ class TokenSpeaker:
         max_new_tokens: int,
     ) -> Turn:
         """See `Speaker.speak`."""
-        if messages:
-            extension = self._renderer.extend(messages, self._token_ids, new_messages)
-            new_token_ids, extends_previous = extension.token_ids, extension.extends_previous
-        else:
-            new_token_ids, extends_previous = self._renderer.render(new_messages), False
-        prompt_ids = [*self._token_ids, *new_token_ids] if extends_previous else list(new_token_ids)
+        new = _prompt(self._renderer, messages, self._token_ids, new_messages, self._tools)
+        prompt_ids = [*self._token_ids, *new.token_ids] if new.extends_previous else list(new.token_ids)
         if self._max_context is not None:
             if len(prompt_ids) >= self._max_context:
                 raise ContextLengthError(
@@ -89,8 +85,8 @@ class TokenSpeaker:
         except ContextLengthError as error:
             raise ContextLengthError(f"has {len(prompt_ids)} tokens: {error}") from error
         self._token_ids = [*prompt_ids, *completion.token_ids]
-        message = self._renderer.parse(completion.token_ids)
-        return Turn(tuple(new_token_ids), extends_previous, completion, message)
+        message = self._renderer.parse(completion.token_ids, self._tools)
+        return Turn(new.token_ids, new.extends_previous, completion, message)
 
     async def _generate(self, prompt_ids: Sequence[int], sampling: Sampling, request_id: str, seed: int) -> Completion:
         """Sample one completion; tried once more where the engine says that it failed, which saves the turns so far."""
@@ -158,13 +154,24 @@ class ScriptSpeaker:
         if self._renderer is None:
             completion = RemoteCompletion((), (), "stop", ((0, 0),))
             return Turn((), extends_previous=False, completion=completion, message=message)
-        if messages:
-            extension = self._renderer.extend(messages, self._token_ids, new_messages)
-            new_token_ids, extends_previous = extension.token_ids, extension.extends_previous
-        else:
-            new_token_ids, extends_previous = self._renderer.render(new_messages), False
-        token_ids = self._renderer.encode_answer(message.content)
-        prompt_ids = [*self._token_ids, *new_token_ids] if extends_previous else list(new_token_ids)
+        new = _prompt(self._renderer, messages, self._token_ids, new_messages, self._tools)
+        token_ids = self._renderer.encode_answer(self._renderer.spell(message, self._tools))
+        prompt_ids = [*self._token_ids, *new.token_ids] if new.extends_previous else list(new.token_ids)
         self._token_ids = [*prompt_ids, *token_ids]
         completion = Completion(token_ids, (math.nan,) * len(token_ids), "stop", ((0, 0),))
-        return Turn(tuple(new_token_ids), extends_previous, completion, message)
+        # What an environment would see of these tokens, whoever sampled them.
+        said = self._renderer.parse(token_ids, self._tools)
+        return Turn(new.token_ids, new.extends_previous, completion, said)
+
+
+def _prompt(
+    renderer: Renderer,
+    messages: Sequence[Message],
+    token_ids: Sequence[int],
+    new_messages: Sequence[Message],
+    tools: Sequence[Tool],
+) -> Extension:
+    """Return what the next prompt adds to the tokens so far: all of it in the first turn."""
+    if not messages:
+        return Extension(renderer.render(new_messages, tools), extends_previous=False)
+    return renderer.extend(messages, token_ids, new_messages, tools)
