@@ -18,7 +18,13 @@ NEEDS = {
     "reasoning_gym": {"family": "chain_sum"},
     "textarena": {"game": "TowerOfHanoi-v0"},
 }
-REWARDS = {"gsm8k": "numeric", "math": "math", "reasoning_gym": "reasoning_gym", "textarena": "episode"}
+WORLDS = ("chain", "adapt", "textarena")
+REWARDS = {
+    **dict.fromkeys(WORLDS, "episode"),
+    "gsm8k": "numeric",
+    "math": "math",
+    "reasoning_gym": "reasoning_gym",
+}
 CODE = ("programs", "mbpp", "humaneval", "cruxeval", "competition")
 
 

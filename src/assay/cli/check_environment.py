@@ -33,7 +33,8 @@ def environment(
     """Hold an environment to what it promises, and run the gold answer of every task through its reward.
 
     Splits are disjoint, a seed fixes the order of tasks, dials do what they say; an episode starts the same for every
-    member of a group, survives hostile messages and closes.
+    member of a group, survives hostile messages and closes. Where the environment has scripts, its expert must solve
+    every task; how often the weak one does is printed beside it.
     """
     import asyncio
 
@@ -59,6 +60,54 @@ def environment(
     asyncio.run(check_environment(source, splits=splits, num_tasks=_NUM_TASKS))
     asyncio.run(check_episode(source.episode, tasks[splits[0]][0], max_turns=source.max_turns))
     typer.echo("levels, splits and episodes keep their promises")
+    _play_scripts(source, splits[-1])
+
+
+def _play_scripts(source: Environment, split: Split) -> None:
+    """Print what the environment's scripts earn, level by level.
+
+    Raises:
+        ContractError: the expert did not solve a task.
+    """
+    import asyncio
+    import itertools
+
+    from assay.environments import choose_tasks
+    from assay.errors import ContractError
+    from assay.rollout.scripted import ScriptedResult, play_script
+    from assay.verifiers import close_verifiers
+
+    async def level_results(tasks: list[Task], who: str) -> list[ScriptedResult] | None:
+        results: list[ScriptedResult] = []
+        for task in tasks:
+            script = source.expert(task) if who == "expert" else source.weak(task)
+            if script is None:
+                return None
+            results.append(await play_script(source, task, script))
+        await close_verifiers([source.rewards["strict"]])
+        return results
+
+    unsolved: list[ScriptedResult] = []
+    for level in source.levels():
+        tasks = list(itertools.islice(choose_tasks(source, split, [level], _NUM_TASKS, 0), _NUM_TASKS))
+        told: list[str] = []
+        for who in ("expert", "weak"):
+            results = asyncio.run(level_results(tasks, who))
+            if results is None:
+                continue
+            solved = [result for result in results if result.solved]
+            mean = sum(result.value for result in results) / len(results)
+            turns = max(len(result.rollout.turns) for result in results)
+            told.append(f"{who} solves {len(solved)} of {len(results)}, mean reward {mean:.2f}, at most {turns} turns")
+            if who == "expert":
+                unsolved += [result for result in results if not result.solved]
+        if told:
+            typer.echo(f"{tasks[0].level}: {'; '.join(told)}")
+    if unsolved:
+        raise ContractError(
+            f"the expert of {source.name} does not solve task {unsolved[0].rollout.task_id}: {unsolved[0].why}; a task "
+            "that its own expert cannot solve may have no solution"
+        )
 
 
 def _tasks(source: Environment, num_tasks: int | None) -> dict[Split, list[Task]]:
