@@ -33,9 +33,7 @@ def _work(head_size: int) -> bool:
     if sys.byteorder != "little":
         return False
     try:
-        team, elementwise, attention = (
-            importlib.import_module(f"assay.kernels.{name}") for name in ("team", "elementwise", "attention")
-        )
+        team, elementwise = (importlib.import_module(f"assay.kernels.{name}") for name in ("team", "elementwise"))
         if team.find_parallel() is None:
             return False
         x = torch.linspace(-3, 3, 2 * head_size).view(1, -1)
@@ -50,11 +48,34 @@ def _work(head_size: int) -> bool:
             (elementwise.swiglu(low), F.silu(gate) * up),
             (elementwise.swiglu_backward(low, torch.zeros_like(low[:, :head_size])), torch.zeros_like(low)),
             (elementwise.rotate(head, one, zero), head),
-            # The only token of its row takes its own value.
-            (attention.attend_once(head[:, :1], head[:, :1], head[:, 1:]), head[:, 1:]),
         ]
         return all(torch.allclose(ours.float(), right.float(), rtol=0.02, atol=0.01) for ours, right in pairs)
     except Exception:  # numba refuses in many ways: a processor or a Python that it does not know
+        return False
+
+
+def attends_pages(head_size: int, dtype: torch.dtype, device: torch.device | str) -> bool:
+    """Return whether there is attention over pages for heads of this size, in bf16 or fp32 on a CPU. Compiles it, at
+    the first call in a process, and tries it on one token."""
+    return (
+        dtype in (torch.bfloat16, torch.float32)
+        and torch.device(device).type == "cpu"
+        and head_size % 16 == 0
+        and _attends_pages(head_size, dtype)
+    )
+
+
+@functools.cache
+def _attends_pages(head_size: int, dtype: torch.dtype) -> bool:
+    if sys.byteorder != "little":  # as in `_work`
+        return False
+    try:
+        attention = importlib.import_module("assay.kernels.attention")
+        head = torch.linspace(-3, 3, 2 * head_size).view(1, 2, head_size).to(dtype)
+        # The only token of its sequence takes its own value.
+        attended = attention.attend_once(head[:, :1], head[:, :1], head[:, 1:])
+        return torch.allclose(attended.float(), head[:, 1:].float(), rtol=0.02, atol=0.01)
+    except Exception:  # as in `_work`
         return False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,9 @@ class CountingEngine(LocalEngine):
         self.passes: list[int] = []
         forward = self._runner._forward
 
-        def counted(token_ids: Sequence[int], *rest: Any) -> Tensor:
-            self.passes.append(len(token_ids))
-            return forward(token_ids, *rest)
+        def counted(token_T: Tensor, *rest: Any) -> Tensor:
+            self.passes.append(len(token_T))
+            return forward(token_T, *rest)
 
         self._runner._forward = counted  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -46,11 +45,6 @@ def config(tiny_model: Path) -> DecoderConfig:
 @pytest.fixture(scope="module")
 def weights(tiny_model: Path, config: DecoderConfig) -> dict[str, Tensor]:
     return read_weights(tiny_model, config)
-
-
-@pytest.fixture(autouse=True, params=[1, 10**6], ids=["prompts shared", "prompts copied"])
-def min_shared_tokens(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.engines.local.engine.MIN_SHARED_TOKENS", request.param)
 
 
 @pytest.fixture
@@ -312,37 +306,3 @@ def test_packs_are_bounded(make_engine: Any, monkeypatch: pytest.MonkeyPatch) ->
     completions = asyncio.run(sample_all(engine, [(PROMPT[n:], n) for n in range(4)]))
     assert engine.passes[:2] == [40 + 39, 38 + 37]
     assert_same(completions[3], asyncio.run(sample(make_engine(), PROMPT[3:], 3)))
-
-
-@pytest.mark.parametrize("window", [None, 5, 50])
-def test_shared_prompts_beside_others_come_and_go(
-    config: DecoderConfig, weights: dict[str, Tensor], window: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Groups of 4, 2 and 1, of lengths that end at different times, one waiting for slots: as without sharing."""
-    windowed = dataclasses.replace(config, windows=(window, *config.windows[1:]))
-    prompts = [PROMPT, PROMPT[:33], PROMPT[5:], PROMPT[2:], PROMPT[:20]]
-    requests = [(prompts[i], seed) for i, size in enumerate((4, 2, 1, 3, 2)) for seed in range(size)]
-
-    async def run(min_tokens: int) -> tuple[list[Completion], int]:
-        monkeypatch.setattr("assay.engines.local.engine.MIN_SHARED_TOKENS", min_tokens)
-        engine = LocalEngine(
-            windowed, weights.items(), stop_token_ids=(), decode=as_text, dtype=torch.float32, num_slots=8
-        )
-        most = 0
-
-        async def one(index: int, prompt: Sequence[int], seed: int) -> Completion:
-            nonlocal most
-            sampling = Sampling(max_new_tokens=5 + 7 * seed + index % 3)
-            completion = await engine.generate(prompt, sampling, request_id=str(index), seed=seed)
-            most = max(most, len(engine._shared.prompts))
-            return completion
-
-        completions = await asyncio.gather(*(one(i, *request) for i, request in enumerate(requests)))
-        assert not engine._shared.prompts
-        return list(completions), most
-
-    shared, most = asyncio.run(run(30))
-    copied, none = asyncio.run(run(10**6))
-    assert (most, none) == (3, 0)
-    for left, right in zip(shared, copied, strict=True):
-        assert_same(left, right)

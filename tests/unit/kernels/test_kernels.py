@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,10 +18,12 @@ from torch import Tensor
 from assay import kernels
 from assay.batching import pack
 from assay.engines import LocalEngine, Sampling
-from assay.engines.local.cache import KeyValueCache
-from assay.engines.local.prompt_attention import PromptExtension
+from assay.engines.local import pages
+from assay.engines.local.attention import Extension, Pass
+from assay.engines.local.pages import PagePool
+from assay.engines.local.prefixes import PrefixTree
+from assay.engines.local.prompts import PromptPass
 from assay.engines.local.runner import ModelRunner
-from assay.engines.local.shared import Sharing
 from assay.engines.local.view import ServingView
 from assay.errors import EngineError
 from assay.policies import DecoderConfig, DecoderPolicy
@@ -32,7 +35,7 @@ from assay.types import Completion, CreditedSample
 if sys.platform != "linux":
     pytest.skip("only PyTorch on Linux has the OpenMP runtime that they need", allow_module_level=True)
 
-from assay.kernels.attention import CompiledRowAttention
+from assay.kernels.attention import PAGE, CompiledPageAttention
 
 
 @pytest.fixture(autouse=True, params=[1, 2], ids=["one thread", "two threads"])
@@ -166,7 +169,7 @@ def test_an_update_has_the_gradients_of_the_plain_forms(config: DecoderConfig, m
         policy = DecoderPolicy(config, weights, compute_dtype=dtype)
         for batch in pack(samples, 200)[0]:
             (policy(batch).logprobs * batch.advantages).sum().backward()
-        return torch.cat([parameter.grad.flatten() for parameter in policy.parameters()])
+        return torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None])
 
     exact, compiled = gradient(torch.float32), gradient(torch.bfloat16)
     monkeypatch.setattr(kernels, "available", lambda **_: False)
@@ -186,106 +189,112 @@ def assert_nearly_equal(ours: Tensor, plain: Tensor) -> None:
 # ---- attention ----
 
 
+NUM_PAGES = 3
+"""Of each sequence."""
+
+
+@pytest.fixture(params=[torch.bfloat16, torch.float32], ids=["bf16", "fp32"])
+def dtype(request: pytest.FixtureRequest) -> torch.dtype:
+    return request.param
+
+
 def make_rows(
-    config: DecoderConfig, columns: list[int], generator: torch.Generator, scale: float = 1.0
+    config: DecoderConfig, num_tokens: int, generator: torch.Generator, dtype: torch.dtype, scale: float = 1.0
 ) -> list[Tensor]:
-    """Queries, keys, values and a cache; queries and keys with values beside them, as a layer has them."""
-    n, capacity = len(columns), 64
+    """Queries, keys, values and a pool; queries and keys with values beside them, as a layer has them."""
     heads = config.num_query_heads + 2 * config.num_kv_heads
-    qkv = torch.randn(n, heads, config.head_size, generator=generator).bfloat16()
+    qkv = torch.randn(num_tokens, heads, config.head_size, generator=generator).to(dtype)
     queries, keys, values = qkv.split((config.num_query_heads, config.num_kv_heads, config.num_kv_heads), dim=1)
-    cache = torch.randn(2, n + 1, config.num_kv_heads, capacity, config.head_size, generator=generator).bfloat16()
-    return [queries * scale, keys, values, cache]
+    shape = (2, NUM_PAGES * num_tokens + 1, config.num_kv_heads, PAGE, config.head_size)
+    return [queries * scale, keys, values, torch.randn(shape, generator=generator).to(dtype)]
 
 
-def attention_over(config: DecoderConfig, columns: list[int], prompt_capacity: int = 0) -> CompiledRowAttention:
-    return CompiledRowAttention(
-        torch.tensor(columns), config.num_kv_heads, config.head_size, capacity=64, prompt_capacity=prompt_capacity
-    )
+def tables(num_sequences: int) -> np.ndarray:
+    """Pages of each sequence, none of them neighbours in order."""
+    return np.random.default_rng(0).permutation(NUM_PAGES * num_sequences).reshape(num_sequences, NUM_PAGES)
+
+
+def decode_over(columns: list[int], table_nW: np.ndarray) -> CompiledPageAttention:
+    """One new token of each sequence, at these positions."""
+    return CompiledPageAttention(np.arange(len(columns)), np.array(columns), table_nW, writes=True)
 
 
 def attend_exactly(
-    config: DecoderConfig, rows: list[Tensor], columns: list[int], window: int | None, prompt: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """In float64, a sequence at a time: what is attended, and the prompt's weights."""
-    queries, keys, values, cache = (tensor.double() for tensor in rows)
-    attended, prompt_weights = [], []
+    config: DecoderConfig, rows: list[Tensor], columns: list[int], table_nW: np.ndarray, window: int | None
+) -> Tensor:
+    """In float64, a sequence at a time."""
+    queries, keys, values, pool = (tensor.double() for tensor in rows)
+    attended = []
     for i, column in enumerate(columns):
-        own_keys = torch.cat((cache[0, i, :, :column], keys[i][:, None]), dim=1)
-        own_values = torch.cat((cache[1, i, :, :column], values[i][:, None]), dim=1)
+        held_keys, held_values = pool[:, torch.from_numpy(table_nW[i])].transpose(1, 2).flatten(2, 3)[:, :, :column]
+        own_keys = torch.cat((held_keys, keys[i][:, None]), dim=1)
+        own_values = torch.cat((held_values, values[i][:, None]), dim=1)
         first = 0 if window is None else max(0, column + 1 - window)
         grouped = queries[i].view(config.num_kv_heads, -1, config.head_size)
         scores = torch.einsum("kgd,kcd->kgc", grouped, own_keys[:, first:]) * config.head_size**-0.5
-        if prompt is not None:
-            own = prompt.view(len(columns), config.num_kv_heads, grouped.shape[1], -1)[i].double()
-            scores = torch.cat((own, scores), dim=-1)
-        weights = scores.softmax(dim=-1)
-        length = 0 if prompt is None else prompt.shape[-1]
-        prompt_weights.append(weights[..., :length])
-        attended.append(torch.einsum("kgc,kcd->kgd", weights[..., length:], own_values[:, first:]).flatten(0, 1))
-    return torch.stack(attended), None if prompt is None else torch.stack(prompt_weights).flatten(0, 1)
+        attended.append(torch.einsum("kgc,kcd->kgd", scores.softmax(dim=-1), own_values[:, first:]).flatten(0, 1))
+    return torch.stack(attended)
 
 
-@pytest.mark.parametrize("window", [None, 1, 5, 16])
-@pytest.mark.parametrize("scale", [0.1, 1.0, 20.0])
-def test_attention_over_rows(
-    config: DecoderConfig, generator: torch.Generator, window: int | None, scale: float
+@pytest.mark.parametrize("num_query_heads", [2, 4, 6, 8], ids=lambda heads: f"groups of {heads // 2}")
+@pytest.mark.parametrize("window", [None, 1, 5, 40])
+def test_attention_over_pages(
+    config: DecoderConfig, generator: torch.Generator, window: int | None, num_query_heads: int, dtype: torch.dtype
 ) -> None:
-    columns = [0, 1, 15, 16, 17, 40, 63]
-    rows = make_rows(config, columns, generator, scale)
-    expected, _ = attend_exactly(config, rows, columns, window, None)
-    before = rows[3].clone()
-    ours = attention_over(config, columns)(*rows[:3], rows[3], window)
-    assert torch.allclose(ours.double(), expected, rtol=0.02, atol=0.02)
-    for i, column in enumerate(columns):
-        assert torch.equal(rows[3][0, i, :, column], rows[1][i])
-        assert torch.equal(rows[3][1, i, :, column], rows[2][i])
-        before[:, i, :, column] = rows[3][:, i, :, column]
-    assert torch.equal(rows[3], before), "nothing else is written"
+    config = dataclasses.replace(config, num_query_heads=num_query_heads)
+    columns = [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 95]
+    table_nW = tables(len(columns))
+    for scale in (0.1, 20.0):
+        rows = make_rows(config, len(columns), generator, dtype, scale)
+        expected = attend_exactly(config, rows, columns, table_nW, window)
+        before = rows[3].clone()
+        ours = decode_over(columns, table_nW)(*rows, window)
+        tolerance = 0.02 if dtype == torch.bfloat16 else 1e-5
+        assert torch.allclose(ours.double(), expected, rtol=tolerance, atol=tolerance)
+        for i, column in enumerate(columns):
+            at = (slice(None), table_nW[i, column // PAGE], slice(None), column % PAGE)
+            assert torch.equal(rows[3][at], torch.stack((rows[1][i], rows[2][i])))
+            before[at] = rows[3][at]
+        assert torch.equal(rows[3], before), "nothing else is written"
 
 
-def test_attention_over_a_shared_prompt_and_rows(config: DecoderConfig, generator: torch.Generator) -> None:
-    columns = [0, 3, 31]
-    rows = make_rows(config, columns, generator)
-    group_size = config.num_query_heads // config.num_kv_heads
-    scores = torch.randn(len(columns) * config.num_kv_heads, group_size, 32, generator=generator).bfloat16() * 2
-    scores[:, :, 20:] = -torch.inf
-    # The last one shares no prompt.
-    scores[-config.num_kv_heads :] = -torch.inf
-    expected, weights = attend_exactly(config, rows, columns, None, scores)
-    ours = attention_over(config, columns, 32)(*rows[:3], rows[3], None, scores)
-    assert torch.allclose(ours.double(), expected, rtol=0.02, atol=0.02)
-    assert weights is not None
-    assert torch.allclose(scores.double(), weights, rtol=0.02, atol=1e-3)
+def test_a_token_has_the_same_bits_alone_beside_others_and_in_a_prompt(
+    config: DecoderConfig, generator: torch.Generator, dtype: torch.dtype
+) -> None:
+    """A sequence of 70 tokens in one pass, beside another one; then token by token."""
+    length = 70
+    rows = make_rows(config, 2 * length, generator, dtype)
+    queries, keys, values, pool = rows
+    table_nW = np.array([[5, 0, 3], [1, 7, 2]])
+    whole = pool.clone()
+    positions = np.tile(np.arange(length), 2)
+    sequences = np.repeat(np.arange(2), length)
+    pages_T = torch.from_numpy(table_nW[sequences, positions // PAGE])
+    whole[:, pages_T, :, torch.from_numpy(positions % PAGE)] = torch.stack((keys, values), 1)
+    together = CompiledPageAttention(sequences, positions, table_nW, writes=False)(queries, keys, values, whole, None)
+    for token in range(length):
+        one = slice(token, token + 1)
+        alone = decode_over([token], table_nW[:1])(queries[one], keys[one], values[one], pool, None)
+        assert torch.equal(alone[0], together[token])
 
 
-def test_a_row_does_not_depend_on_its_neighbours(config: DecoderConfig, generator: torch.Generator) -> None:
-    columns = [int(column) for column in torch.randint(0, 64, (33,), generator=generator)]
-    rows = make_rows(config, columns, generator)
-    together = attention_over(config, columns)(*rows[:3], rows[3].clone(), None)
-    for i, column in enumerate(columns):
-        alone = attention_over(config, [column])(
-            *(tensor[i : i + 1] for tensor in rows[:3]), rows[3][:, i : i + 1].clone(), None
-        )
-        assert torch.equal(alone[0], together[i])
-
-
-@pytest.mark.parametrize("which", ["queries", "keys", "values", "cached keys", "cached values"])
+@pytest.mark.parametrize("which", ["queries", "keys", "values", "held keys", "held values"])
 @pytest.mark.parametrize("what", [torch.nan, torch.inf, -torch.inf])
 def test_what_is_not_finite_stays_so(
     config: DecoderConfig, generator: torch.Generator, which: str, what: float
 ) -> None:
     """A -inf key may be seen by nobody; whatever else is not finite shows in the result."""
     columns = [20, 30, 40]
-    rows = make_rows(config, columns, generator)
-    broken = [tensor.clone() for tensor in rows]
-    index = ["queries", "keys", "values", "cached keys", "cached values"].index(which)
+    table_nW = tables(3)
+    broken = make_rows(config, 3, generator, torch.bfloat16)
+    index = ["queries", "keys", "values", "held keys", "held values"].index(which)
     if index < 3:
         broken[index][1] = what
     else:
-        broken[3][index - 3, 1, :, 7] = what
-    expected, _ = attend_exactly(config, broken, columns, None, None)
-    ours = attention_over(config, columns)(*broken[:3], broken[3], None)
+        broken[3][index - 3, table_nW[1, 0], :, 7] = what
+    expected = attend_exactly(config, broken, columns, table_nW, None)
+    queries, keys, values, pool = broken
+    ours = decode_over(columns, table_nW)(queries, keys, values, pool, None)
     assert torch.equal(ours.isfinite().all(dim=2), expected.isfinite().all(dim=2))
     assert ours[[0, 2]].isfinite().all(), "the neighbours are untouched"
 
@@ -293,42 +302,40 @@ def test_what_is_not_finite_stays_so(
 # ---- in the engine ----
 
 
-def run_model(config: DecoderConfig, weights: dict[str, Tensor], dtype: torch.dtype, shared: bool) -> Tensor:
+def run_model(config: DecoderConfig, weights: dict[str, Tensor], dtype: torch.dtype) -> Tensor:
     """[steps, n, V] logits of given tokens after two prompts, of which the first two sequences share one."""
     view = ServingView(config, dtype)
     view.load(weights.items(), 0)
-    cache, prompts = (KeyValueCache(config, 3, dtype, "cpu") for _ in range(2))
-    cache.reserve(3, 64)
-    prompts.reserve(1, 30)
-    runner = ModelRunner(view, cache, "cpu")
+    pool = PagePool(config, dtype, "cpu")
+    runner = ModelRunner(view, pool, "cpu")
+    plan = PromptPass(PrefixTree(pool, 0), pool)
+    prompts = [range(30), range(30), range(40, 57)]
+    places = [plan.add(tuple(prompt)) for prompt in prompts]
     with torch.inference_mode():
-        runner.extend(
-            [
-                PromptExtension(prompts if shared else cache, 0, 0, range(30)),
-                PromptExtension(cache, 2, 0, range(40, 57)),
-            ]
-        )
-        sharing = Sharing(prompts, [30], [[0, 1]]) if shared else None
-        if not shared:
-            cache.copy(0, [1], 30)
-        steps = [
-            runner.decode([100 + step, 120 + step, 140 + step], [30 + step, 30 + step, 17 + step], sharing)
-            for step in range(20)
-        ]
-    return torch.stack(steps).float()
+        logits = [runner.run(plan.work, plan.rows)]
+        for step in range(20):
+            work = Pass(is_decode=True)
+            for row, (prompt, place) in enumerate(zip(prompts, places, strict=True)):
+                position = len(prompt) + step
+                if position == len(place.pages) * PAGE:
+                    place.pages.append(pool.allocate())
+                work.extensions.append(Extension([100 + 20 * row + step], position, place.pages))
+                work.writes.append((row, place.pages[-1], position % PAGE))
+            logits.append(runner.run(work, range(3)))
+    return torch.stack(logits).float()
 
 
-@pytest.mark.parametrize("shared", [True, False], ids=["prompt shared", "prompt copied"])
-def test_the_model_is_as_right_with_them_as_without(
-    config: DecoderConfig, shared: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_is_as_right_with_them_as_without(config: DecoderConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = random_weights(config, seed=3)
     assert compiles(config, torch.bfloat16, "cpu")
-    exact = run_model(config, weights, torch.float32, shared)
-    compiled = run_model(config, weights, torch.bfloat16, shared)
+    compiled = run_model(config, weights, torch.bfloat16)
+    compiled_exact = run_model(config, weights, torch.float32)
     monkeypatch.setattr(kernels, "available", lambda **_: False)
-    plain = run_model(config, weights, torch.bfloat16, shared)
+    monkeypatch.setattr(kernels, "attends_pages", lambda *_: False)
+    exact = run_model(config, weights, torch.float32)
+    plain = run_model(config, weights, torch.bfloat16)
     assert not torch.equal(compiled, plain), "both forms were run"
+    torch.testing.assert_close(compiled_exact, exact, rtol=1e-4, atol=1e-5)
     assert (compiled - exact).abs().mean() < 1.1 * (plain - exact).abs().mean()
     assert (compiled - exact).abs().max() < 1.5 * (plain - exact).abs().max()
 
@@ -382,12 +389,23 @@ def test_only_what_they_are_made_for(config: DecoderConfig) -> None:
     assert not compiles(config, torch.bfloat16, "cuda")
     assert not compiles(dataclasses.replace(config, intermediate_size=100), torch.bfloat16, "cpu")
     assert not compiles(dataclasses.replace(config, head_size=48), torch.bfloat16, "cpu")
+    assert kernels.attends_pages(48, torch.bfloat16, "cpu")
+    assert kernels.attends_pages(16, torch.float32, "cpu")
+    assert not kernels.attends_pages(8, torch.float32, "cpu")
+    assert not kernels.attends_pages(64, torch.float16, "cpu")
+    assert not kernels.attends_pages(64, torch.float32, "cuda")
+    assert pages.PAGE == PAGE
 
 
 def test_without_numba_the_plain_forms_serve(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['numba'] = None\nfrom assay import kernels\nprint(kernels._work(64))"
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        "import torch\n"
+        "from assay import kernels\n"
+        "print(kernels._work(64), kernels._attends_pages(64, torch.float32))"
+    )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert answer.stdout.strip() == "False"
+    assert answer.stdout.strip() == "False False"
 
 
 # ---- attention of packed batches ----

@@ -51,8 +51,6 @@ class BatchingEngine(ABC):
         self._decode = decode
         self._scheduler = Scheduler(num_slots)
         self._driver: asyncio.Task[None] | None = None
-        self._generation = 0
-        """Counts loads of weights."""
         self._version = version
         self._closed = False
 
@@ -221,7 +219,6 @@ class BatchingEngine(ABC):
 
     @torch.inference_mode()
     def _load(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
-        self._generation += 1
         self.forget()
         self._copy_weights(weights, version)
         self._version = version

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 from assay.engines.engine import Sampling
+from assay.engines.local.prefixes import Place
 from assay.engines.local.sampler import Draw
-from assay.engines.local.shared import SharedPrompt
 from assay.types import Completion, FinishReason
 
 
@@ -24,12 +24,9 @@ class Request:
     logprobs: list[float] = field(default_factory=list)
     version_spans: list[tuple[int, int]] = field(default_factory=list)
     slot: int | None = None
-    """The request's row of the cache; None while it waits."""
-    shared: SharedPrompt | None = None
-    """The stored prompt that the request continues; None where the prompt is in its own row, before what it has
-    sampled."""
-    generation: int = -1
-    """Number of the weight load that computed the request's first keys and values."""
+    """The request's number among those that run; None while it waits."""
+    place: Place | None = None
+    """Where the local engine has the request's keys and values; None while it waits."""
 
     @property
     def sequence(self) -> tuple[int, ...]:
@@ -40,11 +37,6 @@ class Request:
     def num_computed(self) -> int:
         """Tokens whose keys and values are there: all but the one sampled last, which nobody has read yet."""
         return len(self.prompt_ids) + max(len(self.token_ids) - 1, 0)
-
-    @property
-    def num_apart(self) -> int:
-        """Tokens that are not in its own row: those of a shared prompt."""
-        return 0 if self.shared is None else len(self.prompt_ids)
 
     @property
     def draw(self) -> Draw:

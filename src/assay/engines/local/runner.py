@@ -1,8 +1,8 @@
-"""Runs the model: prompts into the cache, then one token of every sequence at a time.
+"""Runs the model: prompts into their pages, then one token of every sequence at a time.
 
-A row's result should not depend on the other rows of a pass. So attention is products over whole cache rows (what is
-masked adds exact zeros) or a compiled form that goes through each row alone, and products have at least MIN_ROWS rows.
-PyTorch's fused attention sums in another order for another length, and is several times slower on single tokens.
+A token's result should depend on its sequence alone, not on the rest of a pass, nor on whether it was part of a prompt
+or sampled. So attention is a compiled form that goes through each sequence alone (`attention.py`), and products have at
+least MIN_ROWS rows.
 
 Shape letters: T tokens of this call, n sequences, V vocabulary.
 """
@@ -15,10 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from assay.engines.local.cache import KeyValueCache
-from assay.engines.local.prompt_attention import PromptAttention, PromptExtension
-from assay.engines.local.row_attention import RowAttention
-from assay.engines.local.shared import Sharing
+from assay.engines.local.attention import PageAttention, Pass
+from assay.engines.local.pages import PagePool
 from assay.engines.local.view import ServingView
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import Attend, decoder_layer, linear
@@ -31,45 +29,32 @@ a request samples would depend on how many are sampled beside it."""
 
 
 class ModelRunner:
-    """One forward pass over a serving view and caches."""
+    """One forward pass over a serving view and the pages."""
 
-    def __init__(self, view: ServingView, cache: KeyValueCache, device: torch.device | str) -> None:
-        self.view, self.cache, self.device = view, cache, device
+    def __init__(self, view: ServingView, pool: PagePool, device: torch.device | str) -> None:
+        self.view, self.pool, self.device = view, pool, device
         self.config: DecoderConfig = view.config
         self.rotary = Rotary(view.config, device)
-        self.compiled = compiles(view.config, view.dtype, device)
-        self.elementwise = COMPILED if self.compiled else PLAIN
+        self.elementwise = COMPILED if compiles(view.config, view.dtype, device) else PLAIN
 
-    def extend(self, extensions: Sequence[PromptExtension]) -> Tensor:
-        """Computes several tokens of several sequences, packed end to end; the cache must have room for them.
-
-        Returns:
-            [n, V] logits after the last token of each.
-        """
-        token_ids = [token for extension in extensions for token in extension.token_ids]
-        positions = [extension.start + offset for extension in extensions for offset in range(len(extension.token_ids))]
-        last = torch.tensor([len(extension.token_ids) for extension in extensions]).cumsum(0) - 1
-        attend = PromptAttention(extensions, self.config, self.view.dtype, self.device)
-        token_T, position_T = self._on_device(token_ids, positions)
-        hidden = self._forward(token_T, position_T, attend)
-        return self._logits(hidden[last.to(self.device)])
-
-    def decode(self, token_ids: Sequence[int], positions: Sequence[int], sharing: Sharing | None = None) -> Tensor:
-        """Computes one token of each sequence; sequence i has row i of the cache.
+    def run(self, work: Pass, rows: Sequence[int]) -> Tensor:
+        """Computes new tokens; their pages are there.
 
         Args:
-            token_ids, positions: [n]
-            sharing: the prompts that are stored apart; the rows of those who continue them begin after the prompt.
+            rows: [n] the tokens, among the T of the pass, after which logits are wanted; one may be wanted twice.
 
         Returns:
             [n, V] logits.
         """
-        token_n, position_n = self._on_device(token_ids, positions)
-        attend = RowAttention(self.cache, self.config, position_n, sharing, compiled=self.compiled)
-        return self._logits(self._forward(token_n, position_n, attend))
-
-    def _on_device(self, *numbers: Sequence[int]) -> Tensor:
-        return torch.tensor(numbers, device=self.device)
+        token_ids = [token for extension in work.extensions for token in extension.token_ids]
+        positions = [
+            position
+            for extension in work.extensions
+            for position in range(extension.start, extension.start + len(extension.token_ids))
+        ]
+        token_T, position_T = torch.tensor([token_ids, positions], device=self.device)
+        hidden = self._forward(token_T, position_T, PageAttention(work, self.pool, self.config))
+        return self._logits(hidden[torch.tensor(rows, device=self.device)])
 
     def _forward(self, token_T: Tensor, position_T: Tensor, attend: Attend) -> Tensor:
         """[T, H] hidden states, before the final norm."""
