@@ -552,6 +552,8 @@ class Batch:
     """[S] int64, index of the rollout in its group."""
     sample_ids: Tensor
     """[S] int64, index of the sample in the list that was packed: where results go back to."""
+    turn_lengths: Tensor | None = None
+    """[N] int64, trained-on tokens of the turn that sampled each prediction; None where nobody said."""
 
     @property
     def num_tokens(self) -> int:
@@ -560,6 +562,12 @@ class Batch:
     @property
     def num_predictions(self) -> int:
         return len(self.target_ids)
+
+    @property
+    def num_turns(self) -> int:
+        """Number of turns with a prediction; 0 where nobody said which turn sampled what."""
+        # Each token is one of its turn's.
+        return 0 if self.turn_lengths is None else round(float((1 / self.turn_lengths.double()).sum()))
 
     def to(self, device: Any) -> Batch:
         """The same batch on another device."""

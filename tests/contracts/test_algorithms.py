@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from torch import Tensor
 from typer.testing import CliRunner
@@ -10,6 +12,7 @@ from assay import losses
 from assay.algorithms import RLOO, Algorithm, LossInputs
 from assay.cli.main import app
 from assay.training.conformance import ALGORITHMS, check_algorithm, check_gradients, check_tables
+from assay.types import Group
 
 
 def test_tables_and_gradients() -> None:
@@ -52,6 +55,18 @@ class PerMicroBatch(RLOO):
 def test_it_finds_a_mean_over_the_micro_batch() -> None:
     wrong = {check.what for check in check_algorithm(PerMicroBatch()) if not check.passed}
     assert wrong == {"splitting a minibatch into micro-batches changes nothing"}
+
+
+class Thrifty(RLOO):
+    """Adds up what it was paid, and credits the score alone."""
+
+    def turn_advantages(self, group: Group, earned_GT: Sequence[Tensor], scale: float) -> list[float]:
+        return [value for _, _, value in group.measured]
+
+
+def test_it_finds_turn_rewards_that_are_not_used() -> None:
+    what = "what an environment pays for turns is used, or its use is an error"
+    assert what in {check.what for check in check_algorithm(Thrifty(turn_rewards="add")) if not check.passed}
 
 
 def test_the_command() -> None:

@@ -8,6 +8,7 @@ from assay.algorithms.dapo import DAPO
 from assay.algorithms.distillation import Distillation
 from assay.algorithms.dppo import DPPO
 from assay.algorithms.expert_iteration import ExpertIteration
+from assay.algorithms.gigpo import GiGPO
 from assay.algorithms.grpo import GRPO
 from assay.algorithms.gspo import GSPO
 from assay.algorithms.ppo import PPO
@@ -31,6 +32,7 @@ __all__ = [
     "AnyAlgorithm",
     "Distillation",
     "ExpertIteration",
+    "GiGPO",
     "LossInputs",
     "LossOutput",
     "Needs",

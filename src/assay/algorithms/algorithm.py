@@ -10,6 +10,15 @@ import pydantic
 import torch
 from torch import Tensor
 
+from assay.algorithms.turn_credit import (
+    CreditBy,
+    TurnRewards,
+    check_turn_rewards,
+    comparisons,
+    earned_by_turn,
+    paid_metrics,
+    state_metrics,
+)
 from assay.components import Chosen, Component
 from assay.errors import ContractError, DataError
 from assay.estimators import overlong_penalty
@@ -126,7 +135,7 @@ class Algorithm(Component):
     normaliser: Normaliser = "tokens"
     """The normaliser: what the summed loss is divided by, counted over the whole minibatch."""
     normaliser_constant: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
-    """Tokens a sample, for the normaliser "constant" only; set once, never taken from a batch."""
+    """Tokens a rollout, for the normaliser "constant" only; set once, never taken from a batch."""
     ratio_against: RatioAgainst = "proximal"
     """The log-probabilities that the importance ratio is taken against; "sampling" where samples may be stale."""
     correction: ImportanceCorrection = ImportanceCorrection()
@@ -150,6 +159,16 @@ class Algorithm(Component):
     """Sampled tokens at which the penalty is 1; for "penalty"."""
     overlong_margin: int | None = pydantic.Field(default=None, ge=1)
     """Tokens before `max_response_tokens` over which the penalty grows; for "penalty". DAPO's paper: a fifth of it."""
+    turn_rewards: TurnRewards = "refuse"
+    """What counts of the rewards that an environment pays for single turns. refuse: that it pays is an error. ignore:
+    the score alone counts. add: they count beside the score, which the last turn earns. replace: they count in place of
+    the score."""
+    credit_by: CreditBy = "episode"
+    """What is compared with what. episode: whole episodes. turn: what each turn earned from itself on, with siblings
+    at the same turn. state: the same, with siblings that were in the same state."""
+    turn_discount: float = pydantic.Field(default=1.0, ge=0.0, le=1.0)
+    """Gamma: what a reward one turn later is worth, for `credit_by` "turn" and "state". 0 credits a turn with its own
+    reward alone."""
 
     page: ClassVar[str] = ""
     """The algorithm's page under docs/algorithms/."""
@@ -201,6 +220,24 @@ class Algorithm(Component):
             )
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _check_turns(self) -> Self:
+        if not self.uses_rewards and (self.credit_by != "episode" or self.turn_rewards in ("add", "replace")):
+            raise ValueError(
+                "credit_by, and turn_rewards that count, have no effect with this algorithm, whose advantages are not "
+                'made of rewards: leave them out; turn_rewards "ignore" says that they count for nothing'
+            )
+        if self.turn_discount != type(self).model_fields["turn_discount"].default and not self._credits_turns:
+            raise ValueError('turn_discount has no effect with credit_by "episode": set it to "turn" or "state"')
+        if self.credit_by != "episode" and getattr(self, "pass_at_k", 1) > 1:
+            raise ValueError('pass_at_k compares whole episodes: leave it out, or set credit_by to "episode"')
+        return self
+
+    @property
+    def _credits_turns(self) -> bool:
+        """True where what a turn is credited with is what it earned from itself on."""
+        return self.credit_by != "episode"
+
     @property
     def needs(self) -> Needs:
         """The quantities that the trainer and the collector must provide."""
@@ -227,24 +264,33 @@ class Algorithm(Component):
         """Advantage of each measured member of one group: [G] float64 to [G], for rewards of any finite size."""
         raise NotImplementedError
 
-    def turn_advantages(self, group: Group, advantages: Sequence[float]) -> Sequence[float | Sequence[float]]:
-        """Return the credit of each measured member's turns, where it differs from turn to turn.
+    def turn_advantages(
+        self, group: Group, earned_GT: Sequence[Tensor], scale: float
+    ) -> Sequence[float | Sequence[float]]:
+        """Return the credit of each measured member, or of each of its turns.
 
         Args:
-            group: one whose members have their scores; `rollout.turns[t].env_reward` is what the environment paid.
-            advantages: of each measured member, as `advantages` gave them, scaled.
+            group: one whose members have their scores.
+            earned_GT: [G] of [T] float64, what each turn of each measured member earned: what it was paid, as
+                `turn_rewards` says, and on the last turn the reward of the episode.
+            scale: the divisor of all advantages of the step.
 
         Returns:
             For each measured member one number for all its tokens, or one for each of its turns.
         """
-        return advantages
+        if self.credit_by == "episode":
+            return (self.advantages(_totals(earned_GT)) / scale).tolist()
+        return [
+            [float(self.advantages(returns)[0]) / scale for returns in of_member]
+            for of_member in comparisons(group, earned_GT, self.credit_by, self.turn_discount)
+        ]
 
     def scale(self, rewards_B: Tensor) -> float:
         """Return the divisor of all advantages of a step: [B] float64 rewards of its measured members to one number."""
         return 1.0
 
     def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:
-        """Gives every trained-on token of a rollout, in all its forks, the advantage of that rollout.
+        """Gives every trained-on token of a rollout, in all its forks, the advantage of that rollout, or of its turn.
 
         Only measured members enter: one that is not measured changes nothing for its siblings.
 
@@ -253,19 +299,26 @@ class Algorithm(Component):
 
         Raises:
             ContractError: a group that is too small or given twice, or a sample without a measured rollout.
-            DataError: rewards so large that an advantage does not fit float32.
+            ConfigError: the environment pays for turns, and `turn_rewards` is "refuse".
+            DataError: rewards so large that an advantage does not fit float32, or one that is not finite.
         """
-        advantage_by_rollout: dict[tuple[int, int], float | Sequence[float]] = {}
+        credit_by_rollout: dict[tuple[int, int], float | Sequence[float]] = {}
         divergences = self._divergences(samples)
-        rewards = [self._rewards(group, divergences) for group in groups]
-        scale = self.scale(torch.cat(rewards)) if rewards else 1.0
-        for group, rewards_G in zip(groups, rewards, strict=True):
-            advantages = self.turn_advantages(group, self._finite_advantages(group, rewards_G, scale))
-            for (rollout, _, _), advantage in zip(group.measured, advantages, strict=True):
+        earned = [self._earned(group, divergences) for group in groups]
+        scale = self.scale(torch.cat([_totals(earned_GT) for earned_GT in earned])) if earned else 1.0
+        for group, earned_GT in zip(groups, earned, strict=True):
+            if len(earned_GT) < self.min_group_size:
+                raise ContractError(
+                    f"group {group.group_id} has {len(earned_GT)} measured members, {self.min_group_size} are needed: "
+                    "smaller groups are dropped before credit"
+                )
+            credit_of_members = self.turn_advantages(group, earned_GT, scale)
+            for (rollout, _, _), credit in zip(group.measured, credit_of_members, strict=True):
                 key = (group.group_id, rollout.index)
-                if key in advantage_by_rollout:
+                if key in credit_by_rollout:
                     raise ContractError(f"rollout {rollout.index} of group {group.group_id} was given to credit twice")
-                advantage_by_rollout[key] = advantage
+                _check_float32(group, credit, earned_GT)
+                credit_by_rollout[key] = credit
         left_out = {
             (group.group_id, rollout.index)
             for group in groups
@@ -273,13 +326,15 @@ class Algorithm(Component):
             if not self.trains_on(rollout, score)
         }
         return [
-            self._credited(sample, advantage_by_rollout.get((sample.group_id, sample.index)))
+            self._credited(sample, credit_by_rollout.get((sample.group_id, sample.index)))
             for sample in samples
             if (sample.group_id, sample.index) not in left_out
         ]
 
     def reward(self, rollout: Rollout, score: Score, value: float) -> float:
-        """Return a measured rollout's reward for `advantages`: the score's value, less the penalty for its length."""
+        """Return a measured rollout's reward: the score's value, unless turn rewards replace it, less the penalty for
+        its length."""
+        value = 0.0 if self.turn_rewards == "replace" else value
         if self.max_response_tokens is None or self.overlong_margin is None:
             return value
         return value + overlong_penalty(rollout.num_sampled_tokens, self.max_response_tokens, self.overlong_margin)
@@ -331,8 +386,9 @@ class Algorithm(Component):
         counted."""
         if not self.dynamic_sampling:
             return True
-        rewards = {self.reward(rollout, score, value) for rollout, score, value in group.measured}
-        return len(rewards) > 1 and any(self.trains_on(rollout, score) for rollout, score, _ in group.measured)
+        if not self._has_signal(group, self._earned(group, {})):
+            return False
+        return any(self.trains_on(rollout, score) for rollout, score, _ in group.measured)
 
     def _credited(self, sample: Sample, advantage: float | Sequence[float] | None) -> CreditedSample:
         if advantage is None:
@@ -353,32 +409,49 @@ class Algorithm(Component):
             divergences[key] = divergences.get(key, 0.0) + float(token_divergences(sample).double().sum())
         return divergences
 
-    def _rewards(self, group: Group, divergences: Mapping[tuple[int, int], float]) -> Tensor:
-        """[G] what each of `group.measured` counts for, the KL of the reward taken off."""
-        # float64: rewards come as Python numbers, and groups are small.
-        return torch.tensor(
-            [
-                self.reward(rollout, score, value)
-                - self.kl_coefficient * divergences.get((group.group_id, rollout.index), 0.0)
-                for rollout, score, value in group.measured
-            ],
-            dtype=torch.float64,
-        )
+    def _has_signal(self, group: Group, earned_GT: Sequence[Tensor]) -> bool:
+        """False where all that would be compared is equal."""
+        if self.credit_by == "episode":
+            return len(set(_totals(earned_GT).tolist())) > 1
+        compared = comparisons(group, earned_GT, self.credit_by, self.turn_discount)
+        return any(bool((returns != returns[0]).any()) for of_member in compared for returns in of_member)
 
-    def _finite_advantages(self, group: Group, rewards_G: Tensor, scale: float) -> list[float]:
-        """Advantages in the order of `group.measured`."""
-        if len(rewards_G) < self.min_group_size:
-            raise ContractError(
-                f"group {group.group_id} has {len(rewards_G)} measured members, {self.min_group_size} are needed: "
-                "smaller groups are dropped before credit"
+    def credit_metrics(self, groups: Sequence[Group]) -> dict[str, float]:
+        """Return metrics of what a step's groups were credited for, `credit/...`; absent where there is nothing."""
+        if self.credit_by != "state":
+            return paid_metrics(groups)
+        earned = [self._earned(group, {}) for group in groups]
+        return paid_metrics(groups) | state_metrics(groups, earned, self.turn_discount)
+
+    def _earned(self, group: Group, divergences: Mapping[tuple[int, int], float]) -> list[Tensor]:
+        """[G] of [T] float64: what each turn of `group.measured` earned, the KL of the reward taken off at the end."""
+        check_turn_rewards(group, self.turn_rewards, self.uses_rewards)
+        return [
+            earned_by_turn(
+                rollout,
+                self.reward(rollout, score, value)
+                - self.kl_coefficient * divergences.get((group.group_id, rollout.index), 0.0),
+                self.turn_rewards,
             )
-        advantages_G = (self.advantages(rewards_G) / scale).to(torch.float32)
-        if not torch.isfinite(advantages_G).all():
-            raise DataError(
-                f"group {group.group_id} has rewards from {rewards_G.min():g} to {rewards_G.max():g}, too large for "
-                "float32 advantages: scale the reward"
-            )
-        return advantages_G.tolist()
+            for rollout, score, value in group.measured
+        ]
+
+
+def _totals(earned_GT: Sequence[Tensor]) -> Tensor:
+    """[G] what each episode earned."""
+    return torch.stack([earned_T.sum() for earned_T in earned_GT]) if earned_GT else torch.zeros(0, dtype=torch.float64)
+
+
+def _check_float32(group: Group, credit: float | Sequence[float], earned_GT: Sequence[Tensor]) -> None:
+    """Raises:
+    DataError: credit that is not finite in float32.
+    """
+    if not torch.isfinite(torch.tensor(credit, dtype=torch.float32)).all():
+        totals = _totals(earned_GT)
+        raise DataError(
+            f"group {group.group_id} has rewards from {totals.min():g} to {totals.max():g}, too large for "
+            "float32 advantages: scale the reward"
+        )
 
 
 def _by_turn(sample: Sample, advantages: Sequence[float]) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from assay.algorithms.clipping import Clipping
-from assay.estimators import group_mean, no_baseline, whitened
+from assay.algorithms.whitening import whitened_credit
+from assay.estimators import group_mean, no_baseline
 from assay.types import CreditedSample, Group, Sample
 
 
@@ -31,21 +31,4 @@ class ReinforcePP(Clipping):
         return no_baseline(rewards_G) if self.baseline == "none" else group_mean(rewards_G)
 
     def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:
-        credited = super().credit(groups, samples)
-        advantages_B = torch.tensor([_advantage(sample) for sample in credited], dtype=torch.float64)
-        num_tokens_B = torch.tensor([int(sample.loss_mask.sum()) for sample in credited])
-        if not num_tokens_B.sum():
-            return credited
-        whitened_B = whitened(advantages_B, num_tokens_B).to(torch.float32)
-        return [
-            CreditedSample.of(
-                sample, torch.zeros_like(sample.advantages).masked_fill(sample.loss_mask, float(advantage))
-            )
-            for sample, advantage in zip(credited, whitened_B, strict=True)
-        ]
-
-
-def _advantage(sample: CreditedSample) -> float:
-    """The one that all trained-on tokens of a sample have."""
-    trained_on = sample.advantages[sample.loss_mask]
-    return float(trained_on[0]) if len(trained_on) else 0.0
+        return whitened_credit(super().credit(groups, samples))

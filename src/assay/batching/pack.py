@@ -176,6 +176,15 @@ def _opening_length(pieces: list[_Piece]) -> int:
     return length if length >= MIN_OPENING else 0
 
 
+def _turn_lengths(sample: Sample) -> Tensor:
+    """[n] trained-on tokens of the turn of each trained-on token."""
+    mask = sample.loss_mask.cpu()
+    if sample.turn_ids is None:
+        return mask.sum().repeat(int(mask.sum()))
+    _, places, lengths = sample.turn_ids.cpu()[mask].unique(return_inverse=True, return_counts=True)
+    return lengths[places]
+
+
 class _Layout:
     """Segments laid end to end."""
 
@@ -259,4 +268,5 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
         unit_ids=integers([units[_unit(piece)] for piece in pieces]),
         member_ids=integers([sample.index for sample in samples]),
         sample_ids=integers([piece.sample_id for piece in pieces]),
+        turn_lengths=torch.cat([_turn_lengths(sample) for sample in samples]),
     )

@@ -7,6 +7,7 @@ Three kinds of checks: numbers worked by hand and gradients against finite diffe
 
 from __future__ import annotations
 
+import functools
 import math
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -29,10 +30,12 @@ from assay.algorithms import (
     Algorithm,
     Distillation,
     ExpertIteration,
+    GiGPO,
     Reinforce,
     ReinforcePP,
 )
 from assay.batching import pack, to_samples
+from assay.errors import ConfigError
 from assay.models import open_model
 from assay.policies.tiny import write_tiny_model
 from assay.training.trainer import Trainer, TrainerSettings
@@ -88,6 +91,13 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     RLOO(pass_at_k=2),
     RLOO(overlong="filter"),
     PPO(kl_coefficient=0.1, kl_in="reward"),
+    RLOO(turn_rewards="add"),
+    RLOO(turn_rewards="replace", credit_by="turn", turn_discount=0.9),
+    GRPO(turn_rewards="add", credit_by="state", normaliser="turns"),
+    ReinforcePP(turn_rewards="add", credit_by="turn"),
+    PPO(over="turn", turn_rewards="add"),
+    GiGPO(),
+    GiGPO(turn_rewards="add", scale_by_std=True),
 )
 """Every algorithm, in the forms that differ."""
 MICROBATCH_TOKENS = 20
@@ -105,21 +115,24 @@ def check_algorithm(algorithm: Algorithm) -> list[Check]:
     comparing = algorithm.min_group_size > 1 or isinstance(algorithm, ReinforcePP)
     # A KL in the reward, or a penalty for length, makes equal scores unequal rewards.
     comparing = comparing and algorithm.kl_in == "loss" and algorithm.overlong != "penalty"
+    # Where what turns are paid counts in place of the score, it is what members earn here.
+    given = functools.partial(_group, in_turns=algorithm.turn_rewards == "replace")
     rewards = (1.0, 0.0, 0.25, 0.75)
-    plain = _advantages(algorithm, _group(rewards))
+    plain = _advantages(algorithm, given(rewards))
     checks = [Check(name, "every advantage is finite", _unless(all(map(math.isfinite, plain.values())), str(plain)))]
 
-    backwards = _advantages(algorithm, _group(rewards, order=(3, 2, 1, 0)))
+    backwards = _advantages(algorithm, given(rewards, order=(3, 2, 1, 0)))
     checks.append(Check(name, "permuting a group permutes credit", _differ(plain, backwards)))
-    with_unknown = _advantages(algorithm, _group((*rewards, None, None)))
+    with_unknown = _advantages(algorithm, given((*rewards, None, None)))
     checks.append(Check(name, "members not measured change nothing for the others", _differ(plain, with_unknown)))
+    checks.append(Check(name, "what an environment pays for turns is used, or its use is an error", _used(algorithm)))
     if comparing:
-        equal = _advantages(algorithm, _group((0.1,) * 5))
+        equal = _advantages(algorithm, given((0.1,) * 5))
         checks.append(Check(name, "equal rewards give exact zeros", _unless(not any(equal.values()), str(equal))))
 
     with tempfile.TemporaryDirectory() as folder:
         model = write_tiny_model(Path(folder) / "model")
-        groups = [_group(rewards), _group((0.0, 0.5, 1.0), group_id=1)]
+        groups = [given(rewards), given((0.0, 0.5, 1.0), group_id=1)]
         samples = algorithm.credit(groups, _annotated(to_samples(groups)))
         shifted = [_aged(sample) for sample in samples]
         whole = _gradient(model, algorithm, pack(shifted, 10_000)[0])
@@ -153,6 +166,22 @@ def _form(algorithm: Algorithm) -> str:
     return " ".join([name, *(f"{key}={value}" for key, value in given.items() if key not in ("name", "teacher"))])
 
 
+def _used(algorithm: Algorithm) -> str:
+    """Return what is wrong with how an algorithm takes a group whose first member's first turn was paid for."""
+    scores = (1.0, 1.0, 0.5)
+    try:
+        paid = _advantages(algorithm, _group(scores, paid=0.25))
+    except ConfigError as refusal:
+        named = algorithm.turn_rewards == "refuse" and "turn_rewards" in str(refusal)
+        return "" if named else f"it refuses them for another reason: {refusal}"
+    if algorithm.turn_rewards == "refuse":
+        return "it ignores them, and nobody said so"
+    changed = _differ(_advantages(algorithm, _group(scores)), paid)
+    if algorithm.turn_rewards == "ignore":
+        return changed and f"they count though they are to be ignored: {changed}"
+    return "" if changed else "they are to count and change nothing"
+
+
 def _unless(holds: bool, problem: str) -> str:
     return "" if holds else problem
 
@@ -166,14 +195,30 @@ def _differ(first: Mapping[int, float], second: Mapping[int, float]) -> str:
     return f"member to (before, after): {wrong}" if wrong else ""
 
 
-def _group(rewards: tuple[float | None, ...], order: tuple[int, ...] = (), group_id: int = 0) -> Group:
-    """Member i answered with i + 2 tokens and earned rewards[i]; None for not measured."""
+def _group(
+    rewards: tuple[float | None, ...],
+    order: tuple[int, ...] = (),
+    group_id: int = 0,
+    paid: float | None = None,
+    in_turns: bool = False,
+) -> Group:
+    """Member i answered with i + 2 tokens and earned rewards[i]; None for not measured.
+
+    Args:
+        rewards: the scores.
+        order: of the members.
+        group_id: of the group; decides the prompt.
+        paid: what the environment pays the first member for its turn.
+        in_turns: whether the environment pays all members their rewards for their turns.
+    """
     task = Task("check", (Message("user", "?" * (1 + group_id)),), "!")
     rollouts, scores = [], []
     for i in order or range(len(rewards)):
         tokens = tuple(97 + (7 * i + j + 3 * group_id) % 20 for j in range(i + 2))
         completion = Completion(tokens, (-5.0 + 0.1 * i,) * len(tokens), "stop", ((0, 0),))
-        turn = Turn(tuple(range(60 + group_id, 72 + group_id)), False, completion, Message("assistant", ""))
+        payment = rewards[i] if in_turns else None if i else paid
+        prompt, message = tuple(range(60 + group_id, 72 + group_id)), Message("assistant", "")
+        turn = Turn(prompt, False, completion, message, env_reward=payment)
         rollouts.append(Rollout(task.task_id, group_id, i, (turn,), Ending(EndingKind.FINISHED)))
         reward = rewards[i]
         scores.append(Score.not_measured("check") if reward is None else Score.solved(reward))

@@ -446,7 +446,12 @@ def _loss_inputs(
         old_logprobs=batch.sampling_logprobs if against_sampler else _at_step_start(batch, output.logprobs),
         advantages=batch.advantages,
         weights=token_weights(
-            algorithm.normaliser, batch.sequence_ids, batch.sequence_lengths, batch.sequence_weights, group_lengths
+            algorithm.normaliser,
+            batch.sequence_ids,
+            batch.sequence_lengths,
+            batch.sequence_weights,
+            group_lengths,
+            batch.turn_lengths,
         ),
         entropy=output.entropy,
         sequence_ids=batch.sequence_ids,
@@ -467,6 +472,7 @@ def _normalising_count(minibatch: Sequence[Batch], algorithm: Algorithm) -> floa
         num_sequences=sum(len(batch.sequence_lengths) for batch in minibatch),
         num_episodes=sum(float(batch.sequence_weights.double().sum()) for batch in minibatch),
         num_groups=len(_group_tokens(minibatch)),
+        num_turns=sum(batch.num_turns for batch in minibatch),
     )
 
 

@@ -243,9 +243,51 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
     ),
     (
         "normalising_count",
-        "constant 100, four samples",
+        "constant 100, four samples of three rollouts",
         lambda: _t(lo.normalising_count("constant", 100, 37, 4, 3)),
-        (400,),
+        (300,),
+    ),
+    (
+        "token_weights",
+        "turns: one of two tokens, and one of one",
+        lambda: lo.token_weights("turns", _IDS, torch.tensor([2, 1]), _t(1, 1), turn_lengths_N=torch.tensor([2, 2, 1])),
+        (0.5, 0.5, 1),
+    ),
+    (
+        "normalising_count",
+        "eleven turns",
+        lambda: _t(lo.normalising_count("turns", None, 37, 4, 3, num_turns=11)),
+        (11,),
+    ),
+    (
+        "returns_to_go",
+        "rewards 1, 0, 4 with discounts 1, 1/2 and 0",
+        lambda: torch.cat([e.returns_to_go(_t(1, 0, 4), discount) for discount in (1.0, 0.5, 0.0)]),
+        (5, 4, 4, 2, 2, 4, 1, 0, 4),
+    ),
+    (
+        "at_turn",
+        "returns 3, 2, 1 beside 5 and beside 7, 6; the third turn",
+        lambda: e.at_turn([_t(3, 2, 1), _t(5), _t(7, 6)], member=0, turn=2),
+        (1, 5, 6),
+    ),
+    (
+        "in_state",
+        "returns 3, 2 beside 5, 7, 9, whose first two turns began where the second of the first did",
+        lambda: e.in_state([_t(3, 2), _t(5, 7, 9)], ["ab", "bbc"], member=0, turn=1),
+        (2, 6),
+    ),
+    (
+        "anchored",
+        "GiGPO: returns 1, 0, 2, of three turns in one state, and 5 in another",
+        lambda: e.anchored(_t(1, 5, 0, 2), "abaa", scale_by_std=False),
+        (0, 0, -1, 1),
+    ),
+    (
+        "anchored",
+        "GiGPO, by the standard deviation 2: returns 1, 5, 3 in one state",
+        lambda: e.anchored(_t(1, 5, 3), "aaa", scale_by_std=True, epsilon=0.0),
+        (-1, 1, 0),
     ),
 )
 """(what, case, computed, worked by hand)."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pydantic
 import pytest
 import torch
+from torch import Tensor
 from torch.testing import assert_close
 
 from assay.algorithms import (
@@ -20,6 +21,7 @@ from assay.algorithms import (
     AnyAlgorithm,
     Distillation,
     ExpertIteration,
+    GiGPO,
     LossInputs,
     LossOutput,
     Needs,
@@ -48,6 +50,8 @@ ALGORITHMS = [
     Distillation(teacher="somewhere"),
     SFT(),
     PPO(),
+    GiGPO(turn_rewards="add"),
+    RLOO(turn_rewards="replace", credit_by="turn", turn_discount=0.5),
 ]
 
 
@@ -208,14 +212,13 @@ def test_a_micro_batch_without_tokens_adds_nothing() -> None:
     assert not any(float(value) for value in [*output.metric_sums.values(), *output.metric_maxima.values()])
 
 
-class ReturnsToGo(RLOO):
-    """Each turn is credited with what the environment paid from it on, over the mean of the group's rewards."""
+class OwnRewards(RLOO):
+    """Each turn is credited with what it earned itself."""
 
-    name: str = "returns_to_go"
+    name: str = "own_rewards"
 
-    def turn_advantages(self, group: Group, advantages: Sequence[float]) -> list[list[float]]:
-        paid = [[turn.env_reward for turn in rollout.turns] for rollout, _, _ in group.measured]
-        return [[sum(rewards[number:]) for number in range(len(rewards))] for rewards in paid]
+    def turn_advantages(self, group: Group, earned_GT: Sequence[Tensor], scale: float) -> list[list[float]]:
+        return [earned_T.tolist() for earned_T in earned_GT]
 
 
 def test_credit_may_differ_from_turn_to_turn_and_reaches_forks() -> None:
@@ -229,15 +232,14 @@ def test_credit_may_differ_from_turn_to_turn_and_reaches_forks() -> None:
         Rollout("t", 0, 1, (turn([9], 0.0, False),), finished),
     )
     group = Group(0, Task("d", (Message("user", "?"),), "1"), rollouts, (Score.solved(), Score.failed()))
-    algorithm = ReturnsToGo()
-    first, fork, other = algorithm.credit([group], to_samples([group]))
-    assert first.advantages.tolist() == [0.0, 1.75, 1.75, 0.0, 0.75]
-    assert fork.advantages.tolist() == [0.0, 0.25]
+    first, fork, other = OwnRewards(turn_rewards="add").credit([group], to_samples([group]))
+    assert first.advantages.tolist() == [0.0, 1.0, 1.0, 0.0, 0.5]
+    assert fork.advantages.tolist() == [0.0, 1.25]
     assert other.advantages.tolist() == [0.0, 0.0]
 
     class TooFew(RLOO):
-        def turn_advantages(self, group: Group, advantages: Sequence[float]) -> list[list[float]]:
-            return [[1.0] for _ in advantages]
+        def turn_advantages(self, group: Group, earned_GT: Sequence[Tensor], scale: float) -> list[list[float]]:
+            return [[1.0] for _ in earned_GT]
 
     with pytest.raises(ContractError, match="has a turn 1 and was credited for 1 turns"):
-        TooFew().credit([group], to_samples([group]))
+        TooFew(turn_rewards="ignore").credit([group], to_samples([group]))

@@ -53,7 +53,7 @@ def group_of(*rewards: float, group_id: int = 0, truncated: tuple[int, ...] = ()
 def sample_of(index: int, group_id: int = 0, **annotations: list[float]) -> Sample:
     length = len(next(iter(annotations.values()), [0.0, 0.0]))
     mask = torch.tensor([False] + [True] * length)
-    tensors = {name: torch.tensor([0.0, *values]) for name, values in annotations.items()}
+    tensors: dict[str, Any] = {name: torch.tensor([0.0, *values]) for name, values in annotations.items()}
     sampling = torch.full((1 + length,), -0.5) * mask
     return Sample(group_id, index, torch.arange(1 + length), mask, sampling, **tensors)
 
@@ -189,7 +189,7 @@ def test_options_that_cannot_be_meant(algorithm: type[Algorithm], settings: dict
 # ---- normalisers ----
 
 
-@pytest.mark.parametrize("normaliser", ["tokens", "groups", "sequences", "episodes", "constant"])
+@pytest.mark.parametrize("normaliser", ["tokens", "groups", "turns", "sequences", "episodes", "constant"])
 @pytest.mark.parametrize("algorithm", get_args(get_args(AnyAlgorithm)[0]), ids=lambda a: a.__name__)
 def test_every_algorithm_can_have_every_normaliser(algorithm: type[Algorithm], normaliser: str) -> None:
     settings: dict[str, Any] = {"teacher": "somewhere"} if algorithm is Distillation else {}
@@ -357,6 +357,7 @@ def test_each_token_pays_its_own_divergence() -> None:
     algorithm = PPO(kl_coefficient=0.5, kl_in="reward", decay=1.0, whiten=False)
     (credited,) = algorithm.credit([group_of(1.0, length=3)], [ppo_sample()])
     assert_close(credited.advantages[1:], torch.tensor([0.25, 0.75, 1.0]))
+    assert credited.returns is not None
     assert_close(credited.returns[1:], torch.tensor([0.25, 0.75, 1.0]))
 
 
