@@ -16,9 +16,10 @@ NEEDS = {
     **{name: {"path": "a.jsonl"} for name in FILES},
     "python": {"function": "a.py:b"},
     "reasoning_gym": {"family": "chain_sum"},
+    "served": {"command": "python agent.py"},
     "textarena": {"game": "TowerOfHanoi-v0"},
 }
-WORLDS = ("chain", "adapt", "textarena")
+WORLDS = ("chain", "adapt", "served", "textarena")
 REWARDS = {
     **dict.fromkeys(WORLDS, "episode"),
     "gsm8k": "numeric",

@@ -17,6 +17,7 @@ from assay.environments import check_environment
 from assay.launch import build_run
 from assay.loop import train
 from assay.observe.console import Console
+from assay.observe.store import RunStore
 from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
 
@@ -127,3 +128,21 @@ def test_the_environment_of_the_seventh_guide_is_checked_and_trained_with(
     run = build_run(config, tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
     assert asyncio.run(train(run)).status == "finished"
     assert config.environment.max_turns == 4
+
+
+def test_the_agent_of_the_tenth_guide_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agents, _, _ = (ROOT / "docs" / "guides" / "10-others.md").read_text().partition("## Environments")
+    (code,) = re.findall(r"```python\n(.*?)```", agents, re.DOTALL)
+    (recipe,) = re.findall(r"```toml\n(.*?)```", agents, re.DOTALL)
+    (tmp_path / "agent.py").write_text(code)
+    (tmp_path / "agent.toml").write_text(recipe)
+    monkeypatch.chdir(tmp_path)
+    small = [f"model.source={write_tiny_model(tmp_path / 'model')}", "model.compute_dtype=fp32", "num_steps=2"]
+    small += ["num_threads=1", "groups_per_step=2", "group_size=2", "evaluation.validation_tasks=2"]
+    config = load(RunConfig, tmp_path / "agent.toml", [*small, "evaluation.test_tasks=2", "sampling.max_new_tokens=6"])
+    run = build_run(config, tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
+    assert asyncio.run(train(run)).status == "finished"
+    with RunStore.open_readonly(tmp_path / "run") as store:
+        played = store.rollouts()
+        assert {(record.ending, record.verdict, record.num_turns) for record in played} == {("finished", "failed", 2)}
+        assert len(played) == 8

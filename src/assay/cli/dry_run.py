@@ -72,9 +72,12 @@ async def _lines(config: RunConfig, model: Model, renderer: ChatRenderer) -> lis
 
 
 async def _first_prompt(config: RunConfig, renderer: ChatRenderer, task: Task) -> tuple[int, ...]:
+    from assay.environments.driven import DrivenEpisode
+
     episode = config.environment.episode(task)
     try:
-        opening = await episode.start()
+        # An agent of somebody's own makes its prompts itself, from the task.
+        opening = task.prompt if isinstance(episode, DrivenEpisode) else await episode.start()
         return renderer.render(opening, episode.tools)
     finally:
         await episode.close()

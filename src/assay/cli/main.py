@@ -7,7 +7,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from assay.cli import adapters, chat, check, compare, demonstrate, export, models, sandbox, show, sweep, train, verify
+from assay.cli import (
+    adapters,
+    chat,
+    check,
+    compare,
+    demonstrate,
+    export,
+    models,
+    sandbox,
+    serve,
+    show,
+    sweep,
+    train,
+    verify,
+)
 from assay.cli import eval as evaluation
 from assay.errors import AssayError, explain_place
 
@@ -40,6 +54,7 @@ app.command("show")(show.show)
 app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare)
 app.command("chat")(chat.chat)
+app.command("serve")(serve.serve)
 app.command("sweep")(sweep.sweep)
 app.command("demonstrate")(demonstrate.demonstrate)
 app.command("verify")(verify.verify)

@@ -152,6 +152,20 @@ class ChatRenderer:
                 closing = f"\n{end}\n\n"
         return (*self._encode(closing + self._template.as_text(text)), self._end_token_id)
 
+    def encode_prompt(self, text: str, *, begins: bool = True) -> tuple[int, ...]:
+        """Return the tokens of a prompt that is text already, without a template. Control tokens that are spelled in it
+        are those tokens.
+
+        Args:
+            begins: whether it is the beginning of the prompt, which gets the beginning-of-sequence token that the
+                tokenizer puts before every text, where it does.
+        """
+        token_ids = tuple(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
+        bos = self._tokenizer.bos_token_id
+        if not begins or not isinstance(bos, int) or self._tokenizer("a").input_ids[:1] != [bos]:
+            return token_ids
+        return token_ids if token_ids[:1] == (bos,) else (bos, *token_ids)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         return str(
             self._tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -71,6 +71,10 @@ class Renderer(Protocol):
         turn."""
         ...
 
+    def encode_prompt(self, text: str, *, begins: bool = True) -> tuple[int, ...]:
+        """Return the tokens of a prompt, or of more of it, that is text already; no template is applied."""
+        ...
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of tokens as they are, special tokens shown."""
         ...

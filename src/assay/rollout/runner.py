@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
+from assay.environments.driven import DrivenEpisode
 from assay.environments.episode import EpisodeFactory
 from assay.environments.script import Script
 from assay.errors import ContextLengthError, FailureKind, boundary_of, classify
 from assay.render.renderer import Renderer
+from assay.rollout.driven import drive
 from assay.rollout.limits import EpisodeLimits
+from assay.rollout.requests import Requests
 from assay.rollout.speaker import ScriptSpeaker, Speaker, TextSpeaker, TokenSpeaker
 from assay.rollout.timeouts import Timeouts
 from assay.rollout.world import World, WorldMessages, describe
-from assay.seeds import derive_seed
 from assay.types import Completion, Ending, EndingKind, Message, RemoteCompletion, Rollout, Score, Task, Tool, Turn
 
 
@@ -53,6 +55,9 @@ async def run_rollout(
     - BROKEN: something outside the response failed (see `errors.classify`): never scored. Keeps the turns until then,
       and names the boundary that the failure crossed.
 
+    An episode that asks the model itself (`DrivenEpisode`) says how it ended; a limit ends it as above, apart from
+    "length" and "context", which it is told of and may go on from.
+
     The environment is closed once, whatever happens. When cancelled, the request under way is taken back first.
 
     Args:
@@ -71,21 +76,15 @@ async def run_rollout(
     score: Score | None = None
     try:
         world = World(make_episode, task, timeouts, limits.step_timeout_seconds)
-        opening = await world.start()
-        speaker = _speaker(engine, renderer, sampling, world.tools, limits.max_context)
-
-        async def speak(messages: Sequence[Message], new_messages: Sequence[Message], max_new_tokens: int) -> Turn:
-            where = (group_id, index, len(turns))
-            return await speaker.speak(
-                messages,
-                new_messages,
-                request_id="/".join(map(str, (seed_label, *where))),
-                seed=derive_seed(run_seed, seed_label, *where),
-                max_new_tokens=max_new_tokens,
-            )
-
         limits = limits.model_copy(update={"max_turns": limits.max_turns or max_turns})
-        ending = await _Play(world, speak, turns, limits, timeouts, sampling.max_new_tokens).to_the_end(opening)
+        requests = Requests(seed_label, run_seed, group_id, index)
+        if isinstance(world.episode, DrivenEpisode):
+            ending = await drive(world, engine, renderer, sampling, requests, limits, timeouts, turns)
+        else:
+            opening = await world.start()
+            speaker = _speaker(engine, renderer, sampling, world.tools, limits.max_context)
+            play = _Play(world, speaker, requests, turns, limits, timeouts, sampling.max_new_tokens)
+            ending = await play.to_the_end(opening)
         score = await world.score()
     except ContextLengthError as error:
         raise ContextLengthError(
@@ -122,7 +121,8 @@ class _Play:
     """An episode as it goes on."""
 
     world: World
-    speak: Callable[[Sequence[Message], Sequence[Message], int], Awaitable[Turn]]
+    speaker: Speaker
+    requests: Requests
     turns: list[Turn]
     """The turns until now, of whoever reads them after a failure too."""
     limits: EpisodeLimits
@@ -166,7 +166,13 @@ class _Play:
             if seconds <= 0:
                 raise TimeoutError
             async with self.timeouts.limit(None if math.isinf(seconds) else seconds):
-                return await self.speak(messages, new_messages, allowed)
+                return await self.speaker.speak(
+                    messages,
+                    new_messages,
+                    request_id=f"{self.requests.name}/{len(self.turns)}",
+                    seed=self.requests.seed(len(self.turns)),
+                    max_new_tokens=allowed,
+                )
         except ContextLengthError:
             if not self.turns:
                 raise

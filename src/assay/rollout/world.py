@@ -8,10 +8,12 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from assay.environments.driven import DrivenEpisode
 from assay.environments.episode import Episode, EpisodeFactory, EpisodeStep
 from assay.errors import FailureKind, InfrastructureError, WorldError, classify
 from assay.rollout.timeouts import Timeouts
-from assay.types import Message, Score, Task, Tool
+from assay.serving.conversation import Conversation
+from assay.types import Ending, Message, Score, Task, Tool
 
 CLOSE_TIMEOUT_SECONDS = 30.0
 """Seconds that an environment may take to close before it is left behind."""
@@ -46,14 +48,14 @@ class World:
         self._timeouts = timeouts
         self._step_timeout_seconds = step_timeout_seconds
         try:
-            self._episode: Episode = make_episode(task)
+            self.episode: Episode = make_episode(task)
         except Exception as error:
             raise _typed(error) from error
-        self._name = type(self._episode).__name__
+        self._name = type(self.episode).__name__
 
     async def start(self) -> WorldMessages:
         """The first messages."""
-        messages = self._messages("start", await self._ask("start", self._episode.start()))
+        messages = self._messages("start", await self._ask("start", self.episode.start()))
         if not messages:
             raise WorldError(f"{self._name}.start gave no message: the model has nothing to answer")
         return WorldMessages(messages, "")
@@ -62,7 +64,7 @@ class World:
     def tools(self) -> tuple[Tool, ...]:
         """The tools of the episode, once it has started."""
         try:
-            tools = tuple(self._episode.tools)
+            tools = tuple(self.episode.tools)
         except Exception as error:
             raise _typed(error) from error
         if not all(isinstance(tool, Tool) for tool in tools):
@@ -71,7 +73,7 @@ class World:
 
     async def step(self, message: Message) -> WorldMessages:
         """The world's answer to the assistant's message."""
-        step = await self._ask("step", self._episode.step(message))
+        step = await self._ask("step", self.episode.step(message))
         if not isinstance(step, EpisodeStep):
             raise WorldError(f"{self._name}.step returned {step!r:.80}; return an EpisodeStep")
         messages = self._messages("step", step.messages)
@@ -82,9 +84,20 @@ class World:
             raise WorldError(f"{self._name}.step answered no message and is not done; return a message or done=True")
         return WorldMessages(messages, str(step.state), None if reward is None else float(reward), bool(step.done))
 
+    async def drive(self, conversation: Conversation) -> Ending:
+        """Let an episode that asks the model itself play, and return how it ended."""
+        assert isinstance(self.episode, DrivenEpisode), "the others are stepped"
+        try:
+            ending = await self.episode.drive(conversation)
+        except Exception as error:
+            raise _typed(error) from error
+        if not isinstance(ending, Ending):
+            raise WorldError(f"{self._name}.drive returned {ending!r:.80}; return an Ending")
+        return ending
+
     async def score(self) -> Score | None:
         """What the episode says that was earned."""
-        score = await self._ask("score", self._episode.score())
+        score = await self._ask("score", self.episode.score())
         if score is not None and not isinstance(score, Score):
             raise WorldError(f"{self._name}.score returned {score!r:.80}; return a Score, or None")
         return score
@@ -93,7 +106,7 @@ class World:
         """Close the episode; that it fails to is on record, and takes nothing from what was measured."""
         try:
             async with Timeouts().limit(CLOSE_TIMEOUT_SECONDS):
-                await self._episode.close()
+                await self.episode.close()
         except Exception as error:
             if classify(error) is FailureKind.USER:
                 raise
