@@ -1,5 +1,5 @@
 # make demo   set up, train a real language model by RL in ten minutes, show what it learned
-# make test   set up, then lint, types, import layers and tests, by WORKERS=2 processes
+# make test   set up, then lint, types, import layers and tests, by WORKERS=2 processes; the longest files come first
 # make setup  install into .venv and nothing else
 # make bench  speed beside the peers, in one run; QUICK=1 for a form of 15 minutes, JSON=FILE for everything in a file
 
@@ -25,7 +25,7 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup
 	$(BIN)/python benchmarks $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(ARGS)
