@@ -37,7 +37,7 @@ def samples(vocab_size: int) -> list[CreditedSample]:
             found.append(
                 CreditedSample(
                     group_id=group,
-                    index=index,
+                    member=index,
                     token_ids=torch.cat((prompt, response)),
                     loss_mask=mask,
                     sampling_logprobs=torch.where(mask, -10.0, 0.0),

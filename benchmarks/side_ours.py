@@ -112,7 +112,7 @@ def _sample(group_id: int, index: int, prompt: list[int], response: list[int]) -
     mask = torch.arange(len(token_ids)) >= len(prompt)
     return CreditedSample(
         group_id=group_id,
-        index=index,
+        member=index,
         token_ids=token_ids,
         loss_mask=mask,
         sampling_logprobs=-10.0 * mask,

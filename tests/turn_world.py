@@ -130,7 +130,7 @@ def samples_of(group: Group, episodes: Sequence[Actions], values: Values | None)
         numbers = torch.zeros(len(sample.token_ids))
         for place in sample.loss_mask.nonzero()[:, 0].tolist():
             filler = int(sample.token_ids[place]) == FILLER
-            history = episodes[sample.index][: int(sample.turn_ids[place])]
+            history = episodes[sample.member][: int(sample.turn_ids[place])]
             numbers[place] = 77.0 if filler else values(history)
         found.append(sample.replace(values=numbers))
     return found

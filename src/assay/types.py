@@ -262,8 +262,8 @@ class Rollout:
     task_id: str
     group_id: int
     """Index of the group in issue order."""
-    index: int
-    """Index of the member in its group."""
+    member: int
+    """Number of the member in its group, from 0."""
     turns: tuple[Turn, ...]
     ending: Ending
     score: Score | None = None
@@ -319,7 +319,7 @@ class Rollout:
         return cls(
             data["task_id"],
             data["group_id"],
-            data["index"],
+            data["member"],
             tuple(turn(d) for d in data["turns"]),
             Ending(EndingKind(kind), *reason),
             Score.from_dict(data["score"]) if data.get("score") else None,
@@ -443,8 +443,8 @@ class Sample:
     (forks)."""
 
     group_id: int
-    index: int
-    """Index of the member in its group; forks of one rollout have the same."""
+    member: int
+    """Number of the member in its group, from 0; forks of one rollout have the same."""
     token_ids: Tensor
     """[L] int64"""
     loss_mask: Tensor
@@ -549,7 +549,7 @@ class Batch:
     unit_ids: Tensor
     """[S] int64, the same for samples of one unit (a pair, say); unique in the micro-batch, ascending from 0."""
     member_ids: Tensor
-    """[S] int64, index of the rollout in its group."""
+    """[S] int64, number of the member in its group."""
     sample_ids: Tensor
     """[S] int64, index of the sample in the list that was packed: where results go back to."""
     turn_lengths: Tensor | None = None

@@ -27,14 +27,16 @@ def group_of(rewards: tuple[float | None, ...], order: list[int] | None = None, 
     )
 
 
-def sample_of(index: int, group_id: int = 0, length: int = 5, weight: float = 1.0) -> Sample:
+def sample_of(member: int, group_id: int = 0, length: int = 5, weight: float = 1.0) -> Sample:
     loss_mask = torch.arange(length) >= 2
-    return Sample(group_id, index, torch.zeros(length, dtype=torch.long), loss_mask, torch.zeros(length), weight=weight)
+    return Sample(
+        group_id, member, torch.zeros(length, dtype=torch.long), loss_mask, torch.zeros(length), weight=weight
+    )
 
 
 def advantage_by_member(algorithm, groups: list[Group], members: list[int]) -> dict[int, float]:
     credited = algorithm.credit(groups, [sample_of(i) for i in members])
-    return {sample.index: float(sample.advantages[-1]) for sample in credited}
+    return {sample.member: float(sample.advantages[-1]) for sample in credited}
 
 
 @pytest.mark.parametrize("algorithm", [PLAIN, *COMPARING], ids=repr)

@@ -121,7 +121,7 @@ def test_exactly_the_sampled_tokens_are_trained_on(extended) -> None:
     samples = to_samples(groups)
     assert len(samples) == 2 * GROUP_SIZE, "a template that only appends gives one sample a rollout"
     for sample in samples:
-        requests = engine.records[sample.group_id, sample.index]
+        requests = engine.records[sample.group_id, sample.member]
         last_prompt, last_completion = requests[-1]
         assert tuple(sample.token_ids.tolist()) == last_prompt + last_completion.token_ids
         mask = torch.zeros(len(sample.token_ids), dtype=torch.bool)
@@ -141,7 +141,7 @@ def test_the_end_token_is_trained_on_where_it_was_sampled_and_only_there(extende
     (end,) = renderer.stop_token_ids
     for sample in to_samples(groups):
         sampled_ends = sum(
-            completion.token_ids[-1] == end for _, completion in engine.records[sample.group_id, sample.index]
+            completion.token_ids[-1] == end for _, completion in engine.records[sample.group_id, sample.member]
         )
         trained_ends = int(((sample.token_ids == end) & sample.loss_mask).sum())
         assert trained_ends == sampled_ends
@@ -150,7 +150,7 @@ def test_the_end_token_is_trained_on_where_it_was_sampled_and_only_there(extende
 def test_what_is_not_trained_on_is_what_template_task_and_environment_said(extended) -> None:
     groups, engine, renderer = extended
     for sample in to_samples(groups):
-        requests = engine.records[sample.group_id, sample.index]
+        requests = engine.records[sample.group_id, sample.member]
         expected = f"<|im_start|>user\n{sample.group_id}?<|im_end|>\n<|im_start|>assistant\n"
         for _, completion in requests[:-1]:
             ended = completion.token_ids[-1] in renderer.stop_token_ids
@@ -163,7 +163,7 @@ def test_a_template_that_rewrites_the_prefix_forks_and_the_forks_share_the_weigh
     groups, engine, _ = forked
     samples = defaultdict(list)
     for sample in to_samples(groups):
-        samples[sample.group_id, sample.index].append(sample)
+        samples[sample.group_id, sample.member].append(sample)
     assert {len(forks) for forks in samples.values()} == {1, 2, 3}
     for rollout_id, forks in samples.items():
         requests = engine.records[rollout_id]

@@ -42,7 +42,7 @@ def random_samples(seed: int, num_groups: int = 4) -> list[CreditedSample]:
             samples.append(
                 CreditedSample(
                     group_id=group_id,
-                    index=index,
+                    member=index,
                     token_ids=torch.tensor(tokens),
                     loss_mask=loss_mask,
                     sampling_logprobs=-torch.rand(len(tokens)) * loss_mask,
@@ -75,7 +75,7 @@ def alone(sample: CreditedSample) -> Batch:
         sequence_weights=torch.tensor([sample.weight]),
         group_ids=torch.tensor([sample.group_id]),
         unit_ids=torch.arange(0),
-        member_ids=torch.tensor([sample.index]),
+        member_ids=torch.tensor([sample.member]),
         sample_ids=torch.tensor([0]),
     )
 

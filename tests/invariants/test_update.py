@@ -26,7 +26,7 @@ def credited_samples(num_groups: int = 3, group_size: int = 4) -> list[CreditedS
             samples.append(
                 CreditedSample(
                     group_id=group_id,
-                    index=index,
+                    member=index,
                     token_ids=tokens,
                     loss_mask=mask,
                     sampling_logprobs=-5.5 * mask,

@@ -91,4 +91,4 @@ def make_sample(index: int, prompt: tuple[int, ...], completion: Completion) -> 
     mask = torch.arange(len(token_ids)) >= len(prompt)
     logprobs = torch.zeros(len(token_ids))
     logprobs[len(prompt) :] = torch.tensor(completion.logprobs)
-    return Sample(group_id=index, index=0, token_ids=token_ids, loss_mask=mask, sampling_logprobs=logprobs)
+    return Sample(group_id=index, member=0, token_ids=token_ids, loss_mask=mask, sampling_logprobs=logprobs)

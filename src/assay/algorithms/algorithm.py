@@ -314,21 +314,21 @@ class Algorithm(Component):
                 )
             credit_of_members = self.turn_advantages(group, earned_GT, scale)
             for (rollout, _, _), credit in zip(group.measured, credit_of_members, strict=True):
-                key = (group.group_id, rollout.index)
+                key = (group.group_id, rollout.member)
                 if key in credit_by_rollout:
-                    raise ContractError(f"rollout {rollout.index} of group {group.group_id} was given to credit twice")
+                    raise ContractError(f"rollout {rollout.member} of group {group.group_id} was given to credit twice")
                 _check_float32(group, credit, earned_GT)
                 credit_by_rollout[key] = credit
         left_out = {
-            (group.group_id, rollout.index)
+            (group.group_id, rollout.member)
             for group in groups
             for rollout, score, _ in group.measured
             if not self.trains_on(rollout, score)
         }
         return [
-            self._credited(sample, credit_by_rollout.get((sample.group_id, sample.index)))
+            self._credited(sample, credit_by_rollout.get((sample.group_id, sample.member)))
             for sample in samples
-            if (sample.group_id, sample.index) not in left_out
+            if (sample.group_id, sample.member) not in left_out
         ]
 
     def reward(self, rollout: Rollout, score: Score, value: float) -> float:
@@ -393,7 +393,7 @@ class Algorithm(Component):
     def _credited(self, sample: Sample, advantage: float | Sequence[float] | None) -> CreditedSample:
         if advantage is None:
             raise ContractError(
-                f"a sample of rollout {sample.index} of group {sample.group_id} has no measured score: "
+                f"a sample of rollout {sample.member} of group {sample.group_id} has no measured score: "
                 "what was not measured must not be trained on"
             )
         if not isinstance(advantage, float | int):
@@ -405,7 +405,7 @@ class Algorithm(Component):
         """k1 of each rollout from the reference, summed over its tokens; empty where the reward does not have it."""
         divergences: dict[tuple[int, int], float] = {}
         for sample in samples if self.kl_coefficient and self.kl_in == "reward" else ():
-            key = (sample.group_id, sample.index)
+            key = (sample.group_id, sample.member)
             divergences[key] = divergences.get(key, 0.0) + float(token_divergences(sample).double().sum())
         return divergences
 
@@ -430,7 +430,7 @@ class Algorithm(Component):
             earned_by_turn(
                 rollout,
                 self.reward(rollout, score, value)
-                - self.kl_coefficient * divergences.get((group.group_id, rollout.index), 0.0),
+                - self.kl_coefficient * divergences.get((group.group_id, rollout.member), 0.0),
                 self.turn_rewards,
             )
             for rollout, score, value in group.measured
@@ -464,7 +464,7 @@ def _by_turn(sample: Sample, advantages: Sequence[float]) -> Tensor:
     last = int(turns_L[sample.loss_mask].max()) if sample.loss_mask.any() else -1
     if last >= len(advantages):
         raise ContractError(
-            f"rollout {sample.index} of group {sample.group_id} has a turn {last} and was credited for "
+            f"rollout {sample.member} of group {sample.group_id} has a turn {last} and was credited for "
             f"{len(advantages)} turns: give one number, or one for each turn"
         )
     given = torch.tensor([*advantages, 0.0], dtype=torch.float32, device=turns_L.device)

@@ -60,7 +60,7 @@ class PPO(Clipping):
         earned = super().credit(groups, samples)
         forks: dict[tuple[int, int], list[int]] = {}
         for place, sample in enumerate(earned):
-            forks.setdefault((sample.group_id, sample.index), []).append(place)
+            forks.setdefault((sample.group_id, sample.member), []).append(place)
         estimated = dict(item for places in forks.values() for item in self._estimate(earned, places))
         credited = [estimated[place] for place in range(len(earned))]
         return whitened_credit(credited) if self.whiten else credited

@@ -52,7 +52,7 @@ def check_turn_rewards(group: Group, turn_rewards: TurnRewards, usable: bool) ->
     """
     for rollout, _, _ in group.measured:
         for number, turn in enumerate(rollout.turns):
-            place = f"turn {number} of rollout {rollout.index} of group {group.group_id}"
+            place = f"turn {number} of rollout {rollout.member} of group {group.group_id}"
             if turn.env_reward is not None and not math.isfinite(turn.env_reward):
                 raise DataError(f"{place} was paid {turn.env_reward}: what an environment pays must be finite")
             if turn_rewards == "refuse" and turn.env_reward is not None:

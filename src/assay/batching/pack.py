@@ -266,7 +266,7 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
         sequence_weights=torch.tensor([sample.weight for sample in samples], dtype=torch.float32),
         group_ids=integers([sample.group_id for sample in samples]),
         unit_ids=integers([units[_unit(piece)] for piece in pieces]),
-        member_ids=integers([sample.index for sample in samples]),
+        member_ids=integers([sample.member for sample in samples]),
         sample_ids=integers([piece.sample_id for piece in pieces]),
         turn_lengths=torch.cat([_turn_lengths(sample) for sample in samples]),
     )

@@ -62,7 +62,7 @@ def _rollout_samples(group_id: int, rollout: Rollout) -> list[Sample]:
     return [
         Sample(
             group_id=group_id,
-            index=rollout.index,
+            member=rollout.member,
             token_ids=torch.tensor(fork.token_ids, dtype=torch.int64),
             loss_mask=torch.tensor(fork.loss_mask, dtype=torch.bool),
             sampling_logprobs=torch.tensor(fork.logprobs, dtype=torch.float32),

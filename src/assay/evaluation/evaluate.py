@@ -110,7 +110,7 @@ async def evaluate(
                 sampling,
                 run_seed=seed,
                 group_id=position,
-                index=sample,
+                member=sample,
                 max_turns=max_turns,
                 limits=limits,
                 seed_label=SEED_LABEL,

@@ -51,7 +51,7 @@ class EvalRow:
         return cls(
             task_id=task.task_id,
             task_index=task_index,
-            sample=rollout.index,
+            sample=rollout.member,
             domain=task.domain,
             level=task.level,
             complexity=task.complexity,

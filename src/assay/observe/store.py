@@ -168,12 +168,12 @@ class RunStore:
 
         Args:
             decode: the renderer's `decode`, for the texts.
-            trainer_logprobs: (group_id, index of the member) to one log-probability for each sampled token of that
+            trainer_logprobs: (group_id, member) to one log-probability for each sampled token of that
                 rollout, in order (forks one after the other); members may be missing.
         """
         given = trainer_logprobs or {}
         rows = [
-            _rollout_row(step, group, rollout, score, decode, given.get((group.group_id, rollout.index)))
+            _rollout_row(step, group, rollout, score, decode, given.get((group.group_id, rollout.member)))
             for group in groups
             for rollout, score in zip(group.rollouts, group.scores, strict=True)
         ]
@@ -446,13 +446,13 @@ def _rollout_row(
         logprobs += turn.completion.logprobs
     if trainer_logprobs is not None and len(trainer_logprobs) != len(logprobs):
         raise ValueError(
-            f"group {group.group_id}, member {rollout.index}: {len(trainer_logprobs)} trainer log-probabilities "
+            f"group {group.group_id}, member {rollout.member}: {len(trainer_logprobs)} trainer log-probabilities "
             f"for {len(logprobs)} sampled tokens"
         )
     prompt_length = len(rollout.turns[0].new_token_ids) if rollout.turns else 0
     prompt = decode(token_ids[:prompt_length]) if rollout.turns else "\n".join(message.text for message in task.prompt)
     return (
-        *(step, group.group_id, rollout.index, task.task_id, task.domain, task.level, task.complexity, task.horizon),
+        *(step, group.group_id, rollout.member, task.task_id, task.domain, task.level, task.complexity, task.horizon),
         *(_text(prompt), _text(task.answer), _text(decode(token_ids[prompt_length:]))),
         *(rollout.ending.kind.value, _text(rollout.ending.reason), rollout.ending.boundary),
         *(score.verdict.value, score.value, _text(score.reason), _text(score.evidence), _json(dict(score.parts))),
@@ -467,7 +467,7 @@ def _rollout_row(
 def _turn_rows(step: int, rollout: Rollout) -> list[tuple[Any, ...]]:
     return [
         (
-            *(step, rollout.group_id, rollout.index, number, int(turn.extends_previous), len(turn.new_token_ids)),
+            *(step, rollout.group_id, rollout.member, number, int(turn.extends_previous), len(turn.new_token_ids)),
             *(len(turn.completion.token_ids), turn.completion.finish_reason, turn.completion.version),
             *(_json(turn.message.to_record()), _json([message.to_record() for message in turn.env_messages])),
             *(turn.env_reward, _text(turn.state)),

@@ -350,7 +350,7 @@ class Collector:
     async def _play_group(self, issued: _Issued) -> None:
         try:
             async with asyncio.TaskGroup() as scope:
-                members = [scope.create_task(self._play_member(issued, index)) for index in range(self._group_size)]
+                members = [scope.create_task(self._play_member(issued, member)) for member in range(self._group_size)]
         except ExceptionGroup as failures:
             # One error that a person must act on says it all; its siblings were cancelled.
             raise failures.exceptions[0] from None
@@ -362,11 +362,11 @@ class Collector:
         group = Group(issued.group_id, issued.task, rollouts, scores)
         issued.result = _Result(group, num_retried=sum(num_retried for _, _, num_retried in played))
 
-    async def _play_member(self, issued: _Issued, index: int) -> tuple[Rollout, Score, int]:
+    async def _play_member(self, issued: _Issued, member: int) -> tuple[Rollout, Score, int]:
         """Play one member; return its rollout, its score, and how often it had to be played again."""
-        rollout, num_retried = await self._play_once(issued, index), 0
+        rollout, num_retried = await self._play_once(issued, member), 0
         while rollout.ending.kind is EndingKind.BROKEN and num_retried < self._retries:
-            rollout, num_retried = await self._play_once(issued, index), num_retried + 1
+            rollout, num_retried = await self._play_once(issued, member), num_retried + 1
         if rollout.ending.kind is EndingKind.BROKEN or self._score_group is not None:
             return rollout, Score.not_measured(rollout.ending.reason), num_retried
         try:
@@ -377,7 +377,7 @@ class Collector:
             score = Score.not_measured(describe(error))
         return rollout, score, num_retried
 
-    async def _play_once(self, issued: _Issued, index: int) -> Rollout:
+    async def _play_once(self, issued: _Issued, member: int) -> Rollout:
         return await run_rollout(
             issued.task,
             self._make_episode,
@@ -386,7 +386,7 @@ class Collector:
             self._sampling,
             run_seed=self._run_seed,
             group_id=issued.group_id,
-            index=index,
+            member=member,
             max_turns=self._max_turns,
             limits=self._limits,
             timeouts=self._timeouts,

@@ -120,7 +120,7 @@ class Demonstrations:
                 Sampling(),
                 run_seed=0,
                 group_id=group_id,
-                index=0,
+                member=0,
                 max_turns=self._environment.max_turns,
                 limits=self._limits,
             )

@@ -14,13 +14,13 @@ class Requests:
     label: str
     run_seed: int
     group_id: int
-    index: int
+    member: int
 
     @property
     def name(self) -> str:
         """The beginning of their ids."""
-        return f"{self.label}/{self.group_id}/{self.index}"
+        return f"{self.label}/{self.group_id}/{self.member}"
 
     def seed(self, number: int) -> int:
         """The seed of a request."""
-        return derive_seed(self.run_seed, self.label, self.group_id, self.index, number)
+        return derive_seed(self.run_seed, self.label, self.group_id, self.member, number)

@@ -31,7 +31,7 @@ async def run_rollout(
     *,
     run_seed: int,
     group_id: int,
-    index: int,
+    member: int,
     max_turns: int = 1,
     limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
     timeouts: Timeouts | None = None,
@@ -42,7 +42,7 @@ async def run_rollout(
     With an engine, the rollout has the tokens and log-probabilities that training needs. With a responder it has
     text alone, and no renderer is used. A script plays as text, or with a renderer as the tokens of a demonstration.
 
-    Turn t samples with the seed derive_seed(run_seed, seed_label, group_id, index, t), so a rollout that is played
+    Turn t samples with the seed derive_seed(run_seed, seed_label, group_id, member, t), so a rollout that is played
     again samples the same tokens from the same weights.
 
     How it ends:
@@ -77,7 +77,7 @@ async def run_rollout(
     try:
         world = World(make_episode, task, timeouts, limits.step_timeout_seconds)
         limits = limits.model_copy(update={"max_turns": limits.max_turns or max_turns})
-        requests = Requests(seed_label, run_seed, group_id, index)
+        requests = Requests(seed_label, run_seed, group_id, member)
         if isinstance(world.episode, DrivenEpisode):
             ending = await drive(world, engine, renderer, sampling, requests, limits, timeouts, turns)
         else:
@@ -98,7 +98,7 @@ async def run_rollout(
     finally:
         if world is not None:
             await world.close()
-    return Rollout(task.task_id, group_id, index, tuple(turns), ending, score)
+    return Rollout(task.task_id, group_id, member, tuple(turns), ending, score)
 
 
 def _speaker(

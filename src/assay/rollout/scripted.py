@@ -44,7 +44,7 @@ async def play_script(environment: Environment, task: Task, script: Script) -> S
         Sampling(),
         run_seed=0,
         group_id=0,
-        index=0,
+        member=0,
         max_turns=environment.max_turns,
     )
     return ScriptedResult(rollout, await score_rollout(environment.rewards["strict"], rollout, task))

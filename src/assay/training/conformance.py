@@ -247,7 +247,7 @@ def _aged(sample: CreditedSample) -> CreditedSample:
 def _advantages(algorithm: Algorithm, group: Group) -> dict[int, float]:
     """Return the sum of each member's token advantages, by member."""
     credited = algorithm.credit([group], _annotated(to_samples([group])))
-    return {sample.index: float(sample.advantages.sum()) for sample in credited}
+    return {sample.member: float(sample.advantages.sum()) for sample in credited}
 
 
 def _gradient(model: Path, algorithm: Algorithm, batches: list[Batch]) -> Tensor:

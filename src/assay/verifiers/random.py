@@ -26,7 +26,7 @@ class Random(Verifier):
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         # By the rollout's place in the run, so that a resumed run draws the same and equal responses draw apart.
-        seed = derive_seed(self.seed, self.name, task.task_id, rollout.group_id, rollout.index)
+        seed = derive_seed(self.seed, self.name, task.task_id, rollout.group_id, rollout.member)
         return Score.solved() if uniform(seed, 0) < self.probability else Score.failed("chance")
 
     def gold_response(self, task: Task) -> None:

@@ -106,4 +106,4 @@ def as_rollout(response: str, task: Task, *, finish_reason: FinishReason = "stop
     completion = Completion(token_ids=(), logprobs=(), finish_reason=finish_reason, version_spans=((0, 0),))
     turn = Turn((), extends_previous=False, completion=completion, message=Message("assistant", response))
     ending = Ending(EndingKind.FINISHED) if finish_reason == "stop" else Ending(EndingKind.TRUNCATED, finish_reason)
-    return Rollout(task.task_id, group_id=0, index=0, turns=(turn,), ending=ending)
+    return Rollout(task.task_id, group_id=0, member=0, turns=(turn,), ending=ending)

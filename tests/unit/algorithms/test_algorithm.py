@@ -62,10 +62,10 @@ def group_of(*rewards: float | None, group_id: int = 0) -> Group:
     return Group(group_id, task, tuple(rollouts), tuple(scores))
 
 
-def sample_of(index: int, mask: list[bool], group_id: int = 0, weight: float = 1.0) -> Sample:
+def sample_of(member: int, mask: list[bool], group_id: int = 0, weight: float = 1.0) -> Sample:
     loss_mask = torch.tensor(mask)
     tokens = torch.arange(len(mask))
-    return Sample(group_id, index, tokens, loss_mask, torch.zeros(len(mask)), weight=weight)
+    return Sample(group_id, member, tokens, loss_mask, torch.zeros(len(mask)), weight=weight)
 
 
 class Run(Settings):
@@ -140,9 +140,9 @@ def test_needs() -> None:
 def test_credit_by_hand(algorithm, expected: list[float]) -> None:
     samples = [sample_of(i, [False, True, False, True]) for i in (2, 0, 3, 1)]
     credited = algorithm.credit([group_of(1.0, 0.0, 0.0, 0.0)], samples)
-    assert [sample.index for sample in credited] == [2, 0, 3, 1]
+    assert [sample.member for sample in credited] == [2, 0, 3, 1]
     for sample in credited:
-        advantage = expected[sample.index]
+        advantage = expected[sample.member]
         assert sample.advantages.dtype == torch.float32
         assert_close(sample.advantages, torch.tensor([0.0, advantage, 0.0, advantage]), rtol=1e-5, atol=0.0)
 

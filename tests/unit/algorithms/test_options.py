@@ -50,12 +50,12 @@ def group_of(*rewards: float, group_id: int = 0, truncated: tuple[int, ...] = ()
     return Group(group_id, TASK, tuple(rollouts), tuple(scores))
 
 
-def sample_of(index: int, group_id: int = 0, **annotations: list[float]) -> Sample:
+def sample_of(member: int, group_id: int = 0, **annotations: list[float]) -> Sample:
     length = len(next(iter(annotations.values()), [0.0, 0.0]))
     mask = torch.tensor([False] + [True] * length)
     tensors: dict[str, Any] = {name: torch.tensor([0.0, *values]) for name, values in annotations.items()}
     sampling = torch.full((1 + length,), -0.5) * mask
-    return Sample(group_id, index, torch.arange(1 + length), mask, sampling, **tensors)
+    return Sample(group_id, member, torch.arange(1 + length), mask, sampling, **tensors)
 
 
 def inputs_of(now: list[float], old: list[float], advantages: list[float], **changes: Any) -> LossInputs:
@@ -144,7 +144,7 @@ def test_every_algorithm_of_rewards_can_filter_what_was_cut_off(algorithm: type[
     samples = [sample_of(i, values=[0.0, 0.0]) for i in range(3)]
     group = group_of(1.0, 0.0, 0.5, truncated=(1,))
     filtered = algorithm.model_validate({"overlong": "filter", "dynamic_sampling": False}).credit([group], samples)
-    assert [sample.index for sample in filtered] == [0, 2]
+    assert [sample.member for sample in filtered] == [0, 2]
     if algorithm not in (PPO, ReinforcePP):
         whole = algorithm.model_validate({"dynamic_sampling": False}).credit([group], samples)
         assert_close(filtered[0].advantages, whole[0].advantages)
@@ -152,11 +152,11 @@ def test_every_algorithm_of_rewards_can_filter_what_was_cut_off(algorithm: type[
 
 def test_expert_iteration_and_distillation_can_filter_too() -> None:
     group = group_of(1.0, 1.0, truncated=(1,))
-    assert [s.index for s in ExpertIteration(overlong="filter").credit([group], [sample_of(0), sample_of(1)])] == [0]
+    assert [s.member for s in ExpertIteration(overlong="filter").credit([group], [sample_of(0), sample_of(1)])] == [0]
     assert not ExpertIteration(overlong="filter").keep(group_of(1.0, truncated=(0,)))
     samples = [sample_of(i, teacher_logprobs=[-0.1, -0.2]) for i in range(2)]
     filtered = Distillation(teacher="somewhere", overlong="filter").credit([group], samples)
-    assert [sample.index for sample in filtered] == [0]
+    assert [sample.member for sample in filtered] == [0]
 
 
 @pytest.mark.parametrize("algorithm", OF_REWARDS, ids=lambda a: a.__name__)

@@ -44,7 +44,7 @@ def credit(algorithm: Algorithm, given: Group, values: float | None = None) -> l
         samples = [sample.replace(values=values * sample.loss_mask) for sample in samples]
     found: dict[int, list[float]] = {}
     for sample in algorithm.credit([given], samples):
-        found.setdefault(sample.index, []).extend(sample.advantages[sample.loss_mask].tolist())
+        found.setdefault(sample.member, []).extend(sample.advantages[sample.loss_mask].tolist())
     return [found[index] for index in sorted(found)]
 
 

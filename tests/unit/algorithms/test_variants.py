@@ -59,11 +59,11 @@ def group_of(*rewards: float, lengths: tuple[int, ...] = (), truncated: tuple[in
     return Group(0, TASK, tuple(rollouts), tuple(scores))
 
 
-def sample_of(index: int, length: int = 2, **annotations: list[float]) -> Sample:
+def sample_of(member: int, length: int = 2, **annotations: list[float]) -> Sample:
     mask = torch.tensor([False] + [True] * length)
     tensors = {name: torch.tensor([0.0, *values]) for name, values in annotations.items()}
     sampling = tensors.pop("sampling_logprobs", torch.full((1 + length,), -0.5) * mask)
-    return Sample(0, index, torch.arange(1 + length), mask, sampling, **tensors)
+    return Sample(0, member, torch.arange(1 + length), mask, sampling, **tensors)
 
 
 def credited(algorithm: Algorithm, group: Group, samples: list[Sample]) -> list[list[float]]:
@@ -190,7 +190,7 @@ def test_reinforce_pp_baseline_subtracts_the_groups_mean_first() -> None:
 
 def _members(group: Group, group_id: int) -> list[tuple[Rollout, Score]]:
     return [
-        (Rollout(r.task_id, group_id, r.index, r.turns, r.ending), s)
+        (Rollout(r.task_id, group_id, r.member, r.turns, r.ending), s)
         for r, s in zip(group.rollouts, group.scores, strict=True)
     ]
 
@@ -206,7 +206,7 @@ def test_expert_iteration_imitates_what_was_solved() -> None:
     algorithm = ExpertIteration()
     group = group_of(1.0, 0.0, 0.5)
     kept = algorithm.credit([group], [sample_of(i) for i in range(3)])
-    assert [sample.index for sample in kept] == [0, 2]
+    assert [sample.member for sample in kept] == [0, 2]
     assert kept[0].advantages.tolist() == [0, 1, 1]
     assert algorithm.keep(group)
     assert not algorithm.keep(group_of(0.0, -1.0))

@@ -9,15 +9,19 @@ from assay.batching import pack
 from assay.types import CreditedSample, Sample
 
 
-def sample(prompt: list[int], completion: list[int], group_id: int = 0, index: int = 0, **changes) -> Sample:
+def sample(prompt: list[int], completion: list[int], group_id: int = 0, member: int = 0, **changes) -> Sample:
     length = len(prompt) + len(completion)
     mask = torch.arange(length) >= len(prompt)
     tokens = torch.tensor(prompt + completion)
-    return Sample(group_id, index, tokens, mask, sampling_logprobs=-tokens / 100 * mask, **changes)
+    return Sample(group_id, member, tokens, mask, sampling_logprobs=-tokens / 100 * mask, **changes)
 
 
 def test_a_shared_prompt_is_laid_down_once():
-    samples = [sample([1, 2, 3], [4, 5], index=0), sample([1, 2, 3], [6, 7, 8], index=1), sample([9], [10], group_id=1)]
+    samples = [
+        sample([1, 2, 3], [4, 5], member=0),
+        sample([1, 2, 3], [6, 7, 8], member=1),
+        sample([9], [10], group_id=1),
+    ]
     [[batch]] = pack(samples, 100)
     # The last token of a sample predicts nothing: 5, 8 and 10 are targets only.
     assert batch.token_ids.tolist() == [1, 2, 3, 4, 6, 7, 9]
@@ -39,8 +43,8 @@ def test_a_shared_prompt_is_laid_down_once():
 def test_what_all_prompts_begin_with_is_laid_down_once():
     opening = list(range(20, 40))
     samples = [
-        sample([*opening, 1, 2], [4, 5], index=0),
-        sample([*opening, 1, 2], [6, 7, 8], index=1),
+        sample([*opening, 1, 2], [4, 5], member=0),
+        sample([*opening, 1, 2], [6, 7, 8], member=1),
         sample([*opening, 1, 3], [9, 10], group_id=1),
     ]
     [[batch]] = pack(samples, 100)
@@ -92,7 +96,7 @@ def test_what_follows_the_last_trained_token_is_left_out_and_turns_keep_their_co
 
 
 def test_micro_batches_hold_at_most_max_tokens():
-    samples = [sample([1, 2, 3, 4], [5, 6, 7], index=i) for i in range(6)]  # 4 once, then 2 each
+    samples = [sample([1, 2, 3, 4], [5, 6, 7], member=i) for i in range(6)]  # 4 once, then 2 each
     micro_batches = pack(samples, 9)[0]
     assert [batch.num_tokens for batch in micro_batches] == [8, 8, 8]
     assert [batch.sample_ids.tolist() for batch in micro_batches] == [[0, 1], [2, 3], [4, 5]]
@@ -104,7 +108,7 @@ def test_a_sample_longer_than_the_limit_has_a_micro_batch_of_its_own():
 
 
 def test_minibatches_are_whole_groups_as_even_as_they_can_be():
-    samples = [sample([1], [2] * (g + 1), group_id=g, index=i) for g in range(5) for i in range(g + 1)]
+    samples = [sample([1], [2] * (g + 1), group_id=g, member=i) for g in range(5) for i in range(g + 1)]
     minibatches = pack(samples, 1000, num_minibatches=3)
     groups = [sorted({g for batch in minibatch for g in batch.group_ids.tolist()}) for minibatch in minibatches]
     assert groups == [[0], [1, 2], [3, 4]]
@@ -147,7 +151,7 @@ def test_what_cannot_be_packed_is_refused():
 
 
 def test_a_million_tokens_are_packed_in_seconds():
-    samples = [sample(list(range(g, g + 200)), [7] * 800, group_id=g, index=i) for g in range(125) for i in range(8)]
+    samples = [sample(list(range(g, g + 200)), [7] * 800, group_id=g, member=i) for g in range(125) for i in range(8)]
     start = time.process_time()
     minibatches = pack(samples, 16_384, num_minibatches=4)
     assert time.process_time() - start < 5.0
@@ -157,7 +161,7 @@ def test_a_million_tokens_are_packed_in_seconds():
 def test_a_unit_is_never_split():
     # Two pairs of 3 + 3 packed tokens; the second would end after its first half if samples were laid down one by one.
     pairs = [
-        sample([10 * pair + side], [1, 2, 3], group_id=pair, index=side, unit_id=0)
+        sample([10 * pair + side], [1, 2, 3], group_id=pair, member=side, unit_id=0)
         for pair in (1, 2)
         for side in (0, 1)
     ]
@@ -171,7 +175,7 @@ def test_a_unit_is_never_split():
 
 
 def test_units_of_one_group_are_told_apart_and_larger_ones_than_a_micro_batch_stay_whole():
-    two = [sample([7], [1, 2], index=member, unit_id=unit) for unit, member in ((0, 0), (1, 1), (0, 2), (1, 3))]
+    two = [sample([7], [1, 2], member=member, unit_id=unit) for unit, member in ((0, 0), (1, 1), (0, 2), (1, 3))]
     [[batch]] = pack(two, 100)
     assert batch.member_ids.tolist() == [0, 2, 1, 3]
     assert batch.unit_ids.tolist() == [0, 0, 1, 1]

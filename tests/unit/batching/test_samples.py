@@ -37,7 +37,7 @@ def test_a_rewritten_prefix_forks_and_the_forks_share_the_weight():
     assert second.token_ids.tolist() == [9, 8, 7]
     assert (first.weight, second.weight) == (0.5, 0.5)
     assert (first.version, second.version) == (3, 1)
-    assert first.index == second.index == 0
+    assert first.member == second.member == 0
 
 
 def test_an_empty_completion_is_context_only():
@@ -55,12 +55,12 @@ def test_a_sequence_without_sampled_tokens_is_left_out_and_takes_no_weight():
 def test_members_that_were_not_measured_are_not_trained_on():
     scores = [Score.failed(), Score.not_measured("sandbox"), Score.solved()]
     samples = to_samples([group([turn([1], [2])], [turn([1], [3])], [turn([1], [4])], scores=scores)])
-    assert [sample.index for sample in samples] == [0, 2]
+    assert [sample.member for sample in samples] == [0, 2]
 
 
 def test_groups_and_members_keep_their_order():
     groups = [group([turn([1], [2])], [turn([1], [3])], group_id=i) for i in (7, 3)]
-    assert [(s.group_id, s.index) for s in to_samples(groups)] == [(7, 0), (7, 1), (3, 0), (3, 1)]
+    assert [(s.group_id, s.member) for s in to_samples(groups)] == [(7, 0), (7, 1), (3, 0), (3, 1)]
 
 
 def test_each_token_knows_the_turn_that_sampled_it():

@@ -91,7 +91,7 @@ def test_an_answer_that_ended_for_an_unknown_reason_is_not_measured_and_paid_for
             client = EndpointClient(Endpoint(model="m", base_url=chat_server.url, **options), replies)
             try:
                 return await run_rollout(
-                    task, SingleTurn, client, None, Sampling(max_new_tokens=20), run_seed=0, group_id=0, index=0
+                    task, SingleTurn, client, None, Sampling(max_new_tokens=20), run_seed=0, group_id=0, member=0
                 )
             finally:
                 await client.close()

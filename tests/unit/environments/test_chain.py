@@ -32,7 +32,7 @@ def play(environment: Chain, task: Task, script) -> Rollout:
             Sampling(),
             run_seed=0,
             group_id=0,
-            index=0,
+            member=0,
             max_turns=environment.max_turns,
         )
     )
@@ -146,7 +146,9 @@ def test_the_same_reports_are_the_same_state() -> None:
 
 def test_an_episode_that_was_cut_off_failed() -> None:
     rollout = asyncio.run(
-        run_rollout(TASK, Chain().episode, Says(*"123"), None, Sampling(), run_seed=0, group_id=0, index=0, max_turns=2)
+        run_rollout(
+            TASK, Chain().episode, Says(*"123"), None, Sampling(), run_seed=0, group_id=0, member=0, max_turns=2
+        )
     )
     assert rollout.score is not None
     assert (rollout.score.verdict, rollout.score.reason) == (Verdict.FAILED, "not to the end")

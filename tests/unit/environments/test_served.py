@@ -83,7 +83,7 @@ class Play:
                             self.service.sampling,
                             run_seed=3,
                             group_id=1,
-                            index=index,
+                            member=index,
                             max_turns=environment.max_turns,
                             limits=limits or EpisodeLimits(),
                         )
@@ -238,7 +238,7 @@ def test_a_cancelled_rollout_leaves_no_process(play: Play) -> None:
                     *(task, environment.episode, service.engine, service.renderer, Sampling()),
                     run_seed=0,
                     group_id=0,
-                    index=0,
+                    member=0,
                 )
             )
             while not (play.folder / "pid").exists():

@@ -156,7 +156,7 @@ def test_an_update_has_the_gradients_of_the_plain_forms(config: DecoderConfig, m
     samples = [
         CreditedSample(
             group_id=0,
-            index=index,
+            member=index,
             token_ids=torch.randint(250, (30,), generator=generator),
             loss_mask=mask,
             sampling_logprobs=-5.5 * mask,

@@ -14,12 +14,12 @@ def decode_bytes(token_ids: Sequence[int]) -> str:
     return bytes(token_ids).decode("utf-8", "replace")
 
 
-def make_rollout(task: Task, group_id: int, index: int, response: str, ending: Ending | None = None) -> Rollout:
+def make_rollout(task: Task, group_id: int, member: int, response: str, ending: Ending | None = None) -> Rollout:
     """Prompt "Q", one sampled token a byte, the n-th with log-probability -n/8."""
     sampled = tuple(response.encode())
     completion = Completion(sampled, tuple(-n / 8 for n in range(len(sampled))), "stop", ((0, 3),))
     turn = Turn((ord("Q"),), False, completion, Message("assistant", response))
-    return Rollout(task.task_id, group_id, index, (turn,), ending or Ending(EndingKind.FINISHED))
+    return Rollout(task.task_id, group_id, member, (turn,), ending or Ending(EndingKind.FINISHED))
 
 
 @pytest.fixture

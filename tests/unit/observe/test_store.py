@@ -61,7 +61,7 @@ def test_turns_come_back_as_they_were(tmp_path: Path, group: Group) -> None:
     with RunStore(tmp_path) as store:
         store.record_groups(3, [played], decode)
     reader = RunStore.open_readonly(tmp_path)
-    one, two = reader.turns(3, 7, rollout.index)
+    one, two = reader.turns(3, 7, rollout.member)
     assert (one.turn, one.extends_previous, one.num_context_tokens, one.num_tokens) == (0, False, 2, 2)
     assert (one.message, one.env_messages, one.env_reward) == (asked, (paid,), 0.5)
     assert (one.state, two.state) == ("s3", "")
@@ -70,7 +70,7 @@ def test_turns_come_back_as_they_were(tmp_path: Path, group: Group) -> None:
     assert (two.finish_reason, two.version, two.env_reward) == ("length", 5, None)
     with RunStore(tmp_path) as store:
         store.rollback(3)
-    assert RunStore.open_readonly(tmp_path).turns(3, 7, rollout.index) == []
+    assert RunStore.open_readonly(tmp_path).turns(3, 7, rollout.member) == []
 
 
 def test_a_store_of_before_turns_is_read(tmp_path: Path, group: Group) -> None:

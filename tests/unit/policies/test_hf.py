@@ -82,7 +82,9 @@ def samples() -> list[Sample]:
         if length == 9:
             mask[26:28] = False
         zeros = torch.zeros(len(token_ids))
-        found.append(Sample(group_id=prompt, index=index, token_ids=token_ids, loss_mask=mask, sampling_logprobs=zeros))
+        found.append(
+            Sample(group_id=prompt, member=index, token_ids=token_ids, loss_mask=mask, sampling_logprobs=zeros)
+        )
     return found
 
 

@@ -56,7 +56,7 @@ def sampled(engine: LocalEngine, num_tokens: int = 24) -> Batch:
     mask = torch.arange(len(token_ids)) >= len(PROMPT)
     logprobs = torch.zeros(len(token_ids))
     logprobs[len(PROMPT) :] = torch.tensor(completion.logprobs)
-    sample = Sample(group_id=0, index=0, token_ids=token_ids, loss_mask=mask, sampling_logprobs=logprobs)
+    sample = Sample(group_id=0, member=0, token_ids=token_ids, loss_mask=mask, sampling_logprobs=logprobs)
     ((batch,),) = pack([sample], max_tokens=10_000)
     return batch
 

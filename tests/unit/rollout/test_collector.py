@@ -99,7 +99,7 @@ def test_groups_come_whole_scored_and_in_issue_order(make):
     assert ids(second) == [4, 5, 6, 7]
     for group in first:
         assert group.task == numbered_task(group.group_id)
-        assert [rollout.index for rollout in group.rollouts] == [0, 1, 2]
+        assert [rollout.member for rollout in group.rollouts] == [0, 1, 2]
         assert all(rollout.ending.kind is EndingKind.FINISHED for rollout in group.rollouts)
         for rollout, score in zip(group.rollouts, group.scores, strict=True):
             assert (score.verdict is Verdict.SOLVED) == (int(rollout.response) % 2 == 0)
@@ -210,7 +210,7 @@ def test_dropped_groups_are_counted_shown_once_and_part_of_the_solved_share(make
 def test_a_group_with_too_few_measured_members_is_dropped_and_one_with_enough_is_kept(make):
     async def score(rollout: Rollout, task: Task) -> Score:
         unmeasured = {0: 2, 1: 1}.get(rollout.group_id, 0)  # how many members of each group
-        return Score.not_measured("sandbox") if rollout.index < unmeasured else Score.failed()
+        return Score.not_measured("sandbox") if rollout.member < unmeasured else Score.failed()
 
     collector = make(score=score, min_group_size=2)
     (groups,) = run(collector, 1)
@@ -232,7 +232,7 @@ def test_keep_never_sees_a_group_that_is_too_small(make):
 
 def test_training_stops_where_nothing_can_be_measured_and_names_the_cause(make):
     async def score(rollout: Rollout, task: Task) -> Score:
-        return Score.not_measured("grader is down" if rollout.index else "other")
+        return Score.not_measured("grader is down" if rollout.member else "other")
 
     with pytest.raises(TrainingStoppedError) as stopped:
         run(make(score=score, max_dropped_groups_in_a_row=5), 1)
@@ -278,7 +278,7 @@ def test_a_rollout_that_stays_broken_is_not_measured_and_never_scored(make, engi
     scored = []
 
     async def score(rollout: Rollout, task: Task) -> Score:
-        scored.append((rollout.group_id, rollout.index))
+        scored.append((rollout.group_id, rollout.member))
         return Score.failed()
 
     engine.failure = lambda request_id, attempt: OSError("gone") if request_id.startswith("request/0/1/") else None
@@ -295,7 +295,7 @@ def test_a_rollout_that_stays_broken_is_not_measured_and_never_scored(make, engi
 
 def test_a_verifier_that_raises_is_not_measured(make):
     async def score(rollout: Rollout, task: Task) -> Score:
-        if rollout.index == 0:
+        if rollout.member == 0:
             raise ZeroDivisionError("mean of nothing")
         return Score.failed()
 

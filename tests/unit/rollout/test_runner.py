@@ -55,15 +55,15 @@ class Chat(Episode):
 
 
 def play(engine, renderer, env, *, max_turns=4, sampling=SAMPLING, task=TASK, **where):
-    where = {"run_seed": 7, "group_id": 3, "index": 1, **where}
+    where = {"run_seed": 7, "group_id": 3, "member": 1, **where}
     return asyncio.run(run_rollout(task, lambda _: env, engine, renderer, sampling, max_turns=max_turns, **where))
 
 
 def test_a_single_turn_task(engine, renderer):
-    rollout = asyncio.run(run_rollout(TASK, SingleTurn, engine, renderer, SAMPLING, run_seed=7, group_id=3, index=1))
+    rollout = asyncio.run(run_rollout(TASK, SingleTurn, engine, renderer, SAMPLING, run_seed=7, group_id=3, member=1))
     (turn,) = rollout.turns
     assert rollout.ending == FINISHED
-    assert (rollout.task_id, rollout.group_id, rollout.index) == (TASK.task_id, 3, 1)
+    assert (rollout.task_id, rollout.group_id, rollout.member) == (TASK.task_id, 3, 1)
     assert turn.new_token_ids == renderer.render(TASK.prompt)
     assert not turn.extends_previous
     assert turn.completion.token_ids[-1:] == renderer.stop_token_ids
@@ -154,7 +154,7 @@ def test_an_environment_that_cannot_be_made_breaks_the_rollout(engine, renderer)
     def factory(task: Task):
         raise OSError("no space left")
 
-    rollout = asyncio.run(run_rollout(TASK, factory, engine, renderer, SAMPLING, run_seed=0, group_id=0, index=0))
+    rollout = asyncio.run(run_rollout(TASK, factory, engine, renderer, SAMPLING, run_seed=0, group_id=0, member=0))
     assert rollout.ending == Ending(EndingKind.BROKEN, "WorldError: OSError: no space left", "environment")
 
 
@@ -333,7 +333,7 @@ def test_cancelling_takes_the_request_back_and_closes_the_environment(engine, re
 
     async def cancel() -> None:
         work = asyncio.create_task(
-            run_rollout(TASK, lambda _: env, engine, renderer, SAMPLING, run_seed=0, group_id=5, index=2)
+            run_rollout(TASK, lambda _: env, engine, renderer, SAMPLING, run_seed=0, group_id=5, member=2)
         )
         while not engine.under_way:
             await asyncio.sleep(0)
@@ -367,7 +367,7 @@ class Echo:
 
 def respond(echo: Echo, **options) -> Rollout:
     chat = options.pop("chat", Chat(TASK))
-    options = {"run_seed": 5, "group_id": 2, "index": 1, "max_turns": 3, **options}
+    options = {"run_seed": 5, "group_id": 2, "member": 1, "max_turns": 3, **options}
     return asyncio.run(run_rollout(TASK, lambda task: chat, echo, None, SAMPLING, **options))
 
 
@@ -401,4 +401,4 @@ def test_tokens_of_which_some_are_unknown_are_unknown():
 
 def test_an_engine_needs_a_renderer(engine):
     with pytest.raises(ValueError, match="needs a renderer"):
-        asyncio.run(run_rollout(TASK, SingleTurn, engine, None, SAMPLING, run_seed=0, group_id=0, index=0))
+        asyncio.run(run_rollout(TASK, SingleTurn, engine, None, SAMPLING, run_seed=0, group_id=0, member=0))

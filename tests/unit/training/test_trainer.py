@@ -111,7 +111,7 @@ def test_the_report_says_what_was_seen_before_the_update(tiny_model):
 
 def test_forks_of_a_member_are_recorded_one_after_the_other(tiny_model):
     one, two = samples()[:2]
-    forks = [one.replace(weight=0.5), two.replace(index=one.index, weight=0.5)]
+    forks = [one.replace(weight=0.5), two.replace(member=one.member, weight=0.5)]
     trainer = Trainer(open_model(tiny_model).policy(), TrainerSettings(), temperature=1.0)
     report = trainer.update(pack(forks, 100), Reinforce())
     assert {key: len(values) for key, values in report.trainer_logprobs.items()} == {(0, 0): 5}
@@ -139,7 +139,7 @@ def test_annotation_gives_the_log_probabilities_at_the_start_of_the_step(tiny_mo
     assert len(report.trainer_logprobs) == 4
     for sample in annotated:
         assert sample.proximal_logprobs is not None
-        recorded = report.trainer_logprobs[sample.group_id, sample.index]
+        recorded = report.trainer_logprobs[sample.group_id, sample.member]
         assert recorded == sample.proximal_logprobs[sample.loss_mask].tolist()
     # The second minibatch came after an update: its ratio has left 1.
     assert report.metrics["loss/ratio_max"] != 1.0

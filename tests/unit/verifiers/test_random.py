@@ -17,7 +17,9 @@ TASK = Task("test", (Message("user", "?"),), "82")
 def drawn(verifier: Random, *, response: str = "82", groups: int = 250) -> list[float | None]:
     rollout = as_rollout(response, TASK)
     places = [(group, index) for group in range(groups) for index in range(4)]
-    return [asyncio.run(verifier(replace(rollout, group_id=group, index=index), TASK)).value for group, index in places]
+    return [
+        asyncio.run(verifier(replace(rollout, group_id=group, member=index), TASK)).value for group, index in places
+    ]
 
 
 @pytest.mark.parametrize("probability", [0.5, 0.1])
