@@ -28,7 +28,7 @@ from assay.models import open_model
 from assay.observe.console import Console
 from assay.observe.folder import find_run
 from assay.recipe import RunConfig
-from assay.render import read_chat_template
+from assay.render import ToolChoice, read_chat_template
 from assay.run import Run, Subscriber, TrainResult
 from assay.types import Split
 from assay.verifiers import Verifier, close_verifiers, make_verifier
@@ -116,6 +116,7 @@ def evaluate(
     device: str = "auto",
     dtype: Literal["fp32", "bf16"] = "fp32",
     chat_template: str | None = None,
+    tools: ToolChoice = "auto",
 ) -> Evaluation:
     """Measures a model on held-out tasks.
 
@@ -127,6 +128,7 @@ def evaluate(
         num_tasks: tasks of each level.
         samples: samples of each task (n of pass@k).
         temperature: 0 is greedy; by default 0 for one sample, 1 for several.
+        tools: how the model is told of an environment's tools: by its chat template, or as text in the system message.
 
     Returns:
         Every row, with accuracy and pass@k from them: `result.accuracy("strict")` has a value and a 95 % interval.
@@ -151,7 +153,7 @@ def evaluate(
     warmth = temperature if temperature is not None else 0.0 if samples == 1 else 1.0
     sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
     opened = open_model(model)
-    renderer = opened.renderer(read_chat_template(chat_template))
+    renderer = opened.renderer(read_chat_template(chat_template), tools=tools)
 
     async def run() -> Evaluation:
         async with Host():

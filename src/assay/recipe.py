@@ -18,6 +18,8 @@ from assay.evaluation.held_out import EvaluationSettings
 from assay.models.family import check_family
 from assay.observe.tracking import TrackingSettings
 from assay.policies.lora.settings import LoraSettings
+from assay.render.template import ToolChoice
+from assay.render.tool_calls import CALL_FORMS, CallForm
 from assay.rollout.limits import EpisodeLimits
 from assay.training import TrainerSettings
 from assay.verifiers import AnyVerifier, Verifier, readings_of
@@ -42,6 +44,12 @@ class ModelSettings(Settings):
     """Keep only each layer's input for the backward pass and compute the layer again: less memory, more work."""
     chat_template: FileText | None = None
     """"chatml", "plain" (base models) or a Jinja file, in place of the tokenizer's own; None for its own."""
+    tools: ToolChoice = "auto"
+    """How the model is told of an environment's tools. "template": by its chat template; "text": in the system message,
+    in Hermes' form; "auto": the first where the template shows tools and its calls can be read, else the second."""
+    call_forms: tuple[CallForm, ...] = pydantic.Field(default=CALL_FORMS, min_length=1)
+    """Forms of tool calls that are read: "tagged" (<tool_call>), "fenced" (blocks of code), "json" (nothing but JSON).
+    Fewer make the form a part of the task."""
     compute_dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Precision of the forward and backward pass and of sampling; master weights are always fp32. "auto" measures."""
     fp32_head: bool = False

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.engine import EngineOptions, load_engine
+from assay.cli.engine import EngineOptions, ToolOption, load_engine
 from assay.cli.groups import with_groups
-from assay.errors import ContextLengthError
+from assay.errors import ConfigError, ContextLengthError
 from assay.types import Message
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def chat(
     from assay.models import open_model
 
     sampling = validate(Sampling, {"temperature": temperature, "max_new_tokens": max_new_tokens})
+    if local.tools is not ToolOption.AUTO:
+        raise ConfigError("--tools has no effect in a chat, which has none: leave it out")
     engine, renderer = load_engine(
         open_model(model, local.base), local.device, local.dtype, num_slots=1, chat_template=local.chat_template
     )

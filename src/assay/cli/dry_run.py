@@ -31,7 +31,8 @@ def describe_tasks(config: RunConfig, model: Model, chat_template: str | None) -
         ConfigError: a function or a level that cannot be had.
         ContextLengthError: the first prompt fills the model's context.
     """
-    return "\n".join(asyncio.run(_lines(config, model, model.renderer(chat_template))))
+    renderer = model.renderer(chat_template, tools=config.model.tools, call_forms=config.model.call_forms)
+    return "\n".join(asyncio.run(_lines(config, model, renderer)))
 
 
 async def _lines(config: RunConfig, model: Model, renderer: ChatRenderer) -> list[str]:

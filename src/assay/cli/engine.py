@@ -21,6 +21,12 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class ToolOption(StrEnum):
+    AUTO = "auto"
+    TEMPLATE = "template"
+    TEXT = "text"
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """Options for opening a model on this machine and sampling from it."""
@@ -40,6 +46,10 @@ class EngineOptions:
             show_default=False,
         ),
     ] = None
+    tools: Annotated[
+        ToolOption,
+        typer.Option(help="How the model is told of tools: by its chat template, or as text in the system message."),
+    ] = ToolOption.AUTO
 
 
 def load_engine(
@@ -48,11 +58,13 @@ def load_engine(
     dtype: Precision,
     num_slots: int = 64,
     chat_template: str | None = None,
+    tools: ToolOption = ToolOption.AUTO,
 ) -> tuple[BatchingEngine, ChatRenderer]:
     """The engine and renderer of a model; an adapter is merged into its base.
 
     Args:
         chat_template: "chatml", "plain" or a file, in place of the tokenizer's own.
+        tools: how the model is told of tools.
 
     Raises:
         ConfigError: a device that this machine has not, or no such template.
@@ -70,7 +82,7 @@ def load_engine(
         raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
     for caution in model.cautions:
         typer.echo(f"caution: {caution}", err=True)
-    renderer = model.renderer(read_chat_template(chat_template))
+    renderer = model.renderer(read_chat_template(chat_template), tools=tools.value)
     engine = model.engine(
         stop_token_ids=renderer.stop_token_ids,
         decode=renderer.decode,

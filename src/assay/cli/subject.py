@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.cli.endpoint import EndpointOptions, make_endpoint, print_tally
-from assay.cli.engine import EngineOptions, Precision, load_engine
+from assay.cli.engine import EngineOptions, Precision, ToolOption, load_engine
 from assay.cli.progress import progress
 from assay.errors import ConfigError
 
@@ -40,6 +40,8 @@ class Subject:
     dtype: Precision
     chat_template: str | None = None
     """The chat template in place of the tokenizer's own, for a model on this machine."""
+    tools: ToolOption = ToolOption.AUTO
+    """How a model on this machine is told of tools."""
     replies: Path | None = None
     """The file in which paid replies are kept; None: beside what they are for."""
     tally: Tally | None = None
@@ -60,10 +62,12 @@ class Subject:
         device, dtype = local.device, local.dtype
         if endpoint is None:
             read_chat_template(local.chat_template)
-            return cls(model, open_model(model, local.base), None, device, dtype, local.chat_template)
+            told = (local.chat_template, local.tools)
+            return cls(model, open_model(model, local.base), None, device, dtype, *told)
         if device != "auto" or dtype is not Precision.FP32:
             raise ConfigError(f"--device and --dtype have no effect with {model}, which is not on this machine")
-        for option, value in (("--chat-template", local.chat_template), ("--base", local.base)):
+        tools = None if local.tools is ToolOption.AUTO else local.tools
+        for option, value in (("--chat-template", local.chat_template), ("--base", local.base), ("--tools", tools)):
             if value is not None:
                 raise ConfigError(f"{option} has no effect with {model}, which is not on this machine")
         return cls(model, None, endpoint, device, dtype, replies=remote.replies)
@@ -83,7 +87,8 @@ class Subject:
         from assay.render import read_chat_template
 
         template = {} if self.chat_template is None else {"chat_template": read_chat_template(self.chat_template)}
-        return {"weights": self.local.identity, "dtype": self.dtype.value, **template}
+        tools = {} if self.tools is ToolOption.AUTO else {"tools": self.tools.value}
+        return {"weights": self.local.identity, "dtype": self.dtype.value, **template, **tools}
 
     @property
     def places(self) -> dict[str, str | None]:
@@ -171,7 +176,8 @@ class Subject:
         """Engine or responder, renderer, and what to say beside the progress."""
         if self.endpoint is None:
             assert self.local is not None
-            return *load_engine(self.local, self.device, self.dtype, chat_template=self.chat_template), str
+            told = {"chat_template": self.chat_template, "tools": self.tools}
+            return *load_engine(self.local, self.device, self.dtype, **told), str
         from assay.endpoints import Replies, Tally
         from assay.endpoints.client import EndpointClient
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from assay.endpoints.endpoint import Endpoint
 from assay.endpoints.finish import calls_tools, is_refusal, read_finish_reason
 from assay.endpoints.responder import Reply
+from assay.endpoints.tools import calls_of
 from assay.observe.visible import visible
-from assay.types import Message
+from assay.types import Message, Tool
 
 if TYPE_CHECKING:
     from assay.engines.engine import Sampling
@@ -25,17 +26,21 @@ class InvalidReplyError(ValueError):
     """An answer that is no chat completion; the message says how."""
 
 
-def request_body(endpoint: Endpoint, messages: Sequence[Message], sampling: Sampling, seed: int) -> dict[str, Any]:
+def request_body(
+    endpoint: Endpoint, messages: Sequence[Message], sampling: Sampling, seed: int, tools: Sequence[Tool] = ()
+) -> dict[str, Any]:
     """The JSON body of one request. Only what every server knows is sent, and what was asked for.
 
     Lone surrogates, which are no text that JSON can carry, become replacement characters.
     """
     body: dict[str, Any] = {
         "model": endpoint.model,
-        "messages": [_on_the_wire(message) for message in messages],
+        "messages": [_on_the_wire(message) for message in (_with_named_calls(messages) if tools else messages)],
         "temperature": sampling.temperature,
         endpoint.token_limit_field: sampling.max_new_tokens,
     }
+    if tools:
+        body["tools"] = [_sendable(tool.to_dict()) for tool in tools]
     if sampling.top_p < 1:
         body["top_p"] = sampling.top_p
     if sampling.top_k:
@@ -56,7 +61,7 @@ def request_key(endpoint: Endpoint, body: Mapping[str, Any], seed: int) -> str:
 def most_tokens(body: Mapping[str, Any]) -> tuple[int, int]:
     """Return upper bounds on the prompt tokens, and on the sampled ones, of a request: a token is at least a byte, and
     a message's form is taken for 16."""
-    prompt = 0
+    prompt = len(json.dumps(body["tools"]).encode()) if "tools" in body else 0
     for message in body["messages"]:
         calls = json.dumps(message["tool_calls"], ensure_ascii=False) if "tool_calls" in message else ""
         prompt += len(f"{message['content']}{calls}".encode("utf-8", "replace")) + 16
@@ -118,6 +123,7 @@ def parse_reply(content: bytes, max_new_tokens: int) -> Reply:
         remark=remark,
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=output_tokens,
+        tool_calls=calls_of(message),
     )
 
 
@@ -179,6 +185,11 @@ def _count(value: Any) -> int | None:
     return value if good else None
 
 
+def _with_named_calls(messages: Sequence[Message]) -> list[Message]:
+    """The messages with those of tools that name no call said by the user: servers refuse them else."""
+    return [Message("user", m.content) if m.role == "tool" and not m.tool_call_id else m for m in messages]
+
+
 def _on_the_wire(message: Message) -> dict[str, Any]:
     """A message as servers take it: the arguments of a call are JSON text."""
     data = _sendable(message.to_dict())
@@ -191,8 +202,8 @@ def _on_the_wire(message: Message) -> dict[str, Any]:
 
 def _sendable(value: Any) -> Any:
     """A copy whose texts JSON can carry."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {_sendable(key): _sendable(each) for key, each in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_sendable(each) for each in value]
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value

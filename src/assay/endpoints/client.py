@@ -33,7 +33,7 @@ from assay.endpoints.replies import Replies
 from assay.endpoints.responder import Reply
 from assay.endpoints.tally import Tally
 from assay.errors import ContextLengthError, EndpointError, EngineError, UnansweredError
-from assay.types import Message
+from assay.types import Message, Tool
 
 if TYPE_CHECKING:
     from assay.engines.engine import Sampling
@@ -92,9 +92,17 @@ class EndpointClient:
         self._failures_in_a_row = 0
         self._random = random.Random()
 
-    async def respond(self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, seed: int) -> Reply:
+    async def respond(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        request_id: str,
+        seed: int,
+        tools: Sequence[Tool] = (),
+    ) -> Reply:
         """See `Responder.respond`."""
-        body = request_body(self.endpoint, messages, sampling, seed)
+        body = request_body(self.endpoint, messages, sampling, seed, tools)
         key = request_key(self.endpoint, body, seed)
         kept = self._replies.get(key)
         if kept is not None:

@@ -13,7 +13,7 @@ from assay.errors import ConfigError
 
 OPENAI_URL = "https://api.openai.com/v1"
 _SAMPLING_FIELDS = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
-_FORBIDDEN_FIELDS = ("model", "messages", "stream", "n", *_SAMPLING_FIELDS)
+_FORBIDDEN_FIELDS = ("model", "messages", "stream", "n", "tools", *_SAMPLING_FIELDS)
 
 
 class Endpoint(Settings):

@@ -69,8 +69,9 @@ class Replies:
         if row is None:
             return None
         try:
-            return Reply(**json.loads(row[0]))
-        except (ValueError, TypeError):
+            data = json.loads(row[0])
+            return Reply(**{**data, "tool_calls": tuple(data.get("tool_calls", ()))})
+        except (ValueError, TypeError, AttributeError):
             return None
 
     def put(self, key: str, body: dict[str, Any], reply: Reply, url: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from assay.types import Message
+from assay.types import Message, Tool
 
 if TYPE_CHECKING:
     from assay.engines.engine import Sampling
@@ -27,6 +27,8 @@ class Reply:
     """Number of prompt tokens as the server counted them; None where it did not."""
     output_tokens: int | None = None
     """Number of sampled tokens as the server counted them, reasoning included; None where it did not."""
+    tool_calls: tuple[Mapping[str, str], ...] = ()
+    """Calls of tools that the server took apart, each with the texts "id", "name" and "arguments", as it gave them."""
 
 
 @runtime_checkable
@@ -34,9 +36,17 @@ class Responder(Protocol):
     """Answers conversations. Where `evaluate` is given one in place of an engine, no tokens are known, so it measures
     and writes demonstrations, and cannot be trained."""
 
-    async def respond(self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, seed: int) -> Reply:
-        """The assistant's next message. The same messages, sampling and seed are one request: asked again, it may be
-        answered from what is kept.
+    async def respond(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        request_id: str,
+        seed: int,
+        tools: Sequence[Tool] = (),
+    ) -> Reply:
+        """The assistant's next message. The same messages, tools, sampling and seed are one request: asked again, it
+        may be answered from what is kept.
 
         Raises:
             ContextLengthError: the conversation does not fit in the model's context.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from assay.policies.lora import LoraSettings
     from assay.policies.shape import ModelShape
     from assay.render import ChatRenderer
+    from assay.render.chat import ToolOptions
 
 _ADAPTER_SCALE = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
 """Settings of an adapter that change what it computes, beside its tensors."""
@@ -202,18 +203,19 @@ class Model:
             policy, stop_token_ids=stop_token_ids, decode=decode, dtype=dtype, num_slots=num_slots, version=version
         )
 
-    def renderer(self, chat_template: str | None = None) -> ChatRenderer:
+    def renderer(self, chat_template: str | None = None, **options: Unpack[ToolOptions]) -> ChatRenderer:
         """Make the renderer, from messages to the model's tokens and back.
 
         Args:
             chat_template: text of a template in place of the tokenizer's own; see `assay.render.read_chat_template`.
+            options: how the model is told of its tools, and which forms of calls are read.
 
         Raises:
             ModelError: no readable tokenizer, no chat template, or no token that ends an answer.
         """
         from assay.render import load_renderer
 
-        return load_renderer(self.tokenizer, chat_template)
+        return load_renderer(self.tokenizer, chat_template, **options)
 
     def trained(self, folder: Path) -> Model:
         """The model in a folder that training wrote: a whole one, or an adapter on the same base as this one's.

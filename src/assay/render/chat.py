@@ -25,7 +25,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from assay.errors import DataError, ModelError
 from assay.render.reasoning import closing_tag
@@ -41,6 +41,13 @@ if TYPE_CHECKING:
 _NO_WORD = re.compile(r"[^\w\s]")
 _TAG = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 """Pattern of a token that is markup and no text: "<end_of_turn>", "[/INST]"."""
+
+
+class ToolOptions(TypedDict, total=False):
+    """Options of a renderer about tools; see `ChatRenderer`."""
+
+    tools: ToolChoice
+    call_forms: Sequence[CallForm]
 
 
 class ChatRenderer:
@@ -247,19 +254,12 @@ class ChatRenderer:
         return tuple(dict.fromkeys(found))
 
 
-def load_renderer(
-    folder: Path,
-    chat_template: str | None = None,
-    *,
-    tools: ToolChoice = "auto",
-    call_forms: Sequence[CallForm] = CALL_FORMS,
-) -> ChatRenderer:
+def load_renderer(folder: Path, chat_template: str | None = None, **options: Unpack[ToolOptions]) -> ChatRenderer:
     """The renderer of a model folder: its tokenizer, chat template and generation_config.json.
 
     Args:
         chat_template: text of a template to use in place of the tokenizer's own; see `read_chat_template`.
-        tools: how the model is told of its tools.
-        call_forms: the forms of tool calls that are read.
+        options: how the model is told of its tools, and which forms of calls are read.
 
     Raises:
         ModelError: no such folder, no readable tokenizer, no chat template, no end token.
@@ -274,13 +274,7 @@ def load_renderer(
         raise ModelError(f"the tokenizer in {folder} cannot be read: {error}; check its tokenizer.json") from error
     if chat_template is not None:
         tokenizer.chat_template = _fitted(chat_template, tokenizer, folder)
-    return ChatRenderer(
-        tokenizer,
-        stop_token_ids=_generation_stop_tokens(folder),
-        name=str(folder),
-        tools=tools,
-        call_forms=call_forms,
-    )
+    return ChatRenderer(tokenizer, stop_token_ids=_generation_stop_tokens(folder), name=str(folder), **options)
 
 
 def _fitted(template: str, tokenizer: PreTrainedTokenizerBase, folder: Path) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from assay.endpoints.responder import Responder
+from assay.endpoints.tools import message_of
 from assay.engines.engine import Engine, Sampling
 from assay.environments.script import Script
 from assay.errors import ContextLengthError, EngineError
@@ -121,14 +122,17 @@ class TextSpeaker:
         conversation = [*messages, *new_messages]
         try:
             sampling = self._sampling.model_copy(update={"max_new_tokens": max_new_tokens})
-            reply = await self._responder.respond(conversation, sampling, request_id=request_id, seed=seed)
+            tools = {"tools": self._tools} if self._tools else {}
+            reply = await self._responder.respond(conversation, sampling, request_id=request_id, seed=seed, **tools)
         except ContextLengthError as error:
             raise ContextLengthError(f"is too long: {error}") from error
         finish_reason = "abort" if reply.finish_reason == "unknown" else reply.finish_reason
+        remark = "" if self._tools and reply.remark == "tool_calls" else reply.remark
         completion = RemoteCompletion(
-            (), (), finish_reason, ((0, 0),), num_reported_tokens=reply.output_tokens, remark=reply.remark
+            (), (), finish_reason, ((0, 0),), num_reported_tokens=reply.output_tokens, remark=remark
         )
-        return Turn((), extends_previous=False, completion=completion, message=Message("assistant", reply.text))
+        message = message_of(reply, self._tools)
+        return Turn((), extends_previous=False, completion=completion, message=message)
 
 
 class ScriptSpeaker:

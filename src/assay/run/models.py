@@ -47,7 +47,8 @@ class RunModels:
             "lora": config.model.lora,
             "seed": config.seed,
         }
-        self.renderer: ChatRenderer = model.renderer(chat_template)
+        told = config.model
+        self.renderer: ChatRenderer = model.renderer(chat_template, tools=told.tools, call_forms=told.call_forms)
         self.policy: AnyPolicy = self._in_precision(model.policy(**self._trained))
         if chat_template is not None:
             # Checkpoints are shown conversations as the model was.
