@@ -152,6 +152,7 @@ class BubblewrapBackend:
         options += _views(_LIBRARIES + (_TOOLS if kind == "tools" else ()))
         options += _links(_ROOT_LIBRARIES + (_ROOT_TOOLS if kind == "tools" else ()))
         options += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+        options += ["--ro-bind-try", "/usr/share/zoneinfo", "/usr/share/zoneinfo"]
         for token, path in _tokens(self.interpreter.prefixes).items():
             options += ["--ro-bind", token, _shown_at(path)]
         for path in self.interpreter.hidden:

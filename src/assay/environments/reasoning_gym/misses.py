@@ -87,13 +87,19 @@ def _other_numbers(gold: str) -> Iterator[tuple[str, str]]:
         yield "1 % off", f"{before}{_near(value, value * Decimal('1.01'), unit)}{after}"
         yield "1 % off", f"{before}{_near(value, value * Decimal('0.99'), -unit)}{after}"
         # By two, since an exact value in the middle rounds either way.
-        yield "another last digit", f"{before}{value + 2 * unit}{after}"
-        yield "another last digit", f"{before}{value - 2 * unit}{after}"
+        yield "another last digit", f"{before}{_sum(value, 2 * unit)}{after}"
+        yield "another last digit", f"{before}{_sum(value, -2 * unit)}{after}"
         if unit < Decimal("0.005"):
-            yield "0.005 off", f"{before}{value + Decimal('0.005')}{after}"
+            yield "0.005 off", f"{before}{_sum(value, Decimal('0.005'))}{after}"
     yield "commas between the digits", re.sub(r"(?<=\d)(?=\d)", ",", gold)
     yield "decimals cut off", re.sub(r"(?<=\d)\.\d+", "", gold)
     yield "no signs", re.sub(r"-(?=\d)", "", gold)
+
+
+def _sum(value: Decimal, change: Decimal) -> Decimal:
+    """The sum with all of its digits: 28 are what a decimal keeps otherwise, and a product may have more."""
+    with localcontext(prec=1000):
+        return value + change
 
 
 def _near(value: Decimal, moved: Decimal, unit: Decimal) -> Decimal:

@@ -26,8 +26,9 @@ def _assay_load(magic, modules):
 """
 """Defines _assay_load(magic, modules): the last of the modules; None where they were compiled by another Python."""
 
-PROGRAM_MODULES = ("exchange", "shared_state", "program_end")
-TEST_MODULES = ("exchange", "shared_state", "pytest_stand_in", "test_end")
+_VALUES = ("plain_values", "twins", "stand_ins", "exchange")
+PROGRAM_MODULES = (*_VALUES, "shared_state", "program_end")
+TEST_MODULES = (*_VALUES, "shared_state", "pytest_stand_in", "test_end")
 
 
 def shipment(names: tuple[str, ...], *, compiled: bool) -> tuple[bytes | None, list[tuple[str, str | bytes]]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import queue
+import re
 import sys
 import threading
 import types
@@ -21,20 +22,19 @@ import unittest
 import unittest.mock
 from typing import Any
 
-from assay.verifiers.code.space.exchange import (
+from assay.verifiers.code.space.exchange import Exchange
+from assay.verifiers.code.space.plain_values import SAFE_TYPES, CannotCrossError
+from assay.verifiers.code.space.pytest_stand_in import pytest_module, run_collected
+from assay.verifiers.code.space.shared_state import SharedState, levels, repeat
+from assay.verifiers.code.space.stand_ins import (
     BINARY,
     COMPARISONS,
-    SAFE_TYPES,
     SPECIAL,
-    CannotCrossError,
-    Exchange,
     Remote,
     RemoteClass,
     perform,
     wait_for,
 )
-from assay.verifiers.code.space.pytest_stand_in import pytest_module, run_collected
-from assay.verifiers.code.space.shared_state import SharedState, levels, repeat
 
 _FORBIDDEN_MODULES = ("unittest", "pytest", "_pytest", "nose", "doctest", "concurrent", "threading", "queue")
 """Whose exceptions decide about a test: a program raises none of them."""
@@ -401,6 +401,12 @@ def run_test(end, preambles, names, num_functions, setup, test, modules):
         return programs[name]
 
     sys.meta_path.append(ProgramFinder(modules, program_module))
+    # Test and program are one module elsewhere: patch(__name__ + ".helper") finds the program's.
+    patched = frozenset(re.findall(r"\.(\w+)['\"]", test))
+    if "__name__" in test and patched:
+        namespace["__getattr__"] = lambda name: program_module("__main__").__getattr__(
+            name if name in patched else "__"
+        )
     sys.modules["pytest"] = pytest_module(end)
     record_patches(end)
     refuse_pickles()
