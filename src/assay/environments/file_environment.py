@@ -17,6 +17,7 @@ from assay.environments.splits import SPLITS, hashed_split, prompt_key
 from assay.errors import DataError
 from assay.seeds import derive_seed
 from assay.types import Split, Task
+from assay.verifiers.left_out import left_out_tasks
 
 
 class FileEnvironment(Environment):
@@ -128,7 +129,9 @@ class FileEnvironment(Environment):
         ]
         if not chosen:
             raise DataError(self._why_empty(split, complexity, horizon))
-        return iter(sorted(chosen, key=lambda task: derive_seed(seed, self.name, split, task.task_id)))
+        ordered = sorted(chosen, key=lambda task: derive_seed(seed, self.name, split, task.task_id))
+        # Which are left out may be known only later, while a run goes.
+        return (task for task in ordered if task.task_id not in left_out_tasks())
 
     def _why_empty(self, split: Split, complexity: float | None, horizon: float | None) -> str:
         """Return the error message for a split without tasks at these dials."""

@@ -20,6 +20,7 @@ from assay.render.renderer import Renderer
 from assay.rollout.limits import EpisodeLimits
 from assay.types import Split, Task
 from assay.verifiers import AnyVerifier, Verifier, check_all_gold, check_gold
+from assay.verifiers.left_out import left_out_tasks
 
 DECODINGS: Mapping[str, float] = {"greedy": 0.0, "sampled": 1.0}
 """Name to temperature: the ways in which the closing test decodes."""
@@ -110,19 +111,22 @@ class HeldOut:
         fewest_test = self.settings.test_tasks
         seen: set[str] = set()
         for level in self._levels:
-            await check_gold(reward, list(itertools.islice(self._tasks("train", level), 32)))
+            await check_gold(reward, list(itertools.islice(self._tasks("train", level), 32)), leaves_out=True)
             # Levels may share tasks (a sum of two terms is also one of sums and differences): each counts once.
             fresh = (task for task in self._tasks("validation", level) if task.task_id not in seen)
             validation = list(itertools.islice(fresh, per_level))
             seen |= {task.task_id for task in validation}
             for verifier in self._readings.values():
-                await check_gold(verifier, [*validation, *self._test_tasks(level)])
+                await check_gold(verifier, [*validation, *self._test_tasks(level)], leaves_out=True)
+            validation = [task for task in validation if task.task_id not in left_out_tasks()]
             fewest_test = min(fewest_test, len(self._test_tasks(level)))
             self._validation_tasks += validation
         self.sizes = (
             f"held out: {_of(len(self._validation_tasks), asked)} validation tasks, "
             f"{_of(fewest_test, self.settings.test_tasks)} test tasks"
         )
+        if num := len(left_out_tasks()):
+            self.sizes += f"; {num} tasks left out, whose reference program returns what no test can look at"
         return await self._check_file(reward, gold_seconds)
 
     async def _check_file(self, reward: Verifier, seconds: float) -> str:

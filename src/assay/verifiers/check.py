@@ -13,6 +13,7 @@ from pathlib import Path
 from assay.errors import ContractError, DataError
 from assay.types import Message, Score, Task, Verdict
 from assay.verifiers.cases import BOMB, BOMB_SECONDS, CANARY, Case
+from assay.verifiers.left_out import leave_out
 from assay.verifiers.resources import close_verifiers
 from assay.verifiers.score import score_rollout
 from assay.verifiers.verifier import Verifier, as_rollout, verifiers_in
@@ -103,10 +104,13 @@ async def check_verifier(
     return report
 
 
-async def check_gold(verifier: Verifier, tasks: Iterable[Task]) -> None:
+async def check_gold(verifier: Verifier, tasks: Iterable[Task], *, leaves_out: bool = False) -> None:
     """Makes sure that the verifier accepts the gold answer of every task: a run does this before it starts.
 
     Where no answer is sure to be solved, the parts of a verifier are asked one by one.
+
+    Args:
+        leaves_out: leave out tasks whose reference program returns what no test can look at, instead of an error.
 
     Raises:
         DataError: a gold answer that its own verifier rejects, or that it needs and the task does not have.
@@ -125,13 +129,16 @@ async def check_gold(verifier: Verifier, tasks: Iterable[Task]) -> None:
             raise DataError(f"{row}: {error}" if row else str(error)) from error
         if score is None:
             for part in verifier.nested.values():
-                await check_gold(part, [task])
+                await check_gold(part, [task], leaves_out=leaves_out)
         elif score.verdict is Verdict.NOT_MEASURED:
             raise ContractError(
                 f"verifier {verifier.name!r} failed on the gold answer of {named} "
                 f"({_short(task.prompt[-1].content if task.prompt else '')}): {score.reason}"
             )
         elif score.verdict is Verdict.FAILED:
+            if leaves_out and score.reason.startswith("cannot cross"):
+                leave_out(task.task_id)
+                continue
             if not task.answer:
                 raise _no_answer(verifier, named)
             unsure = (

@@ -28,6 +28,7 @@ from assay.verifiers.code.program import find_program
 from assay.verifiers.code.suite import Comparison, Language, suite_of
 from assay.verifiers.code.tally import CodeTally
 from assay.verifiers.code.verdict import TestResult, TestVerdict
+from assay.verifiers.left_out import leave_out, left_out_tasks
 from assay.verifiers.text import AnswerReader
 
 Backend = Literal["auto", "bubblewrap", "unsafe"]
@@ -110,8 +111,36 @@ class Code(AnswerReader):
         results = await self._run(plan, source, language)
         if any(result.verdict is TestVerdict.SANDBOX_FAILURE for result in results):
             raise VerifierError("the sandbox failed")
+        if (
+            any(result.verdict is TestVerdict.CANNOT_CROSS for result in results)
+            and source.strip() != plan.suite.reference.strip()
+            and await self._reference_cannot_cross(plan, task)
+        ):
+            raise VerifierError(
+                f"the reference of task {task.task_id} returns what no test can look at, so that no program can be "
+                "judged; the task is left out"
+            )
         self.tally.ran(results)
         return Judgement(self._score(results, plan), tuple(results))
+
+    async def _reference_cannot_cross(self, plan: Plan, task: Task) -> bool:
+        """Return True where the task's own reference returns what cannot cross either, and leave the task out. Only the
+        task decides that, and no response."""
+        reference = plan.suite.reference
+        if not reference.strip():
+            return False
+        if task.task_id not in left_out_tasks() and task.task_id not in self._crossing:
+            results = await self._run(plan, reference, plan.suite.language or self.language)
+            if all(result.verdict is not TestVerdict.CANNOT_CROSS for result in results):
+                self._crossing.add(task.task_id)
+                return False
+            leave_out(task.task_id)
+        return task.task_id in left_out_tasks()
+
+    @functools.cached_property
+    def _crossing(self) -> set[str]:
+        """The tasks whose reference was run and can be judged."""
+        return set()
 
     def cases(self) -> list[Case]:
         return code_cases()
