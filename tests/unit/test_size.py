@@ -35,7 +35,7 @@ FUNCTIONS: Mapping[str, str] = {
     "run/wiring.py:wire": "a list of what is made, part by part, in the order in which they need each other",
 }
 SIGNATURES: Mapping[str, str] = {
-    "cli/subject.py:Subject.evaluate": "hands on what evaluation/evaluate.py takes, with the folder it is kept in",
+    "cli/sampled_model.py:SampledModel.evaluate": "hands on what evaluation/evaluate.py takes, and its folder",
     "engines/local/engine.py:LocalEngine.__init__": "what an engine is made of; keywords, most with defaults",
     "evaluation/evaluate.py:evaluate": "each is a question of its own; keywords, most with defaults",
     "evaluation/held_out.py:HeldOut.__init__": "the parts of a run that measuring needs, named one by one",

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.chosen import TaskOptions, plain, tasks_hash
 from assay.cli.endpoint import EndpointOptions
 from assay.cli.engine import EngineOptions
 from assay.cli.groups import with_groups
-from assay.cli.subject import REPLIES, Subject
+from assay.cli.sampled_model import REPLIES, SampledModel
+from assay.cli.task_options import TaskOptions, plain, tasks_hash
 from assay.errors import DataError
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ def demonstrate(
     from assay.seeds import derive_seed
     from assay.verifiers import make_verifier
 
-    subject = Subject.of(model, engine, endpoint)
+    sampled = SampledModel.of(model, engine, endpoint)
     judge = make_verifier(answers.verifier, parse_overrides(answers.verifier_settings or []))
     source = chosen.make()
     tasks = choose_tasks(source, "train", choose_levels(source, *chosen.dials), answers.num_tasks, chosen.seed)
     work = output.with_name(f"{output.name}.work").absolute()
-    if subject.endpoint is not None:
-        subject.replies = subject.replies or work / REPLIES
+    if sampled.endpoint is not None:
+        sampled.replies = sampled.replies or work / REPLIES
     console = Console(highlight=False)
     kept: dict[str, tuple[Task, EvalRow, int]] = {}
     open_tasks, num_sampled = tasks, 0
@@ -94,13 +94,13 @@ def demonstrate(
             "sampling": plain(sampling),
             "seed": chosen.seed,
             "verifier": plain(judge),
-            **subject.identity,
+            **sampled.identity,
         }
         made = {**provenance(), "model": model, "device": engine.device}
         if answers.tries > 1:
             console.print(f"try {number} of {answers.tries}: {len(open_tasks)} tasks")
         with EvaluationFolder(work / f"try-{number}", record, made) as folder:
-            result = subject.evaluate(
+            result = sampled.evaluate(
                 folder,
                 open_tasks,
                 source,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.chosen import TaskOptions, numbers, plain, short_hash, tasks_hash
 from assay.cli.endpoint import EndpointOptions
 from assay.cli.engine import EngineOptions
 from assay.cli.groups import with_groups
-from assay.cli.subject import Subject
+from assay.cli.sampled_model import SampledModel
+from assay.cli.task_options import TaskOptions, numbers, plain, short_hash, tasks_hash
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def evaluate(
     from assay.home import assay_home
     from assay.observe.provenance import provenance
 
-    subject = Subject.of(model, engine, endpoint)
+    sampled = SampledModel.of(model, engine, endpoint)
     ks = _ks(measured.k, measured.samples)
     source, levels, verifiers, max_new_tokens = _what(chosen, measured)
     sampling = _sampling(measured, max_new_tokens)
@@ -132,23 +132,23 @@ def evaluate(
         "sampling": plain(sampling),
         "seed": chosen.seed,
         "verifiers": {name: plain(each) for name, each in verifiers.items()},
-        **subject.identity,
+        **sampled.identity,
     }
-    label = "-".join([subject.label, source.name, short_hash(json.dumps(record, sort_keys=True).encode())[:8]])
+    label = "-".join([sampled.label, source.name, short_hash(json.dumps(record, sort_keys=True).encode())[:8]])
     place = (output or assay_home() / "evals" / label).absolute()
-    made = {**provenance(), "model": model, **subject.places, "device": engine.device}
+    made = {**provenance(), "model": model, **sampled.places, "device": engine.device}
     console = Console(highlight=False)
     for note in source.notes:
         console.print(note, markup=False, soft_wrap=True)
-    if subject.local is not None:
+    if sampled.local is not None:
         from assay.launch import beyond_context
 
         limits = {"--max-new-tokens": sampling.max_new_tokens}
-        for caution in beyond_context(limits, subject.local.shape.max_context):
+        for caution in beyond_context(limits, sampled.local.shape.max_context):
             console.print(f"caution: {caution}", markup=False, soft_wrap=True)
     console.print(f"measured: {len(tasks):,} tasks of the {measured.split.value} split")
     with EvaluationFolder(place, record, made) as kept:
-        result = subject.evaluate(
+        result = sampled.evaluate(
             kept,
             tasks,
             source,
@@ -159,7 +159,7 @@ def evaluate(
             settings=record,
             console=console,
         )
-        asked = {} if subject.tally is None else {"asked": subject.tally.to_dict()}
+        asked = {} if sampled.tally is None else {"asked": sampled.tally.to_dict()}
         constant = _constant(result)
         scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
     console.print(_table(result, ks))

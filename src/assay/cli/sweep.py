@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.chosen import numbers
+from assay.cli.task_options import numbers
 
 
 def sweep(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from assay.cli.chosen import plain
 from assay.cli.code_rows import CodeRecorder, Verdicts, tests_of
 from assay.cli.progress import progress
+from assay.cli.sampled_model import print_judges
 from assay.cli.scored_rows import ScoredRows
-from assay.cli.subject import print_judges
+from assay.cli.task_options import plain
 from assay.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

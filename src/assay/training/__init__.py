@@ -23,7 +23,7 @@ from assay.training.memory import (
 from assay.training.precision import PrecisionChoice, choose_dtype
 from assay.training.random_state import random_state, set_random_state
 from assay.training.report import StepReport
-from assay.training.trainer import Trainer, TrainerSettings, TrainerState
+from assay.training.trainer import Trainer, TrainerSettings, TrainerStateDict
 
 __all__ = [
     "Best",
@@ -32,7 +32,7 @@ __all__ = [
     "StepReport",
     "Trainer",
     "TrainerSettings",
-    "TrainerState",
+    "TrainerStateDict",
     "check_memory",
     "choose_dtype",
     "device_memory_bytes",

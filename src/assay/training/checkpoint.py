@@ -34,7 +34,7 @@ from assay.errors import CheckpointError, ModelError
 from assay.models import open_model
 from assay.policies.lora.folder import check_base
 from assay.policies.policy import Policy
-from assay.training.trainer import Trainer, TrainerState
+from assay.training.trainer import Trainer, TrainerStateDict
 
 FORMAT_VERSION = 1
 _TEMPORARY = ".writing-"
@@ -112,7 +112,7 @@ def read_checkpoint(path: Path, policy: Policy, trainer: Trainer | None = None) 
             weights = dict(open_model(path / "model").weights())
     _check_weights(path, parameters, weights)
     if trainer is not None:
-        state = TrainerState(_read_tensors(_optimizer(path)), document["trainer"])
+        state = TrainerStateDict(_read_tensors(_optimizer(path)), document["trainer"])
         try:
             trainer.load_state_dict(state)
         except (ValueError, TypeError, KeyError) as error:

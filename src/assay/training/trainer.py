@@ -120,7 +120,7 @@ class _Counters:
 
 
 @dataclass(frozen=True)
-class TrainerState:
+class TrainerStateDict:
     """All that a trainer remembers, apart from the weights."""
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -290,14 +290,14 @@ class Trainer:
         }
         return StepReport(metrics, recorder.trainer_logprobs, len(made), num_skipped)
 
-    def state_dict(self) -> TrainerState:
+    def state_dict(self) -> TrainerStateDict:
         """The optimizer's moments and all counters, by parameter name; tensors are shared, not copied."""
         tensors = self._trained.tensors()
         if self.critic is not None:
             tensors |= {f"{CRITIC}{name}": tensor for name, tensor in self.critic.tensors().items()}
-        return TrainerState(tensors, vars(self._counters).copy())
+        return TrainerStateDict(tensors, vars(self._counters).copy())
 
-    def load_state_dict(self, state: TrainerState) -> None:
+    def load_state_dict(self, state: TrainerStateDict) -> None:
         """Takes back what `state_dict` gave.
 
         Raises:

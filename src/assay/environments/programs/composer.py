@@ -13,7 +13,7 @@ from assay.environments.programs.followers import follower
 from assay.environments.programs.function import Function, module_source
 from assay.environments.programs.levels import LEVELS
 from assay.environments.programs.reference import Reference, RejectedError
-from assay.environments.programs.suite import MutantCounts, Suite, build_suite
+from assay.environments.programs.suite import MutantCounts, ProgramSuite, build_suite
 from assay.environments.splits import hashed_split
 from assay.types import Split
 
@@ -27,7 +27,7 @@ class Composed:
     """The functions of a task, the earlier ones first, and their tests."""
 
     functions: tuple[Function, ...]
-    suites: tuple[Suite, ...]
+    suites: tuple[ProgramSuite, ...]
     canonical: str
     """The same for tasks whose functions take the same kinds of argument and compute the same."""
 
@@ -68,7 +68,7 @@ def compose(
     """
     tally = ComposerTally() if tally is None else tally
     functions: list[Function] = []
-    suites: list[Suite] = []
+    suites: list[ProgramSuite] = []
     fingerprints: list[str] = []
     for _ in range(horizon):
         for _ in range(MAX_PROPOSALS):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from random import Random
 
 from assay.environments.programs.function import Function, Parameter, lines, steps_list
-from assay.environments.programs.kinds import Integer, ListOf
 from assay.environments.programs.phrases import expression, number_test
 from assay.environments.programs.steps import STEPS, VALUE, pipeline, pipeline_code, pipeline_words
+from assay.environments.programs.value_kinds import Integer, ListOf
 
 _CONVERSIONS = {
     "dict[str, int]": (

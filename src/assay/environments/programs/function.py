@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from assay.environments.programs.kinds import Kind
+from assay.environments.programs.value_kinds import Kind
 
 SELF = "SELF"
 """Placeholder in a body and a description for the function's own name."""

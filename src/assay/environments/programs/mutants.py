@@ -1,6 +1,6 @@
 """Mutants of a reference: the same program with one small mistake.
 
-No mutation makes a product or a power, so numbers do not grow beyond what fuel bounds.
+No mutation makes a product or a power, so numbers do not grow beyond what a limit on ticks bounds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
-from assay.environments.programs.fuel import is_tick
+from assay.environments.programs.metered import is_tick
 
 _BOUNDARY = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 _OPPOSITE = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.environments.programs.function import Function
-from assay.environments.programs.suite import Suite, Test
+from assay.environments.programs.suite import ProgramSuite, Test
 
 _OPERATORS = {
     "//": "As in Python, `//` rounds down.",
@@ -13,7 +13,7 @@ _OPERATORS = {
 }
 
 
-def question(functions: Sequence[Function], suites: Sequence[Suite], instruction: str) -> str:
+def question(functions: Sequence[Function], suites: Sequence[ProgramSuite], instruction: str) -> str:
     """The whole prompt of a task."""
     said: set[str] = set()
     if len(functions) == 1:
@@ -27,7 +27,7 @@ def question(functions: Sequence[Function], suites: Sequence[Suite], instruction
     return "\n\n".join([*parts, instruction] if instruction else parts)
 
 
-def _details(function: Function, suite: Suite, said: set[str]) -> list[str]:
+def _details(function: Function, suite: ProgramSuite, said: set[str]) -> list[str]:
     """Paragraphs: what arguments are valid, but for what was said before, and examples."""
     notes = [f"{limit}." for given in function.parameters for limit in given.kind.limits(f"`{given.name}`")]
     notes = [note[0].upper() + note[1:] for note in notes]

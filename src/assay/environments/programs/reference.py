@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from assay.environments.programs.fuel import FueledResult, Meter, instrumented, is_tick, load, run
 from assay.environments.programs.function import Function, module_source
-from assay.environments.programs.kinds import Hints, Integer, Kind
+from assay.environments.programs.metered import Meter, MeteredResult, instrumented, is_tick, load, run
+from assay.environments.programs.value_kinds import Hints, Integer, Kind
 from assay.seeds import derive_seed
 
 Arguments = tuple[Any, ...]
 
-FUEL = 20_000
+MAX_TICKS = 20_000
 """Loop rounds, calls and branches of one call of a reference."""
 MAX_VALUE_CHARACTERS = 300
 """Most characters of an argument list or a result, written out."""
@@ -58,13 +58,13 @@ class Reference:
         numbers = tuple(value for value in found if isinstance(value, int))
         return Hints(numbers, tuple(value for value in found if isinstance(value, str) and value))
 
-    def run(self, name: str, arguments: Arguments) -> FueledResult:
+    def run(self, name: str, arguments: Arguments) -> MeteredResult:
         """Raises:
         RejectedError: it raised, burnt too much or gave something too large.
         """
-        outcome = run(self._names[name], arguments, self.meter, FUEL)
+        outcome = run(self._names[name], arguments, self.meter, MAX_TICKS)
         if outcome.ended:
-            raise RejectedError("slow" if outcome.ended == "OutOfFuelError" else f"reference raised {outcome.ended}")
+            raise RejectedError("slow" if outcome.ended == "OverLimitError" else f"reference raised {outcome.ended}")
         if len(repr(outcome.value)) > MAX_VALUE_CHARACTERS:
             raise RejectedError("large values")
         return outcome

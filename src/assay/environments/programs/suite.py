@@ -10,8 +10,8 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
-from assay.environments.programs.fuel import FueledResult, Meter, load, run
 from assay.environments.programs.function import Function
+from assay.environments.programs.metered import Meter, MeteredResult, load, run
 from assay.environments.programs.mutants import STEP_LEFT_OUT, mutants
 from assay.environments.programs.reference import Arguments, Reference, RejectedError, canonical, valid_arguments
 
@@ -59,7 +59,7 @@ class MutantCounts:
 
 
 @dataclass(frozen=True)
-class Suite:
+class ProgramSuite:
     """The tests of one function."""
 
     shown: tuple[Test, ...]
@@ -74,7 +74,7 @@ class _Case:
     """Arguments with what the reference makes of them."""
 
     arguments: Arguments
-    outcome: FueledResult
+    outcome: MeteredResult
     reached: frozenset[int]
     edge: bool
     written: str
@@ -85,7 +85,9 @@ class _Case:
         return canonical(self.outcome.value)
 
 
-def build_suite(reference: Reference, function: Function, rng: Random, *, num_tests: int, num_shown: int) -> Suite:
+def build_suite(
+    reference: Reference, function: Function, rng: Random, *, num_tests: int, num_shown: int
+) -> ProgramSuite:
     """Tests of one function of a program.
 
     Args:
@@ -106,7 +108,7 @@ def build_suite(reference: Reference, function: Function, rng: Random, *, num_te
     _check_variety(hidden)
     if any(repr(case.arguments) != case.written for case in [*pool, *rest]):
         raise RejectedError("arguments were changed")
-    return Suite(_tests(function, shown), _tests(function, hidden), counts)
+    return ProgramSuite(_tests(function, shown), _tests(function, hidden), counts)
 
 
 def _pool(reference: Reference, function: Function, rng: Random) -> list[_Case]:
@@ -216,15 +218,15 @@ def _kill(
 
 
 def _survives(mutant: Any, case: _Case, meter: Meter) -> bool:
-    return run(mutant, case.arguments, meter, _fuel(case)).same(case.outcome)
+    return run(mutant, case.arguments, meter, _max_ticks(case)).same(case.outcome)
 
 
 def _runs(mutant: Any, cases: Sequence[_Case], meter: Meter) -> bool:
     """Return True where the mutant returns a value for some valid arguments."""
-    return any(not run(mutant, case.arguments, meter, _fuel(case)).ended for case in cases)
+    return any(not run(mutant, case.arguments, meter, _max_ticks(case)).ended for case in cases)
 
 
-def _fuel(case: _Case) -> int:
+def _max_ticks(case: _Case) -> int:
     return 4 * case.outcome.burnt + 100
 
 

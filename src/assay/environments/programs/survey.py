@@ -14,10 +14,10 @@ from typing import Any
 
 from assay.environments.programs.composer import Composed, ComposerTally, compose
 from assay.environments.programs.environment import Programs
-from assay.environments.programs.fuel import Meter, load, run
 from assay.environments.programs.levels import LEVELS
+from assay.environments.programs.metered import Meter, load, run
 from assay.environments.programs.mutants import mutants
-from assay.environments.programs.reference import FUEL, Reference, RejectedError, valid_arguments
+from assay.environments.programs.reference import MAX_TICKS, Reference, RejectedError, valid_arguments
 from assay.environments.programs.suite import MutantCounts, Test
 from assay.seeds import derive_seed
 from assay.types import Task
@@ -148,7 +148,7 @@ def _let_through(composed: Composed, seed: int) -> int:
 
 
 def _agrees(mutant: Callable[..., Any], arguments: tuple[Any, ...], expected: Any, meter: Meter) -> bool:
-    outcome = run(mutant, arguments, meter, FUEL)
+    outcome = run(mutant, arguments, meter, MAX_TICKS)
     return not outcome.ended and outcome.value == expected
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from assay.environments.programs.fuel import run
-from assay.environments.programs.kinds import Hints
 from assay.environments.programs.levels import LEVELS
-from assay.environments.programs.reference import FUEL, Reference, valid_arguments
+from assay.environments.programs.metered import run
+from assay.environments.programs.reference import MAX_TICKS, Reference, valid_arguments
+from assay.environments.programs.value_kinds import Hints
 
 PLAIN = (type(None), bool, int, str)
 
@@ -38,8 +38,8 @@ def test_references_run_on_all_valid_arguments_and_give_plain_values(level: int)
         kinds = [parameter.kind for parameter in function.parameters]
         for arguments in valid_arguments(kinds, rng, reference.hints(function.name), 40)[0]:
             before = repr(arguments)
-            outcome = run(reference.function(function.name), arguments, reference.meter, FUEL)
-            if outcome.ended == "OutOfFuelError":
+            outcome = run(reference.function(function.name), arguments, reference.meter, MAX_TICKS)
+            if outcome.ended == "OverLimitError":
                 num_slow += 1
                 continue
             assert outcome.ended == ""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from assay.environments.programs.fuel import Meter, OutOfFuelError, instrumented, load, run
+from assay.environments.programs.metered import Meter, OverLimitError, instrumented, load, run
 from assay.environments.programs.mutants import mutants
 
 
@@ -70,9 +70,9 @@ def test_every_run_ends() -> None:
     meter = Meter()
     names = load(compile(tree, "<test>", "exec"), meter)
     assert places == 2
-    assert run(names["f"], [1], meter, 500).ended == "OutOfFuelError"
+    assert run(names["f"], [1], meter, 500).ended == "OverLimitError"
     assert run(names["f"], [0], meter, 500).value == 0
-    assert not issubclass(OutOfFuelError, Exception)
+    assert not issubclass(OverLimitError, Exception)
     deep, _ = instrumented("def f(n):\n    return f(n + 1)\n")
     assert run(load(compile(deep, "<test>", "exec"), meter)["f"], [1], meter, 10**6).ended == "RecursionError"
 
@@ -89,11 +89,11 @@ def test_places_are_branches() -> None:
         assert len(meter.reached) == count
 
 
-def test_fuel_is_counted() -> None:
+def test_ticks_are_counted() -> None:
     tree, _ = instrumented("def f(n):\n    for _ in range(n):\n        pass\n    return n\n")
     meter = Meter()
     function = load(compile(tree, "<test>", "exec"), meter)["f"]
     # One for the call, one for each round.
     assert run(function, [2], meter, 3).value == 2
     assert run(function, [2], meter, 3).burnt == 3
-    assert run(function, [2], meter, 2).ended == "OutOfFuelError"
+    assert run(function, [2], meter, 2).ended == "OverLimitError"

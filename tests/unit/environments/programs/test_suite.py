@@ -5,16 +5,16 @@ from random import Random
 import pytest
 
 from assay.environments.programs.function import Function, lines, parameters
-from assay.environments.programs.kinds import INTEGER, NUMBERS, Integer, Kind
 from assay.environments.programs.reference import Reference, RejectedError
-from assay.environments.programs.suite import MAX_ADDED_TESTS, Suite, build_suite
+from assay.environments.programs.suite import MAX_ADDED_TESTS, ProgramSuite, build_suite
+from assay.environments.programs.value_kinds import INTEGER, NUMBERS, Integer, Kind
 
 
 def function(body: str, returns: str = "int", **kinds: Kind) -> Function:
     return Function("f", parameters(**kinds), returns, "returns something.", body)
 
 
-def suite(made: Function, num_tests: int = 12) -> Suite:
+def suite(made: Function, num_tests: int = 12) -> ProgramSuite:
     return build_suite(Reference([made]), made, Random(0), num_tests=num_tests, num_shown=2)
 
 

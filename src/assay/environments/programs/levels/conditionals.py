@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from random import Random
 
 from assay.environments.programs.function import Function, bullets, lines, parameters
-from assay.environments.programs.kinds import INTEGER
 from assay.environments.programs.phrases import condition, expression, number_test
+from assay.environments.programs.value_kinds import INTEGER
 
 _NAMES = (("a", "b", "c"), ("x", "y", "z"), ("m", "n", "k"), ("first", "second", "third"))
 _LABELS = (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from random import Random
 
 from assay.environments.programs.function import Function, lines, parameters, steps_list
-from assay.environments.programs.kinds import NUMBERS, TEXT, WORD, Integer, Kind, ListOf, MappingOf, Text, TupleOf
 from assay.environments.programs.phrases import count_test, maybe_map, number_map, number_test
+from assay.environments.programs.value_kinds import NUMBERS, TEXT, WORD, Integer, Kind, ListOf, MappingOf, Text, TupleOf
 
 _KEYS = Text("aabbcde", 1, 2, "holds small letters")
 _AMOUNTS = MappingOf(_KEYS, Integer(-20, 40))

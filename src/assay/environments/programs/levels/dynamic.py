@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from assay.environments.programs.function import Function, Phrase, lines, parameters
-from assay.environments.programs.kinds import Grid, Integer, Kind, ListOf, Text, TupleOf
+from assay.environments.programs.value_kinds import Grid, Integer, Kind, ListOf, Text, TupleOf
 
 _MOVES = {
     "one cell right": (0, 1),

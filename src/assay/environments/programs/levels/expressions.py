@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from assay.environments.programs.function import Function, parameters
-from assay.environments.programs.kinds import INTEGER
 from assay.environments.programs.phrases import expression, in_words
+from assay.environments.programs.value_kinds import INTEGER
 
 _NAMES = (("a", "b", "c"), ("x", "y", "z"), ("m", "n", "k"), ("p", "q", "r"), ("left", "right", "offset"))
 _RESULTS = ("result", "value", "compute", "evaluate", "calculate", "formula", "combine")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from assay.environments.programs.function import Function, Phrase, lines, parameters
-from assay.environments.programs.kinds import Edges, Grid, Integer, ListOf
 from assay.environments.programs.phrases import count_test, number_map
+from assay.environments.programs.value_kinds import Edges, Grid, Integer, ListOf
 
 _DEQUE = "from collections import deque"
 _HEAP = "import heapq"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from random import Random
 
 from assay.environments.programs.function import Function, lines, parameters, steps_list
-from assay.environments.programs.kinds import NUMBERS, WORDS, Integer, Kind
 from assay.environments.programs.phrases import number_test
 from assay.environments.programs.steps import (
     Step,
@@ -15,6 +14,7 @@ from assay.environments.programs.steps import (
     pipeline_code,
     pipeline_words,
 )
+from assay.environments.programs.value_kinds import NUMBERS, WORDS, Integer, Kind
 
 _NAMES = ("process", "pipeline", "rework", "summarise", "refine")
 

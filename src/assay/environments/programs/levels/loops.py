@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from assay.environments.programs.function import Function, lines, parameters
-from assay.environments.programs.kinds import NUMBERS, TEXT, Integer
 from assay.environments.programs.phrases import maybe_map, number_map, number_test
+from assay.environments.programs.value_kinds import NUMBERS, TEXT, Integer
 
 
 def make(rng: Random) -> Function:

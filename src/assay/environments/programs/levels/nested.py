@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from assay.environments.programs.function import Function, Phrase, lines, parameters
-from assay.environments.programs.kinds import Grid, Integer, Kind, ListOf, MappingOf, Text, TupleOf
 from assay.environments.programs.phrases import count_test, maybe_map, number_test
+from assay.environments.programs.value_kinds import Grid, Integer, Kind, ListOf, MappingOf, Text, TupleOf
 
 _NUMBERS = ListOf(Integer(-12, 20), high=8)
 _NAMES = Text("abcd", 1, 1, "holds small letters")

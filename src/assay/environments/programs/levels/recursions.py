@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from assay.environments.programs.function import Function, lines, parameters
-from assay.environments.programs.kinds import BinaryTree, Integer, ListOf, NestedList
 from assay.environments.programs.phrases import maybe_map, number_test
+from assay.environments.programs.value_kinds import BinaryTree, Integer, ListOf, NestedList
 
 
 def make(rng: Random) -> Function:

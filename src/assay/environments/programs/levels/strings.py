@@ -5,9 +5,9 @@ from __future__ import annotations
 from random import Random
 
 from assay.environments.programs.function import Function, lines, parameters, steps_list
-from assay.environments.programs.kinds import LETTERS, TEXT, Integer
 from assay.environments.programs.phrases import count_test
 from assay.environments.programs.steps import Step, pipeline, pipeline_code, pipeline_words, text_step
+from assay.environments.programs.value_kinds import LETTERS, TEXT, Integer
 
 
 def make(rng: Random) -> Function:

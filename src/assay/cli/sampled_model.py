@@ -28,7 +28,7 @@ REPLIES = "replies.sqlite"
 
 
 @dataclass
-class Subject:
+class SampledModel:
     """The model that a command samples from."""
 
     model: str
@@ -48,7 +48,7 @@ class Subject:
     """Tally of what was asked of the endpoint by the last evaluation."""
 
     @classmethod
-    def of(cls, model: str, local: EngineOptions, remote: EndpointOptions) -> Subject:
+    def of(cls, model: str, local: EngineOptions, remote: EndpointOptions) -> SampledModel:
         """Finds the model, or checks the endpoint's options.
 
         Raises:

@@ -1,4 +1,5 @@
-"""Runs references and mutants of them with fuel: each loop round, call and branch burns some, so every run ends.
+"""Runs references and mutants of them on a meter: each loop round, call and branch is a tick, and a limit on ticks
+ends every run.
 
 What runs here is our own code, with single constants or operators changed. It is no sandbox.
 """
@@ -14,8 +15,8 @@ from typing import Any
 _TICK = "_tick"
 
 
-class OutOfFuelError(BaseException):
-    """Raised where the fuel is used up. Not an Exception: no handler of a program catches it."""
+class OverLimitError(BaseException):
+    """Raised where the ticks are used up. Not an Exception: no handler of a program catches it."""
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Meter:
     def tick(self, place: int) -> None:
         self.left -= 1
         if self.left < 0:
-            raise OutOfFuelError
+            raise OverLimitError
         self.reached.add(place)
 
 
@@ -87,24 +88,24 @@ def load(code: CodeType, meter: Meter) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class FueledResult:
-    """The result of a call whose work is limited by fuel."""
+class MeteredResult:
+    """The result of a call whose ticks are limited."""
 
     value: Any = None
     ended: str = ""
     """The exception's type, where there is no value."""
     burnt: int = 0
 
-    def same(self, other: FueledResult) -> bool:
+    def same(self, other: MeteredResult) -> bool:
         """Return True where a test that expects one result accepts the other: by ==, as the code verifier compares."""
         return not self.ended and not other.ended and self.value == other.value
 
 
-def run(function: Callable[..., Any], arguments: Sequence[Any], meter: Meter, fuel: int) -> FueledResult:
+def run(function: Callable[..., Any], arguments: Sequence[Any], meter: Meter, max_ticks: int) -> MeteredResult:
     """Calls it. No reference, and so no mutant of one, changes its arguments; `build_suite` makes sure."""
-    meter.left = fuel
+    meter.left = max_ticks
     try:
         value = function(*arguments)
-    except (Exception, OutOfFuelError) as error:
-        return FueledResult(ended=type(error).__name__, burnt=fuel - meter.left)
-    return FueledResult(value, burnt=fuel - meter.left)
+    except (Exception, OverLimitError) as error:
+        return MeteredResult(ended=type(error).__name__, burnt=max_ticks - meter.left)
+    return MeteredResult(value, burnt=max_ticks - meter.left)
