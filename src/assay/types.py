@@ -505,12 +505,12 @@ class CreditedSample(Sample):
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """One packed micro-batch: segments laid end to end, a prompt that several samples share laid down once.
+    """One packed micro-batch: segments laid end to end, what several samples begin with laid down once.
 
-    Token i attends token j where j's segment is i's own, its prefix, or the prefix of that, and position j <= position
-    i. A prompt may itself go on from an opening that all prompts share. Predictions, which are trained on, are listed
-    apart: the hidden state at packed index `predict_from[n]` predicts `target_ids[n]`. The last token of a shared
-    prompt predicts the first token of each of its continuations.
+    Token i attends token j where j's segment is i's own, its prefix, the prefix of that, and so on, and position j <=
+    position i. Predictions, which are trained on, are listed apart: the hidden state at packed index `predict_from[n]`
+    predicts `target_ids[n]`. The last token of a shared prompt predicts the first token of each of its continuations,
+    and a token that several samples sampled alike is predicted once for each.
     """
 
     token_ids: Tensor

@@ -19,7 +19,9 @@ from assay.types import Batch, CreditedSample
 
 @pytest.fixture(scope="module")
 def policy(tiny_model: Path) -> DecoderPolicy:
-    return open_model(tiny_model).policy()
+    policy = open_model(tiny_model).policy()
+    assert isinstance(policy, DecoderPolicy)
+    return policy
 
 
 def random_samples(seed: int, num_groups: int = 4) -> list[CreditedSample]:
@@ -35,7 +37,7 @@ def random_samples(seed: int, num_groups: int = 4) -> list[CreditedSample]:
             if rng.random() < 0.2:  # a fork: its prompt was rewritten
                 tokens[len(opening)] = rng.randrange(256)
             for _ in range(rng.randint(1, 3)):
-                for sampled, length in ((True, rng.randint(1, 8)), (False, rng.randint(0, 4))):
+                for sampled, length in ((True, rng.randint(1, 8 + 12 * (seed % 2))), (False, rng.randint(0, 4))):
                     tokens += [rng.randrange(256) for _ in range(length)]
                     mask += [sampled] * length
             loss_mask = torch.tensor(mask)
@@ -50,6 +52,20 @@ def random_samples(seed: int, num_groups: int = 4) -> list[CreditedSample]:
                     advantages=torch.full((len(tokens),), rng.uniform(-1, 1)) * loss_mask,
                 )
             )
+            if rng.random() < 0.3:  # a fork of the same rollout: what it goes on from may have been sampled before
+                kept = rng.randint(1, len(tokens))
+                more = [rng.randrange(256) for _ in range(rng.randint(1, 20))]
+                fork_mask = torch.tensor(
+                    [*(sampled and rng.random() < 0.5 for sampled in mask[:kept]), *[True] * len(more)]
+                )
+                samples.append(
+                    samples[-1].replace(
+                        token_ids=torch.tensor([*tokens[:kept], *more]),
+                        loss_mask=fork_mask,
+                        sampling_logprobs=-torch.rand(len(fork_mask)) * fork_mask,
+                        advantages=torch.full((len(fork_mask),), rng.uniform(-1, 1)) * fork_mask,
+                    )
+                )
     return samples
 
 
@@ -93,7 +109,7 @@ def gradient(policy: DecoderPolicy, batches: list[Batch]) -> tuple[float, Tensor
     return loss, torch.cat(gradients)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("share_prompts", [True, False])
 @pytest.mark.parametrize("max_tokens", [1, 40, 10_000])
 def test_loss_and_gradient_are_those_of_the_samples_one_by_one(policy, seed, share_prompts, max_tokens):

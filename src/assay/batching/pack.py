@@ -1,20 +1,21 @@
-"""Packing of samples into micro-batches: no padding, and a prompt that several samples share is laid down once.
+"""Packing of samples into micro-batches: no padding, and what several samples begin with is laid down once.
 
     samples   [prompt A, a1] [prompt A, a2] [prompt B, b1]
     packed    | prompt A | a1 | a2 | prompt B, b1 |
     segments       0        1    2        3            prefix_segments = [0, 0, 0, 3]
 
-What all prompts of a micro-batch begin with, such as a system message, is laid down once too, where it is long enough:
+So are a system message that all prompts begin with, and the turns that forks of one rollout have in common, sampled
+tokens included: the samples of a micro-batch form a tree of segments (`tree.py`).
 
-    packed    | opening | rest of A | a1 | a2 | rest of B, b1 |
-    segments       0          1       2    3          4          prefix_segments = [0, 0, 1, 1, 0]
+    samples   [system, A, a1] [system, A, a2] [system, B, b1, said, b2] [system, B, b1, told, b3]
+    packed    | system | A | a1 | a2 | B, b1 | said, b2 | told, b3 |
+    segments      0      1    2    3     4        5          6          prefix_segments = [0, 0, 1, 1, 0, 4, 4]
 
 The loss and its gradient are what the samples give one by one: `tests/invariants/test_packing.py` holds it to that.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,11 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from assay.batching.tree import SegmentTree
 from assay.types import ANNOTATIONS, Batch, CreditedSample, Sample
-
-MIN_OPENING = 16
-"""Number of tokens that prompts must share to be worth a segment of its own, whose keys every family then has to
-join."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +37,6 @@ class _Piece:
     """[C] int64, every token that some prediction of this sample needs; the last target itself is not one of them."""
     target_positions: np.ndarray
     """[n] int64, where the trained-on tokens stand in the sample."""
-    prompt: bytes
-    """The tokens before the first trained-on one, as a key."""
 
     @property
     def prompt_length(self) -> int:
@@ -50,7 +46,7 @@ class _Piece:
     def of(cls, sample_id: int, sample: Sample) -> _Piece:
         token_ids = sample.token_ids.cpu().numpy()
         targets = np.flatnonzero(sample.loss_mask.cpu().numpy())
-        return cls(sample_id, sample, token_ids[: targets[-1]], targets, token_ids[: targets[0]].tobytes())
+        return cls(sample_id, sample, token_ids[: targets[-1]], targets)
 
 
 def pack(
@@ -70,8 +66,7 @@ def pack(
         samples: with or without credit; `Batch.sample_ids` gives places in this list.
         max_tokens: packed tokens a micro-batch may hold. A longer unit gets a micro-batch of its own.
         num_minibatches: updates per pass; fewer come back where there are fewer groups.
-        share_prompts: lay a prompt down once for all samples of a micro-batch that start with it, and the opening of
-            its prompts once for all of them.
+        share_prompts: lay what several samples of a micro-batch begin with down once for all of them.
 
     Raises:
         ValueError: max_tokens or num_minibatches below 1; only some of the samples have credit, or an annotation.
@@ -120,31 +115,21 @@ def _split_by_credit(pieces: list[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
 def _fill(pieces: list[_Piece], max_tokens: int, share_prompts: bool) -> list[list[_Piece]]:
     """Splits pieces, in order, into runs of at most `max_tokens` packed tokens."""
     runs: list[list[_Piece]] = []
-    prompts: set[bytes] = set()
-    num_tokens = 0
-    opening = _opening_length(pieces) if share_prompts else 0
+    tree = SegmentTree(share_prompts)
     for unit in _units(pieces):
-        added = _num_added(unit, prompts, opening, share_prompts)
-        if not runs or num_tokens + added > max_tokens:
+        _add(tree, unit)
+        if not runs or tree.num_tokens > max_tokens:
             runs.append([])
-            prompts.clear()
-            # The first unit of a micro-batch lays the opening down itself.
-            num_tokens, added = 0, _num_added(unit, prompts, 0, share_prompts)
+            # The first unit of a micro-batch lays down itself what it shares with those before.
+            tree = SegmentTree(share_prompts)
+            _add(tree, unit)
         runs[-1] += unit
-        prompts.update(piece.prompt for piece in unit)
-        num_tokens += added
     return runs
 
 
-def _num_added(unit: list[_Piece], prompts: set[bytes], opening: int, share_prompts: bool) -> int:
-    """Packed tokens that a unit adds to a micro-batch with these prompts and this opening."""
-    own: set[bytes] = set()
-    num_tokens = 0
-    for piece in unit:
-        shared = share_prompts and (piece.prompt in prompts or piece.prompt in own)
-        num_tokens += len(piece.context) - (piece.prompt_length if shared else opening)
-        own.add(piece.prompt)
-    return num_tokens
+def _add(tree: SegmentTree, pieces: list[_Piece]) -> None:
+    for piece in pieces:
+        tree.add(piece.context, piece.prompt_length)
 
 
 def _unit(piece: _Piece) -> tuple[int, int | None, int | None]:
@@ -161,21 +146,6 @@ def _units(pieces: list[_Piece]) -> list[list[_Piece]]:
     return list(units.values())
 
 
-def _opening_length(pieces: list[_Piece]) -> int:
-    """Return the number of tokens that all prompts begin with, their last token apart; 0 where that is too little to
-    share, or where there is one prompt only."""
-    # A prompt's last token predicts the first token of its responses, so it must lie after the opening.
-    prompts = {piece.prompt: piece.context[: piece.prompt_length - 1] for piece in pieces}
-    if len(prompts) < 2:
-        return 0
-    first, *others = prompts.values()
-    length = min(map(len, prompts.values()))
-    for other in others:
-        (differing,) = np.nonzero(first[:length] != other[:length])
-        length = int(differing[0]) if len(differing) else length
-    return length if length >= MIN_OPENING else 0
-
-
 def _turn_lengths(sample: Sample) -> Tensor:
     """[n] trained-on tokens of the turn of each trained-on token."""
     mask = sample.loss_mask.cpu()
@@ -185,55 +155,18 @@ def _turn_lengths(sample: Sample) -> Tensor:
     return lengths[places]
 
 
-class _Layout:
-    """Segments laid end to end."""
-
-    def __init__(self) -> None:
-        self.tokens: list[np.ndarray] = []
-        self.positions: list[np.ndarray] = []
-        self.prefixes: list[int] = []
-        self.num_tokens = 0
-
-    def add(self, tokens: np.ndarray, first_position: int = 0, prefix: int | None = None) -> tuple[int, int]:
-        """Lays a segment down; (its index, where it starts)."""
-        segment, start = len(self.tokens), self.num_tokens
-        self.tokens.append(tokens)
-        self.positions.append(np.arange(first_position, first_position + len(tokens)))
-        self.prefixes.append(segment if prefix is None else prefix)
-        self.num_tokens += len(tokens)
-        return segment, start
-
-
 def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
-    layout = _Layout()
-    uses = Counter(piece.prompt for piece in pieces)
-    shared: dict[bytes, tuple[int, int]] = {}
-    opening = _opening_length(pieces) if share_prompts else 0
-    root = layout.add(pieces[0].context[:opening])[0] if opening else None
-    predict_from = []
-    for piece in pieces:
-        sources = piece.target_positions - 1
-        if share_prompts and uses[piece.prompt] > 1:
-            length = piece.prompt_length
-            if piece.prompt not in shared:
-                segment, start = layout.add(piece.context[opening:length], first_position=opening, prefix=root)
-                # Where position 0 of the prompt would stand if the opening were laid down here too.
-                shared[piece.prompt] = segment, start - opening
-            prefix, prefix_start = shared[piece.prompt]
-            start = layout.num_tokens
-            # A continuation of one trained-on token has no context of its own: the prompt's last token predicts it.
-            if len(piece.context) > length:
-                layout.add(piece.context[length:], first_position=length, prefix=prefix)
-            # The first trained-on token is predicted by the shared prompt's last one, the others in their own segment.
-            predict_from.append(np.where(sources < length, prefix_start + sources, start + sources - length))
-        else:
-            _, start = layout.add(piece.context[opening:], first_position=opening, prefix=root)
-            predict_from.append(start + sources - opening)
-
+    tree = SegmentTree(share_prompts)
+    _add(tree, pieces)
+    layout = tree.lay_down()
+    predict_from = [layout.places(number, piece.target_positions - 1) for number, piece in enumerate(pieces)]
     samples = [piece.sample for piece in pieces]
     units = {unit: number for number, unit in enumerate(dict.fromkeys(map(_unit, pieces)))}
     lengths = np.array([len(piece.target_positions) for piece in pieces])
     segment_lengths = [len(tokens) for tokens in layout.tokens]
+    positions = [
+        np.arange(start, start + len(tokens)) for start, tokens in zip(layout.starts, layout.tokens, strict=True)
+    ]
 
     def gather(tensors: list[Tensor]) -> Tensor:
         return torch.cat([t.cpu()[s.loss_mask.cpu()] for t, s in zip(tensors, samples, strict=True)])
@@ -250,7 +183,7 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
 
     return Batch(
         token_ids=integers(np.concatenate(layout.tokens)),
-        position_ids=integers(np.concatenate(layout.positions)),
+        position_ids=integers(np.concatenate(positions)),
         segment_ids=integers(np.repeat(np.arange(len(segment_lengths)), segment_lengths)),
         prefix_segments=integers(layout.prefixes),
         predict_from=integers(np.concatenate(predict_from)),

@@ -71,6 +71,38 @@ def test_an_opening_counts_once_towards_the_limit():
     assert [batch.num_tokens for batch in micro_batches] == [29, 29]
 
 
+def turns(*parts: tuple[list[int], bool], member: int = 0) -> Sample:
+    """What was said, and whether it was sampled."""
+    tokens = torch.tensor([token for part, _ in parts for token in part])
+    mask = torch.tensor([sampled for part, sampled in parts for _ in part])
+    return Sample(0, member, tokens, mask, torch.zeros(len(tokens)))
+
+
+def test_forks_share_their_turns_sampled_tokens_included():
+    prompt, first, said = list(range(20, 36)), list(range(40, 60)), list(range(60, 80))
+    whole = turns((prompt, False), (first, True), (said, False), ([1, 2], True))
+    # A fork in which the same words are what was said before, another whose first turn was rewritten, and a sibling.
+    fork = turns(([*prompt, *first, *said], False), ([3, 4], True))
+    rewritten = turns(([*prompt, *first[:2], 99, *said], False), ([5, 6], True))
+    sibling = turns((prompt, False), ([7, 8], True), member=1)
+    [[batch]] = pack([whole, fork, rewritten, sibling], 1000)
+    assert batch.num_tokens == 56 + 1 + 1 + (39 - 18 + 1) + 1
+    # prompt | two tokens more | rest of the turn, said | 1 | 3 | rewritten, 5 | 7
+    assert batch.prefix_segments.tolist() == [0, 0, 1, 2, 2, 1, 0]
+    assert batch.segment_ids.bincount().tolist() == [16, 2, 38, 1, 1, 22, 1]
+    assert batch.target_ids.tolist() == [*first, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert batch.predict_from.tolist() == [*range(15, 35), 55, 56, 55, 57, 78, 79, 15, 80]
+    assert batch.position_ids[batch.predict_from].tolist() == [*range(15, 35), 55, 56, 55, 56, 38, 39, 15, 16]
+
+
+def test_siblings_that_sampled_the_same_are_laid_down_once():
+    alike = [sample([1, 2, 3], [4, 5, 6], member=i) for i in range(3)]
+    [[batch]] = pack([*alike, sample([1, 2, 3], [4, 5], member=3)], 100)
+    assert batch.token_ids.tolist() == [1, 2, 3, 4, 5]
+    assert batch.predict_from.tolist() == [2, 3, 4] * 3 + [2, 3]
+    assert batch.prefix_segments.tolist() == [0]
+
+
 def test_a_prompt_is_not_shared_when_told_so():
     [[batch]] = pack([sample([1, 2], [3]), sample([1, 2], [4])], 100, share_prompts=False)
     assert batch.token_ids.tolist() == [1, 2, 1, 2]
@@ -96,7 +128,7 @@ def test_what_follows_the_last_trained_token_is_left_out_and_turns_keep_their_co
 
 
 def test_micro_batches_hold_at_most_max_tokens():
-    samples = [sample([1, 2, 3, 4], [5, 6, 7], member=i) for i in range(6)]  # 4 once, then 2 each
+    samples = [sample([1, 2, 3, 4], [5 + i, 6, 7], member=i) for i in range(6)]  # 4 once, then 2 each
     micro_batches = pack(samples, 9)[0]
     assert [batch.num_tokens for batch in micro_batches] == [8, 8, 8]
     assert [batch.sample_ids.tolist() for batch in micro_batches] == [[0, 1], [2, 3], [4, 5]]
@@ -175,7 +207,7 @@ def test_a_unit_is_never_split():
 
 
 def test_units_of_one_group_are_told_apart_and_larger_ones_than_a_micro_batch_stay_whole():
-    two = [sample([7], [1, 2], member=member, unit_id=unit) for unit, member in ((0, 0), (1, 1), (0, 2), (1, 3))]
+    two = [sample([7], [member, 2], member=member, unit_id=unit) for unit, member in ((0, 0), (1, 1), (0, 2), (1, 3))]
     [[batch]] = pack(two, 100)
     assert batch.member_ids.tolist() == [0, 2, 1, 3]
     assert batch.unit_ids.tolist() == [0, 0, 1, 1]
