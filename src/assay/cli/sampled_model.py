@@ -120,6 +120,7 @@ class SampledModel:
         import asyncio
 
         from assay.evaluation import evaluate
+        from assay.host import Host
         from assay.verifiers import close_verifiers, judges_in
 
         total = len(tasks) * samples
@@ -160,9 +161,14 @@ class SampledModel:
                     console.print(f"taking in {under_way} replies under way; Ctrl-C leaves them")
                 await asyncio.gather(engine.close(), close_verifiers(verifiers.values()))
 
+        async def hosted() -> Evaluation:
+            # What environments hold open lives in this event loop, and ends with it.
+            async with Host():
+                return await measure()
+
         began = time.monotonic()
         try:
-            return asyncio.run(measure())
+            return asyncio.run(hosted())
         except KeyboardInterrupt:
             console.print("stopped; the same command continues this evaluation")
             raise

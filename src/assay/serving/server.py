@@ -151,7 +151,9 @@ class Gateway:
             self.remove(session)
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
-            await self._serving
+            # Where the event loop it was serving in has ended, it has ended with it.
+            if self._serving.get_loop() is asyncio.get_running_loop():
+                await self._serving
             self._server = self._serving = None
 
     async def __aenter__(self) -> Gateway:
