@@ -6,6 +6,8 @@ import asyncio
 import math
 from collections.abc import Sequence
 
+from assay.environments.check_driven import check_driven
+from assay.environments.driven import DrivenEpisode
 from assay.environments.episode import Episode, EpisodeFactory, EpisodeStep
 from assay.errors import ContractError
 from assay.types import Message, Score, Task, Tool
@@ -29,11 +31,15 @@ async def check_episode(
     Members of a group start from the same state, and answer the same to the same, also where two of them are stepped in
     turn or another one was played before; messages are shown as long as the episode goes on, the model is to speak
     next, and they are bounded; rewards are finite, the score is a `Score`; a step after the end is an error; `close`
-    works after an episode, in the middle of one, before its start, after a cancelled step, and twice.
+    works after an episode, in the middle of one, before its start, after a cancelled step, and twice. An episode that
+    asks the model itself is held to the same as far as it goes (`check_driven`).
 
     Raises:
         ContractError: a promise is broken.
     """
+    if isinstance(_made(factory, task), DrivenEpisode):
+        await check_driven(factory, task, responses=responses, max_turns=max_turns)
+        return
     first = None
     for response in (*responses, task.answer):
         env = _made(factory, task)

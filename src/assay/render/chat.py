@@ -167,6 +167,7 @@ class ChatRenderer:
             begins: whether it is the beginning of the prompt, which gets the beginning-of-sequence token that the
                 tokenizer puts before every text, where it does.
         """
+        text = text.encode("utf-8", "replace").decode()
         token_ids = tuple(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
         bos = self._tokenizer.bos_token_id
         if not begins or not isinstance(bos, int) or self._tokenizer("a").input_ids[:1] != [bos]:

@@ -15,11 +15,12 @@ import asyncio
 import contextlib
 import hmac
 import ipaddress
+import json
 import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -207,7 +208,7 @@ class Gateway:
             about = replies.About(f"{session.key[:32]}-{time.time_ns():x}", int(time.time()), name)
             if not ask.stream:
                 answer = await _unless_gone(request, answering)
-                return JSONResponse(replies.whole(about, ask, answer, session.conversation.decode))
+                return _Json(replies.whole(about, ask, answer, session.conversation.decode))
             await _unless_gone(request, _first_of(answering, session, ask))
             return _Stream(_chunks(about, ask, session, answering), answering)
 
@@ -216,19 +217,19 @@ class Gateway:
         session = self._session_of(request)
         with _counted(session):
             report = session.take_report(await _body(request))
-        return JSONResponse({"session": session.key, "reward": report.reward, "solved": report.solved})
+        return _Json({"session": session.key, "reward": report.reward, "solved": report.solved})
 
     async def _session(self, request: Request) -> Response:
         self._check_token(request)
-        return JSONResponse(self._session_of(request, opens=False).to_dict())
+        return _Json(self._session_of(request, opens=False).to_dict())
 
     async def _models(self, request: Request) -> Response:
         self._check_token(request)
         listed = {"id": self.model, "object": "model", "created": 0, "owned_by": "assay"}
-        return JSONResponse({"object": "list", "data": [listed]})
+        return _Json({"object": "list", "data": [listed]})
 
     async def _health(self, request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        return _Json({"status": "ok"})
 
     def _check_token(self, request: Request) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
@@ -252,6 +253,13 @@ class Gateway:
         session = self._open_session(key)
         self.add(session)
         return session
+
+
+class _Json(JSONResponse):
+    """JSON in ASCII: what clients sent and models said may hold half of a surrogate pair, which is no UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
 
 
 class _Server(uvicorn.Server):
@@ -382,7 +390,7 @@ def _counted(session: Session | None) -> Iterator[None]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
-    return JSONResponse(error.body, status_code=error.status)
+    return _Json(error.body, status_code=error.status)
 
 
 async def _no_path(request: Request, error: Exception) -> Response:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from assay.cli.main import app
 from assay.engines import Sampling
-from assay.environments import check_environment, make_environment
+from assay.environments import check_environment, check_episode, make_environment
 from assay.environments.served import Served
 from assay.environments.served.agent import TAIL_BYTES, Agent, command_line, environment_of
-from assay.errors import ConfigError
+from assay.errors import ConfigError, ContractError
 from assay.host import Host
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import run_rollout
@@ -307,3 +309,23 @@ def test_tasks_are_numbers_or_those_of_another_environment() -> None:
     assert next(sums.tasks("train")).domain == "served"
     asyncio.run(check_environment(sums, levels=[(2, 1)]))
     assert json.loads(json.dumps(sums.plain()))["of"]["name"] == "arithmetic"
+
+
+def test_agents_are_checked_with_hostile_answers(play: Play) -> None:
+    def check(program: str, **options: Any) -> None:
+        environment = play.environment(program, **options)
+        asyncio.run(check_episode(environment.episode, next(environment.tasks("train")), responses=("",)))
+
+    check('report(float(len(ask("a")) > 3))')
+    with pytest.raises(ContractError, match=r"failed on the response '': .*exit code 1.*must not break it"):
+        check('report(json.loads(ask("a")))')
+    check('report(json.loads(ask("a")))', unreported=0.0)
+    with pytest.raises(ContractError, match="asked the model nothing"):
+        check("report(1.0)")
+
+
+def test_the_command_that_checks_environments_checks_agents(play: Play) -> None:
+    environment = play.environment('report(1.0 if ask("a") == "b" else 0.0)')
+    options = ["--set", f"command={environment.command}", "--set", f"folder={environment.folder}"]
+    shown = CliRunner().invoke(app, ["check", "env", "served", "--num-tasks", "5", *options], catch_exceptions=False)
+    assert "levels, splits and episodes keep their promises" in shown.output

@@ -166,6 +166,13 @@ def test_a_failing_engine_is_tried_once_more(service: Service) -> None:
 
 
 def test_a_cancelled_request_leaves_nothing(service: Service) -> None:
+    aborted: list[str] = []
+
+    async def abort(request_id: str) -> None:
+        aborted.append(request_id)
+
+    service.engine.abort = abort
+
     async def cancelled() -> None:
         gate = service.engine.gate = asyncio.Event()
         waiting = asyncio.create_task(talk.ask(Ask((Message("user", "a"),))))
@@ -173,6 +180,7 @@ def test_a_cancelled_request_leaves_nothing(service: Service) -> None:
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+        assert aborted == ["c0/0"]
         gate.set()
         await talk.ask(Ask((Message("user", "a"),)))
 

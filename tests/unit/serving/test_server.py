@@ -199,6 +199,22 @@ def test_keys_are_short_words(service: Service) -> None:
     assert service.opened == {}
 
 
+def test_text_that_is_no_unicode_is_answered(service: Service) -> None:
+    half = "\\ud800"
+
+    async def talk(client: httpx2.AsyncClient) -> None:
+        for path, asked in (
+            ("chat/completions", '"messages": [{"role": "user", "content": "H"}]'),
+            ("completions", '"prompt": "H"'),
+        ):
+            content = f'{{"model": "H", {asked}}}'.replace("H", half)
+            assert (await client.post(f"/sessions/a/v1/{path}", content=content.encode())).status_code == 200
+        assert (await client.post(CHAT, content=f'{{"{half}": 1}}'.encode())).status_code == 400
+        assert (await client.get("/sessions/a")).status_code == 200
+
+    service.run(talk)
+
+
 def test_a_client_that_goes_away_takes_its_request_back(service: Service) -> None:
     async def talk(client: httpx2.AsyncClient) -> None:
         gate = service.engine.gate = asyncio.Event()
