@@ -19,7 +19,7 @@ NEEDS = {
     "served": {"command": "python agent.py"},
     "textarena": {"game": "TowerOfHanoi-v0"},
 }
-WORLDS = ("chain", "adapt", "served", "textarena")
+WORLDS = ("adapt", "chain", "chained", "clarify", "dispatch", "maze", "served", "textarena")
 REWARDS = {
     **dict.fromkeys(WORLDS, "episode"),
     "gsm8k": "numeric",
