@@ -71,7 +71,6 @@ def _play_scripts(source: Environment, split: Split) -> None:
         ContractError: the expert did not solve a task.
     """
     import asyncio
-    import itertools
 
     from assay.environments import choose_tasks
     from assay.errors import ContractError
@@ -88,9 +87,12 @@ def _play_scripts(source: Environment, split: Split) -> None:
         await close_verifiers([source.rewards["strict"]])
         return results
 
+    first = choose_tasks(source, split, source.levels()[:1], 1, 0)[0]
+    if source.expert(first) is None and source.weak(first) is None:
+        return
     unsolved: list[ScriptedResult] = []
     for level in source.levels():
-        tasks = list(itertools.islice(choose_tasks(source, split, [level], _NUM_TASKS, 0), _NUM_TASKS))
+        tasks = choose_tasks(source, split, [level], _NUM_TASKS, 0)
         told: list[str] = []
         for who in ("expert", "weak"):
             results = asyncio.run(level_results(tasks, who))
