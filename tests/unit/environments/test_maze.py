@@ -48,11 +48,11 @@ def walk(moves: Sequence[str], max_moves: int = 20, pays: bool = False) -> tuple
 
 
 def test_its_promises() -> None:
-    asyncio.run(check_environment(Maze(), num_tasks=2))
+    asyncio.run(check_environment(Maze(), levels=[(1, 2), (3, 8), (5, 16)], num_tasks=3))
     asyncio.run(check_episode(Maze().episode, some(1, complexity=4, horizon=8)[0], max_turns=40))
 
 
-def test_the_expert_gets_out_of_every_maze_and_the_weak_script_of_none() -> None:
+def test_the_expert_gets_out_of_every_maze_and_the_weak_script_hardly_any() -> None:
     for complexity, horizon in [*Maze().levels(), (5, 32), (3, 31)]:
         for task in some(3, complexity=complexity or 1, horizon=horizon or 1):
             assert played(task).solved, task.prompt

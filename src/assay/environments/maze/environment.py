@@ -11,7 +11,7 @@ from assay.environments.dials import numbered_tasks, whole_dial
 from assay.environments.environment import Environment, Level, require_tasks
 from assay.environments.episode import Episode, EpisodeStep
 from assay.environments.maze.layout import SHAPES, STEPS, Layout, drawn, shortest_horizon
-from assay.environments.maze.scripts import Explorer, Wanderer
+from assay.environments.maze.scripts import Explorer, Northward
 from assay.environments.moves import listed, read_word
 from assay.environments.script import Script
 from assay.environments.splits import hashed_split
@@ -110,8 +110,8 @@ class Maze(Environment):
         return Explorer()
 
     def weak(self, task: Task) -> Script:
-        """Goes the first way that is shown, each time."""
-        return Wanderer()
+        """Goes north, whatever it sees."""
+        return Northward()
 
 
 def _plan(world: Mapping[str, Any]) -> str:

@@ -93,7 +93,7 @@ class Layout:
     def _distances(self) -> Mapping[State, int]:
         start: State = (0, frozenset())
         before: dict[State, list[State]] = {start: []}
-        queue = deque([start])
+        queue: deque[State] = deque([start])
         while queue:
             state = queue.popleft()
             for later in self.after(state):
@@ -101,7 +101,7 @@ class Layout:
                     before[later] = []
                     queue.append(later)
                 before[later].append(state)
-        distances = {state: 0 for state in before if state[0] == self.exit}
+        distances: dict[State, int] = {state: 0 for state in before if state[0] == self.exit}
         queue = deque(distances)
         while queue:
             state = queue.popleft()
