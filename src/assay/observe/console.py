@@ -26,6 +26,9 @@ _STEPS_REMEMBERED = 20
 _NARROW_COLUMNS = 64
 _MAX_LEVELS_SHOWN = 6
 _PROGRESS_PARTS = 4
+_SILENT_SECONDS = 10
+"""Time that a step may take before a terminal shows how far it has come."""
+_REDRAW_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ class Console:
         self._last_time: float | None = None
         self._phase: tuple[str, int, int] | None = None
         self._phase_part = -1
+        self._part: tuple[str, float, int] | None = None
+        """Part of the step under way: its name, when it was first heard of, and what was done by then."""
+        self._time_left_of_part = ""
+        self._drawn = 0.0
 
     def __enter__(self) -> Console:
         self._last_time = time.monotonic()
@@ -112,7 +119,7 @@ class Console:
             self._durations.append(now - self._last_time)
         self._last_time = now
         self._view = view
-        self._phase = None
+        self._phase = self._part = None
         self._rewards.append(view.reward)
         for level in view.solved:
             if level not in self._levels:
@@ -144,6 +151,23 @@ class Console:
             self._phase, self._phase_part = None, -1
             # A phase is not part of a step's duration.
             self._last_time = time.monotonic()
+
+    def within_step(self, label: str, done: int, total: int) -> None:
+        """Show how far a part of the step under way has come, with the time left of it: on a terminal, and in steps
+        that take long enough for somebody to wonder."""
+        now = time.monotonic()
+        if self._part is None or self._part[0] != label:
+            self._part = (label, now, done)
+        if self._live is None or self._last_time is None or now - self._last_time < _SILENT_SECONDS:
+            return
+        _, began, done_before = self._part
+        if done < total and now - self._drawn < _REDRAW_SECONDS:
+            return
+        self._drawn = now
+        pace = (now - began) / (done - done_before) if done > done_before else math.nan
+        self._phase = (label, done, total) if done < total else None
+        self._time_left_of_part = f"  left {duration(pace * (total - done))}"
+        self._redraw()
 
     def seconds_left(self, view: StepView) -> float:
         """Time until the run ends by its steps or its budget, whichever is first; NaN where neither is known."""
@@ -205,7 +229,8 @@ class Console:
             )
         if self._phase is not None:
             label, done, total = self._phase
-            parts.append(Text(f"{label} {done}/{total} {_bar(done / max(total, 1), 20)}", style="cyan"))
+            left = self._time_left_of_part if self._part is not None and self._part[0] == label else ""
+            parts.append(Text(f"{label} {done}/{total} {_bar(done / max(total, 1), 20)}{left}", style="cyan"))
         if not parts:
             parts.append(Text("starting"))
         title = f"step {self._counter(view)}" if view else "assay"

@@ -147,6 +147,9 @@ class Collector:
             raise ConfigError(
                 f"min_group_size {min_group_size} is more than group_size {group_size}: every group would be dropped"
             )
+        self.progress: Callable[[str, int, int], None] = lambda part, done, total: None
+        """Told of each rollout of a step that has ended: "rollouts", how many have, and of how many."""
+        self._num_played = self._num_wanted = 0
         self._engine = engine
         self._renderer = renderer
         self._make_episode = make_episode
@@ -203,6 +206,8 @@ class Collector:
         if not self._open:
             raise RuntimeError("a collector runs inside `async with collector`")
         window = num_groups + self._max_staleness * self._groups_per_step
+        ahead = sum(issued.result is not None for issued in [*self._waiting.values()][:num_groups])
+        self._num_played, self._num_wanted = ahead * self._group_size, num_groups * self._group_size
         self._counts, self._dropped = _Counts(), []
         self._left_out.begin_step()
         self._timeouts.resume()
@@ -216,6 +221,7 @@ class Collector:
                 if self._accept(result):
                     kept.append(result.group)
                 else:
+                    self._num_wanted += self._group_size
                     del self._waiting[issued.group_id]
         finally:
             self._timeouts.pause()
@@ -351,6 +357,8 @@ class Collector:
         try:
             async with asyncio.TaskGroup() as scope:
                 members = [scope.create_task(self._play_member(issued, member)) for member in range(self._group_size)]
+                for member in members:
+                    member.add_done_callback(self._count_played)
         except ExceptionGroup as failures:
             # One error that a person must act on says it all; its siblings were cancelled.
             raise failures.exceptions[0] from None
@@ -361,6 +369,10 @@ class Collector:
             scores = tuple(await self._score_group(rollouts, issued.task))
         group = Group(issued.group_id, issued.task, rollouts, scores)
         issued.result = _Result(group, num_retried=sum(num_retried for _, _, num_retried in played))
+
+    def _count_played(self, _: asyncio.Task[Any]) -> None:
+        self._num_played += 1
+        self.progress("rollouts", min(self._num_played, self._num_wanted), self._num_wanted)
 
     async def _play_member(self, issued: _Issued, member: int) -> tuple[Rollout, Score, int]:
         """Play one member; return its rollout, its score, and how often it had to be played again."""

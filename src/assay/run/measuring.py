@@ -57,19 +57,25 @@ class Measurements:
         self._records.commit()
 
     async def validate(self, step: int) -> None:
-        """Greedy accuracy on validation tasks, read strictly; a better model than any before is kept as the best."""
+        """Measure the model on validation tasks, greedily and read strictly; one better than any before is kept.
+
+        Better is a higher accuracy, or where the reward is graded a higher mean reward: verdicts may not move at all
+        while it rises.
+        """
         position = self._position
         result = await self.held_out.validate()
         self._engine.forget()
         position.seconds_per_test_task = self.held_out.seconds_per_test_task
         self._records.evaluation(step, "validation", "greedy", result)
         accuracy = result.accuracy("strict")
-        is_best = step != BEFORE_TRAINING and accuracy.value > position.best_accuracy
-        position.best_accuracy = max(position.best_accuracy, accuracy.value)
-        if is_best:
-            self._keeping.keep_best(accuracy.value)
-        levels = "  ".join(f"{level} {part.accuracy('strict').value:.0%}" for level, part in result.by_level().items())
         mean = result.mean_reward("strict") if result.is_graded("strict") else None
+        # Of plain verdicts the mean reward is the accuracy, so that validations of both kinds compare.
+        measure = accuracy.value if mean is None else mean.value
+        is_best = step != BEFORE_TRAINING and measure > position.best_accuracy
+        position.best_accuracy = max(position.best_accuracy, measure)
+        if is_best:
+            self._keeping.keep_best(measure)
+        levels = "  ".join(f"{level} {part.accuracy('strict').value:.0%}" for level, part in result.by_level().items())
         reward = "" if mean is None else f"mean reward {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]  "
         self._records.console.message(
             f"validation: {reward}{accuracy.as_percent()}  {levels}{'  best so far' if is_best else ''}"

@@ -23,7 +23,8 @@ class Position:
     """Seconds spent in earlier legs of a resumed run."""
     best_step: int | None = None
     best_accuracy: float = -math.inf
-    """The best on validation tasks; the untrained model's counts, so that only a better one becomes the best."""
+    """The best on validation tasks, of graded rewards the mean reward; the untrained model's counts, so that only a
+    better one becomes the best."""
     groups_by_level: dict[str, int] = field(default_factory=dict)
     """Groups trained on, by level."""
     seconds_per_test_task: float = 0.0

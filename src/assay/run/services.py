@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -80,12 +81,19 @@ class LocalLearner:
     def __init__(self, trainer: Trainer, policy: Policy) -> None:
         self.trainer = trainer
         self.policy = policy
+        self.progress: Callable[[str, int, int], None] = lambda part, done, total: None
+        """Told of each micro-batch of a step: "micro-batches", how many are done, and of how many."""
 
     async def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
         return self.trainer.annotate(samples, needs)
 
     async def update(self, samples: Sequence[CreditedSample], algorithm: Algorithm) -> StepReport:
-        return self.trainer.update(self.trainer.pack(samples), algorithm)
+        minibatches = self.trainer.pack(samples)
+        total = self.trainer.settings.epochs_per_step * sum(map(len, minibatches))
+        counted = itertools.count(1)
+        # A minibatch whose gradients overflowed is computed again.
+        self.trainer.on_microbatch = lambda: self.progress("micro-batches", min(next(counted), total), total)
+        return self.trainer.update(minibatches, algorithm)
 
     def weights(self) -> Iterable[tuple[str, Tensor]]:
         return self.policy.weights()

@@ -79,6 +79,9 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
     if state is not None:
         sampler.load_state(state["collector"])
     console = console or Console(config.num_steps, config.max_seconds, [name for name, _ in curriculum.named_levels()])
+    learner.progress = console.within_step
+    if isinstance(sampler, Collector):
+        sampler.progress = console.within_step
     held_out = HeldOut(
         config.evaluation,
         config.environment,

@@ -179,6 +179,7 @@ class Trainer:
         self._counters = _Counters()
         self._scales_loss = getattr(policy, "compute_dtype", None) == torch.float16
         self.budget_spent = 0.0
+        self.on_microbatch: Callable[[], None] = lambda: None
         """Share of the run's budget of time or tokens that is spent, where it has one. A schedule that falls is at
         least as far along."""
 
@@ -265,9 +266,8 @@ class Trainer:
             TrainingStoppedError: `max_skipped_in_a_row` updates in a row had to be left out.
         """
         start = time.perf_counter()
-        recorder = StepRecorder()
+        recorder, num_skipped = StepRecorder(), 0
         made: list[_Update] = []
-        num_skipped = 0
         metrics: dict[str, float] = {}
         for epoch in range(self.settings.epochs_per_step):
             for minibatch in minibatches:
@@ -373,8 +373,8 @@ class Trainer:
                 sums[name] += float(value)
             for name, value in result.metric_maxima.items():
                 maxima[name] = max(maxima[name], float(value))
-        means = {name: value / weight_sum for name, value in sums.items()}
-        critic_norm = 0.0
+            self.on_microbatch()
+        means, critic_norm = {name: value / weight_sum for name, value in sums.items()}, 0.0
         if self.critic is not None:
             means[VALUE_LOSS] = critic_loss
             critic_norm = self.critic.gradient_norm()
