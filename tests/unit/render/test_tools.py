@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.errors import DataError, ModelError
+from assay.models import open_model
 from assay.render import ChatRenderer, describe_tools
 from assay.types import Message, Tool
 from chat_templates import renderer_for, tokenizer_for
@@ -220,3 +221,18 @@ def test_a_template_of_its_own_for_tools_is_used_for_them(tiny_model: Path) -> N
 def test_the_description_of_tools_is_json_a_line() -> None:
     inside = describe_tools(TOOLS).partition("<tools>\n")[2].partition("\n</tools>")[0]
     assert [json.loads(line)["function"]["name"] for line in inside.splitlines()] == ["add", "now"]
+
+
+@pytest.mark.model
+def test_the_default_model_calls_tools_in_text_and_its_conversation_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    renderer = open_model("default").renderer(tools="text")
+    call = {"type": "function", "id": "", "function": {"name": "add", "arguments": {"a": 12, "t": "é <|im_end|>"}}}
+    answer = renderer.encode_answer(renderer.spell(Message("assistant", "I add.", (call,)), TOOLS))
+    said = renderer.parse(answer, TOOLS)
+    assert (said.content, [dict(each.arguments) for each in said.calls]) == ("I add.", [call["function"]["arguments"]])
+    prompt = renderer.render([QUESTION], TOOLS)
+    extension = renderer.extend([QUESTION, said], [*prompt, *answer], results(said), TOOLS)
+    assert extension.extends_previous
+    whole = [*prompt, *answer, *extension.token_ids]
+    assert renderer.decode(whole) == renderer.decode(renderer.render([QUESTION, said, *results(said)], TOOLS))
+    assert not caplog.records
