@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.sandbox import Limits, Program, Reply, RunStatus, Sandbox
+from assay.sandbox import CallReply, Limits, Program, RunStatus, Sandbox
 from assay.sandbox.selftest import _descendants
 
 NUM_RUNS = int(os.environ.get("SANDBOX_SOAK_RUNS", "20000"))
@@ -37,7 +37,7 @@ async def add(sandbox: Sandbox, number: int) -> str:
 async def call(sandbox: Sandbox, number: int) -> str:
     async with sandbox.open(Program("def add(a, b): return a + b")) as session:
         reply = await session.call("add", (number, 1))
-    return "right" if reply == Reply("value", value=number + 1) else f"wrong: {reply} {await session.finish()}"
+    return "right" if reply == CallReply("value", value=number + 1) else f"wrong: {reply} {await session.finish()}"
 
 
 async def fault(sandbox: Sandbox, kind: str) -> str:

@@ -10,20 +10,20 @@ How it works and what it holds: docs/concepts/sandbox.md.
 
 from assay.sandbox.limits import COMPILE_LIMITS, Limits
 from assay.sandbox.program import Compiled, Program
-from assay.sandbox.reply import Reply
-from assay.sandbox.run import Run, RunStatus
+from assay.sandbox.reply import CallReply
+from assay.sandbox.run import ProgramRun, RunStatus
 from assay.sandbox.sandbox import Sandbox
 from assay.sandbox.session import Session
 from assay.sandbox.values import NotPlainError, decode, encode
 
 __all__ = [
     "COMPILE_LIMITS",
+    "CallReply",
     "Compiled",
     "Limits",
     "NotPlainError",
     "Program",
-    "Reply",
-    "Run",
+    "ProgramRun",
     "RunStatus",
     "Sandbox",
     "Session",

@@ -57,7 +57,7 @@ class Attack:
     expected: tuple[str, ...]
     """Acceptable ends: names of `RunStatus`, or "rejected"."""
     stdout: bytes | None = None
-    """What a run that finishes must have printed; None for anything."""
+    """The output that a run that finishes must have printed; None for anything."""
     stdin: bytes = b""
     limits: Limits = QUICK
     is_called: bool = False

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from assay.errors import SandboxUnavailableError
 from assay.sandbox.cgroup import find_hierarchy, remove_stale
-from assay.sandbox.guest import MAIN
-from assay.sandbox.inside import START_FOLDER, bundle
+from assay.sandbox.job_runner import MAIN
 from assay.sandbox.seccomp import ARCHITECTURES, seccomp_filter
+from assay.sandbox.shipment import START_FOLDER, bundle
 from assay.sandbox.space import Kind
 from assay.sandbox.worker import BubblewrapWorker, StartError, Zygote, ZygotePlan
 from assay.sandbox.zygote import FOLDER
@@ -35,7 +35,7 @@ MODULES = (
     "asyncio", "inspect", "logging", "pathlib", "pickle", "shutil", "tempfile", "unittest", "unittest.mock", "warnings",
 )
 # fmt: on
-"""What programs and their tests import most: imported once, in the zygote."""
+"""The modules that programs and their tests import most: imported once, in the zygote."""
 USERS = range(60100, 64900)
 """Numbers that no distribution gives to anybody."""
 STAGES = ("/mnt", "/media", "/srv", "/opt", "/run")
@@ -129,10 +129,10 @@ class BubblewrapBackend:
     def _text(self, descriptor: int) -> bytes:
         code = seccomp_filter(self._machine, allows_memfd="memory" in self.hierarchy.folders)
         arguments = {"control": descriptor, "filter": code, "modules": list(MODULES)}
-        return bundle("values", "guest", "end", "zygote", arguments=arguments)
+        return bundle("values", "job_runner", "end", "zygote", arguments=arguments)
 
     def _shown(self) -> dict[str, str]:
-        """What the worker's user may have no way to: bound for it first."""
+        """Return the paths that the worker's user may have no way to: bound for it first."""
         return _shown_bubblewrap(self.executable)[1] | _tokens(self.interpreter.prefixes)
 
     def _stage(self) -> str:
@@ -237,8 +237,8 @@ def named_interpreter(path: Path) -> Interpreter:
 
 
 def _shown_at(path: str) -> str:
-    """Where a space has a path of this machine: the same, but what lies where programs write. A virtual environment
-    may be moved."""
+    """Return the place at which a space has a path of this machine: the same, but what lies where programs write. A
+    virtual environment may be moved."""
     return f"/interpreter{path}" if path == FOLDER or path.startswith(f"{FOLDER}/") else path
 
 

@@ -21,7 +21,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """Where groups can be made: a folder for each controller that this process may use."""
+    """The place where groups can be made: a folder for each controller that this process may use."""
 
     version: int
     """1 or 2; 0 where there is none."""
@@ -38,7 +38,7 @@ class Hierarchy:
 
 
 def find_hierarchy(root: Path = Path("/")) -> Hierarchy:
-    """What this process may use, tried by making a group.
+    """Return the hierarchy that this process may use, tried by making a group.
 
     Args:
         root: the folder in which `proc` and the mounts are found.
@@ -128,7 +128,7 @@ class Cgroup:
         return int(self._read("pids", "pids.current"))
 
     def cpu_seconds(self) -> float:
-        """Of all that ever ran in the group."""
+        """Return the CPU time of all that ever ran in the group, in seconds."""
         if self._version == 2:
             return _field(self._read("cpuacct", "cpu.stat"), b"usage_usec") / 1e6
         return int(self._read("cpuacct", "cpuacct.usage")) / 1e9

@@ -22,7 +22,7 @@ import sys
 import weakref
 
 _COUNT_AT = 2 * ctypes.sizeof(ctypes.c_ssize_t)
-"""Of a dictionary, behind what every object has: its number of items."""
+"""The offset of a dictionary's number of items, behind what every object has."""
 _OTHERS = ("__main__", "builtins", "sys", "site", "sitecustomize")
 _STREAMS = (("stdin", "__stdin__"), ("stdout", "__stdout__"), ("stderr", "__stderr__"))
 

@@ -1,4 +1,5 @@
-"""What a program reads, as the file that judges give: it can be measured, mapped and read again, and not be changed."""
+"""The input of a program, as the file that judges give: it can be measured, mapped and read again, and not be
+changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one run of a program may use."""
+"""The limits of one run of a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is run: a program as its author wrote it, or the same made ready."""
+"""The program that is run, as its author wrote it, or the same made ready."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run ended, and what it wrote and used."""
+"""The result of a run: its status, output and use of resources."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class RunStatus(enum.StrEnum):
-    """How a run ended. Decided outside the space, never from what the program says of itself."""
+    """The status of a run that has ended. Decided outside the space, never from what the program says of itself."""
 
     FINISHED = "finished"
     """It came to its end with exit code 0, within all limits. Whether its output is right is another question."""
@@ -23,7 +23,7 @@ class RunStatus(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ProgramRun:
     """One run of a program."""
 
     status: RunStatus
@@ -37,10 +37,11 @@ class Run:
     wall_seconds: float
     """On the clock of the parent."""
     cpu_seconds: float
-    """Of the whole tree of processes."""
+    """The CPU time of the whole tree of processes."""
     peak_memory_bytes: int | None
-    """Of the whole tree, above what the warm interpreter had before; None where the host does not say."""
+    """The peak memory of the whole tree, above what the warm interpreter had before; None where the host does not
+    say."""
     reason: str
     """One line for a person; empty where it finished."""
     backend: str
-    """What held it: "bubblewrap", or "unsafe" where nothing did."""
+    """The backend that held it: "bubblewrap", or "unsafe" where nothing did."""

@@ -20,7 +20,7 @@ from assay.errors import SandboxError, SandboxUnavailableError
 from assay.sandbox.bubblewrap import BubblewrapBackend
 from assay.sandbox.limits import COMPILE_LIMITS, Limits
 from assay.sandbox.program import Compiled, Program
-from assay.sandbox.run import Run, RunStatus
+from assay.sandbox.run import ProgramRun, RunStatus
 from assay.sandbox.session import Session
 from assay.sandbox.slots import Slot, Slots
 from assay.sandbox.space import Backend, Job, Kind, Space
@@ -70,7 +70,7 @@ class Sandbox:
 
     @property
     def backend(self) -> str:
-        """What holds the programs: the name that every `Run` bears."""
+        """Return the backend's name: the name that every `ProgramRun` bears."""
         return self._backend.name
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Sandbox:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
 
-    async def run(self, program: Program | Compiled, *, stdin: bytes = b"", limits: Limits | None = None) -> Run:
+    async def run(self, program: Program | Compiled, *, stdin: bytes = b"", limits: Limits | None = None) -> ProgramRun:
         """A whole program, from standard input to standard output.
 
         C++ that is not compiled yet is compiled first; see `compile` for more runs than one.
@@ -105,13 +105,13 @@ class Sandbox:
         """
         if isinstance(program, Program) and program.language == "cpp":
             compiled = await self.compile(program)
-            if isinstance(compiled, Run):
+            if isinstance(compiled, ProgramRun):
                 return compiled
             program = compiled
         return await self._run_job(_run_job(program), stdin, limits or Limits())
 
-    async def compile(self, program: Program, *, limits: Limits | None = None) -> Compiled | Run:
-        """Makes a program ready for many runs; what its language refuses is a Run with COMPILE_ERROR.
+    async def compile(self, program: Program, *, limits: Limits | None = None) -> Compiled | ProgramRun:
+        """Makes a program ready for many runs; what its language refuses is a ProgramRun with COMPILE_ERROR.
 
         C++ goes through g++ in a space of its own; Python is read for its syntax in one; a command is left as it is.
 
@@ -168,7 +168,7 @@ class Sandbox:
         stdin: bytes = b"",
         limits: Limits | None = None,
         interactor_limits: Limits | None = None,
-    ) -> tuple[Run, Run]:
+    ) -> tuple[ProgramRun, ProgramRun]:
         """Two programs in spaces of their own; each one's standard output is the other's standard input.
 
         Args:
@@ -180,13 +180,13 @@ class Sandbox:
         jobs = []
         for one in (program, interactor):
             compiled = await self.compile(one) if isinstance(one, Program) and one.language == "cpp" else one
-            if isinstance(compiled, Run):
+            if isinstance(compiled, ProgramRun):
                 raise ValueError(f"compile the program first: it is refused ({compiled.reason})")
             jobs.append(_run_job(compiled))
         bounds = (limits or Limits(), interactor_limits or limits or Limits())
         return await self._held(self._connect, jobs, bounds, stdin)
 
-    async def _run_job(self, job: Job, stdin: bytes, limits: Limits) -> Run:
+    async def _run_job(self, job: Job, stdin: bytes, limits: Limits) -> ProgramRun:
         return await self._held(self._run, job, stdin, limits)
 
     async def _held(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -213,8 +213,8 @@ class Sandbox:
                 space.kill()
             raise
 
-    def _run(self, slot: Slot, spaces: list[Space], job: Job, stdin: bytes, limits: Limits) -> Run:
-        def attempt(begun: list[Watch]) -> list[Run]:
+    def _run(self, slot: Slot, spaces: list[Space], job: Job, stdin: bytes, limits: Limits) -> ProgramRun:
+        def attempt(begun: list[Watch]) -> list[ProgramRun]:
             watch = self._watch(begun, slot, 0, dataclasses.replace(job, stdin=stdin), limits)
             spaces.append(watch.space)
             return [watch.run()]
@@ -223,8 +223,8 @@ class Sandbox:
 
     def _connect(
         self, slot: Slot, spaces: list[Space], jobs: list[Job], bounds: tuple[Limits, Limits], stdin: bytes
-    ) -> tuple[Run, Run]:
-        def attempt(watches: list[Watch]) -> list[Run]:
+    ) -> tuple[ProgramRun, ProgramRun]:
+        def attempt(watches: list[Watch]) -> list[ProgramRun]:
             talks = [dataclasses.replace(job, stdin=None) for job in jobs]
             first = self._watch(
                 watches, slot, 0, talks[0], bounds[0], holds_stdin=True, on_output=lambda part: watches[1].feed(part)
@@ -245,12 +245,12 @@ class Sandbox:
     def _open(self, slot: Slot, job: Job, limits: Limits) -> Session:
         sessions: list[Session] = []
 
-        def release(run: Run) -> None:
+        def release(run: ProgramRun) -> None:
             if run.status is RunStatus.SANDBOX_FAILURE:
                 slot.discard(job.kind)
             self._slots.release(slot)
 
-        def attempt(begun: list[Watch]) -> list[Run]:
+        def attempt(begun: list[Watch]) -> list[ProgramRun]:
             watch = self._watch(begun, slot, 0, job, limits)
             drive([watch], lambda: watch.has_reply or watch.has_ended)
             if watch.next_reply() != ("ready",) and not watch.has_ended:
@@ -279,9 +279,11 @@ class Sandbox:
         begun.append(watch)
         return watch
 
-    def _tried(self, slot: Slot, kinds: list[Kind], attempt: Callable[[list[Watch]], list[Run]]) -> list[Run]:
-        """What the attempt gives; where the sandbox failed, what it gives on fresh workers. Nothing that was begun
-        outlives an exception."""
+    def _tried(
+        self, slot: Slot, kinds: list[Kind], attempt: Callable[[list[Watch]], list[ProgramRun]]
+    ) -> list[ProgramRun]:
+        """Return what the attempt gives; where the sandbox failed, what it gives on fresh workers. Nothing that was
+        begun outlives an exception."""
         for try_number in range(NUM_TRIES):
             begun: list[Watch] = []
             try:
@@ -320,8 +322,8 @@ def _run_job(program: Program | Compiled) -> Job:
     return Job("execute", "", {**source.files, BINARY: binary}, (f"./{BINARY}",))
 
 
-def _failed(reason: str, backend: str) -> Run:
-    return Run(RunStatus.SANDBOX_FAILURE, None, None, b"", b"", 0.0, 0.0, None, reason, backend)
+def _failed(reason: str, backend: str) -> ProgramRun:
+    return ProgramRun(RunStatus.SANDBOX_FAILURE, None, None, b"", b"", 0.0, 0.0, None, reason, backend)
 
 
 def _require_compiler(backend: str) -> None:

@@ -17,21 +17,21 @@ from assay.sandbox.attack import DENIED, Attack
 from assay.sandbox.attacks import ATTACKS, HIDDEN_CALLS
 from assay.sandbox.bubblewrap import BubblewrapBackend
 from assay.sandbox.program import Program
-from assay.sandbox.run import Run
+from assay.sandbox.run import ProgramRun
 from assay.sandbox.sandbox import Sandbox
 
 SETTLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one attack."""
+class AttackResult:
+    """The result of one attack."""
 
     attack: Attack
     ended: str
-    """How it ended: a `RunStatus`, "accepted" or "rejected"."""
+    """The end of its run: a `RunStatus`, "accepted" or "rejected"."""
     problems: tuple[str, ...]
-    """Why it did not hold; empty where it did."""
+    """The reasons why the sandbox did not hold; empty where it did."""
     seconds: float
 
     @property
@@ -49,7 +49,7 @@ def attacks_here() -> list[Attack]:
     ]
 
 
-async def run_attack(sandbox: Sandbox, attack: Attack) -> Outcome:
+async def run_attack(sandbox: Sandbox, attack: Attack) -> AttackResult:
     """Runs one attack and judges it from outside. The sandbox should do nothing else meanwhile, and have one worker."""
     before = _traces()
     start = time.perf_counter()
@@ -70,10 +70,10 @@ async def run_attack(sandbox: Sandbox, attack: Attack) -> Outcome:
     if seconds > attack.max_seconds:
         problems.append(f"took {seconds:.1f} s")
     problems += await _left_behind(before)
-    return Outcome(attack, ended, tuple(problems), seconds)
+    return AttackResult(attack, ended, tuple(problems), seconds)
 
 
-async def selftest(sandbox: Sandbox, attacks: Iterable[Attack]) -> AsyncIterator[Outcome]:
+async def selftest(sandbox: Sandbox, attacks: Iterable[Attack]) -> AsyncIterator[AttackResult]:
     """Runs the attacks one after another; yields each outcome.
 
     Raises:
@@ -93,7 +93,7 @@ async def warm_up(sandbox: Sandbox) -> None:
 
 
 def enforcement(sandbox: Sandbox) -> Iterator[tuple[str, str]]:
-    """What holds programs on this host: a name and a description each."""
+    """Return the means that hold programs on this host: a name and a description each."""
     backend = sandbox._backend
     yield "backend", sandbox.backend
     if not isinstance(backend, BubblewrapBackend):
@@ -128,7 +128,7 @@ async def _judged_calls(sandbox: Sandbox, attack: Attack) -> str:
     return "accepted"
 
 
-def _wrong_output(attack: Attack, run: Run) -> list[str]:
+def _wrong_output(attack: Attack, run: ProgramRun) -> list[str]:
     if run.status == "finished" and attack.stdout is not None and run.stdout != attack.stdout:
         return [f"printed {run.stdout[:100]!r} {run.stderr[-200:]!r}"]
     if len(run.stdout) + len(run.stderr) > attack.limits.output_bytes and attack.language != "cpp":
@@ -137,7 +137,7 @@ def _wrong_output(attack: Attack, run: Run) -> list[str]:
 
 
 async def _left_behind(before: dict[str, set[str]]) -> list[str]:
-    """What there is now that was not there before, once the kernel has had time to clear up."""
+    """Return what there is now that was not there before, once the kernel has had time to clear up."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         left = {kind: found - before[kind] for kind, found in _traces().items()}

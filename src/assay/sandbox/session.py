@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from assay.sandbox.inside import frame
-from assay.sandbox.reply import Reply
-from assay.sandbox.run import Run, RunStatus
+from assay.sandbox.reply import CallReply
+from assay.sandbox.run import ProgramRun, RunStatus
+from assay.sandbox.shipment import frame
 from assay.sandbox.values import NotPlainError, encode
 from assay.sandbox.watch import Watch, drive
 
-ENDED = Reply("ended")
+ENDED = CallReply("ended")
 
 
 class Session:
@@ -25,11 +25,11 @@ class Session:
     call, and what is expected of it never crosses.
     """
 
-    def __init__(self, watch: Watch, threads: ThreadPoolExecutor, release: Callable[[Run], None]) -> None:
+    def __init__(self, watch: Watch, threads: ThreadPoolExecutor, release: Callable[[ProgramRun], None]) -> None:
         self._watch, self._threads, self._release = watch, threads, release
         self._calls = 0
         self._lock = threading.Lock()
-        self._run: Run | None = None
+        self._run: ProgramRun | None = None
 
     @property
     def wall_seconds(self) -> float:
@@ -43,7 +43,7 @@ class Session:
         keywords: Mapping[str, Any] | None = None,
         *,
         seconds: float | None = None,
-    ) -> Reply:
+    ) -> CallReply:
         """Calls one of the program's functions.
 
         Args:
@@ -65,7 +65,7 @@ class Session:
         call = (self._calls, function, list(arguments), dict(keywords or {}))
         return await self._threaded(self._call, self._calls, frame(encode(call)), seconds)
 
-    async def finish(self) -> Run:
+    async def finish(self) -> ProgramRun:
         """Ends the program, and says how it ended: FINISHED where it would still have answered. Safe to call again."""
         return self._run or await self._threaded(self._finish)
 
@@ -77,12 +77,12 @@ class Session:
             self._watch.space.kill()
             raise
 
-    def _call(self, number: int, call: bytes, seconds: float | None) -> Reply:
+    def _call(self, number: int, call: bytes, seconds: float | None) -> CallReply:
         # One whose caller was cancelled may still be under way: nobody else drives the watch meanwhile.
         with self._lock:
             return ENDED if self._run is not None else self._answered(number, call, seconds)
 
-    def _answered(self, number: int, call: bytes, seconds: float | None) -> Reply:
+    def _answered(self, number: int, call: bytes, seconds: float | None) -> CallReply:
         watch = self._watch
         if watch.has_reply:
             # Nothing was asked.
@@ -104,7 +104,7 @@ class Session:
         """Ends the program where nobody asks how."""
         self._finish()
 
-    def _finish(self) -> Run:
+    def _finish(self) -> ProgramRun:
         with self._lock:
             if self._run is None:
                 self._watch.kill(RunStatus.FINISHED, "")
@@ -118,13 +118,13 @@ class Session:
             return self._run
 
 
-def _parsed(reply: tuple[Any, ...], number: int) -> Reply:
+def _parsed(reply: tuple[Any, ...], number: int) -> CallReply:
     """The reply to a call, checked: it was written by the program's own process."""
     match reply:
         case (int() as answered, "value", value) if answered == number:
-            return Reply("value", value=value)
+            return CallReply("value", value=value)
         case (int() as answered, "raised", str() as name, str() as message, bool() as builtin) if answered == number:
-            return Reply("raised", type_name=name, message=message, is_builtin=builtin)
+            return CallReply("raised", type_name=name, message=message, is_builtin=builtin)
         case (int() as answered, "not_plain", str() as name, str() as message) if answered == number:
-            return Reply("not_plain", type_name=name, message=message)
+            return CallReply("not_plain", type_name=name, message=message)
     raise NotPlainError("wrote on the channel of its replies")

@@ -1,4 +1,4 @@
-"""Where a run happens, seen from outside: its pipes, its end, what it used. Each backend has one.
+"""The space of a run, seen from outside: its pipes, its end, what it used. Each backend has one.
 
 A backend makes workers; a worker holds one run at a time in a `Space` of its own.
 """
@@ -13,12 +13,12 @@ from assay.sandbox.limits import Limits
 
 Mode = Literal["run", "check", "serve", "execute"]
 Kind = Literal["python", "tools"]
-"""What a space shows: "python" the interpreter, "tools" the programs installed under /usr as well."""
+"""The view of a space: "python" the interpreter, "tools" the programs installed under /usr as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the first process of a run is told to do. It holds nothing that the program may not see."""
+    """The job that the first process of a run is told to do. It holds nothing that the program may not see."""
 
     mode: Mode
     """"run" the source as a Python program, "check" its syntax, "serve" calls of its functions, "execute" `command`."""
@@ -32,14 +32,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the tree of a run ended, as those who held it saw it."""
+    """The end of a run's tree of processes, as those who held it saw it."""
 
     exit_code: int | None
     signal: int | None
     cpu_seconds: float
     peak_memory_bytes: int | None
     out_of_memory: bool = False
-    """Whether something in the tree was refused memory beyond the limit and killed."""
+    """True where something in the tree was refused memory beyond the limit and killed."""
     failure: str = ""
     """Not empty: the space broke, and says nothing about the program."""
 
@@ -58,21 +58,22 @@ class Space(Protocol):
     """Readable once no process of the run is left."""
 
     check_seconds: float | None
-    """How often `exceeded` is asked; None where the kernel holds those limits, and CPU time alone is looked at."""
+    """The seconds between two questions of `exceeded`; None where the kernel holds those limits, and CPU time alone is
+    looked at."""
     opening: bytes
-    """What goes first on the channel: the job."""
+    """The bytes that go first on the channel: the job."""
     opens_on_stdin: bool
-    """Whether it goes before the program's input instead."""
+    """True where it goes before the program's input instead."""
 
     tells_beginning: bool
-    """Whether ("begun",) comes on the channel before the program's first step."""
+    """True where ("begun",) comes on the channel before the program's first step."""
 
     def cpu_seconds(self) -> float | None:
         """Used so far by the whole tree; None where it cannot be told before the end."""
         ...
 
     def exceeded(self) -> str:
-        """Which limit the tree has passed that only the parent holds ("memory", "processes"), or ""."""
+        """Return the limit that the tree has passed that only the parent holds ("memory", "processes"), or ""."""
         ...
 
     def close_stdin(self) -> None:
@@ -84,7 +85,7 @@ class Space(Protocol):
         ...
 
     def finish(self) -> Ended:
-        """How it ended; called once `ended` is readable, or is not in spite of `kill`."""
+        """Return how the run ended; called once `ended` is readable, or is not in spite of `kill`."""
         ...
 
     def close(self) -> None:
@@ -97,7 +98,7 @@ class Worker(Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether another run may be started here."""
+        """Return True where another run may be started here."""
         ...
 
     def start(self, job: Job, limits: Limits) -> Space:

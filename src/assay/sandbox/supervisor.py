@@ -1,4 +1,4 @@
-"""What a tree of processes uses, summed from /proc: for hosts whose control groups cannot be written.
+"""The use of resources by a tree of processes, summed from /proc: for hosts whose control groups cannot be written.
 
 A look now and then sees less than the kernel's account: what lives only between two looks is not seen, and a tree can
 pass its memory for as long as one look takes to come. RLIMIT_AS bounds how far.
@@ -86,7 +86,7 @@ def _times(number: int) -> tuple[float, float, int]:
 
 
 def shared_bytes_of(number: int) -> int:
-    """What a process has now, which each that it forks begins with; 0 where it is gone."""
+    """Return the bytes that a process has now, which each that it forks begins with; 0 where it is gone."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return _private_bytes(number)
     return 0

@@ -1,7 +1,7 @@
 """No isolation at all: a plain subprocess with limits it can escape. For programs you would run yourself.
 
 Whatever runs here can read your files, use the network and leave processes behind. It is never chosen for you, and
-every `Run` says "unsafe".
+every `ProgramRun` says "unsafe".
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import threading
 from pathlib import Path
 
 from assay.sandbox.input_file import input_file
-from assay.sandbox.inside import BOOTSTRAP, bundle, job_frame
 from assay.sandbox.limits import Limits
+from assay.sandbox.shipment import BOOTSTRAP, bundle, job_frame
 from assay.sandbox.space import Ended, Job, Kind, Worker
 
 
@@ -82,7 +82,7 @@ class UnsafeSpace:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-            text = bundle("values", "guest", "alone", arguments={"channel": theirs.fileno()})
+            text = bundle("values", "job_runner", "one_shot", arguments={"channel": theirs.fileno()})
         if stdin != subprocess.PIPE:
             os.close(stdin)
         process = self._process

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from assay.sandbox.limits import Limits
-from assay.sandbox.run import Run, RunStatus
+from assay.sandbox.run import ProgramRun, RunStatus
 from assay.sandbox.space import Ended, Space
 from assay.sandbox.values import NotPlainError, decode
 
@@ -71,7 +71,7 @@ class Watch:
         self._deadline = float("inf")
         self._check_seconds = space.check_seconds
         self._next_check = time.monotonic() + (space.check_seconds or limits.cpu_seconds / _NUM_CORES)
-        self._run: Run | None = None
+        self._run: ProgramRun | None = None
         self._is_closed = False
         self._has_begun = not space.tells_beginning
         self._flush_stdin()
@@ -105,7 +105,7 @@ class Watch:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, or is about to: one that was killed may still reply for a moment."""
+        """Return True where it has ended, or is about to: one that was killed may still reply for a moment."""
         return self.has_ended or self._killed is not None
 
     def next_reply(self) -> tuple | None:
@@ -123,8 +123,8 @@ class Watch:
             self._kill_deadline = time.monotonic() + END_SECONDS
             self.space.kill()
 
-    def run(self) -> Run:
-        """How it ended; waits for the end. Closes the space."""
+    def run(self) -> ProgramRun:
+        """Return the result of the run; waits for the end. Closes the space."""
         if self._run is None:
             try:
                 self._run = self._judge(self._ended())
@@ -306,10 +306,10 @@ class Watch:
     def _kill_for_output(self) -> None:
         self.kill(RunStatus.OUTPUT_LIMIT, f"wrote more than {self.limits.output_bytes} bytes")
 
-    def _judge(self, ended: Ended) -> Run:
+    def _judge(self, ended: Ended) -> ProgramRun:
         status, reason = self._status(ended)
         by_sandbox = self._killed is not None
-        return Run(
+        return ProgramRun(
             status=status,
             exit_code=None if by_sandbox else ended.exit_code,
             signal=None if by_sandbox else ended.signal,
@@ -374,7 +374,8 @@ def _drive_once(watches: Sequence[Watch]) -> None:
 
 
 def _is_refusal(stderr: bytes) -> bool:
-    """Whether an interpreter says that it cannot read its program: it names an error, and nothing that was running.
+    """Return True where an interpreter says that it cannot read its program: it names an error, and nothing that was
+    running.
 
     A program can say so itself, and then calls one failure by the name of another.
     """

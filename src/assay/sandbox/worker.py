@@ -22,8 +22,8 @@ from pathlib import Path
 from assay.sandbox import zygote
 from assay.sandbox.cgroup import Cgroup
 from assay.sandbox.input_file import input_file
-from assay.sandbox.inside import START, job_frame
 from assay.sandbox.limits import Limits
+from assay.sandbox.shipment import START, job_frame
 from assay.sandbox.space import Ended, Job
 from assay.sandbox.supervisor import Supervisor, number_of, shared_bytes_of
 
@@ -37,24 +37,24 @@ SECONDS_BETWEEN_LOOKS = 0.05
 NUM_FILES = 4096
 MACHINE_FULL = "the machine or a control group above ran out of memory"
 EXTRA_TASKS = 2
-"""Of a run, beside the program's: its holder, and the one that a fork makes before it is refused."""
+"""The processes of a run beside the program's: its holder, and the one that a fork makes before it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZygotePlan:
-    """How to start a zygote."""
+    """The plan by which a zygote is started."""
 
     command: list[str]
     shown: dict[str, str]
     """Token in the command to the path it stands for."""
     stage: str
     user: int | None
-    """What root becomes; None where this process is not root."""
+    """The user that root becomes; None where this process is not root."""
     text: Callable[[int], bytes]
-    """What the zygote executes, given the descriptor of its socket."""
+    """The text that the zygote executes, given the descriptor of its socket."""
     cgroup: Cgroup | None
     bounds_user_tasks: bool
-    """Whether RLIMIT_NPROC counts this worker's processes alone."""
+    """True where RLIMIT_NPROC counts this worker's processes alone."""
 
 
 class StartError(OSError):
@@ -135,7 +135,7 @@ class Zygote:
         raise OSError(f"the worker could not begin a run: {said or 'it is gone'}")
 
     def answers(self) -> bool:
-        """Whether the zygote serves; asked of itself, since its first process may end a moment later."""
+        """Return True where the zygote serves; asked of itself, since its first process may end a moment later."""
         with contextlib.suppress(OSError):
             if not is_ready(self._control.fileno()):
                 number = secrets.randbits(64)
@@ -144,7 +144,7 @@ class Zygote:
         return False
 
     def peak_memory_bytes(self) -> int | None:
-        """Of the run, above what the zygote has."""
+        """Return the peak memory of the run in bytes, above what the zygote has."""
         peak = self.cgroup.peak_memory_bytes() if self.cgroup and self.cgroup.has("memory") else None
         return None if peak is None else max(0, peak - self._base_memory)
 
@@ -344,7 +344,7 @@ class BubblewrapSpace:
         return 0, 0
 
     def _told(self) -> bytes:
-        """What the holder said of the end; empty where it did not."""
+        """Return what the holder said of the end; empty where it did not."""
         try:
             told = os.read(self._end, zygote.END.size)
         except BlockingIOError:
@@ -372,7 +372,8 @@ class BubblewrapSpace:
 
 
 def is_ready(descriptor: int) -> bool:
-    """Whether there is something to read, or the other end is closed. Of any number, which `select` is not."""
+    """Return True where there is something to read, or the other end is closed. Of any number, which `select` is
+    not."""
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     return bool(poller.poll(0))

@@ -27,14 +27,14 @@ import struct
 import sys
 import types
 
-from assay.sandbox import end, guest, values
+from assay.sandbox import end, job_runner, values
 
 REQUEST = struct.Struct("<QQQ")
 """A number drawn for this request, which the answer begins with; size of the private folder in bytes, and its files."""
 NUMBER = struct.Struct("<Q")
 END = struct.Struct("<iqq?")
-"""Of the program: wait status, microseconds of CPU, peak bytes of its largest process; of the holder: whether it
-failed, and then the status is an errno."""
+"""The end as it is told, of the program: wait status, microseconds of CPU, peak bytes of its largest process; of the
+holder: whether it failed, and then the status is an errno."""
 READY = b"ready"
 NUM_DESCRIPTORS = 5
 FOLDER = "/tmp"
@@ -71,14 +71,14 @@ def main(arguments):
     _close_all_but(0, 1, 2, control.fileno())
     nothing = os.open(os.devnull, os.O_RDWR)
     # Held, so that no run's descriptor arrives at a number that another one is to be moved to.
-    os.dup2(nothing, guest.CHANNEL)
+    os.dup2(nothing, job_runner.CHANNEL)
     # Children are gone as soon as they end; nobody here waits for them.
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     for name in arguments["modules"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    guest.prepare()
-    end.shorten(os.path.join(FOLDER, guest.MAIN), _libc.fflush, globals())
+    job_runner.prepare()
+    end.shorten(os.path.join(FOLDER, job_runner.MAIN), _libc.fflush, globals())
     code = arguments["filter"]
     space = {
         "filter": _Filter(len(code) // 8, code),
@@ -122,7 +122,7 @@ def _renew_main():
     main.__dict__.update(__annotations__={}, __builtins__=builtins)
     sys.modules["__main__"] = main
     # What an interpreter finds that asks whether its main file is an archive.
-    sys.path_importer_cache[os.path.join(FOLDER, guest.MAIN)] = None
+    sys.path_importer_cache[os.path.join(FOLDER, job_runner.MAIN)] = None
 
 
 def _fork_holder(space, sizes, descriptors):
@@ -191,7 +191,7 @@ def _become_program(space, streams, begins):
         os.setsid()
         _libc.prctl(_SET_DUMPABLE, 1, 0, 0, 0)
         for number, descriptor in enumerate(streams):
-            os.dup2(descriptor, number, inheritable=number < guest.CHANNEL)
+            os.dup2(descriptor, number, inheritable=number < job_runner.CHANNEL)
         _go_first(space["proc"])
         if begins != _BEGINS:
             os.dup2(begins, _BEGINS)
@@ -199,9 +199,9 @@ def _become_program(space, streams, begins):
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
         # Not the folder of the same name that this one lies over.
         os.chdir(FOLDER)
-        job = values.decode(guest.read_frame(guest.CHANNEL) or b"")
-        guest.furnish(job)
-        guest.restrict(job)
+        job = values.decode(job_runner.read_frame(job_runner.CHANNEL) or b"")
+        job_runner.furnish(job)
+        job_runner.restrict(job)
         _give_up_privileges()
         _check(_libc.prctl(_SET_SECCOMP, 2, ctypes.addressof(space["filter"]), 0, 0), "seccomp")
         # A failure after this is the program's; and it never has the descriptor.
@@ -211,12 +211,12 @@ def _become_program(space, streams, begins):
         os._exit(1)
     leave = os._exit
     try:
-        guest.open_streams()
+        job_runner.open_streams()
         if job["mode"] == "run":
-            os.close(guest.CHANNEL)
+            os.close(job_runner.CHANNEL)
             # Nothing of the program has run yet, and nothing of ours is left when it does.
             return
-        guest.perform(job)
+        job_runner.perform(job)
     except BaseException:
         pass
     # Never back into the holder's code, which this process has too; whatever the program put in the place of this.
@@ -249,7 +249,7 @@ def _close_from(first):
 
 
 def _go_first(proc):
-    """Where memory runs out, this process and its children die before any other."""
+    """Have this process and its children die before any other where memory runs out."""
     try:
         descriptor = os.open("self/oom_score_adj", os.O_WRONLY, dir_fd=proc)
         os.write(descriptor, b"1000")

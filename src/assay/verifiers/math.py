@@ -19,7 +19,7 @@ from assay.verifiers.math_cases import math_cases
 from assay.verifiers.mathematics import notation
 from assay.verifiers.mathematics.bounds import is_bomb
 from assay.verifiers.mathematics.boxes import boxed_answer, is_balanced
-from assay.verifiers.mathematics.comparison import Judge, Tolerance
+from assay.verifiers.mathematics.comparison import AnswerComparer, Tolerance
 from assay.verifiers.mathematics.labels import letter_of, without_label
 from assay.verifiers.mathematics.node import MAX_EXPRESSION, Comparison, Node
 from assay.verifiers.mathematics.prose import prose_answer, without_emphasis
@@ -111,7 +111,7 @@ class Math(AnswerReader):
                 # "37 + 45 = 82": a sentence ends with what was worked out.
                 found = last_side(found)
                 theirs = read_answer(found)
-            verdict = Judge(tolerance=tolerance).same(mine, theirs)
+            verdict = AnswerComparer(tolerance=tolerance).same(mine, theirs)
             if verdict == "different" and any(sign in text for sign in notation.HEAVY for text in (gold, found)):
                 verdict = "unknown"
         if verdict != "unknown":

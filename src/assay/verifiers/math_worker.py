@@ -7,7 +7,7 @@ import re
 from typing import Any, Literal
 
 from assay.verifiers.mathematics import algebra, conversion, notation
-from assay.verifiers.mathematics.comparison import Judge, Tolerance
+from assay.verifiers.mathematics.comparison import AnswerComparer, Tolerance
 from assay.verifiers.mathematics.node import Comparison, Node
 from assay.verifiers.mathematics.reader import read_answer
 from assay.verifiers.mathematics.tokens import spelled, tokenize
@@ -49,7 +49,7 @@ def judge(
         return "different"
 
     try:
-        verdict = Judge(by_algebra, tolerance).same(mine, theirs)
+        verdict = AnswerComparer(by_algebra, tolerance).same(mine, theirs)
         if verdict == "same":
             return "same"
         if any(sign in text for sign in notation.HEAVY for text in (gold, response)):

@@ -11,7 +11,7 @@ from assay.sandbox import Sandbox
 from assay.sandbox.attacks import ATTACKS
 from assay.sandbox.bubblewrap import BubblewrapBackend
 from assay.sandbox.cgroup import Hierarchy
-from assay.sandbox.selftest import Outcome, attacks_here, selftest
+from assay.sandbox.selftest import AttackResult, attacks_here, selftest
 
 AREAS = list(dict.fromkeys(attack.area for attack in ATTACKS))
 
@@ -28,7 +28,7 @@ def sandbox():
     opened.close()
 
 
-async def outcomes(sandbox: Sandbox, attacks) -> list[Outcome]:
+async def outcomes(sandbox: Sandbox, attacks) -> list[AttackResult]:
     return [outcome async for outcome in selftest(sandbox, attacks)]
 
 

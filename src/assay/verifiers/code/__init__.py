@@ -2,16 +2,16 @@
 
 from assay.verifiers.code.plan import Plan, make_plan, plan_of
 from assay.verifiers.code.program import find_program
-from assay.verifiers.code.suite import Call, Case, Referee, Suite, read_suite, suite_of
+from assay.verifiers.code.suite import Call, InputOutputCase, Referee, Suite, read_suite, suite_of
 from assay.verifiers.code.tally import CodeTally
 from assay.verifiers.code.verdict import TestResult, TestVerdict
 from assay.verifiers.code.verifier import Code, Judgement
 
 __all__ = [
     "Call",
-    "Case",
     "Code",
     "CodeTally",
+    "InputOutputCase",
     "Judgement",
     "Plan",
     "Referee",

@@ -30,7 +30,8 @@ Ask = Callable[["Question"], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the program is asked: a call with plain values, or an expression over names that its setup made."""
+    """The question that a program is asked: a call with plain values, or an expression over names that its setup
+    made."""
 
     function: str
     """Empty for an expression."""
@@ -38,9 +39,9 @@ class Question:
     keywords: Mapping[str, Any] | None = None
     expression: str = ""
     truth: bool = False
-    """Whether only the truth of the value is asked for: the value itself may be any object, such as a match."""
+    """True where only the truth of the value is asked for: the value itself may be any object, such as a match."""
     listed: bool = False
-    """Whether only the items of the value are asked for: it may be any iterable, such as a generator."""
+    """True where only the items of the value are asked for: it may be any iterable, such as a generator."""
 
 
 class NotUnderstoodError(Exception):
@@ -61,7 +62,7 @@ class Assert:
     """The functions that the program was asked for: only their calls are worked out beside it."""
 
     async def holds(self, ask: Ask) -> bool:
-        """Whether it does. Raises what Python would raise, and what `ask` does."""
+        """Return True where it does. Raises what Python would raise, and what `ask` does."""
         return bool(await _Evaluation(self, ask).truth(self.test))
 
     @property
@@ -293,7 +294,7 @@ _TYPES: dict[str, type] = {
 
 
 _CONSUMERS = ("Counter", "collections.Counter", "frozenset", "list", "max", "min", "set", "sorted", "sum", "tuple")
-"""Of these, those that look at no more than the items of their one argument."""
+"""The functions that look at no more than the items of their one argument."""
 
 
 def _check(node: ast.expr, one: Assert) -> None:
@@ -346,8 +347,8 @@ def _check(node: ast.expr, one: Assert) -> None:
 
 
 def _is_inside(call: ast.Call, one: Assert) -> bool:
-    """Whether this is a call of the program with something that only its own space has: an object of its classes, what
-    its setup made, a type.
+    """Return True where this is a call of the program with something that only its own space has: an object of its
+    classes, what its setup made, a type.
 
     Raises:
         NotUnderstoodError: it is, and needs more than that space has, or is no call of what the program was asked for:

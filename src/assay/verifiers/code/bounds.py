@@ -1,4 +1,4 @@
-"""What the tests of one response may use."""
+"""The limits of the tests of one response."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Bounds:
     """Limits of one test, and the time that is left for all tests of a response together."""
 
     limits: Limits
-    """Of one test."""
+    """The limit of one test."""
     seconds: float
-    """Of all, on the clock, while the program runs: what it waits for its turn does not count."""
+    """The seconds of all tests, on the clock, while the program runs: what it waits for its turn does not count."""
 
     def spend(self, seconds: float) -> None:
         """Takes from what is left."""
@@ -25,7 +25,7 @@ class Bounds:
         return self.seconds <= 0
 
     def for_session(self, num_tests: int) -> Limits:
-        """Of a session that answers several tests, one after the other."""
+        """Return the limits of a session that answers several tests, one after the other."""
         cpu = self.limits.cpu_seconds
         return replace(
             self.limits,

@@ -13,16 +13,16 @@ import re
 from dataclasses import dataclass
 
 from assay.errors import VerifierError
-from assay.sandbox import COMPILE_LIMITS, Compiled, Limits, Program, Run, RunStatus, Sandbox
+from assay.sandbox import COMPILE_LIMITS, Compiled, Limits, Program, ProgramRun, RunStatus, Sandbox
 from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.comparison import same_output
 from assay.verifiers.code.functions import OUT_OF_TIME
-from assay.verifiers.code.inside import CHECKER
-from assay.verifiers.code.suite import Case, Comparison, Language, Referee, Suite
+from assay.verifiers.code.harness import CHECKER
+from assay.verifiers.code.suite import Comparison, InputOutputCase, Language, Referee, Suite
 from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, ended, shortened, shown, wrong
 
 REFEREE_LIMITS = Limits(cpu_seconds=30.0, wall_seconds=60.0, memory_bytes=1 << 30, file_bytes=128 << 20)
-"""Of a checker or interactor."""
+"""The limits of a checker or interactor."""
 _POINTS = re.compile(r"\s*points\s+(\d{1,3}(?:\.\d{0,30})?(?:[eE]-?\d{1,3})?)(?:\s|$)")
 _ROUNDING = 1e-9
 _LISTENER = "import sys\nsys.stdin.read()\n"
@@ -47,7 +47,7 @@ async def run_cases(
         VerifierError: a sandbox failed, or a checker or interactor did.
     """
     program = await _ready(Program(source, language), programs)
-    if isinstance(program, Run):
+    if isinstance(program, ProgramRun):
         return [_ended(program)] * (1 if stop_at_failure else len(suite.cases))
     referee = await _referee(suite, referees)
     reference = _Reference(suite.reference, language, programs, bounds.limits)
@@ -77,12 +77,12 @@ async def run_cases(
     return results
 
 
-async def _ready(program: Program, sandbox: Sandbox) -> Compiled | Program | Run:
-    """Compiled where its language is compiled; a Run where that failed."""
+async def _ready(program: Program, sandbox: Sandbox) -> Compiled | Program | ProgramRun:
+    """Compiled where its language is compiled; a ProgramRun where that failed."""
     return await sandbox.compile(program, limits=COMPILE_LIMITS) if program.language == "cpp" else program
 
 
-def _ended(run: Run) -> TestResult:
+def _ended(run: ProgramRun) -> TestResult:
     if run.status is RunStatus.SANDBOX_FAILURE:
         raise VerifierError(f"the sandbox failed: {run.reason}")
     return ended(run)
@@ -93,10 +93,15 @@ class _RefereeFailedError(Exception):
 
 
 async def _check(
-    referee: Referee, ready: Compiled | Program, case: Case, output: bytes, reference: _Reference, sandbox: Sandbox
+    referee: Referee,
+    ready: Compiled | Program,
+    case: InputOutputCase,
+    output: bytes,
+    reference: _Reference,
+    sandbox: Sandbox,
 ) -> TestResult:
-    """What a checker says of an output. One that fails on it, and not on an output that is known to be right, has been
-    brought to it by the output, which is then wrong."""
+    """Return what a checker says of an output. One that fails on it, and not on an output that is known to be right,
+    has been brought to it by the output, which is then wrong."""
     try:
         return await _checked(referee, ready, case, output, sandbox)
     except _RefereeFailedError as failure:
@@ -111,7 +116,7 @@ async def _check(
 
 
 async def _checked(
-    referee: Referee, ready: Compiled | Program, case: Case, output: bytes, sandbox: Sandbox
+    referee: Referee, ready: Compiled | Program, case: InputOutputCase, output: bytes, sandbox: Sandbox
 ) -> TestResult:
     files = {"input.txt": _bytes(case.input), "output.txt": output, "expected.txt": _bytes(case.output)}
     return _verdict(await sandbox.run(_with_files(referee, ready, files), limits=REFEREE_LIMITS))
@@ -121,13 +126,13 @@ async def _interact(
     program: Compiled | Program,
     referee: Referee,
     ready: Compiled | Program,
-    case: Case,
+    case: InputOutputCase,
     reference: _Reference,
     sandbox: Sandbox,
     bounds: Bounds,
 ) -> TestResult:
-    """What an interactor says of its talk with a program. One that fails, and copes with the reference, or for want of
-    one with a program that only listens, has been brought to it by the program."""
+    """Return what an interactor says of its talk with a program. One that fails, and copes with the reference, or for
+    want of one with a program that only listens, has been brought to it by the program."""
     run, judged = await _talk(program, referee, ready, case, sandbox, bounds.limits)
     bounds.spend(run.wall_seconds)
     limits = (RunStatus.TIME_LIMIT, RunStatus.MEMORY_LIMIT, RunStatus.OUTPUT_LIMIT)
@@ -151,10 +156,10 @@ async def _talk(
     program: Compiled | Program,
     referee: Referee,
     ready: Compiled | Program,
-    case: Case,
+    case: InputOutputCase,
     sandbox: Sandbox,
     limits: Limits,
-) -> tuple[Run, Run]:
+) -> tuple[ProgramRun, ProgramRun]:
     files = {"input.txt": _bytes(case.input), "expected.txt": _bytes(case.output)}
     run, judged = await sandbox.connect(
         program, _with_files(referee, ready, files), limits=limits, interactor_limits=REFEREE_LIMITS
@@ -173,23 +178,24 @@ class _Reference:
     sandbox: Sandbox
     limits: Limits
 
-    async def output(self, case: Case) -> bytes | None:
-        """What it writes; None where there is no reference, or it fails."""
+    async def output(self, case: InputOutputCase) -> bytes | None:
+        """Return what the reference writes; None where there is no reference, or it fails."""
         program = await _ready(Program(self.source, self.language), self.sandbox) if self.source else None
-        if program is None or isinstance(program, Run):
+        if program is None or isinstance(program, ProgramRun):
             return None
         run = await self.sandbox.run(program, stdin=_bytes(case.input), limits=self.limits)
         return run.stdout if run.status is RunStatus.FINISHED else None
 
-    async def copes(self, case: Case, referee: Referee, ready: Compiled | Program, sandbox: Sandbox) -> bool:
-        """Whether an interactor comes to a verdict with it, or waits for what a program that only listens will say."""
+    async def copes(self, case: InputOutputCase, referee: Referee, ready: Compiled | Program, sandbox: Sandbox) -> bool:
+        """Return True where an interactor comes to a verdict with it, or waits for what a program that only listens
+        will say."""
         if not self.source:
             run, judged = await _talk(Program(_LISTENER), referee, ready, case, sandbox, _LISTENER_LIMITS)
             if run.status is RunStatus.TIME_LIMIT:
                 return True
         else:
             program = await _ready(Program(self.source, self.language), self.sandbox)
-            if isinstance(program, Run):
+            if isinstance(program, ProgramRun):
                 return False
             _, judged = await _talk(program, referee, ready, case, sandbox, self.limits)
         try:
@@ -199,8 +205,8 @@ class _Reference:
         return True
 
 
-def _verdict(run: Run) -> TestResult:
-    """What a checker's end says, by testlib's exit codes.
+def _verdict(run: ProgramRun) -> TestResult:
+    """Return the verdict of a checker's end, by testlib's exit codes.
 
     Raises:
         _RefereeFailedError: nothing.
@@ -231,7 +237,7 @@ async def _referee(suite: Suite, sandbox: Sandbox) -> tuple[Referee, Compiled | 
         return None
     if referee.language == "cpp":
         ready = await sandbox.compile(Program(referee.source, "cpp"), limits=COMPILE_LIMITS)
-        if isinstance(ready, Run):
+        if isinstance(ready, ProgramRun):
             said = shortened(ready.stderr.decode("utf-8", "replace") or ready.reason)
             raise VerifierError(f"the checker does not compile: {said}")
         return referee, ready

@@ -1,4 +1,5 @@
-"""Whether an output is the expected one. Outputs are bytes: what is not UTF-8 is a wrong answer, not an error."""
+"""Comparison of an output with the expected one. Outputs are bytes: what is not UTF-8 is a wrong answer, not an
+error."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _NUMBER = re.compile(rb"[+-]?(?:\d{1,400}\.?\d{0,400}|\.\d{1,400})(?:[eE][+-]?\d
 
 
 def same_output(expected: bytes, output: bytes, comparison: Comparison, tolerance: float) -> bool:
-    """Whether an output is the expected one.
+    """Return True where an output is the expected one.
 
     exact: the same bytes, but for the kind of line ends and for line ends at the very end. tokens: the same words
     between white space, where numbers need only be near if one of the two is written with a point or an exponent:
@@ -49,7 +50,7 @@ def _close(expected: bytes, word: bytes, tolerance: float) -> bool:
 
 
 def near(expected: float, value: float, tolerance: float) -> bool:
-    """Whether two numbers are the same, or near where one of them is a float.
+    """Return True where two numbers are the same, or near where one of them is a float.
 
     Near means within `tolerance`, absolutely or relative to the expected one. A float in the place of an expected whole
     number may be off by that absolutely, but relatively by rounding only. Numbers that are not finite are near nothing.
@@ -66,8 +67,8 @@ def near(expected: float, value: float, tolerance: float) -> bool:
 
 
 def same_json(expected: object, value: object, tolerance: float | None) -> bool:
-    """Whether a returned value is the expected JSON value: as `==`, with tuples as lists, keys of dictionaries as JSON
-    has them, and floats `near`; a tolerance of None is 1e-6."""
+    """Return True where a returned value is the expected JSON value: as `==`, with tuples as lists, keys of
+    dictionaries as JSON has them, and floats `near`; a tolerance of None is 1e-6."""
     if isinstance(value, tuple):
         value = list(value)
     if isinstance(expected, list):
@@ -89,7 +90,7 @@ def same_json(expected: object, value: object, tolerance: float | None) -> bool:
 
 
 def _are_finite(*numbers: Any) -> bool:
-    """Whether a tolerance means anything: an infinite number is within its own tolerance of every other."""
+    """Return True where a tolerance means anything: an infinite number is within its own tolerance of every other."""
     return all(isinstance(number, int) or math.isfinite(number) for number in numbers)
 
 
@@ -106,8 +107,8 @@ def _json_key(key: object) -> str | None:
 
 
 def close_values(expected: object, value: object, tolerance: float) -> bool:
-    """Whether numbers, or sequences of numbers of the same shape, differ by at most tolerance + 1e-7 |expected|: how
-    EvalPlus compares (Liu et al. 2023, https://arxiv.org/abs/2305.01210)."""
+    """Return True where numbers, or sequences of numbers of the same shape, differ by at most tolerance + 1e-7
+    |expected|: how EvalPlus compares (Liu et al. 2023, https://arxiv.org/abs/2305.01210)."""
     if isinstance(expected, list | tuple):
         return (
             isinstance(value, list | tuple)
@@ -125,7 +126,7 @@ def close_values(expected: object, value: object, tolerance: float) -> bool:
 
 
 def is_floats(value: object) -> bool:
-    """Whether a value is a float, or a sequence that holds nothing else."""
+    """Return True where a value is a float, or a sequence that holds nothing else."""
     if isinstance(value, list | tuple):
         return bool(value) and all(isinstance(item, float) for item in value)
     return isinstance(value, float)

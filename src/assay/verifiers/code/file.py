@@ -18,19 +18,19 @@ import asyncio
 from typing import Any
 
 from assay.errors import VerifierError
-from assay.sandbox import Limits, NotPlainError, Program, Reply, RunStatus, Sandbox, Session
+from assay.sandbox import CallReply, Limits, NotPlainError, Program, RunStatus, Sandbox, Session
 from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.functions import ProgramFailedError, ProgramUnderTest
-from assay.verifiers.code.inside import TEST_HARNESS, TEST_NEXT, TEST_START
+from assay.verifiers.code.harness import TEST_HARNESS, TEST_NEXT, TEST_START
 from assay.verifiers.code.names import program_modules
 from assay.verifiers.code.plan import Plan
 from assay.verifiers.code.space import TEST_MODULES, shipment
 from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, cannot_cross, shortened, wrong
 
 TEST_LIMITS = Limits(cpu_seconds=30.0, wall_seconds=60.0, memory_bytes=1 << 30, output_bytes=64 << 20)
-"""Of a test file's own space."""
+"""The limits of a test file's own space."""
 MAX_CALLS = 100_000
-"""Of the candidate, by one test file."""
+"""The largest number of calls of the candidate by one test file."""
 
 
 class _TestFailedError(VerifierError):
@@ -106,7 +106,7 @@ async def _run(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, bound
 
 
 def _verdict(kind: str, said: str, last: list[Any] | None) -> TestResult:
-    """What a test's end says.
+    """Return the verdict of a test's end.
 
     Args:
         last: the program's latest answer; None where the test never looked at it.
@@ -148,7 +148,7 @@ async def _request(session: Session, name: str, arguments: tuple[Any, ...]) -> l
     return await _requested(session, await session.call(name, arguments))
 
 
-async def _requested(session: Session, reply: Reply) -> list[Any]:
+async def _requested(session: Session, reply: CallReply) -> list[Any]:
     if reply.kind == "value" and isinstance(reply.value, list) and len(reply.value) == 2:
         return reply.value
     if reply.kind != "ended":

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from assay.errors import VerifierError
-from assay.sandbox import Program, Reply, RunStatus, Sandbox, Session
+from assay.sandbox import CallReply, Program, RunStatus, Sandbox, Session
 from assay.verifiers.code.asserts import Assert, Question
 from assay.verifiers.code.bounds import Bounds
-from assay.verifiers.code.inside import (
+from assay.verifiers.code.harness import (
     BEGIN,
     CALL,
     CALL_ITEMS,
@@ -109,7 +109,7 @@ class ProgramUnderTest:
             raise ProgramFailedError(cannot_cross("an answer of no known form"))
         return reply.value
 
-    async def reply(self, name: str, arguments: Sequence[Any]) -> Reply:
+    async def reply(self, name: str, arguments: Sequence[Any]) -> CallReply:
         if self._bounds.is_spent:
             raise ProgramFailedError(OUT_OF_TIME)
         if self._session is None:
@@ -148,7 +148,7 @@ class ProgramUnderTest:
         self._bounds.spend(seconds)
 
 
-def raised(reply: Reply) -> TestResult:
+def raised(reply: CallReply) -> TestResult:
     return TestResult(TestVerdict.RUNTIME_ERROR, shortened(f"{reply.type_name}: {reply.message}"))
 
 

@@ -1,4 +1,4 @@
-"""Which names a test takes from its program, and which a program takes from its task."""
+"""Names that a test takes from its program, and which a program takes from its task."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def program_modules(test: str, functions: Sequence[str]) -> list[str]:
 
 
 def shared_facts(test: str, prompt: str) -> dict[str, Any]:
-    """What both ends of the exchange must know of a test: what of their surroundings it names, and the classes that
-    come from the task, which both have."""
+    """Return what both ends of the exchange must know of a test: what of their surroundings it names, and the classes
+    that come from the task, which both have."""
     try:
         tree = ast.parse(runnable(prompt))
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -1,4 +1,4 @@
-"""What is done with the tests of a task: which are worked out here, and which need a space of their own."""
+"""The plan for the tests of a task: which are worked out here, and which need a space of their own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from assay.verifiers.code.asserts import (
     read_asserts,
 )
 from assay.verifiers.code.comparison import close_values, is_floats, same_json
-from assay.verifiers.code.inside import CALLS_PREAMBLE
+from assay.verifiers.code.harness import CALLS_PREAMBLE
 from assay.verifiers.code.names import free_names, imports_in, prelude, shared_facts
 from assay.verifiers.code.prediction import literal_value
 from assay.verifiers.code.program import runnable
@@ -49,7 +49,7 @@ class CallCheck:
         return f"{self.question.function}{self.question.arguments!r:.200}"
 
     async def holds(self, ask: Ask) -> bool:
-        """Whether it does. Raises what `ask` does."""
+        """Return True where it does. Raises what `ask` does."""
         value = await ask(self.question)
         if self.rule == "json":
             return same_json(self.expected, value, self.tolerance) or (
@@ -85,8 +85,8 @@ class Plan:
 
     @property
     def imports(self) -> tuple[str, ...]:
-        """What programs take for granted: what the prompt that they go on from imports and defines, and in LeetCode's
-        form the names that it has."""
+        """Return the text that programs take for granted: what the prompt that they go on from imports and defines, and
+        in LeetCode's form the names that it has."""
         is_leetcode = self.suite.calls or "Solution" in self.functions
         return (*prelude(self.suite.prompt, self.functions), *(CALLS_PREAMBLE if is_leetcode else ()))
 
@@ -129,7 +129,7 @@ def _planned(answer: str, task: Task) -> Plan:
 
 
 def make_plan(suite: Suite, place: str) -> Plan:
-    """What is to be done with tests.
+    """Return the plan for the tests of a task.
 
     Raises:
         DataError: they are no Python; names `place`.
@@ -204,7 +204,7 @@ def plan_of_assert(plan: Plan, check: Assert) -> Plan:
 
 
 def _asked(suite: Suite, functions: Sequence[str]) -> set[str]:
-    """Of the program's functions, those that it was asked for: the entry point, and what the reference defines."""
+    """Return the functions that a program was asked for: the entry point, and what the reference defines."""
     return {*functions[:1], *(set(functions) & defined_names(suite.reference, imports=False))}
 
 
@@ -228,7 +228,7 @@ def _checks(tree: ast.Module) -> ast.Module | None:
 
 
 def _is_plain(node: ast.stmt) -> bool:
-    """Whether a statement only names a literal, as METADATA does, or says nothing."""
+    """Return True where a statement only names a literal, as METADATA does, or says nothing."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant | ast.Name)
     if not isinstance(node, ast.Assign):

@@ -1,4 +1,4 @@
-"""Which text of a response is the program.
+"""Search for the program in the text of a response.
 
 1. The reasoning block at the head goes: a program that stands only inside <think> is none. The same tags in a string,
    a comment or prose are text.
@@ -50,7 +50,7 @@ class Found:
     source: str
     """Empty where there is none."""
     reason: str = ""
-    """Why there is none."""
+    """The reason why there is none."""
 
 
 def find_program(
@@ -105,7 +105,8 @@ def find_program(
 
 
 def defines(source: str, name: str) -> bool:
-    """Whether the text looks as if it defined this name at its outermost level, or as a method of a class Solution."""
+    """Return True where the text looks as if it defined this name at its outermost level, or as a method of a class
+    Solution."""
     name = re.escape(name)
     # Only definitions may stand in a block that is indented as a whole: an assignment there is a line of a body.
     if re.search(rf"^{name}[ \t]*(?::[^=\n]*)?=(?!=)", source, re.MULTILINE):
@@ -126,17 +127,17 @@ class _Fence:
     tag: str
     """The first word after them."""
     quoted: bool
-    """Whether the line is one of a quotation."""
+    """True where the line is one of a quotation."""
     closes: bool
-    """Whether it may close a block: nothing else stands on the line."""
+    """True where it may close a block: nothing else stands on the line."""
     before: bool = False
-    """Whether text stands before it on the line, which then opens a block of the wanted language only."""
+    """True where text stands before it on the line, which then opens a block of the wanted language only."""
     indent: int = 0
     """Columns before it."""
 
     def may_close(self, opening: _Fence) -> bool:
-        """Whether it ends a block: by CommonMark's rule at most three columns deeper than the block began. A deeper one
-        is code, such as an example in a docstring."""
+        """Return True where it ends a block: by CommonMark's rule at most three columns deeper than the block began. A
+        deeper one is code, such as an example in a docstring."""
         return self.closes and self.run.startswith(opening.run) and self.indent <= opening.indent + _MAX_INDENT
 
 
@@ -176,7 +177,7 @@ def _columns(blank: str) -> int:
 
 
 def _is_tag(tag: str, language: Language) -> bool:
-    """Whether a tag names the language: "python", "python3.12", "{.python}", "python:solution.py"."""
+    """Return True where a tag names the language: "python", "python3.12", "{.python}", "python:solution.py"."""
     for end in (":", ",", "}", "="):
         tag = tag.partition(end)[0]
     return tag.lstrip("{.").rstrip("0123456789.") in _TAGS[language]
@@ -268,7 +269,7 @@ def completed(prompt: str, text: str, *, whole: bool = True) -> tuple[str, bool]
 
 
 def _ends_within_line(prompt: str) -> bool:
-    """Whether code to go on from ends in the middle of a statement: "    return "."""
+    """Return True where code to go on from ends in the middle of a statement: "    return "."""
     last = prompt.rpartition("\n")[2]
     return bool(last.strip()) and not last.lstrip().startswith("#") and last[-1] in " \t([{,=+-*/"
 

@@ -27,13 +27,13 @@ Language = Literal["python", "cpp"]
 Comparison = Literal["exact", "tokens", "floats"]
 
 
-class Case(Settings):
+class InputOutputCase(Settings):
     """One run of the program."""
 
     input: str = ""
-    """What it reads from stdin."""
+    """The text that the program reads from stdin."""
     output: str = ""
-    """What it should write to stdout."""
+    """The text that it should write to stdout."""
 
 
 class Call(Settings):
@@ -44,7 +44,7 @@ class Call(Settings):
     expected: Any = None
     """JSON knows one kind of sequence: a tuple counts as the list of its members."""
     wrapped: bool = False
-    """Whether the one member of `expected` will do as well: APPS has values in lists of one."""
+    """True where the one member of `expected` will do as well: APPS has values in lists of one."""
 
 
 class Referee(Settings):
@@ -76,7 +76,7 @@ _ENTRY_POINT = re.compile(r"[^\W\d]\w*(?:\(\))?(?:\.[^\W\d]\w*)?")
 class Suite(Settings):
     """The tests of one task; exactly one of `cases`, `tests`, `test`, `calls` and `prediction`."""
 
-    cases: tuple[Case, ...] = ()
+    cases: tuple[InputOutputCase, ...] = ()
     tests: tuple[str, ...] = ()
     """Asserts, each a statement."""
     test: str = ""
@@ -96,7 +96,7 @@ class Suite(Settings):
     """Talks to the program; its stdin is the case's input, then what the program says. Gets the paths of input and
     expected output."""
     comparison: Comparison | None = None
-    """How outputs are compared; None for the verifier's own."""
+    """The comparison of outputs; None for the verifier's own."""
     tolerance: float | None = pydantic.Field(default=None, ge=0, le=1)
     """For "floats", and for numbers in `calls` where it is given."""
     seconds: float | None = pydantic.Field(default=None, gt=0, le=600)
@@ -104,7 +104,7 @@ class Suite(Settings):
     memory_mb: int | None = pydantic.Field(default=None, ge=16, le=1 << 16)
     """Memory of a test; None for the verifier's own."""
     language: Language | None = None
-    """Of the program; None for the verifier's own."""
+    """The language of the program; None for the verifier's own."""
     reference: str = ""
     """A program that passes."""
 
@@ -130,7 +130,7 @@ class Suite(Settings):
         return self
 
     def to_json(self) -> str:
-        """What `Task.answer` holds: only what differs from the defaults, in a fixed order."""
+        """Return the JSON that `Task.answer` holds: only what differs from the defaults, in a fixed order."""
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
 
 
@@ -171,7 +171,7 @@ def _pairs_read(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    """What is read or printed: a list is its lines."""
+    """Return the text that is read or printed: a list is its lines."""
     return "\n".join(map(str, value)) if isinstance(value, list) else value if isinstance(value, str) else str(value)
 
 

@@ -1,4 +1,5 @@
-"""What became of the programs that were verified: a rise in some of these is the first sign of a hole being used."""
+"""Counts of what became of the programs that were verified: a rise in some of these is the first sign of a hole being
+used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one test said."""
+"""The verdict of one test."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from assay.sandbox import Run, RunStatus
+from assay.sandbox import ProgramRun, RunStatus
 
 
 class TestVerdict(enum.StrEnum):
-    """How one test of a program ended."""
+    """The verdict of one test of a program."""
 
     __test__ = False  # not a test of ours
 
@@ -46,11 +46,11 @@ class TestResult:
 
     verdict: TestVerdict
     detail: str = ""
-    """What was seen, in a line."""
+    """The observation, in a line."""
     value: float | None = None
     """Points, 0 to 1, where a checker gives them; None for 1 if accepted, else 0."""
     forged_type: bool = False
-    """Whether the program answered with something that only looks like a plain value."""
+    """True where the program answered with something that only looks like a plain value."""
 
     @property
     def points(self) -> float:
@@ -73,7 +73,7 @@ def cannot_cross(detail: str, **more: Any) -> TestResult:
     return TestResult(TestVerdict.CANNOT_CROSS, shortened(detail), **more)
 
 
-def ended(run: Run) -> TestResult:
+def ended(run: ProgramRun) -> TestResult:
     """The verdict of a run that did not come to its end, or ended before it answered."""
     verdict = _OF_STATUS.get(run.status, TestVerdict.RUNTIME_ERROR)
     said = run.stderr[-4096:].decode("utf-8", "replace").strip().splitlines()[-1:]

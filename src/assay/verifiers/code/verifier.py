@@ -22,18 +22,18 @@ from assay.verifiers.code.cases import run_cases
 from assay.verifiers.code.file import run_file
 from assay.verifiers.code.functions import run_checks
 from assay.verifiers.code.plan import Plan, plan_of, plan_of_assert
-from assay.verifiers.code.predict import run_prediction
 from assay.verifiers.code.prediction import find_value, gold_value
 from assay.verifiers.code.program import find_program
 from assay.verifiers.code.suite import Comparison, Language, suite_of
 from assay.verifiers.code.tally import CodeTally
+from assay.verifiers.code.value_check import run_prediction
 from assay.verifiers.code.verdict import TestResult, TestVerdict
 from assay.verifiers.left_out import leave_out, left_out_tasks
 from assay.verifiers.text import AnswerReader
 
 Backend = Literal["auto", "bubblewrap", "unsafe"]
 UNSAFE = "no sandbox"
-"""What every result says that was made without one."""
+"""The words that every result has that was made without a sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ class Code(AnswerReader):
     """all: 1 where every test passes, else 0, and the first failure ends it. share: the share of tests passed, or of
     the points that a checker gives; solved only where all pass."""
     language: Language = "python"
-    """Of programs, where the task does not say."""
+    """The language of programs, where the task does not say."""
     comparison: Comparison = "tokens"
-    """Of outputs, where the task does not say: exact, tokens (words between white space) or floats (words, numbers
-    within `tolerance`)."""
+    """The comparison of outputs, where the task does not say: exact, tokens (words between white space) or floats
+    (words, numbers within `tolerance`)."""
     tolerance: float = pydantic.Field(default=1e-6, ge=0, le=1)
     """For "floats": absolute, or relative to the expected number, whichever is larger."""
     seconds: float = pydantic.Field(default=4.0, gt=0, le=600)
@@ -71,7 +71,7 @@ class Code(AnswerReader):
     response_seconds: float = pydantic.Field(default=30.0, gt=0, le=3600)
     """Clock time of all tests of one response together; what is left then has passed its limit."""
     memory_mb: int = pydantic.Field(default=256, ge=16, le=1 << 16)
-    """Of one test."""
+    """The limit of one test."""
     output_kb: int = pydantic.Field(default=1024, ge=1, le=1 << 20)
     """stdout, stderr and returned values of one test."""
     interpreter: str = ""
@@ -84,7 +84,7 @@ class Code(AnswerReader):
 
     @functools.cached_property
     def tally(self) -> CodeTally:
-        """What became of the programs that were verified in this process."""
+        """The counts of what became of the programs that were verified in this process."""
         return CodeTally()
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:

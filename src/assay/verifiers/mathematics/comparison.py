@@ -41,7 +41,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
-class Judge:
+class AnswerComparer:
     """Compares two trees."""
 
     algebra: Callable[[Node, Node], Comparison] = lambda gold, response: "unknown"
@@ -253,7 +253,7 @@ class Judge:
             return "different"
         free = list(response)
         uncertain = False
-        cheap_judge = Judge(tolerance=self.tolerance)
+        cheap_judge = AnswerComparer(tolerance=self.tolerance)
         for part in gold:
             # What needs no algebra first: comparing expressions is what takes time.
             cheap = [cheap_judge.same(part, other) for other in free]

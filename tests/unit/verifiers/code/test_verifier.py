@@ -472,10 +472,10 @@ def test_without_a_sandbox_every_result_says_so() -> None:
 
 
 def test_a_sandbox_that_fails_leaves_the_response_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    from assay.sandbox import Run, RunStatus
+    from assay.sandbox import ProgramRun, RunStatus
 
-    async def broken(*_: Any, **__: Any) -> Run:
-        return Run(RunStatus.SANDBOX_FAILURE, None, None, b"", b"", 0.0, 0.0, None, "disk full", "bubblewrap")
+    async def broken(*_: Any, **__: Any) -> ProgramRun:
+        return ProgramRun(RunStatus.SANDBOX_FAILURE, None, None, b"", b"", 0.0, 0.0, None, "disk full", "bubblewrap")
 
     monkeypatch.setattr(Sandbox, "run", broken)
     task = Task("d", (), read_suite({"cases": CASES}, "row").to_json())

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from assay.verifiers.mathematics import notation
-from assay.verifiers.mathematics.comparison import Judge, Tolerance
+from assay.verifiers.mathematics.comparison import AnswerComparer, Tolerance
 from assay.verifiers.mathematics.grammar import read_expression
 from assay.verifiers.mathematics.node import Comparison, Node, number
 from assay.verifiers.mathematics.reader import read_answer
@@ -189,12 +189,12 @@ def never(gold: Node, response: Node) -> Comparison:
     ],
 )
 def test_what_needs_no_algebra(gold: str, response: str, verdict: str) -> None:
-    assert Judge(never).same(read_answer(gold), read_answer(response)) == verdict
+    assert AnswerComparer(never).same(read_answer(gold), read_answer(response)) == verdict
 
 
 def test_what_needs_algebra_is_unknown_only_where_it_matters() -> None:
     def verdict(gold: str, response: str) -> str:
-        return Judge().same(read_answer(gold), read_answer(response))
+        return AnswerComparer().same(read_answer(gold), read_answer(response))
 
     assert verdict("(x+1)^2", "x^2+2x+1") == "unknown"
     assert verdict("(1, x+1)", "(2, 1+x)") == "different"

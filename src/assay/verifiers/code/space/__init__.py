@@ -1,4 +1,4 @@
-"""What runs inside the spaces of a program and of its test file, and how it gets there.
+"""Modules that run inside the spaces of a program and of its test file, and how it gets there.
 
 No file of this package is mounted in a space: the code of these modules goes in as the arguments of a first call,
 compiled here where the Python over there is the same, else as text. They use the standard library only.

@@ -124,7 +124,7 @@ class Exchange:
         return self.give_away(value, depth)
 
     def encode_array(self, value):
-        """Of numpy's: an array of numbers as its bytes, a scalar as a number."""
+        """Return numpy's values as they cross: an array of numbers as its bytes, a scalar as a number."""
         if type(value).__module__.partition(".")[0] != "numpy" or "numpy" not in sys.modules:
             return None
         numpy = sys.modules["numpy"]

@@ -21,7 +21,7 @@ class ProgramEnd:
 
     Args:
         names: the program's globals.
-        ask: sends a question out and returns the reply: `guest`'s.
+        ask: sends a question out and returns the reply: `job_runner`'s.
         facts: what the test says of itself, as plain values.
     """
 
@@ -124,7 +124,7 @@ class ProgramEnd:
         return (lambda: put(before)) if had else remove
 
     def ask(self, question, target, *arguments) -> Any:
-        """What an object of the test's says."""
+        """Return what an object of the test's says."""
         said = self.sayings.take()
         [reply] = self._ask(
             ["question", self.exchange.pack((question, target, arguments)), self.state.changes(), said, ""]

@@ -29,7 +29,7 @@ _showwarning = warnings.warn_explicit
 
 
 class SharedState:
-    """What one end knows of what both share.
+    """The knowledge that one end has of what both share.
 
     Args:
         kinds: which of "files", "environ", "random" and "numpy" are kept the same.
@@ -45,7 +45,7 @@ class SharedState:
         self.cwd = self.folder
 
     def changes(self) -> Any:
-        """What has changed since the last look, as plain values."""
+        """Return what has changed since the last look, as plain values."""
         found = {}
         if "environ" in self.kinds:
             now = dict(os.environ)
@@ -101,7 +101,7 @@ class SharedState:
             return self.folder
 
     def _scan(self):
-        """What is in the folder: path to (mode, size, time)."""
+        """Return the content of the folder: path to (mode, size, time)."""
         found, waiting = {}, [self.folder]
         while waiting:
             folder = waiting.pop()
@@ -212,7 +212,7 @@ class Sayings(logging.Handler):
             warnings.simplefilter("always")
 
     def end(self) -> Any:
-        """What was said, as plain values."""
+        """Return what was said, as plain values."""
         said = self.take()
         for name, (stream, mine) in self.streams.items():
             if getattr(sys, name, None) is mine:
@@ -225,7 +225,7 @@ class Sayings(logging.Handler):
         return said
 
     def take(self) -> Any:
-        """What was said since the last look."""
+        """Return what was said since the last look."""
         said = {}
         for name, (_, mine) in self.streams.items():
             text = mine.getvalue()

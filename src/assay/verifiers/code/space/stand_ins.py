@@ -33,7 +33,7 @@ SPECIAL = frozenset((*UNARY, *KEYED, *COMPARISONS, *BINARY, "__contains__", "__n
 
 
 STAND_IN_HANDLES = {}
-"""Of stand-ins that have no attributes: by id, the stand-in itself and its handle."""
+"""The stand-ins that have no attributes: by id, the stand-in itself and its handle."""
 
 
 class Remote:
@@ -149,7 +149,7 @@ def stand_in_class(handle, known, bases, exchange) -> Any:
 
 
 def function_facts(function, exchange):
-    """What a stand-in for a function shows."""
+    """Return what a stand-in for a function shows."""
     parameters = []
     try:
         for each in inspect.signature(function).parameters.values():
@@ -288,7 +288,7 @@ def advance(generator, how, value, most) -> Any:
 
 
 def perform(question, target, arguments, exchange) -> Any:
-    """What a question asks for, of an object of this end."""
+    """Return what a question asks for, of an object of this end."""
     if question == "call":
         return target(*arguments[0], **arguments[1])
     if question == "get":

@@ -37,7 +37,7 @@ from assay.verifiers.code.space.stand_ins import (
 )
 
 _FORBIDDEN_MODULES = ("unittest", "pytest", "_pytest", "nose", "doctest", "concurrent", "threading", "queue")
-"""Whose exceptions decide about a test: a program raises none of them."""
+"""The modules whose exceptions decide about a test: a program raises none of them."""
 _MOCK_RECORD = frozenset(dir(unittest.mock.NonCallableMagicMock())) - {"__len__"} | {"assert_any_await", "await_count"}
 _FRAMES = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
 _ONLY_CALLED = (
@@ -68,7 +68,7 @@ class TestEnd:
         self.patches = {}
         self.cannot_cross = ""
         self.counts = facts["looks"]
-        """Whether a question is evidence that the test looks at the program."""
+        """True where a question is evidence that the test looks at the program."""
 
     def find_class(self, module, qualname) -> Any:
         if not module or module in ("program", "main"):
@@ -225,7 +225,7 @@ def not_of(value):
 
 
 def is_allowed(question, target, arguments):
-    """Whether a program may ask this of an object that the test gave it."""
+    """Return True where a program may ask this of an object that the test gave it."""
     if isinstance(target, (types.ModuleType, types.FrameType, types.CodeType, types.TracebackType, unittest.TestCase)):
         return False
     if question in ("call", "advance", "items", "await", "content"):
@@ -264,7 +264,7 @@ def in_thread(function, *arguments) -> Any:
 
 
 class ProgramModule(types.ModuleType):
-    """What a test imports of its program: names are looked up over there."""
+    """The module that a test imports of its program: names are looked up over there."""
 
     def __init__(self, name, end, given):
         super().__init__(name)
@@ -302,7 +302,7 @@ class ProgramFinder:
 
 
 _KEPT_OTHERWISE = (("os", "environ"), ("sys", "stdin"), ("sys", "stdout"), ("sys", "stderr"))
-"""What `SharedState`, `Sayings` and `ask` see to."""
+"""The places that `SharedState`, `Sayings` and `ask` see to."""
 
 
 def record_patches(end):

@@ -18,7 +18,7 @@ MAX_DEPTH = 80
 
 
 def is_by_content(value):
-    """Whether the state of an object is all in its attributes."""
+    """Return True where the state of an object is all in its attributes."""
     kind = type(value)
     return not issubclass(kind, (*BASES, list, dict, set, frozenset, BaseException, type, enum.Enum)) and (
         hasattr(value, "__dict__") or bool(slots_of(kind))
@@ -81,7 +81,7 @@ def content_of(value, exchange) -> Any:
 
 
 def not_exactly(first, second):
-    """Whether contents that are equal differ in the types of their scalars: 1 is 1.0 and True."""
+    """Return True where contents that are equal differ in the types of their scalars: 1 is 1.0 and True."""
     if second is None:
         return True
     stack = [(first, second)]

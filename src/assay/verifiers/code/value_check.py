@@ -1,4 +1,4 @@
-"""Whether the value that a response says is right."""
+"""Check of the value that a response says."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ except BaseException as error:
     os._exit(1)
 raise ImportError("as if it were not there", name="sitecustomize")
 """
-"""What a warm interpreter has for its `sitecustomize`: it serves runs from there, on its way to `main.py`. Only the
-process of a program ever leaves it, and is an interpreter that was started with `main.py` from then on."""
+"""The text that a warm interpreter has for its `sitecustomize`: it serves runs from there, on its way to `main.py`.
+Only the process of a program ever leaves it, and is an interpreter that was started with `main.py` from then on."""
 
 _LOADER = """
 import sys, types
@@ -85,7 +85,7 @@ def frame(payload: bytes) -> bytes:
 
 
 def job_frame(job: Job, limits: Limits, *, address_bytes: int, tasks: int) -> bytes:
-    """The job as `guest` reads it.
+    """The job as `job_runner` reads it.
 
     Args:
         address_bytes: RLIMIT_AS of each process; 0 for none.

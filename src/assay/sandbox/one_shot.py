@@ -5,32 +5,32 @@ from __future__ import annotations
 import os
 import sys
 
-from assay.sandbox import guest, values
+from assay.sandbox import job_runner, values
 
 
 def main(arguments):
     """Args: `channel`, the descriptor of the parent's channel; None where there is none beside the standard streams."""
     channel = arguments["channel"]
     if channel is None:
-        job = values.decode(guest.read_frame(0) or b"")
+        job = values.decode(job_runner.read_frame(0) or b"")
         _use_streams(job["mode"])
         if job["input_is_whole"]:
             _keep_input()
     else:
-        if channel != guest.CHANNEL:
-            os.dup2(channel, guest.CHANNEL, inheritable=False)
+        if channel != job_runner.CHANNEL:
+            os.dup2(channel, job_runner.CHANNEL, inheritable=False)
             os.close(channel)
-        job = values.decode(guest.read_frame(guest.CHANNEL) or b"")
-    guest.furnish(job)
-    guest.restrict(job)
+        job = values.decode(job_runner.read_frame(job_runner.CHANNEL) or b"")
+    job_runner.furnish(job)
+    job_runner.restrict(job)
     if channel is not None:
         # What fails before this is not the program's.
-        guest.write_frame(("begun",))
+        job_runner.write_frame(("begun",))
     if job["mode"] == "run":
         # A fresh one, whose every step is the interpreter's own. Judges print long integers.
         environment = {**os.environ, "PYTHONINTMAXSTRDIGITS": "0"}
-        os.execve(sys.executable, [sys.executable, guest.MAIN], environment)
-    guest.perform(job)
+        os.execve(sys.executable, [sys.executable, job_runner.MAIN], environment)
+    job_runner.perform(job)
 
 
 def _keep_input():
@@ -48,14 +48,14 @@ def _keep_input():
 def _use_streams(mode):
     """Makes a channel of the streams, whose both ends the parent joins; what the program prints is then an error."""
     if mode in ("serve", "check"):
-        os.dup2(0, guest.CHANNEL, inheritable=False)
-        guest.REPLIES = os.dup(1)
+        os.dup2(0, job_runner.CHANNEL, inheritable=False)
+        job_runner.REPLIES = os.dup(1)
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
     else:
         # Nobody reads it: a program that is refused says so on standard error alone.
         nothing = os.open(os.devnull, os.O_RDWR)
-        if nothing != guest.CHANNEL:
-            os.dup2(nothing, guest.CHANNEL, inheritable=False)
+        if nothing != job_runner.CHANNEL:
+            os.dup2(nothing, job_runner.CHANNEL, inheritable=False)
             os.close(nothing)

@@ -1,4 +1,4 @@
-"""What is put beside a program, and beside a test file: text that runs inside a space, never in this process.
+"""Harness of a program, and of a test file: text that runs inside a space, never in this process.
 
 It holds nothing that a program may not see, and nothing depends on a program's leaving it alone: whatever a program
 makes of it, no more comes out than a plain value that it could have returned.
@@ -75,7 +75,7 @@ BEGIN = "_assay_begin"
 EXCHANGE = "_assay_exchange"
 """(a unit of the test's) to a unit of the program's."""
 RESUME = "_assay_resume"
-"""The same, for the unit that answers a question of the program's: `guest`'s own name for it."""
+"""The same, for the unit that answers a question of the program's: `job_runner`'s own name for it."""
 
 _BEGIN = (
     LOADER

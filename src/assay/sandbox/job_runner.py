@@ -24,7 +24,7 @@ from assay.sandbox import values
 
 CHANNEL = 3
 REPLIES = CHANNEL
-"""Where what goes out is written: the same, but where the channel is made of two streams."""
+"""The descriptor that replies are written to: the same, but where the channel is made of two streams."""
 MAIN = "main.py"
 ASK, RESUME = "_assay_ask", "_assay_resume"
 """Names of the function by which a program that serves may ask back, and of the call that brings the reply."""
@@ -32,7 +32,7 @@ SOURCE = "program"
 """The file in which a command finds the source."""
 STACK_BYTES = 64 << 20
 RECURSION_LIMIT = 50_000
-"""Where functions are called: what the judges' own harnesses set."""
+"""The recursion limit where functions are called: what the judges' own harnesses set."""
 MAX_OPEN_FILES = 256
 MAX_MESSAGE = 2000
 _LENGTH = struct.Struct("<I")
