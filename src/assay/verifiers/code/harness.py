@@ -141,6 +141,16 @@ CALLS_PREAMBLE = (
     ),
     "import string, re, datetime, collections, heapq, bisect, copy, math, random, statistics, itertools, functools",
     "import operator, io, sys, json, typing, array, cmath, decimal, enum, fractions, queue, time",
+    # One name for a module and for what it holds: datetime.datetime(...) and datetime(...) are both written.
+    "datetime.__class__ = type('module', (type(sys),), {'__call__': lambda module, *a, **k: module.datetime(*a, **k), "
+    "'__getattr__': lambda module, name: getattr(vars(module)['datetime'], name), "
+    "'__instancecheck__': lambda module, one: isinstance(one, module.datetime)})",
+    "bisect.__class__ = type('module', (type(sys),), {'__call__': lambda module, *a, **k: module.bisect(*a, **k)})",
+    "copy.__class__ = type('module', (type(sys),), {'__call__': lambda module, one: module.copy(one)})",
+    "from decimal import Decimal",
+    "from fractions import Fraction",
+    "from dataclasses import dataclass, field",
+    "from enum import Enum, IntEnum",
 )
 """Imports that programs in LeetCode's form take for granted: those of LiveCodeBench's own harness, in its order, and a
 few modules by their names. Builtins that a module hides (`pow` of math, `abs` of operator) come back after it."""

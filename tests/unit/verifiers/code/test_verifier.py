@@ -370,6 +370,12 @@ def test_calls_know_the_imports_of_leetcode() -> None:
     for used in ("datetime.datetime(2024, 1, 3).day", "pow(3, 1, 5)", "abs(-3)", "deepcopy([3])[0]", "len(nums) + 1"):
         program = f"class Solution:\n    def f(self, nums):\n        return {used}\n"
         assert judge(program, entry_point="f", calls=calls).score == Score.solved(), used
+    for used in ("datetime(2024, 1, 3).day", "datetime.strptime('3', '%d').day", "bisect(nums, 3) + 1", "copy([3])[0]"):
+        program = f"class Solution:\n    def f(self, nums):\n        return {used}\n"
+        assert judge(program, entry_point="f", calls=calls).score == Score.solved(), used
+    for used in ("int(isinstance(datetime(1, 1, 1), datetime)) + 2", "int(Decimal('3'))", "Fraction(3, 1).numerator"):
+        program = f"class Solution:\n    def f(self, nums):\n        return {used}\n"
+        assert judge(program, entry_point="f", calls=calls).score == Score.solved(), used
     shadow = "pow = max\ndef f(nums):\n    return pow(nums) + 1\n"
     assert judge(shadow, entry_point="f", calls=calls).score == Score.solved()
     hidden = "class Solution:\n    def reduce(self, nums):\n        return sum(nums)\n"
