@@ -15,8 +15,10 @@ from assay.verifiers.shape_cases import choice_cases
 from assay.verifiers.text import AnswerReader, is_cut_off, last_characters, normalise
 
 _STATED = re.compile(
-    r"(?i:answer|choice)(?: is ?:?| would be| ?[:=]) ?(?i:option |choice )?[*_(\[]*([A-Z]|(?<=[*_(\[])[a-z])[*_)\]]*"
-    r"(?= ?(?:[.!,;:]|$))(?! ?[,;/] ?(?:or |and )?[*_(\[]*[A-Z](?![A-Za-z]))"
+    r"(?:(?i:answer|choice|(?:correct|right|best) option)[*_]*(?: is ?:?| would be| ?[:=])|答案(?:是|为)? ?:?)[*_]* ?"
+    r"(?i:option |choice )?(?:\\\(|\$|[*_(\[])*(?:([A-Z])|(?<=[*_(\[])([a-z]))[*_]*"
+    r"(?:\\\)|\$|[*_)\]])*(?= ?(?:[.!,;:。\n]|$))"
+    r"(?![*_]* ?(?:[,;/]|or\b|and\b) ?(?:or |and )?[*_(\[]*[A-Z](?![A-Za-z]))"
 )
 _ALONE = re.compile(r"[*_(\[\s]*([A-Z])[*_)\].:\s]*", re.IGNORECASE)
 _LOOKS = re.compile(
@@ -32,6 +34,11 @@ _OTHER_LABEL = re.compile(
     r"(?:^|[\s,;/&(*])(?:(?i:and|or)\s+)?[(\[]?([A-Z])[)\].:](?=\s|$|[\\,;*])"
     r"|\b(?i:or|and) [(\[]?[A-Z]\b|^[,;/&]\s*[(\[]?[A-Z]\b"
 )
+
+
+def _spaced(text: str) -> str:
+    """The text with one space, or one line end, for each run of white space."""
+    return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
 
 
 class Choice(AnswerReader):
@@ -54,13 +61,13 @@ class Choice(AnswerReader):
                 "correct the task, or set options"
             )
         # White space first: the patterns must not meet long runs of it.
-        text = " ".join(normalise(last_characters(self.answer_text(rollout))).split())
+        text = _spaced(normalise(last_characters(self.answer_text(rollout))))
         content, left_open = last_box(text)
         if content is not None and not left_open:
             letter = self._boxed(content)
         else:
             stated = _STATED.findall(text)
-            letter = stated[-1].upper() if stated else self._letter(text)
+            letter = "".join(stated[-1]).upper() if stated else self._letter(text)
             if letter is not None and letter not in self.options:
                 letter = None
         if letter is None:

@@ -89,3 +89,26 @@ def test_a_shape_that_was_cut_off_or_is_endless() -> None:
 )
 def test_a_label_with_the_text_of_its_option(response: str, answer: str, right: bool) -> None:
     assert (outcome(Choice(), response, answer) == "solved") == right
+
+
+@pytest.mark.parametrize(
+    ("response", "right"),
+    [
+        ("**Answer:** D", True),
+        ("**Answer**: **D**", True),
+        ("Answer: D\n\nBecause it is 12.", True),
+        ("Answer: D because", False),
+        ("The correct option is D.", True),
+        ("One option is D.", False),
+        ("The answer is \\(D\\).", True),
+        ("The answer is $D$.", True),
+        ("答案：D", True),
+        ("答案是D。", True),
+        ("The answer is D or A.", False),
+        ("The answer is (D) or (A).", False),
+        ("Answer: D/A", False),
+        ("The answer isn't D.", False),
+    ],
+)
+def test_stated_in_markdown_on_a_line_of_its_own_and_in_other_words(response: str, right: bool) -> None:
+    assert (outcome(Choice(), response, "D") == "solved") == right
