@@ -36,6 +36,8 @@ class Result:
     seconds: dict[str, list[float]] = field(default_factory=dict)
     """Side to seconds of each repeat."""
     tokens: dict[str, list[float]] = field(default_factory=dict)
+    counts: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    """Side to whatever else it counted in each repeat."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     peak_gigabytes: dict[str, float] = field(default_factory=dict)
     start_seconds: dict[str, float] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Result:
             "what": self.work.what,
             "seconds": self.seconds,
             "tokens": self.tokens,
+            "counts": self.counts,
             "settings": self.settings,
             "peak_gigabytes": self.peak_gigabytes,
             "start_seconds": self.start_seconds,
@@ -94,6 +97,13 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, help="counted jobs of each side; default 5, quick 2 or 1")
     parser.add_argument("--without", action="append", default=[], metavar="PEER", help="leave a peer out")
+    parser.add_argument(
+        "--vllm",
+        nargs=2,
+        default=("bfloat16", "0"),
+        metavar=("DTYPE", "BLOCK"),
+        help="its dtype and block size",
+    )
     parser.add_argument("--busy", action="store_true", help="measure though others use the machine")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
     arguments = parser.parse_args()
@@ -109,6 +119,7 @@ def main() -> None:
     described = rates.describe()
     print("  ".join(f"{name} {value:.0f}" for name, value in described.items()))
     bench = works.Bench(model, assay_home() / "benchmarks", quick=arguments.quick, without=tuple(arguments.without))
+    bench.vllm_options = tuple(arguments.vllm)
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
     everything = [name for name, work in works.WORKS.items() if work.in_quick or not arguments.quick]
@@ -141,6 +152,9 @@ def _measure(bench: works.Bench, work: Work, later: Sequence[Work], repeats: int
                 answer = side.measure(work.job(side.name, repeat) | result.settings[side.name])
                 result.seconds.setdefault(side.name, []).append(answer["seconds"])
                 result.tokens.setdefault(side.name, []).append(answer["tokens"])
+                rest = {name: number for name, number in answer.items() if name not in ("seconds", "tokens")}
+                if rest:
+                    result.counts.setdefault(side.name, []).append(rest)
                 print(f"  {work.name} {side.name} {answer['seconds']:.2f} s", file=sys.stderr)
         result.start_seconds = {side.name: side.start_seconds for side in sides}
         result.peak_gigabytes = {side.name: side.peak_gigabytes() for side in sides}
@@ -157,6 +171,9 @@ def _print(result: Result) -> None:
             f"started in {result.start_seconds[side]:.0f} s  "
             f"{' '.join(f'{key}={value}' for key, value in result.settings[side].items())}"
         )
+    for side, counts in result.counts.items():
+        medians = {name: statistics.median(each[name] for each in counts) for name in counts[0]}
+        print(f"  {side:13} " + "  ".join(f"{name} {number:.4g}" for name, number in medians.items()))
     share = result.floor_share()
     if share is not None:
         print(f"  floor         {result.floor_seconds:7.2f} s, of which we use {share:.0%}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -115,6 +116,12 @@ def _peak(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def scripted_answer(seed: int, rollout: int, turn: int, num_tokens: int) -> list[int]:
+    """What the world of every side says: words of the vocabulary, none of them special."""
+    rng = random.Random(f"{seed} {rollout} {turn}")
+    return [rng.randrange(1000, 40_000) for _ in range(num_tokens)]
 
 
 def last_number_is_right(response: str, answer: str) -> float:

@@ -19,6 +19,7 @@ from assay.render import load_renderer
 from assay.training import Trainer, TrainerSettings, keep_freed_memory
 from assay.types import CreditedSample
 from side import serve
+from turns import Episodes, sample, step
 
 
 class Ours:
@@ -27,6 +28,8 @@ class Ours:
         self.policy = open_model(folder).policy(compute_dtype=torch.bfloat16)
         self.decode = load_renderer(folder).decode
         self.trainer: Trainer | None = None
+        self.stepping: LocalEngine | None = None
+        """Samples the episodes of whole steps."""
 
     def engine(self, num_slots: int) -> LocalEngine:
         # No token ends a response: lengths are forced.
@@ -93,9 +96,7 @@ class Ours:
         self, groups: list[dict[str, Any]], tokens_per_microbatch: int, share_prompts: bool = True
     ) -> dict[str, float]:
         """One GRPO update with AdamW over groups of a prompt and its responses."""
-        if self.trainer is None:
-            settings = TrainerSettings(learning_rate=1e-6)
-            self.trainer = Trainer(self.policy, settings, temperature=1.0, tokens_per_microbatch=tokens_per_microbatch)
+        trainer = self.make_trainer(tokens_per_microbatch)
         samples = [
             _sample(group_id, index, group["prompt"], response)
             for group_id, group in enumerate(groups)
@@ -103,8 +104,27 @@ class Ours:
         ]
         start = time.perf_counter()
         minibatches = pack(samples, tokens_per_microbatch, share_prompts=share_prompts)
-        self.trainer.update(minibatches, GRPO(normaliser="tokens"))
+        trainer.update(minibatches, GRPO(normaliser="tokens"))
         return {"seconds": time.perf_counter() - start, "tokens": sum(len(sample.token_ids) for sample in samples)}
+
+    def turns(self, **sizes: Any) -> dict[str, float]:
+        """Episodes of several turns, all at once; see `turns.Episodes`."""
+        episodes = Episodes(**sizes)
+        return sample(self.engine(len(episodes.prompts) * episodes.group_size), episodes)
+
+    def turns_step(self, tokens_per_microbatch: int, **sizes: Any) -> dict[str, float]:
+        """A whole step over such episodes."""
+        episodes = Episodes(**sizes)
+        if self.stepping is None:
+            self.stepping = self.engine(len(episodes.prompts) * episodes.group_size)
+        return step(self.stepping, self.make_trainer(tokens_per_microbatch), episodes, tokens_per_microbatch)
+
+    def make_trainer(self, tokens_per_microbatch: int) -> Trainer:
+        """Makes it at the first call."""
+        if self.trainer is None:
+            settings = TrainerSettings(learning_rate=1e-6)
+            self.trainer = Trainer(self.policy, settings, temperature=1.0, tokens_per_microbatch=tokens_per_microbatch)
+        return self.trainer
 
 
 def _sample(group_id: int, index: int, prompt: list[int], response: list[int]) -> CreditedSample:
@@ -127,7 +147,8 @@ def main() -> None:
     # Whatever is compiled at first use is compiled now, and counts as start.
     ours.rollouts([[1000] * 8], group_size=1, new_tokens=2, seed=0)
     ready = {"start_seconds": time.perf_counter() - start}
-    serve({"rollouts": ours.rollouts, "backlog": ours.backlog, "update": ours.update}, ready)
+    jobs = {"rollouts": ours.rollouts, "backlog": ours.backlog, "update": ours.update}
+    serve({**jobs, "turns": ours.turns, "turns_step": ours.turns_step}, ready)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ class Bench:
 
     def __init__(self, model: Path, folder: Path, *, quick: bool, without: tuple[str, ...]) -> None:
         self.model, self.folder, self.quick, self.without = model, folder, quick, without
+        self.vllm_options = ("bfloat16", "0")
+        """Its dtype, and the size of a block of its cache (0: its own choice)."""
         self._kept: dict[str, Side] = {}
         """Sides that wait for a later work, by name."""
 
@@ -124,16 +126,21 @@ class Bench:
         return Side(name, self._step_command(name, config, folder, forced=forced), log)
 
     def _start(self, name: str, work: Work) -> Side:
-        if work.name.startswith("step"):
+        if work.name in ("step", "step_forced"):
             return self.step_side(name, STEP, forced=work.name == "step_forced")
         return Side(name, self._command(name, work), self.folder / "logs" / f"{work.name}-{name}.log")
 
     def _command(self, name: str, work: Work) -> list[str]:
+        if work.name == "turns_step" and name == "trl":
+            settings = work.jobs(0) | {"folder": str(self.folder / "trl-turns"), "micro_batch": 8}
+            script = str(HERE / "side_trl_turns.py")
+            return [str(python_of(name, self.folder)), script, str(self.model), json.dumps(settings)]
         if work.name.startswith("math"):
             return [sys.executable, str(HERE / "side_verifier.py"), name]
         if name == OURS:
             return [sys.executable, str(HERE / "side_ours.py"), str(self.model)]
-        return [str(python_of(name, self.folder)), str(HERE / f"side_{name}.py"), str(self.model)]
+        options = list(self.vllm_options) if name == "vllm" else []
+        return [str(python_of(name, self.folder)), str(HERE / f"side_{name}.py"), str(self.model), *options]
 
     def _step_command(self, name: str, config: RunConfig, folder: Path, *, forced: bool) -> list[str]:
         """Settings and prompts are left in a folder; the prompts in the order that our curriculum gives them out."""
@@ -237,6 +244,20 @@ def backlog_job(heavy: bool, num_slots: int = 64, rounds: int = 10) -> Callable[
     return job
 
 
+def turns_job(name: str, delay_seconds: float, count: int = 8, group_size: int = 8) -> Callable[[int], Job]:
+    """Episodes of 8 turns of 24 sampled tokens; a scripted world answers 48."""
+    return lambda repeat: {
+        "job": name,
+        "prompts": prompts(count, 40, repeat),
+        "group_size": group_size,
+        "num_turns": 8,
+        "new_tokens": 24,
+        "answer_tokens": 48,
+        "delay_seconds": delay_seconds,
+        "seed": repeat,
+    }
+
+
 SAMPLING: tuple[Job, ...] = tuple(
     {"attention": attention, "batch": batch} for attention in ("sdpa", "eager") for batch in (64, 32)
 )
@@ -285,9 +306,31 @@ def updating(name: str, count: int, length: int, group_size: int, quick: Work | 
     )
 
 
+TURNS = "8 prompts of 40 tokens x 8 episodes of 8 turns: 24 new tokens each, answers of 48"
+
+
+def turns(name: str, what: str, job: str, delay_seconds: float, sides: tuple[str, ...]) -> Work:
+    def of(count: int, group_size: int) -> Work:
+        return Work(
+            name,
+            what if count == 8 else f"{what}; of them {count} x {group_size} episodes",
+            turns_job(job, delay_seconds, count, group_size),
+            sides,
+            only={OURS: {"tokens_per_microbatch": 4096}} if job == "turns_step" else {},
+            quick_repeats=1,
+            quick_form=of(4, 4) if count == 8 else None,
+            in_quick=False,
+        )
+
+    return of(8, 8)
+
+
 WORKS = {
     work.name: work
     for work in (
+        turns("turns", TURNS, "turns", 0.0, (OURS, "vllm")),
+        turns("turns_slow", f"{TURNS}, after 50 ms", "turns", 0.05, (OURS, "vllm")),
+        turns("turns_step", f"{TURNS}; a GRPO update over them", "turns_step", 0.0, (OURS, "trl")),
         sampling("rollouts", 64, 40, 1),
         sampling("rollouts_grouped", 8, 40, 8),
         sampling("rollouts_long_prompts", 8, 512, 8, sampling("rollouts_long_prompts", 4, 512, 8)),
