@@ -7,7 +7,9 @@ from typing import Literal
 
 from assay.environments.arithmetic.expression import ExpressionSpace, Shape, Term, canonical_form, expression_text
 from assay.environments.arithmetic.permutation import permuted
+from assay.environments.arithmetic.scripts import Calculator, FirstNumber
 from assay.environments.environment import Environment, require_tasks
+from assay.environments.script import Script
 from assay.environments.splits import hashed_split
 from assay.errors import DataError
 from assay.seeds import derive_seed
@@ -94,6 +96,14 @@ class Arithmetic(Environment):
         level = _whole("complexity", DEFAULT_COMPLEXITY if complexity is None else complexity, max(SHAPES))
         steps = _whole("horizon", DEFAULT_HORIZON if horizon is None else horizon, MAX_HORIZON)
         return require_tasks(self._generate(split, level, steps, seed), self, split, level, steps)
+
+    def expert(self, task: Task) -> Script:
+        """Reads the terms and adds them up."""
+        return Calculator(self.example)
+
+    def weak(self, task: Task) -> Script:
+        """Repeats the first number of the question."""
+        return FirstNumber()
 
     def _generate(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
         space = ExpressionSpace(SHAPES[complexity], horizon)
