@@ -269,7 +269,7 @@ def test_what_a_person_must_change() -> None:
     few = TextArena(game="TowerOfHanoi-v0", give_up_after=10)
     assert len(list(few.tasks("train"))) == 1
     for split in ("validation", "test"):
-        with pytest.raises(DataError, match="this game has few starts"):
+        with pytest.raises(DataError, match="it has few starts"):
             next(few.tasks(split))
 
 
@@ -278,5 +278,5 @@ def test_what_the_protocol_promises() -> None:
     assert environment.levels() == ((1.0, None), (2.0, None))
     asyncio.run(check_environment(environment, levels=[(2.0, None)], num_tasks=1))
     task = next(environment.tasks("train", complexity=2))
-    assert task.metadata["game"] == "2048-v0-hard"
+    assert task.metadata["world"] == "2048-v0-hard"
     asyncio.run(check_episode(environment.episode, task, max_turns=3))

@@ -17,11 +17,16 @@ NEEDS = {
     "python": {"function": "a.py:b"},
     "reasoning_gym": {"family": "chain_sum"},
     "served": {"command": "python agent.py"},
+    "gymnasium": {"id": "Taxi-v4"},
+    "inspect": {"task": "tasks.py@mine"},
+    "openenv": {"url": "http://127.0.0.1:8000"},
     "textarena": {"game": "TowerOfHanoi-v0"},
+    "verifiers": {"taskset": "tasks.py:Mine"},
 }
 WORLDS = ("adapt", "chain", "chained", "clarify", "dispatch", "maze", "served", "textarena")
+ADAPTED = ("gymnasium", "inspect", "openenv", "verifiers")
 REWARDS = {
-    **dict.fromkeys(WORLDS, "episode"),
+    **dict.fromkeys((*WORLDS, *ADAPTED), "episode"),
     "gsm8k": "numeric",
     "math": "math",
     "reasoning_gym": "reasoning_gym",

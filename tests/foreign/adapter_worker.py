@@ -8,9 +8,7 @@ import sys
 import time
 from typing import Any
 
-
-class RefusedError(Exception):
-    """A person must change a setting."""
+from assay.adapters.plain import RefusedError
 
 
 def warm_up() -> None:

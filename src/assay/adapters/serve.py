@@ -7,7 +7,7 @@ episode has a process of its own, with its own random streams and its own module
 process serves one `Session` of WORKER_FILE:
 
     {"call": "open", "arguments": {...}}\\n  ---->  session.open(**arguments), awaited where it is async
-    {"result": ...}\\n                       <----  or {"error": ...}, or {"refused": ...} for its `RefusedError`
+    {"result": ...}\\n                       <----  or {"error": ...}, or {"refused": ...} for a `RefusedError`
 
 It ends with its connection. A line "kill PID" on standard input ends one that hangs; the end of standard input ends
 them all.
@@ -27,11 +27,22 @@ import select
 import signal
 import socket
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+if __name__ == "__main__":
+    # Of Assay, the files beside this one and nothing else: its own requirements are not here.
+    for name, places in {"assay": [], "assay.adapters": [str(Path(__file__).parent)]}.items():
+        sys.modules[name] = ModuleType(name)
+        sys.modules[name].__path__ = places
+
+from assay.adapters.plain import RefusedError
+
 MAX_LINE_BYTES = 4_000_000
 """Bytes of one request and of one reply."""
+CLOSE_SECONDS = 20
+"""Seconds that what a session began has to end, after its connection has."""
 MAX_MEMORY_BYTES = 4 << 30
 """Private memory of one process."""
 
@@ -112,15 +123,16 @@ def _serve(module: ModuleType, connection: socket.socket) -> None:
         connection.sendall(_encoded({"result": os.getpid()}))
         while line := lines.readline(MAX_LINE_BYTES):
             if not line.endswith(b"\n"):
-                return
-            connection.sendall(_encoded(_answer(module, session, runner, json.loads(line))))
+                break
+            connection.sendall(_encoded(_answer(session, runner, json.loads(line))))
+        signal.alarm(CLOSE_SECONDS)
 
 
-def _answer(module: ModuleType, session: Any, runner: asyncio.Runner, asked: dict[str, Any]) -> dict[str, Any]:
+def _answer(session: Any, runner: asyncio.Runner, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         result = getattr(session, asked["call"])(**asked["arguments"])
         return {"result": runner.run(_awaited(result)) if inspect.isawaitable(result) else result}
-    except module.RefusedError as error:
+    except RefusedError as error:
         return {"refused": str(error)[:2000]}
     except BaseException as error:  # a package that calls sys.exit has failed too
         return {"error": f"{type(error).__name__}: {error}"[:2000]}

@@ -36,7 +36,7 @@ class AdapterServer:
 
     Args:
         name: of the adapter, as `assay adapters install` takes it.
-        worker: the file that the adapter's interpreter runs, with `warm_up`, `Session` and `RefusedError`.
+        worker: the file that the adapter's interpreter runs, with `warm_up` and `Session`.
         interpreter: Python that has the package; the adapter's own environment where None.
     """
 

@@ -36,8 +36,12 @@ class Adapter:
 ADAPTERS = {
     adapter.name: adapter
     for adapter in (
+        Adapter("gymnasium", ("gymnasium==1.4.0",), "environments whose observations and actions are text"),
+        Adapter("inspect", ("inspect-ai==0.3.285",), "tasks of inspect-ai with their solvers, tools and scorers"),
+        Adapter("openenv", ("openenv==0.10.0",), "environments behind an OpenEnv server"),
         # numpy: what three of its games import and its requirements leave out.
         Adapter("textarena", ("textarena==0.7.4", "numpy==2.4.6"), "text games for one and more players"),
+        Adapter("verifiers", ("verifiers==0.4.0",), "tasksets of verifiers, v1, scored by their own rewards"),
     )
 }
 """Every adapter, by name."""

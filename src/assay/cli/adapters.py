@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.export_environment import export
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Install what environments of other packages run on. Each has a virtual environment of its own, since their "
@@ -92,3 +94,6 @@ def check(
     for line in lines:
         typer.echo(line)
     typer.echo(f"{len(chosen) - failed} of {len(chosen)} start here")
+
+
+app.command("export")(export)

@@ -1,15 +1,135 @@
-"""Episodes of environments that other people wrote: each is a session in an adapter's worker."""
+"""Environments that other people wrote: each episode is a session in an adapter's worker."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import pydantic
 
 from assay.adapters import Connection, adapter_server
+from assay.environments.environment import Environment, Level
 from assay.environments.episode import Episode, EpisodeStep
-from assay.errors import AdapterError
-from assay.types import Message, Score, Task, Tool
+from assay.environments.splits import SPLITS, hashed_split
+from assay.errors import AdapterError, DataError
+from assay.seeds import derive_seed
+from assay.types import Message, Score, Split, Task, Tool
+from assay.verifiers import EpisodeScore, Verifier
+
+
+class Seeded(Environment):
+    """Base class of environments whose tasks are the starts of a world of somebody else's, one for each seed.
+
+    A subclass gives `worlds`, `opening` and `read_outcome`. What its worker's `open` returns has "messages" and
+    "start", which names the state of the world, what is hidden included.
+    """
+
+    identity: Literal["start", "seed"] = "start"
+    """What makes two tasks the same: an equal start, or only an equal seed (for worlds of chance that start alike)."""
+    turns: int = pydantic.Field(default=50, ge=1)
+    """Replies of the model after which an episode is truncated."""
+    seconds: float = pydantic.Field(default=60.0, gt=0, le=3600)
+    """Time that the world may take to answer one reply."""
+    give_up_after: int = pydantic.Field(default=200, ge=1)
+    """Seeds in a row that give no new start, after which a split has no more tasks."""
+
+    @property
+    def worlds(self) -> tuple[str, ...]:
+        """Names of the worlds, easiest first: complexity 1 is the first; with one alone there is no dial."""
+        raise NotImplementedError
+
+    def opening(self, world: str, seed: int) -> dict[str, Any]:
+        """Return the arguments of the worker's `open`."""
+        raise NotImplementedError
+
+    def sent(self, message: Message) -> dict[str, Any]:
+        """Return the arguments of the worker's `step` for a message of the model."""
+        return {"reply": message.content}
+
+    def read_outcome(self, outcome: Any, task: Task) -> Score | None:
+        """Return the score that the worker's `outcome` stands for."""
+        raise NotImplementedError
+
+    @property
+    def max_turns(self) -> int:
+        return self.turns
+
+    @property
+    def rewards(self) -> Mapping[str, Verifier]:
+        """What the world itself says at its end."""
+        return {"strict": EpisodeScore()}
+
+    def levels(self) -> tuple[Level, ...]:
+        """A level for each world; without harder ones, no dial."""
+        if len(self.worlds) == 1:
+            return ((None, None),)
+        return tuple((float(number + 1), None) for number in range(len(self.worlds)))
+
+    def tasks(
+        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
+    ) -> Iterator[Task]:
+        """Distinct starts of the split, in an order fixed by the seed.
+
+        Raises:
+            ConfigError: the adapter is not installed; names the command.
+            DataError: a world that does not start here (says what it lacks), or a dial that it does not have.
+        """
+        if split not in SPLITS:
+            raise DataError(f"{self.name} has no split {split!r}; use train, validation or test")
+        if horizon is not None:
+            raise DataError(f"{self.name} has no horizon dial, and was asked for horizon {horizon:g}; leave it out")
+        world = self._world(complexity)
+        found = self._distinct(split, world, complexity, seed)
+        if (first := next(found, None)) is None:
+            raise DataError(
+                f"the {split} split of {world} is empty: {self.give_up_after} seeds in a row gave no start that is "
+                "in it; it has few starts: give it other options, or where it is a world of chance set "
+                'identity="seed"'
+            )
+        return itertools.chain((first,), found)
+
+    def episode(self, task: Task) -> Episode:
+        return SeededEpisode(self, task)
+
+    def _distinct(self, split: Split, world: str, complexity: float | None, seed: int) -> Iterator[Task]:
+        server, label = adapter_server(self.name, worker_of(self.name)), f"{self.name}/{world}"
+        seen: set[str] = set()
+        old = number = 0
+        while old < self.give_up_after:
+            world_seed = derive_seed(seed, self.name, world, number) % (1 << 31)
+            number += 1
+            # A seed of another split says nothing of how many starts there are.
+            if self.identity == "seed" and hashed_split(label, str(world_seed)) != split:
+                continue
+            old += 1
+            opened = server.ask("open", self.seconds, **self.opening(world, world_seed))
+            key = opened["start"] if self.identity == "start" else str(world_seed)
+            if key in seen:
+                continue
+            seen.add(key)
+            if hashed_split(label, key) == split:
+                old = 0
+                facts = {name: value for name, value in opened.items() if name not in ("messages", "state", "tools")}
+                yield Task(
+                    self.name,
+                    read_messages(opened["messages"]),
+                    f"what {world} calls solved, from start {key}",
+                    complexity=complexity if len(self.worlds) > 1 else None,
+                    metadata={"world": world, "seed": world_seed, **facts, "canonical": f"{world}/{key}"},
+                )
+
+    def _world(self, complexity: float | None) -> str:
+        if complexity is None:
+            return self.worlds[0]
+        if len(self.worlds) == 1:
+            raise DataError(f"{self.worlds[0]} has no complexity dial; leave complexity out, or list harder variants")
+        if complexity not in range(1, len(self.worlds) + 1):
+            raise DataError(
+                f"{self.name} has no complexity {complexity:g}; it is a whole number from 1 to {len(self.worlds)}"
+            )
+        return self.worlds[int(complexity) - 1]
 
 
 class AdaptedEpisode(Episode):
@@ -17,8 +137,8 @@ class AdaptedEpisode(Episode):
 
     The worker's file has a class `Session` whose methods answer with plain data:
 
-        open(**opening)      {"messages": [[role, text], ...], "state", "tools"}
-        step(**sent)         {"messages", "reward", "done", "state"}; an empty answer is a turn that paid nothing
+        open(**opening)      {"messages": [[role, text] or {"role", "content", ...}, ...], "state", "start", "tools"}
+        step(**sent)         {"messages", "reward", "done", "state"}; without "reward" the turn paid nothing
         outcome()            what `read_outcome` makes a score of
 
     Args:
@@ -42,12 +162,12 @@ class AdaptedEpisode(Episode):
         """Open the session; its first messages are those of the task.
 
         Raises:
-            AdapterError: the package failed, or shows something else than when the task was made.
+            AdapterError: the package failed, or starts otherwise than when the task was made.
         """
         self._connection = await adapter_server(self._adapter, self._worker).connect()
         opened = await self._connection.ask("open", self._seconds, **self._opening)
         shown = read_messages(opened["messages"])
-        if shown != self.task.prompt:
+        if shown != self.task.prompt or opened.get("start") != self.task.metadata.get("start"):
             raise AdapterError(
                 f"task {self.task.task_id} starts otherwise than when it was made: the adapter {self._adapter!r} shows "
                 f"{shown[-1].content[:80] if shown else ''!r}; its package does not keep to the seed"
@@ -90,11 +210,31 @@ class AdaptedEpisode(Episode):
         raise NotImplementedError
 
 
+class SeededEpisode(AdaptedEpisode):
+    """One episode of a seeded world."""
+
+    def __init__(self, environment: Seeded, task: Task) -> None:
+        try:
+            opening = environment.opening(task.metadata["world"], task.metadata["seed"])
+        except KeyError as error:
+            raise DataError(
+                f"task {task.task_id} of {task.domain!r} is no task of {environment.name}: it lacks {error}"
+            ) from None
+        super().__init__(task, environment.name, worker_of(environment.name), opening, environment.seconds)
+        self._environment = environment
+
+    def sent(self, message: Message) -> dict[str, Any]:
+        return self._environment.sent(message)
+
+    def read_outcome(self, outcome: Any) -> Score | None:
+        return self._environment.read_outcome(outcome, self.task)
+
+
 def worker_of(adapter: str) -> Path:
     """Return the file of an adapter's worker."""
     return Path(__file__).with_name(adapter) / "worker.py"
 
 
-def read_messages(data: Sequence[Sequence[str]]) -> tuple[Message, ...]:
-    """Return the messages of [[role, text], ...]."""
-    return tuple(Message(role, text) for role, text in data)
+def read_messages(data: Sequence[Sequence[str] | Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Return the messages of a worker: each [role, text], or an object with "role", "content" and more."""
+    return tuple(Message.from_dict(each) if isinstance(each, Mapping) else Message(each[0], each[1]) for each in data)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from assay.environments.textarena.environment import TextArena, TextArenaEpisode
+from assay.environments.textarena.environment import TextArena
 
-__all__ = ["TextArena", "TextArenaEpisode"]
+__all__ = ["TextArena"]

@@ -15,8 +15,7 @@ What TextArena 0.7.4 does that would mislead a run, and what stands against it h
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.util
+import importlib
 import os
 import random
 import re
@@ -24,8 +23,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MAX_TEXT = 20_000
-"""Characters of one observation."""
+from assay.adapters.plain import RefusedError, canonical, cut, digest, function_of
+
 _MAX_MOVES_OF_OTHERS = 500
 _MAX_PLAYERS = 15
 _LARGE = 20_000
@@ -37,10 +36,6 @@ _POINTS: dict[str, float | None] = {"Set": None, "Klondike": 52.0}
 """Games that pay points, by their folder: what a win pays, None where there is no win."""
 _BY_REPLY = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 """What a game raises on a reply that it did not foresee."""
-
-
-class RefusedError(Exception):
-    """A person must change a setting."""
 
 
 def warm_up() -> None:
@@ -89,7 +84,7 @@ class Session:
         """
         self._seat, self._several, self._opponent = seat, several, opponent
         self._luck = random.Random(f"{seed}/opponent")
-        self._play = _function_of(opponent) if opponent != "listed" else None
+        self._play = function_of("opponent", opponent) if opponent != "listed" else None
         self._outcome: dict[str, Any] | None = None
         self._turns, self._limit = 0, None
         self._texts: dict[int, list[tuple[str, str]]] = {}
@@ -100,7 +95,7 @@ class Session:
         self._large: frozenset[str] = frozenset()
         fresh = self._parts()
         self._large = frozenset(name for name, text in fresh.items() if len(text) > _LARGE and name != "state")
-        start = _digest("\n".join(f"{name}={text}" for name, text in sorted(fresh.items())))
+        start = digest("\n".join(f"{name}={text}" for name, text in sorted(fresh.items())))
         seen = self._until_turn()
         if self._outcome is not None:
             raise RefusedError(f"{game} ends before player {seat} moves (seed {seed}); choose another seat or seed")
@@ -152,7 +147,7 @@ class Session:
         for _ in range(_MAX_MOVES_OF_OTHERS):
             player, texts = self._observe()
             if player == self._seat:
-                return _cut("\n\n".join(text for _, text in texts))
+                return cut("\n\n".join(text for _, text in texts))
             move = self._move_of(player)
             done, _ = self._act(move)
             if done:
@@ -224,18 +219,18 @@ class Session:
 
     def _named_state(self) -> str:
         parts = self._parts()
-        return _digest("\n".join(f"{name}={text}" for name, text in sorted(parts.items())))
+        return digest("\n".join(f"{name}={text}" for name, text in sorted(parts.items())))
 
     def _parts(self) -> dict[str, str]:
         """The state of the game in text, by attribute: not the transcript, and not the luck to come."""
         env = self._env
         parts = {
-            name: _canonical(value)
+            name: canonical(value)
             for name, value in vars(env).items()
             if name not in self._large and name not in ("state", "env_id", "entry_point")
         }
         state = env.state
-        parts["state"] = f"{_canonical(state.game_state)} {state.current_player_id}"
+        parts["state"] = f"{canonical(state.game_state)} {state.current_player_id}"
         return parts
 
 
@@ -315,48 +310,3 @@ def _remedy(error: Exception, options: Mapping[str, Any]) -> str:
         return "it asks a model at OpenRouter during the game: set OPENROUTER_API_KEY, or choose another game"
     given = f"; its options are {', '.join(options)}" if options else ""
     return f"{type(error).__name__}: {text[:200]}{given}"
-
-
-def _function_of(reference: str) -> Callable[[str, random.Random], str]:
-    path, _, name = reference.rpartition(":")
-    spec = importlib.util.spec_from_file_location("assay_opponent", path)
-    if spec is None or spec.loader is None or not os.path.exists(path):
-        raise RefusedError(f"opponent={reference!r}: there is no Python file {path!r}; write it as path.py:function")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, name, None)):
-        raise RefusedError(f"opponent={reference!r}: {path} has no function {name!r}")
-    return getattr(module, name)
-
-
-def _canonical(value: Any, depth: int = 0) -> str:
-    """A value as text that is equal for equal values in every process."""
-    if depth > 12:
-        return "..."
-    if isinstance(value, dict):
-        pairs = sorted((_canonical(key, depth + 1), _canonical(item, depth + 1)) for key, item in value.items())
-        return "{" + ",".join(f"{key}:{item}" for key, item in pairs) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(_canonical(item, depth + 1) for item in value) + "]"
-    if isinstance(value, set | frozenset):
-        return "{" + ",".join(sorted(_canonical(item, depth + 1) for item in value)) + "}"
-    if value is None or isinstance(value, bool | int | float | str | bytes):
-        return repr(value)
-    if callable(value) or isinstance(value, random.Random):
-        return ""  # what it will draw is luck, not state
-    if hasattr(value, "tolist"):
-        return _canonical(value.tolist(), depth + 1)
-    name = getattr(value, "name", None)
-    if not hasattr(value, "__dict__") or (isinstance(name, str) and type(value).__mro__[-2].__name__ == "Enum"):
-        return f"{type(value).__name__}.{name}" if name else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-    return f"{type(value).__name__}{_canonical(vars(value), depth + 1)}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _cut(text: str) -> str:
-    if len(text) <= MAX_TEXT:
-        return text
-    return f"{text[: MAX_TEXT // 2]}\n[... {len(text) - MAX_TEXT} characters left out ...]\n{text[-MAX_TEXT // 2 :]}"
