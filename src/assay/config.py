@@ -159,7 +159,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     return data
 
 
-FILE_KEYS = ("path", "test_path", "function", "chat_template", "source", "base", "name")
+FILE_KEYS = ("path", "test_path", "function", "chat_template", "source", "base", "name", "folder", "python")
 """Keys of a recipe whose values may name a file, or begin with one: "rewards.py:right"."""
 
 

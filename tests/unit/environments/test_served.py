@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import shlex
 import sys
@@ -13,12 +14,19 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.cli.main import app
+from assay.components import source_hashes
+from assay.config import load
 from assay.engines import Sampling
 from assay.environments import check_environment, check_episode, make_environment
 from assay.environments.served import Served
 from assay.environments.served.agent import TAIL_BYTES, Agent, command_line, environment_of
 from assay.errors import ConfigError, ContractError
 from assay.host import Host
+from assay.launch import build_run
+from assay.loop import train
+from assay.observe.console import Console
+from assay.observe.store import RunStore
+from assay.recipe import RunConfig
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import run_rollout
 from assay.rollout.limits import EpisodeLimits
@@ -160,7 +168,7 @@ def test_an_agent_that_dies_breaks_the_rollout_and_says_with_what(play: Play) ->
     assert not score.measured
     assert len(rollout.turns) == 1
     rollout, _ = play("sys.exit(3)")
-    assert "exit code 3 and reported no reward, and had asked nothing" in rollout.ending.reason
+    assert "exit code 3 and had asked nothing" in rollout.ending.reason
 
 
 def test_what_the_models_answer_did_to_an_agent_can_be_worth_a_reward(play: Play) -> None:
@@ -282,6 +290,24 @@ def test_what_cannot_be_started_says_what_to_set(options: dict[str, str], said: 
         next(make_environment("served", options).tasks("train"))
 
 
+def test_an_agent_lies_beside_its_recipe_and_a_changed_one_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "agent.py").write_text("first")
+    recipe = tmp_path / "agent.toml"
+    recipe.write_text('environment = { name = "served", command = "python agent.py", folder = "." }')
+    config = load(RunConfig, recipe)
+    assert isinstance(config.environment, Served)
+    assert config.environment.folder == str(tmp_path)
+    (before,) = source_hashes(config).items()
+    (tmp_path / "agent.py").write_text("second")
+    (after,) = source_hashes(config).items()
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+    monkeypatch.chdir(tmp_path)
+    assert Served(command="python agent.py").folder == str(tmp_path), "found again by a run that is resumed elsewhere"
+
+
 def test_the_output_of_an_agent_is_bounded(tmp_path: Path) -> None:
     given = tmp_path / "given"
     given.write_text("input")
@@ -329,3 +355,49 @@ def test_the_command_that_checks_environments_checks_agents(play: Play) -> None:
     options = ["--set", f"command={environment.command}", "--set", f"folder={environment.folder}"]
     shown = CliRunner().invoke(app, ["check", "env", "served", "--num-tasks", "5", *options], catch_exceptions=False)
     assert "levels, splits and episodes keep their promises" in shown.output
+
+
+FAULTY = """
+way = task["metadata"]["number"] % 4
+if way == 0:
+    sys.exit("dies at once")
+said = ask("a")
+if way == 1:
+    report("nonsense")
+elif way == 2:
+    post(os.environ["ASSAY_REWARD_URL"], b'{"reward": Infinity}')
+    report(0.5)
+else:
+    ask("a", n=3)
+    report(1.0)
+"""
+
+
+def test_a_run_goes_on_past_faulty_agents_and_shows_what_they_did(play: Play, tiny_model: Path, tmp_path: Path) -> None:
+    play.environment(FAULTY)
+    data = {
+        "environment": {"name": "served", "command": "python -S agent.py", "folder": str(tmp_path), "num_tasks": 40},
+        "model": {"source": str(tiny_model), "compute_dtype": "fp32", "device": "cpu"},
+        "sampling": {"max_new_tokens": 4},
+        "evaluation": {"validation_tasks": 4, "test_tasks": 4},
+        "num_steps": 2,
+        "groups_per_step": 4,
+        "group_size": 2,
+        "rollout_retries": 1,
+        "num_threads": 1,
+    }
+    run = build_run(load(RunConfig, data), tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
+    assert asyncio.run(train(run)).status == "finished"
+    with RunStore.open_readonly(tmp_path / "run") as store:
+        earned = {(each.ending, each.verdict, each.reason[:40]) for each in store.outcomes()}
+    assert ("broken", "not_measured", "WorldError: the agent ended with exit co") in earned
+    assert ("finished", "not_measured", "the agent ended with exit code 0 and rep") in earned
+    assert {verdict for _, verdict, _ in earned} >= {"failed", "solved"}
+    shown = (
+        CliRunner()
+        .invoke(app, ["show", str(tmp_path / "run"), "--rollouts", "--limit", "100"], env={"COLUMNS": "300"})
+        .output
+    )
+    assert "refused: invalid_reward x1" in shown
+    assert "refused: unsupported_value x1" in shown
+    assert "dies at once" in shown

@@ -33,7 +33,7 @@ def command_line(command: str, python: str | None) -> list[str]:
     if not words:
         raise ConfigError('an agent needs a command, such as command = "python agent.py"')
     if words[0] in ("python", "python3"):
-        words[0] = sys.executable if python is None else str(Path(python).expanduser().absolute())
+        words[0] = sys.executable if python is None else python
     elif python is not None:
         raise ConfigError(
             f'python={python!r} has no effect with the command {command!r}, which does not begin with "python"'
@@ -48,7 +48,7 @@ def environment_of(python: str | None, more: Mapping[str, str]) -> dict[str, str
     environment is the one that is active, and nothing of ours is imported."""
     variables = dict(os.environ)
     if python is not None:
-        folder = Path(python).expanduser().absolute().parent
+        folder = Path(python).parent
         for name in ("PYTHONPATH", "PYTHONHOME"):
             variables.pop(name, None)
         variables |= {"VIRTUAL_ENV": str(folder.parent), "PATH": f"{folder}{os.pathsep}{variables.get('PATH', '')}"}

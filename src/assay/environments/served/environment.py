@@ -34,8 +34,9 @@ class Served(Environment):
     """The agent's program and its arguments, as on a command line, without a shell."""
     python: str | None = None
     """The interpreter that "python" at the head of the command stands for, of the agent's own virtual environment."""
-    folder: str = "."
-    """The agent's working directory."""
+    folder: str = pydantic.Field(default=".", validate_default=True)
+    """The agent's working directory. The default is that of the command which begins the run; "." in a recipe is the
+    recipe's own folder."""
     variables: Mapping[str, str] = pydantic.Field(default_factory=dict)
     """More environment variables of the agent."""
     of: AnyEnvironment | None = None
@@ -55,6 +56,12 @@ class Served(Environment):
     model's doing (an answer that the agent cannot read); None to leave such rollouts out and count them."""
     max_processes: int = pydantic.Field(default=16, ge=1)
     """Agents that run at once; the rest wait."""
+
+    @pydantic.field_validator("folder", "python")
+    @classmethod
+    def _find(cls, place: str | None) -> str | None:
+        # A resumed run finds them from anywhere.
+        return None if place is None else str(Path(place).expanduser().absolute())
 
     @property
     def max_turns(self) -> int:

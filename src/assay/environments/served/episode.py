@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _TICK_SECONDS = 0.5
 """Seconds between two looks at whether an agent has gone silent."""
-_SHOWN = 300
-"""Characters at the end of an agent's output that a failure shows."""
+_SHOWN = 100
+"""Characters at the end of an agent's output that a failure shows: of a traceback, the exception."""
 
 
 class ServedEpisode(DrivenEpisode):
@@ -89,7 +89,7 @@ class ServedEpisode(DrivenEpisode):
         )
         try:
             agent = await Agent.start(environment.words(), variables, Path(environment.folder), file)
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
             raise ConfigError(f"the agent {environment.command!r} cannot be started: {error}") from error
         try:
             return await self._until_over(session, agent)
@@ -126,8 +126,8 @@ class ServedEpisode(DrivenEpisode):
         self._why_unreported = f"the agent ended with exit code {code} and reported no reward"
         if heard and (code == 0 or self._environment.unreported is not None):
             return Ending(EndingKind.FINISHED, f"exit code {code}" if code else "no report")
-        when = "" if heard else ", and had asked nothing"
-        raise WorldError(f"{self._why_unreported}{when}{_printed(agent)}")
+        asked = "" if heard else " and had asked nothing"
+        raise WorldError(f"the agent ended with exit code {code}{asked}{_printed(agent)}")
 
     def _cut_off(self, session: Session, agent: Agent) -> Ending:
         """The ending where the agent has gone silent."""
@@ -135,7 +135,7 @@ class ServedEpisode(DrivenEpisode):
         self._why_unreported = f"the agent asked nothing for {seconds} and reported no reward"
         if session.conversation.turns:
             return Ending(EndingKind.TRUNCATED, "time")
-        raise WorldError(f"{self._why_unreported}{_printed(agent)}")
+        raise WorldError(f"the agent asked nothing for {seconds}{_printed(agent)}")
 
 
 class _Silence:
