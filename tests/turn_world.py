@@ -184,9 +184,9 @@ def expected_gradient(
     return -torch.autograd.grad(algorithm.loss(inputs).loss_sum, logits)[0]
 
 
-def variance(algorithm: Algorithm, logits: Tensor, *, group_size: int) -> float:
-    """Sum over parameters of the variance of one group's step, for a step that is a mean of advantage times gradient of
-    log pi: with the normaliser "constant" at 1."""
+def moments(algorithm: Algorithm, logits: Tensor, *, group_size: int) -> tuple[Tensor, float]:
+    """The expectation of one group's step, and the sum over parameters of its variance, for one that is the mean over
+    rollouts of advantage times gradient of log pi: with the normaliser "constant" at 1, on fresh samples."""
     gradients = {
         episode: torch.stack(
             [torch.autograd.grad(value, logits, retain_graph=True)[0] for value in turn_logprobs(logits, episode)]
@@ -201,4 +201,4 @@ def variance(algorithm: Algorithm, logits: Tensor, *, group_size: int) -> float:
         step = (advantages[:, None, None] * torch.cat([gradients[episode] for episode in episodes])).sum(0) / group_size
         weight = math.prod(chances[episode] for episode in episodes)
         first, second = first + weight * step, second + weight * step.square()
-    return float((second - first.square()).sum())
+    return first, float((second - first.square()).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, Self
@@ -13,14 +14,16 @@ from torch import Tensor
 from assay.algorithms.turn_credit import (
     CreditBy,
     TurnRewards,
+    check_float32,
     check_turn_rewards,
     comparisons,
     earned_by_turn,
     paid_metrics,
     state_metrics,
+    totals,
 )
 from assay.components import Chosen, Component
-from assay.errors import ContractError, DataError
+from assay.errors import ContractError
 from assay.estimators import overlong_penalty
 from assay.losses import (
     OFF_POLICY_SHARE,
@@ -34,6 +37,7 @@ from assay.losses import (
     ratio_metrics,
 )
 from assay.losses.ratio import RATIO_MAX, RATIO_MEAN
+from assay.observe.step_metrics import SIGNAL
 from assay.types import CreditedSample, EndingKind, Group, Rollout, Sample, Score
 
 RatioAgainst = Literal["proximal", "sampling"]
@@ -239,6 +243,11 @@ class Algorithm(Component):
         return self.credit_by != "episode"
 
     @property
+    def _compares_states(self) -> bool:
+        """True where turns are compared with those that began in the same state."""
+        return self.credit_by == "state"
+
+    @property
     def needs(self) -> Needs:
         """The quantities that the trainer and the collector must provide."""
         return Needs(
@@ -279,7 +288,7 @@ class Algorithm(Component):
             For each measured member one number for all its tokens, or one for each of its turns.
         """
         if self.credit_by == "episode":
-            return (self.advantages(_totals(earned_GT)) / scale).tolist()
+            return (self.advantages(totals(earned_GT)) / scale).tolist()
         return [
             [float(self.advantages(returns)[0]) / scale for returns in of_member]
             for of_member in comparisons(group, earned_GT, self.credit_by, self.turn_discount)
@@ -305,7 +314,7 @@ class Algorithm(Component):
         credit_by_rollout: dict[tuple[int, int], float | Sequence[float]] = {}
         divergences = self._divergences(samples)
         earned = [self._earned(group, divergences) for group in groups]
-        scale = self.scale(torch.cat([_totals(earned_GT) for earned_GT in earned])) if earned else 1.0
+        scale = self.scale(torch.cat([totals(earned_GT) for earned_GT in earned])) if earned else 1.0
         for group, earned_GT in zip(groups, earned, strict=True):
             if len(earned_GT) < self.min_group_size:
                 raise ContractError(
@@ -317,7 +326,7 @@ class Algorithm(Component):
                 key = (group.group_id, rollout.member)
                 if key in credit_by_rollout:
                     raise ContractError(f"rollout {rollout.member} of group {group.group_id} was given to credit twice")
-                _check_float32(group, credit, earned_GT)
+                check_float32(group, credit, earned_GT)
                 credit_by_rollout[key] = credit
         left_out = {
             (group.group_id, rollout.member)
@@ -412,16 +421,25 @@ class Algorithm(Component):
     def _has_signal(self, group: Group, earned_GT: Sequence[Tensor]) -> bool:
         """False where all that would be compared is equal."""
         if self.credit_by == "episode":
-            return len(set(_totals(earned_GT).tolist())) > 1
+            return len(set(totals(earned_GT).tolist())) > 1
         compared = comparisons(group, earned_GT, self.credit_by, self.turn_discount)
         return any(bool((returns != returns[0]).any()) for of_member in compared for returns in of_member)
 
     def credit_metrics(self, groups: Sequence[Group]) -> dict[str, float]:
-        """Return metrics of what a step's groups were credited for, `credit/...`; absent where there is nothing."""
-        if self.credit_by != "state":
-            return paid_metrics(groups)
+        """Return metrics of what a step's groups are credited for; absent where there is nothing to say.
+
+        Args:
+            groups: all that were sampled, dropped ones included.
+        """
         earned = [self._earned(group, {}) for group in groups]
-        return paid_metrics(groups) | state_metrics(groups, earned, self.turn_discount)
+        metrics = paid_metrics(groups)
+        if self._compares_states:
+            metrics |= state_metrics(groups, earned, self.turn_discount)
+        if groups and (self.turn_rewards in ("add", "replace") or self._credits_turns):
+            # What the scores alone say of it is not what is learned from.
+            signals = [self._has_signal(*pair) for pair in zip(groups, earned, strict=True) if pair[1]]
+            metrics[SIGNAL] = sum(signals) / len(signals) if signals else math.nan
+        return metrics
 
     def _earned(self, group: Group, divergences: Mapping[tuple[int, int], float]) -> list[Tensor]:
         """[G] of [T] float64: what each turn of `group.measured` earned, the KL of the reward taken off at the end."""
@@ -435,23 +453,6 @@ class Algorithm(Component):
             )
             for rollout, score, value in group.measured
         ]
-
-
-def _totals(earned_GT: Sequence[Tensor]) -> Tensor:
-    """[G] what each episode earned."""
-    return torch.stack([earned_T.sum() for earned_T in earned_GT]) if earned_GT else torch.zeros(0, dtype=torch.float64)
-
-
-def _check_float32(group: Group, credit: float | Sequence[float], earned_GT: Sequence[Tensor]) -> None:
-    """Raises:
-    DataError: credit that is not finite in float32.
-    """
-    if not torch.isfinite(torch.tensor(credit, dtype=torch.float32)).all():
-        totals = _totals(earned_GT)
-        raise DataError(
-            f"group {group.group_id} has rewards from {totals.min():g} to {totals.max():g}, too large for "
-            "float32 advantages: scale the reward"
-        )
 
 
 def _by_turn(sample: Sample, advantages: Sequence[float]) -> Tensor:

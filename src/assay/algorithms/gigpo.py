@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from assay.algorithms.clipping import Clipping
-from assay.algorithms.turn_credit import paid_metrics, state_metrics, states_of
+from assay.algorithms.turn_credit import states_of
 from assay.estimators import anchored, group_mean, returns_to_go, standardised
 from assay.types import Group
 
@@ -37,6 +37,10 @@ class GiGPO(Clipping):
     def _credits_turns(self) -> bool:
         return True
 
+    @property
+    def _compares_states(self) -> bool:
+        return True
+
     def advantages(self, rewards_G: Tensor) -> Tensor:
         """Return the advantages of whole episodes."""
         return standardised(rewards_G) if self.scale_by_std else group_mean(rewards_G)
@@ -48,10 +52,6 @@ class GiGPO(Clipping):
             (episode + self.turn_weight * turns_T).tolist()
             for episode, turns_T in zip(episodes_G, turns_GT, strict=True)
         ]
-
-    def credit_metrics(self, groups: Sequence[Group]) -> dict[str, float]:
-        earned = [self._earned(group, {}) for group in groups]
-        return paid_metrics(groups) | state_metrics(groups, earned, self.turn_discount)
 
     def _of_turns(self, group: Group, earned_GT: Sequence[Tensor]) -> Tensor:
         """[M] the advantage of each turn of each member, one member after the other."""

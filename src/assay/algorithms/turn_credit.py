@@ -75,6 +75,25 @@ def earned_by_turn(rollout: Rollout, final: float, turn_rewards: TurnRewards) ->
     return earned_T
 
 
+def totals(earned_GT: Sequence[Tensor]) -> Tensor:
+    """[G] what each episode earned."""
+    return torch.stack([earned_T.sum() for earned_T in earned_GT]) if earned_GT else torch.zeros(0, dtype=torch.float64)
+
+
+def check_float32(group: Group, credit: float | Sequence[float], earned_GT: Sequence[Tensor]) -> None:
+    """Checks the credit of one member.
+
+    Raises:
+        DataError: it is not finite in float32.
+    """
+    if not torch.isfinite(torch.tensor(credit, dtype=torch.float32)).all():
+        found = totals(earned_GT)
+        raise DataError(
+            f"group {group.group_id} has rewards from {found.min():g} to {found.max():g}, too large for "
+            "float32 advantages: scale the reward"
+        )
+
+
 def states_of(rollout: Rollout) -> list[Hashable]:
     """[T] the state that each turn began in, as its environment named it; where it named none, the messages that it
     had just shown, of which first turns have the same. [1] for a rollout without turns."""

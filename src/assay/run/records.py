@@ -82,7 +82,7 @@ class Records:
             **done.counters,
             **done.report.metrics,
             **verifier_metrics(self._reward),
-            **self._config.algorithm.credit_metrics(done.groups),
+            **self._config.algorithm.credit_metrics([*done.groups, *done.dropped]),
             STEP_SECONDS: done.seconds,
             MEMORY: tidy_memory(self.expected_bytes, self._device) / 1e9,
         }

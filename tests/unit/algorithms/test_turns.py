@@ -18,6 +18,7 @@ from assay.batching import to_samples
 from assay.errors import ConfigError, DataError
 from assay.estimators import anchored, returns_to_go
 from assay.losses import Normaliser
+from assay.observe.step_metrics import SIGNAL
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Task, Turn
 
 FINISHED = Ending(EndingKind.FINISHED)
@@ -289,12 +290,20 @@ def test_dynamic_sampling_keeps_what_turns_differ_in() -> None:
 def test_metrics_say_how_much_states_are_shared() -> None:
     # First turns share theirs (three); the hall has three visits of two members; the roof one of one.
     algorithm = GiGPO(turn_rewards="replace", turn_discount=1.0)
-    assert algorithm.credit_metrics([GIGPO]) == {TURN_REWARD: 6.0, SHARED_STATES: 6 / 7, FLAT_STATES: 0.0}
+    assert algorithm.credit_metrics([GIGPO]) == {TURN_REWARD: 6.0, SHARED_STATES: 6 / 7, FLAT_STATES: 0.0, SIGNAL: 1.0}
     by_state = RLOO(turn_rewards="ignore", credit_by="state")
     same = group([turn(None, "hall"), turn()], [turn(None, "hall"), turn()], scores=[1.0, 1.0])
-    assert by_state.credit_metrics([same]) == {SHARED_STATES: 1.0, FLAT_STATES: 1.0}
+    assert by_state.credit_metrics([same]) == {SHARED_STATES: 1.0, FLAT_STATES: 1.0, SIGNAL: 0.0}
     assert RLOO().credit_metrics([same]) == {}
     assert GiGPO().credit_metrics([]) == {}
+
+
+def test_payments_are_a_signal_where_they_count() -> None:
+    """Scores that are all the same say nothing; what turns were paid does."""
+    unmeasured = group([turn(1.0)], scores=[None])
+    metrics = RLOO(turn_rewards="replace").credit_metrics([UNEQUAL, group([turn(1.0)], [turn(1.0)]), unmeasured])
+    assert metrics[SIGNAL] == 0.5
+    assert SIGNAL not in RLOO(turn_rewards="ignore").credit_metrics([UNEQUAL])
 
 
 def test_returns_to_go_reject_what_they_cannot_mean() -> None:
