@@ -103,3 +103,8 @@ def test_what_the_model_says_cannot_steer_the_terminal(
     asyncio.run(conversation.say("Hello", Console(file=output, force_terminal=True)))
     assert "\x1b[2J" not in output.getvalue()
     assert output.getvalue().count("[bold]\\x1b[2J") == 6
+
+
+def test_tools_have_no_effect_in_a_chat(tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match="--tools has no effect in a chat"):
+        run(tiny_model, "--prompt", "Hello", "--tools", "text")

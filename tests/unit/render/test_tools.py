@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from assay.errors import DataError, ModelError
+from assay.config import validate
+from assay.errors import ConfigError, DataError, ModelError
 from assay.models import open_model
+from assay.recipe import ModelSettings
 from assay.render import ChatRenderer, describe_tools
 from assay.types import Message, Tool
 from chat_templates import renderer_for, tokenizer_for
@@ -236,3 +238,15 @@ def test_the_default_model_calls_tools_in_text_and_its_conversation_goes_on(capl
     whole = [*prompt, *answer, *extension.token_ids]
     assert renderer.decode(whole) == renderer.decode(renderer.render([QUESTION, said, *results(said)], TOOLS))
     assert not caplog.records
+
+
+def test_a_recipe_chooses_how_the_model_is_told_of_tools(tiny_model: Path) -> None:
+    settings = ModelSettings(source=str(tiny_model), tools="text", call_forms=("json",))
+    renderer = open_model(settings.source).renderer(tools=settings.tools, call_forms=settings.call_forms)
+    assert "<tools>" in renderer.decode(renderer.render([QUESTION], TOOLS))
+    assert renderer.parse(sampled(renderer, SPELLINGS["llama"]), TOOLS).tool_calls
+    assert not renderer.parse(sampled(renderer, SPELLINGS["hermes"]), TOOLS).tool_calls
+    refused: tuple[dict[str, object], ...] = ({"tools": "none"}, {"call_forms": ("xml",)}, {"call_forms": ()})
+    for wrong in refused:
+        with pytest.raises(ConfigError):
+            validate(ModelSettings, wrong)
