@@ -15,6 +15,7 @@ from assay.algorithms import GRPO
 from assay.batching import pack
 from assay.engines import LocalEngine, Sampling
 from assay.models import open_model
+from assay.policies import DecoderPolicy
 from assay.render import load_renderer
 from assay.training import Trainer, TrainerSettings, keep_freed_memory
 from assay.types import CreditedSample
@@ -32,6 +33,7 @@ class Ours:
         """Samples the episodes of whole steps."""
 
     def engine(self, num_slots: int) -> LocalEngine:
+        assert isinstance(self.policy, DecoderPolicy)
         # No token ends a response: lengths are forced.
         return LocalEngine(
             self.policy.config,

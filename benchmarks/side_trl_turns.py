@@ -8,6 +8,7 @@ generation, masks, loss, update, is TRL's. Usage: side_trl_turns.py MODEL_FOLDER
 SETTINGS is JSON: sizes of the job as `works.py` gives them, and "micro_batch", samples of a pass of the update.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import json

@@ -3,6 +3,7 @@
 BLOCK_SIZE is the tokens of a block of its cache, which are shared whole or not at all; 0 is its own choice.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import heapq
