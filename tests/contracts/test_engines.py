@@ -158,6 +158,27 @@ def without_top_k(sampling: Sampling) -> Sampling:
     return sampling.model_copy(update={"top_k": 0})
 
 
+def test_an_engine_that_reads_kept_turns_wrongly_is_found() -> None:
+    class Wrong(ScriptedEngine):
+        kept: frozenset[tuple[int, ...]] = frozenset()
+
+        def forget(self) -> None:
+            self.kept = frozenset()
+
+        async def generate(
+            self, prompt_ids: Sequence[int], sampling: Sampling, *, request_id: str, seed: int
+        ) -> Completion:
+            prompt = tuple(prompt_ids)
+            # A token is lost where a kept conversation ends and its next turn begins.
+            read = next((prompt[1:] for kept in self.kept if len(kept) > 4 and prompt[: len(kept)] == kept), prompt)
+            completion = await super().generate(read, sampling, request_id=request_id, seed=seed)
+            self.kept |= {(*prompt, *completion.token_ids)}
+            return completion
+
+    with pytest.raises(ContractError, match=r"a turn after .* with the turns before it kept"):
+        asyncio.run(check_engine(make_scripted(Wrong), PROMPTS, stop_token_ids=(STOP,), max_context=40))
+
+
 def test_an_engine_that_keeps_its_version_is_found() -> None:
     class Wrong(ScriptedEngine):
         async def load_weights(self, weights: Any, version: int) -> None:

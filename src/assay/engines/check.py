@@ -31,8 +31,8 @@ async def check_engine(
 
     Greedy decoding takes the most probable token. Limits and end tokens are respected, aborts return what there is, new
     weights stamp their version, forgetting changes no answer. Where the engine says that it is reproducible, the same
-    request gives the same tokens, alone or beside others, and log-probabilities within `tolerance`; greedy decoding
-    repeats itself. Where seeds decide, other seeds give other tokens.
+    request gives the same tokens, alone or beside others, with the turns before it kept or not, and log-probabilities
+    within `tolerance`; greedy decoding repeats itself. Where seeds decide, other seeds give other tokens.
 
     Args:
         engine: idle; it is left with the version it had plus one.
@@ -51,6 +51,7 @@ async def check_engine(
     check = _Check(engine, tuple(stop_token_ids), tolerance)
     if engine.capabilities.is_reproducible:
         await check.repeats(prompts)
+        await check.turns(prompts, max_context)
     await check.greedy(prompts)
     await check.limits(prompts[0], max_context)
     await check.abort(prompts[0])
@@ -77,6 +78,23 @@ class _Check:
                 f"every prompt and seed gives {alone[0].token_ids}; either the seed is ignored, or these prompts leave "
                 f"the engine no choice"
             )
+
+    async def turns(self, prompts: Sequence[Sequence[int]], max_context: int | None) -> None:
+        """Check that a later turn gives the same tokens whether or not anything was kept of the turns before it, and
+        beside a fork that leaves the conversation halfway."""
+        prompt = prompts[0]
+        first = await self.sample(prompt, 0)
+        conversations = [
+            [*prompt, *first.token_ids, *prompts[1]],
+            [*prompt, *first.token_ids[: len(first.token_ids) // 2], *prompts[1]],
+        ]
+        if max_context is not None and max(map(len, conversations)) >= max_context:
+            return
+        kept = await asyncio.gather(*(self.sample(conversation, 1) for conversation in conversations))
+        for name, conversation, one in zip(("turn", "fork"), conversations, kept, strict=True):
+            self.engine.forget()
+            again = await self.sample(conversation, 1)
+            self.same(again, one, f"a {name} after {list(prompt)[:8]}: with the turns before it kept")
 
     async def greedy(self, prompts: Sequence[Sequence[int]]) -> None:
         """Repeats itself whatever the seed, and no sampled first token is more probable than its own."""
