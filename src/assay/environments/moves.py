@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from assay.verifiers.text import normalise
+from assay.verifiers.text import normalise, strip_reasoning
 
 MAX_CHARACTERS = 1_000
-"""Characters of a message that are read for a move, from its start."""
+"""Characters of a message that are read for a move, from the end of its reasoning on."""
 
 _LETTER = re.compile(r"(?<![A-Za-z'])[A-Z](?![A-Za-z'])")
 
 
 def plain(text: str) -> str:
-    """Return the head of a message with look-alike characters made one and white space made single spaces."""
-    return " ".join(normalise(text[:MAX_CHARACTERS]).split())
+    """Return the head of what a message says after its reasoning, with look-alike characters made one and white space
+    made single spaces."""
+    return " ".join(normalise(strip_reasoning(text).strip()[:MAX_CHARACTERS]).split())
 
 
 def read_letter(text: str, letters: Sequence[str]) -> str | None:
@@ -29,7 +30,7 @@ def read_letter(text: str, letters: Sequence[str]) -> str | None:
     """
     said = plain(text)
     alone = said.strip(" .,!:;\"'()*`").upper()
-    if alone in letters:
+    if alone in tuple(letters):  # a text holds the empty text, and pairs
         return alone
     found = {letter for letter in _LETTER.findall(said) if letter in letters}
     return found.pop() if len(found) == 1 else None

@@ -107,6 +107,11 @@ def test_a_plan_goes_stale_while_one_thinks() -> None:
     assert rewards == [0.0]
 
 
+def test_reasoning_takes_time_and_is_no_move() -> None:
+    answers, _, _ = day([f"<think>do B? {'hm ' * 34}</think>do A"])
+    assert answers[0].startswith("A paid 3. B expired.\nMinute 5 of 12."), "127 characters: 1 + 2 minutes"
+
+
 def test_a_job_that_is_finished_too_late_pays_nothing() -> None:
     answers, _, _ = day(["wait", "wait", "wait", "wait", "wait", "do C"])
     assert answers[-1].startswith("C paid 7."), "at minute 8 it is in time"
