@@ -115,7 +115,8 @@ def _sampled(sample: CreditedSample, costs_n: Tensor) -> Tensor:
         raise ContractError("samples came to ppo without the critic's values")
     turns_L = torch.zeros_like(sample.token_ids) if sample.turn_ids is None else sample.turn_ids
     mask = sample.loss_mask
-    return torch.stack([turns_L[mask].float(), sample.values[mask], sample.advantages[mask], costs_n])
+    found = (turns_L[mask], sample.values[mask], sample.advantages[mask], costs_n)
+    return torch.stack([row.to(torch.float32) for row in found])
 
 
 def _spread(sample: CreditedSample, found: Tensor) -> CreditedSample:
