@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from assay.engines.local.pages import PAGE, PagePool
 from assay.engines.local.prefixes import Place, PrefixTree, shared_length
 from assay.engines.local.prompts import PromptPass
 from assay.policies import DecoderConfig
+from assay.seeds import derive_seed
 
 
 @pytest.fixture
@@ -152,3 +154,65 @@ def test_shared_length() -> None:
     assert shared_length((1, 2), (1, 2, 4)) == 2
     assert shared_length((), (1,)) == 0
     assert shared_length((1, 2), (1, 2)) == 2
+
+
+def marker(token_ids: tuple[int, ...]) -> float:
+    """What a page must hold for the last of these tokens: it depends on all of them, as a key and a value do."""
+    return float(derive_seed("marker", *token_ids) % 2**20)
+
+
+def compute(pool: PagePool, plan: PromptPass) -> None:
+    """Do to the pages what a pass does, with the marker of each token in place of its key."""
+    pool.copy(plan.copies)
+    held: list[float] = []
+    for extension, whole in zip(plan.work.extensions, plan.whole, strict=True):
+        held += [
+            marker(whole[: position + 1])
+            for position in range(extension.start, extension.start + len(extension.token_ids))
+        ]
+    for token, page, offset in plan.work.writes:
+        for layer in pool.layers:
+            layer[:, page, :, offset] = held[token]
+
+
+class Whole(PromptPass):
+    """A pass that remembers the prompts of its extensions."""
+
+    def add(self, prompt_ids: tuple[int, ...]) -> Place:
+        before = len(self.work.extensions)
+        place = super().add(prompt_ids)
+        self.whole = [*getattr(self, "whole", []), *[prompt_ids] * (len(self.work.extensions) - before)]
+        return place
+
+
+@pytest.mark.parametrize("num_kept", [0, 6, 1000])
+def test_pages_hold_their_own_sequences_whoever_shares_them(pool: PagePool, num_kept: int) -> None:
+    """Requests that start alike in every way come, grow and end in any order; chains of copies in one pass too."""
+    tree, random_numbers = tree_of(pool, num_kept), random.Random(5)
+    said: list[tuple[int, ...]] = [tuple(range(10))]
+    running: list[tuple[Place, list[int]]] = []
+    for _ in range(400):
+        plan = Whole(tree, pool)
+        for _ in range(random_numbers.randint(0, 6)):
+            start = random_numbers.choice(said[-30:])
+            cut = random_numbers.randint(1, len(start))
+            prompt = (*start[:cut], *(random_numbers.randint(0, 2) for _ in range(random_numbers.randint(0, 30))))[:120]
+            running.append((plan.add(prompt), list(prompt)))
+            said.append(prompt)
+        if plan.rows:
+            compute(pool, plan)
+        for place, token_ids in running:
+            token_ids.append(random_numbers.randint(0, 2))
+            position = len(token_ids) - 1
+            if position == len(place.pages) * PAGE:
+                place.pages.append(pool.allocate())
+            for layer in pool.layers:
+                layer[:, place.pages[-1], :, position % PAGE] = marker(tuple(token_ids))
+        for place, token_ids in running:
+            for position in range(len(token_ids)):
+                found = float(pool.layers[-1][1, place.pages[position // PAGE], 0, position % PAGE, 0])
+                assert found == marker(tuple(token_ids[: position + 1]))
+        for ended in [each for each in running if random_numbers.random() < 0.3]:
+            running.remove(ended)
+            said.append(tuple(ended[1]))
+            tree.release(ended[0], ended[1])

@@ -26,6 +26,8 @@ class PromptPass:
     """For each prompt the index, among the tokens of the pass, of its last one."""
     copies: list[tuple[int, int]] = field(default_factory=list)
     """Pages to be copied before the pass, and where to."""
+    _sources: dict[int, int] = field(default_factory=dict)
+    """Page that is to be filled by a copy to the page, of those that were there before, that it is copied from."""
     _computes: dict[tuple[int, int], int] = field(default_factory=dict)
     """Page and place in it to the token of the pass whose key and value go there."""
 
@@ -64,7 +66,9 @@ class PromptPass:
         place.pages.append(page)
         computed_now = [(offset, self._computes.get((node.page, offset))) for offset in range(num_shared)]
         if any(token is None for _, token in computed_now):
-            self.copies.append((node.page, page))
+            # Copies are made at once: from a page that is itself to be filled by one, nothing could be read yet.
+            self._sources[page] = self._sources.get(node.page, node.page)
+            self.copies.append((self._sources[page], page))
         # What this very pass computes, it writes to both pages.
         for offset, token in computed_now:
             if token is not None:
