@@ -101,6 +101,9 @@ class RandomEngine:
     async def abort(self, request_id: str) -> None:
         raise AssertionError("nothing is taken back here")
 
+    def forget(self) -> None:
+        return None
+
     async def close(self) -> None:
         return None
 

@@ -228,6 +228,9 @@ class Collector:
         self._left_out.end_step()
         for group in kept:
             del self._waiting[group.group_id]
+        if not self._waiting:
+            # What is kept of ended rollouts serves none before the next weights, and the update needs the memory.
+            self._engine.forget()
         return kept
 
     def take_dropped(self) -> list[Group]:

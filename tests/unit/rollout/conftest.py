@@ -35,6 +35,8 @@ class BookEngine:
         self.tries: Counter[str] = Counter()
         self.under_way: set[str] = set()
         self.aborted: list[str] = []
+        self.forgotten_after: list[int] = []
+        """Number of calls until each time that it was told to forget."""
         self.gives_up = False
         """Whether requests come back with finish_reason "abort"."""
 
@@ -68,6 +70,9 @@ class BookEngine:
 
     async def load_weights(self, weights: Iterable[tuple[str, Any]], version: int) -> None:
         self.version = version
+
+    def forget(self) -> None:
+        self.forgotten_after.append(len(self.calls))
 
     async def close(self) -> None:
         return None

@@ -105,6 +105,14 @@ def test_groups_come_whole_scored_and_in_issue_order(make):
             assert (score.verdict is Verdict.SOLVED) == (int(rollout.response) % 2 == 0)
 
 
+def test_an_engine_forgets_what_it_keeps_once_nothing_is_under_way(make, engine):
+    run(make(), 2)
+    assert engine.forgotten_after == [4 * GROUP_SIZE, 8 * GROUP_SIZE]
+    engine.forgotten_after.clear()
+    run(make(max_staleness=1), 1)
+    assert engine.forgotten_after == [], "groups of the next step go on with it"
+
+
 def test_a_group_is_scored_together_where_its_members_are_compared(make):
     seen: list[int] = []
 
