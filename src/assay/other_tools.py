@@ -66,6 +66,7 @@ OTHER_TOOLS: Mapping[str, str] = {
     "norm_adv_by_std_in_grpo": "algorithm.scale_by_std",
     "importance_sampling_level": 'algorithm.name="gspo" for "sequence"',
     "filter_groups": "algorithm.dynamic_sampling",
+    "gamma": "algorithm.turn_discount, which is per turn; of ppo algorithm.discount",
     # The model.
     "model_name_or_path": "model.source",
     "model_name": "model.source",
