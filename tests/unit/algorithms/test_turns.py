@@ -130,8 +130,9 @@ def test_gigpos_discount_is_of_turns_alone() -> None:
 
 
 def test_the_authors_numbers() -> None:
-    """What `step_norm_reward` of the authors' gigpo/core_gigpo.py (github.com/langfengQ/DrMAS at 3b556f2) gives for returns 1, 0.5, 0.25
-    in one state and 3 in another: by the sample's standard deviation plus 1e-6, a state alone less itself."""
+    """What `step_norm_reward` of the authors' gigpo/core_gigpo.py (github.com/langfengQ/DrMAS at 3b556f2) gives for
+    returns 1, 0.5, 0.25 in one state and 3 in another: by the sample's standard deviation plus 1e-6, a state alone less
+    itself."""
     returns, states = torch.tensor([1.0, 0.5, 3.0, 0.25]), ["a", "a", "b", "a"]
     # mean 0.583333, deviation 0.381881
     assert_close(
