@@ -79,10 +79,9 @@ class Dispatch(Environment):
     def _task(self, complexity: int, horizon: int, world: Mapping[str, Any], target: int) -> Task:
         others = " Another van takes jobs too." if complexity >= OTHER_VAN else ""
         text = (
-            "You send a van to jobs. Say do and a job's letter, or say wait. A job takes its minutes and pays its "
-            f"worth if finished by its time. A message takes 1 minute, and 1 more for every "
-            f"{self.characters_per_minute} characters. New jobs come.{others} Earn at least {target}."
-            f"\n{_shown(Day.of(world))}"
+            "Send a van to jobs: say do and a letter, or wait. A job pays its worth if done by its time. A message "
+            f"takes 1 minute, plus 1 per {self.characters_per_minute} characters.{others} Earn {target} or more.\n"
+            f"{_shown(Day.of(world))}"
         )
         return Task(
             self.name,
