@@ -14,7 +14,9 @@ import pytest
 
 from adapters.real import run_raw, said, use_adapter
 from assay.environments import EpisodeStep, check_episode
+from assay.environments.export import export_environment
 from assay.environments.inspect import Inspect
+from assay.environments.second_try import SecondTry
 from assay.errors import ConfigError, DataError
 from assay.types import Message, Score, Task, Verdict
 
@@ -270,3 +272,30 @@ def test_splits_are_of_inputs(tasks_file: Path) -> None:
     one, other = ([t.task_id for t in environment.tasks("train", seed=seed)] for seed in (0, 1))
     assert one != other
     assert sorted(one) == sorted(other)
+
+
+def test_an_environment_of_assay_as_its_task(tmp_path: Path) -> None:
+    assert export_environment(SecondTry(), "inspect", tmp_path / "out", num_tasks=3) == 3
+    printed = run_raw(
+        "inspect",
+        f"""
+import os, sys
+os.environ["INSPECT_DISPLAY"] = "none"
+sys.path.insert(0, {str(tmp_path / "out")!r})
+import assay_player
+from inspect_ai import eval
+from inspect_ai.model import ModelOutput, ModelUsage, get_model
+from task import assay
+rows = assay_player.read_tasks()
+outputs = []
+for said in (rows[0]["answer"], "no", rows[1]["answer"], "no", "no"):
+    output = ModelOutput.from_content("m", said)
+    output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+    outputs.append(output)
+model = get_model("mockllm/model", custom_outputs=outputs)
+log, = eval(assay(), model=model, max_samples=1, log_dir={str(tmp_path / "logs")!r})
+values = [next(iter(sample.scores.values())).value for sample in log.samples]
+print("SEEN", log.status, [value["solved"] for value in values], [len(sample.messages) for sample in log.samples])
+""",
+    )
+    assert "SEEN success [1.0, 1.0, 0.0] [2, 4, 4]" in printed

@@ -15,6 +15,8 @@ import pytest
 
 from adapters.real import play, run_raw, use_adapter
 from assay.environments import check_environment, check_episode
+from assay.environments.arithmetic import Arithmetic
+from assay.environments.export import export_environment
 from assay.environments.verifiers import Verifiers
 from assay.errors import DataError
 from assay.types import Task, Verdict
@@ -166,3 +168,28 @@ def test_what_the_protocol_promises(tasksets: Path) -> None:
     assert sum(len(list(few.tasks(split))) for split in ("train", "validation", "test")) == 450
     first = [task.task_id for task in itertools.islice(few.tasks("train", seed=1), 5)]
     assert first != [task.task_id for task in itertools.islice(few.tasks("train", seed=2), 5)]
+
+
+def test_an_environment_of_assay_as_its_taskset(tmp_path: Path) -> None:
+    assert export_environment(Arithmetic(), "verifiers", tmp_path / "out", num_tasks=2) == 2
+    printed = run_raw(
+        "verifiers",
+        f"""
+import asyncio, sys
+sys.path.insert(0, {str(tmp_path / "out")!r})
+import verifiers.v1 as vf
+from verifiers.v1.graph import prepare_turn
+from verifiers.v1.utils.loaders import load_taskset
+async def main():
+    for number, task in enumerate(load_taskset(vf.TasksetConfig(id="taskset"))):
+        trace = vf.Trace(task=vf.TraceTask(type="t", data=task.data), agent=vf.AgentInfo(config=vf.AgentConfig()))
+        reply = vf.AssistantMessage(content=task.data.row["answer"] if number == 0 else "no")
+        answer = vf.Response(id="", created=0, model="", message=reply, finish_reason="stop")
+        prepare_turn(trace, list(task.data.prompt)).commit(answer)
+        await task.score(trace)
+        print("SEEN", number, trace.reward)
+asyncio.run(main())
+""",
+    )
+    assert "SEEN 0 1.0" in printed
+    assert "SEEN 1 0.0" in printed

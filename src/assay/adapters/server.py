@@ -239,7 +239,9 @@ class Connection:
 
 
 def _request(call: str, arguments: dict[str, Any]) -> bytes:
-    line = json.dumps({"call": call, "arguments": arguments}).encode() + b"\n"
+    # Half a surrogate pair, which a model may write, is no text to most packages: it becomes a question mark.
+    asked = json.dumps({"call": call, "arguments": arguments}, ensure_ascii=False)
+    line = asked.encode("utf-8", "replace") + b"\n"
     if len(line) > MAX_LINE_BYTES:
         raise AdapterError(f"a call of {call} has {len(line)} bytes; at most {MAX_LINE_BYTES} are sent")
     return line

@@ -82,6 +82,11 @@ def test_what_a_person_must_change_is_no_error_of_the_adapter(server: AdapterSer
         server.ask("fail", how="refuse")
 
 
+def test_half_a_surrogate_pair_becomes_a_question_mark(server: AdapterServer) -> None:
+    opened = server.ask("open", seed=1, shown="so \ud800 \u202e\x00\U0001f600")
+    assert opened["messages"] == [["user", "so ? \u202e\x00\U0001f600"]]
+
+
 def test_a_session_that_hangs_is_ended(server: AdapterServer) -> None:
     async def hang() -> int:
         session = await server.connect()

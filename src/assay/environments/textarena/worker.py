@@ -206,10 +206,6 @@ class Session:
             return reward > 0 and all(reward > other for player, other in rewards.items() if player != self._seat)
         place = str(self._env.entry_point).split(".")[2]
         least = _POINTS.get(place, 1.0)
-        if place == "FrozenLake":
-            # Falling into a hole as far from the start as the goal is pays 1 too.
-            state = self._env.state.game_state
-            return tuple(state["player_pos"]) == tuple(state["goal_pos"]) and not self._late()
         return least is not None and reward >= least and not self._late()
 
     def _late(self) -> bool:
