@@ -22,6 +22,7 @@ from torch import Tensor
 from assay.kernels.simd import (
     add,
     dot,
+    dot_four,
     exp,
     fma,
     integer_at,
@@ -151,7 +152,17 @@ def _scoring(head_size: int, load: Any, row_bytes: int) -> tuple[Any, Any]:
         first = mul(load(query_at, head_size), factor)
         second = mul(load(query_at + row_bytes, head_size), factor)
         third = mul(load(query_at + 2 * row_bytes, head_size), factor)
-        for place in range(count):
+        fours = count // 4 * 4
+        for place in range(0, fours, 4):
+            at = keys_at + place * row_bytes
+            k0, k1 = load(at, head_size), load(at + row_bytes, head_size)
+            k2, k3 = load(at + 2 * row_bytes, head_size), load(at + 3 * row_bytes, head_size)
+            store_f32(scores_at + place * 4, dot_four(first, k0, k1, k2, k3))
+            store_f32(scores_at + (room + place) * 4, dot_four(second, k0, k1, k2, k3))
+            store_f32(scores_at + (2 * room + place) * 4, dot_four(third, k0, k1, k2, k3))
+            for line in range(0, 4 * row_bytes, 64):
+                prefetch(values_at + place * row_bytes + line)
+        for place in range(fours, count):
             key = load(keys_at + place * row_bytes, head_size)
             put_number(scores_at + place * 4, dot(first, key))
             put_number(scores_at + (room + place) * 4, dot(second, key))

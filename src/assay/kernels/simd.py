@@ -338,13 +338,39 @@ def dot(typing: Any, a: Any, b: Any) -> Any:
     """Sum of products, float32; lanes are a multiple of REGISTER."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        products = None
-        for start in range(0, args[0].type.count, REGISTER):
-            x, y = (_pick(builder, each, range(start, start + REGISTER)) for each in args)
-            products = builder.fmul(x, y) if products is None else _llvm(builder, "fma", x, y, products)
-        return _fold(builder, products, builder.fadd)
+        return _fold(builder, _products(builder, *args), builder.fadd)
 
     return types.float32(a, b), generate
+
+
+@intrinsic
+def dot_four(typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    """Sums of products of the first vector with each of four others, as `dot` gives them to the last bit: the lanes of
+    all four are folded together."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first, second, third, fourth = (_products(builder, args[0], other) for other in args[1:])
+
+        def fold(x: Any, y: Any, lanes: int) -> Any:
+            """Fold each run of `lanes` in half; the runs of y come after those of x."""
+            starts = range(0, x.type.count + (0 if y is None else y.type.count), lanes)
+            lower = [start + place for start in starts for place in range(lanes // 2)]
+            upper = [place + lanes // 2 for place in lower]
+            return builder.fadd(_pick(builder, x, lower, y), _pick(builder, x, upper, y))
+
+        folded = fold(fold(first, second, REGISTER), fold(third, fourth, REGISTER), REGISTER // 2)
+        return fold(fold(folded, None, REGISTER // 4), None, REGISTER // 8)
+
+    return Vector(4)(a, b, c, d, e), generate
+
+
+def _products(builder: Any, a: Any, b: Any) -> Any:
+    """REGISTER sums of products, over lanes that are so far apart."""
+    products = None
+    for start in range(0, a.type.count, REGISTER):
+        x, y = (_pick(builder, each, range(start, start + REGISTER)) for each in (a, b))
+        products = builder.fmul(x, y) if products is None else _llvm(builder, "fma", x, y, products)
+    return products
 
 
 @intrinsic
