@@ -74,3 +74,21 @@ def test_a_row_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check", "env", "gsm8k", "--set", f"path={path}"])
     assert isinstance(result.exception, AssayError)
     assert "WRONG  rows.jsonl, line 2: the answer 'two' of task" in result.output
+
+
+def test_scripts_are_played_and_an_expert_that_does_not_solve_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(
+        "from assay.environments.clarify import Clarify\n\n\n"
+        "class Shop(Clarify):\n"
+        "    def levels(self):\n"
+        "        return ((1, 1),)\n\n\n"
+        "class Hopeless(Shop):\n"
+        "    def expert(self, task):\n"
+        "        return self.weak(task)\n"
+    )
+    fine = CliRunner().invoke(app, ["check", "env", f"{path}:Shop", "--num-tasks", "2"], catch_exceptions=False)
+    assert "c1 h1: expert solves 20 of 20, mean reward 1.00, at most 2 turns; weak solves 0 of 20" in fine.output
+    hopeless = CliRunner().invoke(app, ["check", "env", f"{path}:Hopeless", "--num-tasks", "2"])
+    assert isinstance(hopeless.exception, AssayError)
+    assert "does not solve task" in str(hopeless.exception)

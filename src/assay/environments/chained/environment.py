@@ -25,8 +25,8 @@ from assay.verifiers.score import score_rollout
 from assay.verifiers.verifier import as_rollout
 
 MAX_HORIZON = 64
-_POOL = 64
-"""Questions at hand for a chain; each that was used may be replaced by a fresh one."""
+_POOL, _FRESH = 32, 2
+"""Questions at hand for a chain, and how many of them are replaced by fresh ones after each."""
 _CANDIDATES = 8
 """Questions of which the next one is chosen, by how near its number is to the last answer."""
 _MAX_MISFITS = 100
@@ -79,7 +79,7 @@ class Chained(Environment):
         """Each complexity that the other environment lists at its first horizon, with 1, 2, 4 and 8 questions."""
         listed = self.of.levels()
         complexities = dict.fromkeys(complexity for complexity, horizon in listed if horizon == listed[0][1])
-        return tuple(itertools.starmap(_level, itertools.product((1, 2, 4, 8), complexities)))
+        return tuple((complexity, horizon) for horizon in (1, 2, 4, 8) for complexity in complexities)
 
     def tasks(
         self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
@@ -113,7 +113,7 @@ class Chained(Environment):
             if task.metadata["canonical"] not in seen:
                 seen.add(task.metadata["canonical"])
                 repeats = 0
-                for fresh in itertools.islice(links, horizon):
+                for fresh in itertools.islice(links, _FRESH):
                     pool[rng.randrange(len(pool))] = fresh
                 yield task
 
@@ -180,10 +180,6 @@ class Chained(Environment):
     def weak(self, task: Task) -> Script | None:
         """The other environment's weak script, for which X is nothing."""
         return self.of.weak(task)
-
-
-def _level(horizon: float, complexity: float | None) -> Level:
-    return complexity, horizon
 
 
 @dataclass
