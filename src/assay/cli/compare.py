@@ -43,7 +43,10 @@ def compare(
     for name in ("level", "reading", "before", "after", "gain, points", "better, worse", "p"):
         table.add_column(name, justify="left" if name in ("level", "reading") else "right")
     levels = {level: (part, second.by_level()[level]) for level, part in first.by_level().items()}
-    if len(levels) > 1:
+    horizons = first.by_horizon()
+    if 1 < len(horizons) < len(levels):
+        levels |= {horizon: (part, second.by_horizon()[horizon]) for horizon, part in horizons.items()}
+    if len(first.by_level()) > 1:
         levels["all"] = (first, second)
     found: dict[str, dict[str, Any]] = {}
     for level, (old, new) in levels.items():
@@ -58,6 +61,8 @@ def compare(
     for reading, by_k in chances.items():
         for k, (old, new) in by_k.items():
             console.print(f"pass@{k}, {reading}: before {old.as_percent()}, after {new.as_percent()}", markup=False)
+    for line in _differences(first, second):
+        console.print(line, markup=False)
     claimed = smallest_gain({("", reading): (first, second) for reading in readings})
     console.print(f"gain: {_points(claimed.difference)} points, the smallest of the readings ({claimed.reading})")
     notes = cautions(second, claimed.reading)
@@ -71,6 +76,25 @@ def compare(
         }
         write_json(output, {"levels": found, "pass_at_k": pass_at_k, "claimed": claim, "cautions": notes})
         console.print(f"written: {output}", soft_wrap=True)
+
+
+def _differences(first: Evaluation, second: Evaluation) -> list[str]:
+    """Return sentences about what differs beside the answers: what was set of the environment, such as its scaffold,
+    and turns."""
+    from assay.evaluation.folder import flatten, shown
+
+    old, new = (flatten(part.settings.get("environment") or {}) for part in (first, second))
+    lines = [
+        f"environment, {key}: {shown(old, key)} before, {shown(new, key)} after"
+        for key in sorted(old.keys() | new.keys())
+        if shown(old, key) != shown(new, key)
+    ]
+    if first.takes_turns or second.takes_turns:
+        for side, part in (("before", first), ("after", second)):
+            turns = "turns not counted" if part.mean_turns is None else f"{part.mean_turns:.1f} turns on average"
+            ended = ", ".join(f"{how} {count}" for how, count in part.ended().items())
+            lines.append(f"{side}: {turns}; ended: {ended}")
+    return lines
 
 
 def _pass_at_k(first: Evaluation, second: Evaluation, reading: str) -> dict[int, tuple[Interval, Interval]]:

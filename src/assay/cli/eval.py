@@ -231,9 +231,22 @@ def _constant(result: Evaluation) -> dict[str, Any]:
     }
 
 
+def _print_turns(result: Evaluation, console: Console) -> None:
+    """Print how the episodes went, where any has more than one turn, and what the parts of graded scores came to."""
+    if result.takes_turns:
+        ended = ", ".join(f"{how} {count}" for how, count in result.ended().items())
+        console.print(f"turns: {result.mean_turns:.1f} on average; ended: {ended}", markup=False)
+    for reading in result.readings:
+        if result.takes_turns or result.is_graded(reading):
+            for level, part in result.by_level().items():
+                if parts := ", ".join(f"{name} {mean:.3g}" for name, mean in part.mean_parts(reading).items()):
+                    console.print(f"parts of the score, {reading}, {level}: {parts}", markup=False)
+
+
 def _print_doubts(result: Evaluation, cautions: Mapping[str, Sequence[str]], console: Console) -> None:
-    """Print what a reader of the scores should know beside them: mean rewards, cautions, and bounds for what was not
+    """Print what a reader of the scores should know beside them: turns, mean rewards, cautions, bounds for what was not
     measured."""
+    _print_turns(result, console)
     for reading in result.readings:
         if result.is_graded(reading) and (mean := result.mean_reward(reading)) is not None:
             console.print(f"mean reward, {reading}: {mean}", markup=False)

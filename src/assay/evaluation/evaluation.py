@@ -61,6 +61,30 @@ class Evaluation:
         known = [row.num_tokens for row in self.rows if row.num_tokens is not None]
         return sum(known) / max(len(known), 1)
 
+    @property
+    def mean_turns(self) -> float | None:
+        """Turns of a sample, on average over those whose number is known; None without such samples."""
+        known = [row.num_turns for row in self.rows if row.num_turns is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
+    def takes_turns(self) -> bool:
+        """True where any sample has more than one turn."""
+        return any((row.num_turns or 0) > 1 for row in self.rows)
+
+    def mean_parts(self, reading: str) -> dict[str, float]:
+        """Mean over tasks of each named part of the score: of a task, the mean over its measured samples that have
+        the part."""
+        values: dict[str, dict[str, list[float]]] = {}
+        for row in self._read(reading):
+            score = row.scores[reading]
+            for name, value in score.parts.items() if score.measured else ():
+                values.setdefault(name, {}).setdefault(row.task_id, []).append(value)
+        return {
+            name: sum(sum(some) / len(some) for some in by_task.values()) / len(by_task)
+            for name, by_task in values.items()
+        }
+
     def num_not_measured(self, reading: str) -> int:
         """Samples without a verdict under this reading."""
         return sum(not row.scores[reading].measured for row in self._read(reading))
@@ -135,9 +159,21 @@ class Evaluation:
             rows.setdefault(row.level, []).append(row)
         return {level: Evaluation(tuple(of_level), self.settings) for level, of_level in rows.items()}
 
+    def by_horizon(self) -> dict[str, Evaluation]:
+        """The same for each horizon, of whatever complexity, shortest first; empty where tasks have none."""
+        rows: dict[float, list[EvalRow]] = {}
+        for row in self.rows:
+            if row.horizon is not None:
+                rows.setdefault(row.horizon, []).append(row)
+        return {f"h{horizon:g}": Evaluation(tuple(rows[horizon]), self.settings) for horizon in sorted(rows)}
+
     def endings(self) -> dict[str, int]:
         """Return the number of samples for each ending."""
         return dict(Counter(row.ending for row in self.rows).most_common())
+
+    def ended(self) -> dict[str, int]:
+        """Return the number of samples by how they ended: finished, at which limit, or broken at which boundary."""
+        return dict(Counter(row.ended for row in self.rows).most_common())
 
     def to_dict(self, ks: Iterable[int] = (1,)) -> dict[str, Any]:
         """Scores as JSON: of each reading, and of each level within it. What nothing was measured for is null."""
@@ -147,6 +183,8 @@ class Evaluation:
             "num_tasks": self.num_tasks,
             "num_samples": self.num_samples,
             "mean_tokens": self.mean_tokens,
+            "mean_turns": self.mean_turns,
+            "ended": self.ended(),
             "endings": self.endings(),
             "readings": {
                 reading: {
@@ -163,6 +201,7 @@ class Evaluation:
         return {
             "accuracy": self.accuracy(reading).to_dict() if measured else None,
             "mean_reward": None if (mean := self.mean_reward(reading)) is None else mean.to_dict(),
+            "parts": self.mean_parts(reading),
             "num_tasks": self.num_tasks,
             "num_tasks_measured": sum(n > 0 for n, _ in counts),
             "num_not_measured": self.num_not_measured(reading),

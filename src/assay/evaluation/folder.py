@@ -90,14 +90,14 @@ class EvaluationFolder:
             write_json(path, {"settings": self._settings, "provenance": self._provenance})
             return
         try:
-            recorded = _flatten(json.loads(path.read_text(encoding="utf-8"))["settings"])
+            recorded = flatten(json.loads(path.read_text(encoding="utf-8"))["settings"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunFolderError(f"{path} cannot be read: {error!r}; choose another folder with --output") from None
-        wanted = _flatten(self._settings)
+        wanted = flatten(self._settings)
         changed = [
-            f"{key}: {_shown(recorded, key)} there, {_shown(wanted, key)} now"
+            f"{key}: {shown(recorded, key)} there, {shown(wanted, key)} now"
             for key in sorted(recorded.keys() | wanted.keys())
-            if _shown(recorded, key) != _shown(wanted, key)
+            if shown(recorded, key) != shown(wanted, key)
         ]
         if changed:
             raise RunFolderError(
@@ -124,15 +124,17 @@ class EvaluationFolder:
         return list(rows.values())
 
 
-def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one mapping, from dotted names to values."""
     flat: dict[str, Any] = {}
     for key, value in data.items():
         if isinstance(value, dict) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
 
 
-def _shown(settings: Mapping[str, Any], key: str) -> str:
+def shown(settings: Mapping[str, Any], key: str) -> str:
+    """Return a flat setting as JSON, or "not set"."""
     return json.dumps(settings[key]) if key in settings else "not set"

@@ -17,7 +17,8 @@ def transcripts(before: Evaluation, after: Evaluation, reading: str, *, count: i
 
     Returns:
         One {"task_id", "level", "prompt", "answer", "before", "before_verdict", "before_reason", "before_ending",
-        "after", ...} a task: what the model said and what came of it.
+        "after", ...} a task: what the model said and what came of it. Where there were several turns, "before_turns"
+        and "after_turns" hold them as lines, {"who", "text"} each.
 
     Raises:
         DataError: a task is missing on one side, or there is no such reading.
@@ -40,9 +41,11 @@ def _side(side: str, row: EvalRow, reading: str) -> dict[str, Any]:
     if reading not in row.scores:
         raise DataError(f"no reading {reading!r} in this evaluation; it has {', '.join(row.scores)}")
     score = row.scores[reading]
+    lines = [line.to_dict() for number, turn in enumerate(row.turns) for line in turn.lines(number)]
     return {
         side: row.response,
         f"{side}_verdict": score.verdict.value,
         f"{side}_reason": score.reason,
         f"{side}_ending": row.ending,
+        **({f"{side}_turns": lines} if lines else {}),
     }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import shutil
 from pathlib import Path
@@ -7,13 +9,18 @@ from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
-from assay.cli.eval import _ks, evaluate
+from assay.cli.eval import _ks, _print_turns, evaluate
+from assay.engines import Sampling
 from assay.environments.arithmetic import Arithmetic
+from assay.environments.chain import Chain
 from assay.errors import AssayError, ConfigError, DataError, ModelError, RunFolderError
-from assay.evaluation import EvalRow
+from assay.evaluation import EvalRow, Evaluation
 from assay.policies.tiny import write_tiny_model
+from assay.rollout.runner import run_rollout
+from assay.verifiers import EpisodeScore
 
 app = typer.Typer()
 app.command()(evaluate)
@@ -219,3 +226,34 @@ def test_many_measures_stand_below_each_other(tiny_model: Path, tmp_path: Path):
 )
 def test_pass_at_k_goes_up_to_the_samples(samples: int, ks: tuple[int, ...]) -> None:
     assert _ks(None, samples) == ks
+
+
+def test_how_episodes_went_is_printed():
+    """An expert, and one whose second rollout a limit of one turn ended, at two horizons of `chain`."""
+    chain = Chain()
+
+    async def played(horizon: int, sample: int, max_turns: int) -> EvalRow:
+        task = next(iter(chain.tasks("test", complexity=1, horizon=horizon)))
+        expert = chain.expert(task)
+        assert expert is not None
+        rollout = await run_rollout(
+            task, chain.episode, expert, None, Sampling(), run_seed=0, group_id=0, member=sample, max_turns=max_turns
+        )
+        return EvalRow.of(task, horizon, rollout, {"strict": await EpisodeScore()(rollout, task)})
+
+    kept = [asyncio.run(played(*each)) for each in ((2, 0, 9), (4, 0, 9), (4, 1, 1))]
+    assert [(row.num_turns, len(row.turns)) for row in kept] == [(2, 2), (4, 4), (1, 1)]
+    assert kept[0].turns[0].env_messages
+    printed = io.StringIO()
+    _print_turns(Evaluation(tuple(kept)), Console(file=printed, width=200, highlight=False))
+    assert printed.getvalue().splitlines() == [
+        "turns: 2.3 on average; ended: finished 2, truncated: turns 1",
+        "parts of the score, strict, c1 h2: reports_right 1, steps_right 1",
+        "parts of the score, strict, c1 h4: reports_right 1, steps_right 1",
+    ]
+
+
+def test_answers_of_one_turn_have_no_line_about_turns():
+    printed = io.StringIO()
+    _print_turns(Evaluation(()), Console(file=printed))
+    assert printed.getvalue() == ""
