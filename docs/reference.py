@@ -37,6 +37,8 @@ SECTIONS = {
     "Other components": (
         "Component",
         "Settings",
+        "Scaffold",
+        "Scaffolded",
         "Curriculum",
         "CurriculumSettings",
         "Engine",

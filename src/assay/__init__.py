@@ -42,6 +42,7 @@ _PLACES = {
     "assay.public": ("evaluate", "load_recipe", "train"),
     "assay.recipe": ("RunConfig",),
     "assay.run": ("StepDone", "Subscriber", "TrainResult"),
+    "assay.scaffolds": ("Scaffold", "Scaffolded"),
     "assay.seeds": ("derive_seed",),
     "assay.types": (
         "CreditedSample",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from assay.public import evaluate, load_recipe, train
     from assay.recipe import RunConfig
     from assay.run import StepDone, Subscriber, TrainResult
+    from assay.scaffolds import Scaffold, Scaffolded
     from assay.seeds import derive_seed
     from assay.types import (
         CreditedSample,
@@ -151,6 +153,8 @@ __all__ = [
     "Rollout",
     "RunConfig",
     "Sample",
+    "Scaffold",
+    "Scaffolded",
     "Score",
     "Script",
     "Settings",

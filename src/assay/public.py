@@ -30,6 +30,7 @@ from assay.observe.folder import find_run
 from assay.recipe import RunConfig
 from assay.render import ToolChoice, read_chat_template
 from assay.run import Run, Subscriber, TrainResult
+from assay.scaffolds import Scaffold, make_scaffold
 from assay.types import Split
 from assay.verifiers import Verifier, close_verifiers, make_verifier
 
@@ -113,6 +114,7 @@ def evaluate(
     temperature: float | None = None,
     max_new_tokens: int = 256,
     seed: int = 0,
+    scaffold: str | Scaffold = "plain",
     device: str = "auto",
     dtype: Literal["fp32", "bf16"] = "fp32",
     chat_template: str | None = None,
@@ -127,6 +129,7 @@ def evaluate(
         levels: (complexity, horizon) settings; those that the environment lists by default.
         num_tasks: tasks of each level.
         samples: samples of each task (n of pass@k).
+        scaffold: what is put around every episode: a name, path.py:Class, or an object.
         temperature: 0 is greedy; by default 0 for one sample, 1 for several.
         tools: how the model is told of an environment's tools: by its chat template, or as text in the system message.
 
@@ -150,6 +153,7 @@ def evaluate(
     readings = {name: make_verifier(each) if isinstance(each, str) else each for name, each in given.items()}
     if wrong := [name for name, each in readings.items() if not isinstance(each, Verifier)]:
         raise ConfigError(f"verifiers: {wrong[0]!r} is no verifier; give a name or an object such as Exact()")
+    around = scaffold if isinstance(scaffold, Scaffold) else make_scaffold(scaffold)
     warmth = temperature if temperature is not None else 0.0 if samples == 1 else 1.0
     sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
     opened = open_model(model)
@@ -173,8 +177,8 @@ def evaluate(
                     sampling=sampling,
                     seed=seed,
                     samples_per_task=samples,
-                    make_episode=world.episode,
-                    max_turns=world.max_turns,
+                    make_episode=around.episodes(world),
+                    max_turns=around.max_turns(world.max_turns),
                 )
             finally:
                 await engine.close()

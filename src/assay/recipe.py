@@ -21,6 +21,7 @@ from assay.policies.lora.settings import LoraSettings
 from assay.render.template import ToolChoice
 from assay.render.tool_calls import CALL_FORMS, CallForm
 from assay.rollout.limits import EpisodeLimits
+from assay.scaffolds import AnyScaffold, Plain
 from assay.training import TrainerSettings
 from assay.verifiers import AnyVerifier, Verifier, readings_of
 
@@ -113,6 +114,8 @@ class RunConfig(Settings):
     """The model that is trained, its precision and its device."""
     environment: AnyEnvironment = Arithmetic()
     """The environment: tasks, world and reward."""
+    scaffold: AnyScaffold = Plain()
+    """What is put between the model and its task."""
     verifier: AnyVerifier | None = None
     """The reward; None for the environment's own."""
     curriculum: AnyCurriculum = LevelByLevel()

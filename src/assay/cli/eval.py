@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from assay.environments import Environment
     from assay.evaluation import Evaluation
     from assay.recipe import RunConfig
+    from assay.scaffolds import Scaffold
     from assay.verifiers import Verifier
 
 DEFAULT_KS = (1, 4, *(2**power for power in range(3, 17)))
@@ -75,6 +76,14 @@ class MeasureOptions:
         int | None,
         typer.Option(help="Token limit of a response. Default: the recipe's, or 256.", min=1, show_default=False),
     ] = None
+    scaffold: Annotated[
+        str,
+        typer.Option(
+            help="What is put around each episode: plain, react, plan, reflect, notes, or your own. Several with "
+            "commas between are compared in pairs, on the same tasks and seeds. Default: the recipe's, or plain.",
+            show_default=False,
+        ),
+    ] = ""
     verifier: Annotated[
         str | None,
         typer.Option(
@@ -119,6 +128,7 @@ def evaluate(
     sampled = SampledModel.of(model, engine, endpoint)
     ks = _ks(measured.k, measured.samples)
     source, levels, verifiers, max_new_tokens = _what(chosen, measured)
+    scaffolds = _scaffolds(measured)
     sampling = _sampling(measured, max_new_tokens)
     num_tasks = measured.num_tasks or (None if _is_whole_file(source, measured) else DEFAULT_TASKS)
     tasks = choose_tasks(source, measured.split.value, levels, num_tasks, chosen.seed)
@@ -134,8 +144,6 @@ def evaluate(
         "verifiers": {name: plain(each) for name, each in verifiers.items()},
         **sampled.identity,
     }
-    label = "-".join([sampled.label, source.name, short_hash(json.dumps(record, sort_keys=True).encode())[:8]])
-    place = (output or assay_home() / "evals" / label).absolute()
     made = {**provenance(), "model": model, **sampled.places, "device": engine.device}
     console = Console(highlight=False)
     for note in source.notes:
@@ -147,24 +155,36 @@ def evaluate(
         for caution in beyond_context(limits, sampled.local.shape.max_context):
             console.print(f"caution: {caution}", markup=False, soft_wrap=True)
     console.print(f"measured: {len(tasks):,} tasks of the {measured.split.value} split")
-    with EvaluationFolder(place, record, made) as kept:
-        result = sampled.evaluate(
-            kept,
-            tasks,
-            source,
-            verifiers,
-            sampling,
-            samples=measured.samples,
-            seed=chosen.seed,
-            settings=record,
-            console=console,
-        )
-        asked = {} if sampled.tally is None else {"asked": sampled.tally.to_dict()}
-        constant = _constant(result)
-        scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
-    console.print(_table(result, ks))
-    _print_doubts(result, constant["cautions"], console)
-    console.print(f"scores: {scores}", soft_wrap=True)
+    results: dict[str, Evaluation] = {}
+    for name, scaffold in scaffolds.items():
+        settings = record if name == "plain" else {**record, "scaffold": plain(scaffold)}
+        label = "-".join([sampled.label, source.name, short_hash(json.dumps(settings, sort_keys=True).encode())[:8]])
+        place = (output or assay_home() / "evals" / label).absolute()
+        if output is not None and len(scaffolds) > 1:
+            place = place / name
+        if name != "plain":
+            console.print(f"with the scaffold {name}:", markup=False)
+        with EvaluationFolder(place, settings, made) as kept:
+            result = sampled.evaluate(
+                kept,
+                tasks,
+                source,
+                verifiers,
+                sampling,
+                samples=measured.samples,
+                seed=chosen.seed,
+                settings=settings,
+                console=console,
+                scaffold=scaffold,
+            )
+            asked = {} if sampled.tally is None else {"asked": sampled.tally.to_dict()}
+            constant = _constant(result)
+            scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
+        console.print(_table(result, ks))
+        _print_doubts(result, constant["cautions"], console)
+        console.print(f"scores: {scores}", soft_wrap=True)
+        results[name] = result
+    _print_differences(results, console)
 
 
 def _what(
@@ -195,6 +215,35 @@ def _what(
     if any(chosen.dials):
         levels = choose_levels(source, *chosen.dials)
     return source, levels, config.readings, limit
+
+
+def _scaffolds(measured: MeasureOptions) -> dict[str, Scaffold]:
+    """The scaffolds to measure with, by the names that were given."""
+    from assay.scaffolds import Plain, make_scaffold
+
+    if measured.scaffold:
+        return {name: make_scaffold(name) for name in _names("--scaffold", measured.scaffold)}
+    if measured.recipe is not None and (scaffold := _recipe(measured.recipe).scaffold).stays:
+        return {scaffold.name: scaffold}
+    return {"plain": Plain()}
+
+
+def _print_differences(results: Mapping[str, Evaluation], console: Console) -> None:
+    """Print what each further scaffold adds to the first, in pairs of the same tasks."""
+    from assay.evaluation import compare
+
+    (first, base), *others = results.items()
+    for name, result in others:
+        for reading in result.readings:
+            difference = compare(base, result, reading)
+            console.print(
+                f"{name} over {first}, {reading}: {100 * difference.value:+.1f} points "
+                f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}], p = {difference.p_value:.2g}, over "
+                f"{difference.num_tasks} tasks, of which {difference.num_improved} got better and "
+                f"{difference.num_worsened} worse",
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def _is_whole_file(source: Environment, measured: MeasureOptions) -> bool:

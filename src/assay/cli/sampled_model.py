@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from assay.environments import Environment
     from assay.evaluation import Evaluation, EvaluationFolder
     from assay.models import Model
+    from assay.scaffolds import Scaffold
     from assay.types import Task
     from assay.verifiers import Verifier
 
@@ -111,18 +112,22 @@ class SampledModel:
         settings: Mapping[str, Any],
         console: Console,
         positions: Sequence[int] | None = None,
+        scaffold: Scaffold | None = None,
     ) -> Evaluation:
         """Samples and scores what is not yet in the folder, with progress, and says what it cost.
 
         Args:
             positions: of the tasks in the list that the folder is about, where they are a part of it.
+            scaffold: what is put around every episode; None for nothing.
         """
         import asyncio
 
         from assay.evaluation import evaluate
         from assay.host import Host
+        from assay.scaffolds import Plain
         from assay.verifiers import close_verifiers, judges_in
 
+        around = scaffold or Plain()
         total = len(tasks) * samples
         wanted = {task.task_id for task in tasks}
         done = kept.rows if positions is None else [row for row in kept.rows if row.task_id in wanted]
@@ -145,8 +150,8 @@ class SampledModel:
                         renderer=renderer,
                         verifiers=verifiers,
                         sampling=sampling,
-                        make_episode=environment.episode,
-                        max_turns=environment.max_turns,
+                        make_episode=around.episodes(environment),
+                        max_turns=around.max_turns(environment.max_turns),
                         seed=seed,
                         samples_per_task=samples,
                         positions=positions,

@@ -26,6 +26,9 @@ class EpisodeStep:
     state: str = ""
     """Name of the world's state that the next turn starts from, the same for every episode of the task that is in it.
     Empty: the messages that are shown name it."""
+    restart: bool = False
+    """True where the messages are a conversation of their own in place of all that was said before: older turns leave
+    the context, and the rollout forks into a further sample."""
 
 
 _Method = Callable[..., Coroutine[Any, Any, Any]]

@@ -18,6 +18,7 @@ from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Evaluation
 from assay.render.renderer import Renderer
 from assay.rollout.limits import EpisodeLimits
+from assay.scaffolds import Plain, Scaffold
 from assay.types import Split, Task
 from assay.verifiers import AnyVerifier, Verifier, check_all_gold, check_gold
 from assay.verifiers.left_out import left_out_tasks
@@ -72,6 +73,7 @@ class HeldOut:
         engine: Engine | None = None,
         renderer: Renderer,
         limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
+        scaffold: Scaffold = Plain(),  # noqa: B008, frozen
         progress: Callable[[str, int, int], None] = lambda what, done, total: None,
         seconds_per_test_task: float = 0.0,
     ) -> None:
@@ -86,6 +88,7 @@ class HeldOut:
         self._engine = engine
         self._renderer = renderer
         self._limits = limits
+        self._scaffold = scaffold
         self._progress = progress
         self._validation_tasks: list[Task] = []
         self.sizes = ""
@@ -209,8 +212,8 @@ class HeldOut:
             verifiers=verifiers,
             sampling=Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=self._sampling.stop),
             seed=SEED,
-            make_episode=self._environment.episode,
-            max_turns=self._environment.max_turns,
+            make_episode=self._scaffold.episodes(self._environment),
+            max_turns=self._scaffold.max_turns(self._environment.max_turns),
             limits=self._limits,
             on_row=lambda _: self._progress(what, next(num_done), len(tasks)),
         )

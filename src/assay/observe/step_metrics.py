@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from assay.observe.curves import reward_interval
 from assay.observe.metrics import metric
-from assay.types import EndingKind, Group
+from assay.types import EndingKind, Group, Rollout
 
 REWARD = metric(
     "reward/mean",
@@ -31,6 +31,24 @@ SOLVED = metric(
 )
 SIGNAL = metric("reward/groups_with_signal_share", "Share of sampled groups whose members did not all earn the same.")
 RESPONSE_TOKENS = metric("rollout/response_tokens", "Mean sampled tokens of a rollout.")
+TURNS = metric("rollout/turns", "Mean turns of a rollout.")
+TURN_REWARD = metric(
+    "reward/turn_mean", "Mean of what the environment paid for a turn, over the turns that it paid anything for."
+)
+BY_ENVIRONMENT = {
+    what: metric(f"environment/NAME/{what}", f"As {of}, of the tasks of one environment, where there are several.")
+    for what, of in (
+        ("reward_mean", "reward/mean"),
+        ("solved_share", "reward/solved_share"),
+        ("response_tokens", "rollout/response_tokens"),
+        ("turns", "rollout/turns"),
+        ("truncated_share", "rollout/truncated_share"),
+        ("num_not_measured", "rollout/num_not_measured"),
+    )
+}
+SCAFFOLDED = metric("scaffold/share", "Share of the step's groups that had the recipe's scaffold.")
+SCAFFOLDED_SOLVED = metric("scaffold/solved_share", "As reward/solved_share, of the groups with the scaffold.")
+PLAIN_SOLVED = metric("scaffold/without_solved_share", "As reward/solved_share, of the groups without the scaffold.")
 TRUNCATED = metric("rollout/truncated_share", "Share of rollouts that a limit ended.")
 SAME_RESPONSE = metric(
     "rollout/commonest_response_share",
@@ -53,6 +71,9 @@ def step_metrics(kept: Sequence[Group], dropped: Sequence[Group] = ()) -> dict[s
     rewards = _rewards(groups)
     mean, low, high = _interval(rewards)
     return {
+        **_by_environment(groups),
+        **_by_scaffold(groups),
+        **_of_turns(rollouts),
         REWARD: mean,
         REWARD_LOW: low,
         REWARD_HIGH: high,
@@ -65,6 +86,51 @@ def step_metrics(kept: Sequence[Group], dropped: Sequence[Group] = ()) -> dict[s
         TRUNCATED: mean_of_measured([float(rollout.ending.kind is EndingKind.TRUNCATED) for rollout in rollouts]),
         SAME_RESPONSE: _commonest_share([rollout.response for rollout in rollouts]),
         NOT_MEASURED: float(sum(not score.measured for group in groups for score in group.scores)),
+    }
+
+
+def _of_turns(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Metrics of rollouts of several turns; none where each has one."""
+    if all(len(rollout.turns) <= 1 for rollout in rollouts):
+        return {}
+    paid = [turn.env_reward for rollout in rollouts for turn in rollout.turns if turn.env_reward is not None]
+    turns = {TURNS: mean_of_measured([float(len(rollout.turns)) for rollout in rollouts])}
+    return turns | ({TURN_REWARD: mean_of_measured(paid)} if paid else {})
+
+
+def _by_environment(groups: Sequence[Group]) -> dict[str, float]:
+    """The main metrics of each environment that the step has tasks of; none where it is one."""
+    names = sorted({group.task.domain for group in groups})
+    found: dict[str, float] = {}
+    for name in names if len(names) > 1 else []:
+        own = [group for group in groups if group.task.domain == name]
+        rollouts = [rollout for group in own for rollout in group.rollouts]
+        values = {
+            "reward_mean": mean_of_measured([mean_of_measured(rewards) for rewards in _rewards(own)]),
+            "solved_share": mean_of_measured([group.solved_share for group in own]),
+            "response_tokens": mean_of_measured([float(rollout.num_sampled_tokens) for rollout in rollouts]),
+            "turns": mean_of_measured([float(len(rollout.turns)) for rollout in rollouts]),
+            "truncated_share": mean_of_measured(
+                [float(rollout.ending.kind is EndingKind.TRUNCATED) for rollout in rollouts]
+            ),
+            "num_not_measured": float(sum(not score.measured for group in own for score in group.scores)),
+        }
+        found |= {BY_ENVIRONMENT[what].replace("NAME", name): value for what, value in values.items()}
+    return found
+
+
+def _by_scaffold(groups: Sequence[Group]) -> dict[str, float]:
+    """What groups with the recipe's scaffold solve, beside those without; nothing where no group has one."""
+    scaffolded = ["scaffold" in group.task.metadata for group in groups]
+    if not any(scaffolded):
+        return {}
+    shares: tuple[list[float], list[float]] = ([], [])
+    for group, has_it in zip(groups, scaffolded, strict=True):
+        shares[has_it].append(group.solved_share)
+    return {
+        SCAFFOLDED: sum(scaffolded) / len(groups),
+        SCAFFOLDED_SOLVED: mean_of_measured(shares[True]),
+        PLAIN_SOLVED: mean_of_measured(shares[False]),
     }
 
 

@@ -156,6 +156,8 @@ class _Play:
             if self.limits.max_tokens is not None and num_tokens >= self.limits.max_tokens:
                 return Ending(EndingKind.TRUNCATED, "tokens")
             new = step
+            if step.restart:
+                messages = []
 
     async def _turn(
         self, messages: Sequence[Message], new_messages: Sequence[Message], allowed: int, deadline: float

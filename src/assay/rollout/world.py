@@ -33,6 +33,7 @@ class WorldMessages:
     """Name of the state that the next turn starts from; empty where the environment names none."""
     reward: float | None = None
     done: bool = False
+    restart: bool = False
 
 
 class World:
@@ -82,7 +83,8 @@ class World:
             raise WorldError(f"{self._name}.step paid {reward!r:.80} for a turn; a reward is a finite number, or None")
         if not step.done and not messages:
             raise WorldError(f"{self._name}.step answered no message and is not done; return a message or done=True")
-        return WorldMessages(messages, str(step.state), None if reward is None else float(reward), bool(step.done))
+        paid = None if reward is None else float(reward)
+        return WorldMessages(messages, str(step.state), paid, bool(step.done), bool(step.restart))
 
     async def drive(self, conversation: Conversation) -> Ending:
         """Let an episode that asks the model itself play, and return how it ended."""

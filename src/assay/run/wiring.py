@@ -26,7 +26,9 @@ from assay.run.models import RunModels
 from assay.run.position import Clock, Position
 from assay.run.records import Records
 from assay.run.run import Run
+from assay.run.scaffolding import Scaffolding
 from assay.run.services import LocalLearner, LocalPublisher
+from assay.scaffolds import Plain
 from assay.training import Trainer
 from assay.training.checkpoint import latest_checkpoint, read_checkpoint
 from assay.training.random_state import set_random_state
@@ -91,6 +93,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         engine=engine,
         renderer=models.renderer,
         limits=config.limits,
+        scaffold=config.scaffold if config.scaffold.stays else Plain(),
         progress=console.progress,
         seconds_per_test_task=position.seconds_per_test_task,
     )
@@ -202,13 +205,19 @@ def _sampler(
             limits=config.limits,
             max_context=models.policy.max_context,
         )
+    scaffolding = Scaffolding(
+        config.scaffold,
+        config.environment,
+        seed=config.seed,
+        num_groups=config.num_steps * config.groups_per_step,
+    )
     return Collector(
         engine=engine,
         renderer=models.renderer,
-        make_episode=config.environment.episode,
+        make_episode=scaffolding.episode,
         score=score,
         score_group=score_together if verifier.compares else None,
-        next_task=curriculum.next_task,
+        next_task=scaffolding.marked(curriculum.next_task),
         sampling=config.sampling,
         group_size=config.group_size,
         run_seed=config.seed,
@@ -216,7 +225,7 @@ def _sampler(
         groups_per_step=config.groups_per_step,
         min_group_size=config.algorithm.needs.min_group_size,
         keep=config.algorithm.keep,
-        max_turns=config.environment.max_turns,
+        max_turns=scaffolding.max_turns,
         limits=config.limits,
         max_left_out_share=config.max_left_out_share,
         retries=config.rollout_retries,

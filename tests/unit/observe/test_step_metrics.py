@@ -19,7 +19,7 @@ from assay.observe.step_metrics import (
     step_metrics,
 )
 from assay.statistics import wilson
-from assay.types import Group, Message, Score, Task
+from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Task, Turn
 from assay.verifiers import as_rollout
 
 
@@ -103,3 +103,28 @@ def test_the_interval_covers_what_tasks_would_earn_on_average():
             metrics = step_metrics([group(i, ["1"] * int(n) + ["2"] * int(8 - n)) for i, n in enumerate(solved)])
             covered += metrics[REWARD_LOW] <= truth <= metrics[REWARD_HIGH]
         assert covered / draws >= at_least, (a, b)
+
+
+def test_environments_scaffolds_and_turns_have_metrics_of_their_own_where_there_are_some() -> None:
+    def group(number: int, domain: str, verdicts: str, turns: int, **metadata: object) -> Group:
+        task = Task(domain, (Message("user", "?"),), "1", metadata=metadata)
+        completion = Completion((5,), (-0.1,), "stop", ((0, 0),))
+        played = tuple(
+            Turn((1,), i > 0, completion, Message("assistant", "x"), env_reward=0.5 if i else None)
+            for i in range(turns)
+        )
+        rollouts = tuple(
+            Rollout(task.task_id, number, i, played, Ending(EndingKind.FINISHED)) for i in range(len(verdicts))
+        )
+        return Group(number, task, rollouts, tuple(Score.solved() if v == "s" else Score.failed() for v in verdicts))
+
+    found = step_metrics([group(0, "a", "ss", 1, scaffold="react"), group(1, "a", "sf", 1), group(2, "b", "ff", 4)])
+    assert found["environment/a/solved_share"] == 0.75
+    assert found["environment/b/solved_share"] == 0.0
+    assert (found["environment/a/turns"], found["environment/b/turns"], found["rollout/turns"]) == (1, 4, 2)
+    assert found["environment/b/response_tokens"] == 4
+    assert found["reward/turn_mean"] == 0.5
+    assert (found["scaffold/share"], found["scaffold/solved_share"]) == (1 / 3, 1.0)
+    assert found["scaffold/without_solved_share"] == 0.25
+    alone = step_metrics([group(0, "a", "sf", 1)])
+    assert not [name for name in alone if name.startswith(("environment/", "scaffold/")) or "turn" in name]
