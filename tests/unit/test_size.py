@@ -21,7 +21,9 @@ FILES: Mapping[str, str] = {
     "verifiers/mathematics/grammar.py": "one grammar, a rule for each form, which is not clearer in two halves",
 }
 FUNCTIONS: Mapping[str, str] = {
+    "public.py:evaluate": "the public function: a third of it says what its arguments are",
     "cli/demonstrate.py:demonstrate": "a command: its options, then the steps in their order",
+    "cli/eval.py:evaluate": "a command: its options, then the steps in their order",
     "cli/verify.py:verify": "a command: its options, then the steps in their order",
     "environments/programs/followers.py:_collected": "text and program of one generated task, side by side",
     "environments/programs/levels/dictionaries.py:_reading": "text and program of one generated task, side by side",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from assay.engines import Sampling
     from assay.environments import Environment
-    from assay.evaluation import Evaluation
+    from assay.evaluation import Evaluation, EvaluationFolder
     from assay.recipe import RunConfig
     from assay.scaffolds import Scaffold
     from assay.verifiers import Verifier
@@ -165,7 +165,7 @@ def evaluate(
         if name != "plain":
             console.print(f"with the scaffold {name}:", markup=False)
         with EvaluationFolder(place, settings, made) as kept:
-            result = sampled.evaluate(
+            results[name] = sampled.evaluate(
                 kept,
                 tasks,
                 source,
@@ -177,14 +177,18 @@ def evaluate(
                 console=console,
                 scaffold=scaffold,
             )
-            asked = {} if sampled.tally is None else {"asked": sampled.tally.to_dict()}
-            constant = _constant(result)
-            scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
-        console.print(_table(result, ks))
-        _print_doubts(result, constant["cautions"], console)
-        console.print(f"scores: {scores}", soft_wrap=True)
-        results[name] = result
+            _report(results[name], ks, sampled, kept, console)
     _print_differences(results, console)
+
+
+def _report(result: Evaluation, ks: Sequence[int], sampled: SampledModel, kept: EvaluationFolder, console: Console) -> None:
+    """Keep the scores, and print them with what a reader should know beside them."""
+    asked = {} if sampled.tally is None else {"asked": sampled.tally.to_dict()}
+    constant = _constant(result)
+    scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
+    console.print(_table(result, ks))
+    _print_doubts(result, constant["cautions"], console)
+    console.print(f"scores: {scores}", soft_wrap=True)
 
 
 def _what(
