@@ -84,7 +84,7 @@ def test_revisions_and_shards_of_a_data_set(hub: HubServer, tmp_path: Path) -> N
     deeper.mkdir()
     (deeper / "part-3.jsonl").write_text('{"question": "deeper?", "answer": "1"}')
     code = (
-        "from assay.environments.files import read_rows\n"
+        "from assay.environments.data_files import read_rows\n"
         "from assay.errors import DataError\n"
         "for source in ('someone/sums@v2/data/part-*.jsonl', 'someone/sums@refs/convert/parquet/data/part-0.jsonl',\n"
         "               'someone/sums@v2/data/none-*.jsonl', 'someone/sums@v3/data/part-0.jsonl',\n"

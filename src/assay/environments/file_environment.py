@@ -11,8 +11,8 @@ from typing import Any, Literal, Self
 import pydantic
 
 from assay.config import FileText
+from assay.environments.data_files import data_files, read_rows
 from assay.environments.environment import Environment
-from assay.environments.files import data_files, read_rows
 from assay.environments.splits import SPLITS, hashed_split, prompt_key
 from assay.errors import DataError
 from assay.seeds import derive_seed

@@ -7,7 +7,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from assay.environments.files import read_rows
+from assay.environments.data_files import read_rows
 from assay.environments.rows import Rows
 from assay.errors import DataError
 

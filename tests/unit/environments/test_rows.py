@@ -13,7 +13,7 @@ import pytest
 
 from assay.environments import check_environment, make_environment
 from assay.environments.cruxeval import CRUXEval
-from assay.environments.files import read_rows
+from assay.environments.data_files import read_rows
 from assay.environments.gsm8k import GSM8K
 from assay.environments.math import MATH
 from assay.environments.rows import Rows
