@@ -181,7 +181,9 @@ def evaluate(
     _print_differences(results, console)
 
 
-def _report(result: Evaluation, ks: Sequence[int], sampled: SampledModel, kept: EvaluationFolder, console: Console) -> None:
+def _report(
+    result: Evaluation, ks: Sequence[int], sampled: SampledModel, kept: EvaluationFolder, console: Console
+) -> None:
     """Keep the scores, and print them with what a reader should know beside them."""
     asked = {} if sampled.tally is None else {"asked": sampled.tally.to_dict()}
     constant = _constant(result)
