@@ -17,7 +17,7 @@ from assay.environments.tools import ToolFailure
 from assay.errors import SandboxError
 from assay.host import current_host
 from assay.sandbox import Limits, Program, Sandbox
-from assay.sandbox.run import Run, RunStatus
+from assay.sandbox.run import ProgramRun, RunStatus
 
 MAX_FILES = 200
 MAX_BYTES = 1 << 20
@@ -95,7 +95,7 @@ def _sandbox() -> Sandbox:
     return current_host().hold("files environment", Sandbox, Sandbox.close)
 
 
-def _why(run: Run) -> str:
+def _why(run: ProgramRun) -> str:
     return run.reason or run.status.value
 
 
