@@ -1,0 +1,78 @@
+"""Repair: write a program, read how its tests fail, and mend it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import pydantic
+
+from assay.environments.dials import whole_dial
+from assay.environments.environment import Environment, Level, require_tasks
+from assay.environments.episode import Episode
+from assay.environments.programs.environment import Programs
+from assay.environments.repair.episode import RepairEpisode, Writer
+from assay.environments.script import Script
+from assay.types import Split, Task
+from assay.verifiers import EpisodeScore, Verifier
+
+MAX_ATTEMPTS = 8
+
+
+class Repair(Environment):
+    """Functions to be written, as those of `programs`, with several attempts: each is run on visible tests in the
+    sandbox, and the model reads how they fail. The last program must pass hidden tests too.
+
+    Horizon is the number of attempts, 1 to 8. Complexity is that of `programs`, 1 to 10.
+    """
+
+    name: Literal["repair"] = "repair"
+    programs: Programs = Programs()
+    """The generator of the functions."""
+    visible_tests: int = pydantic.Field(default=4, ge=1, le=20)
+    """Tests whose failures the model is told, of those that `programs` hides."""
+
+    @property
+    def max_turns(self) -> int:
+        return MAX_ATTEMPTS
+
+    @property
+    def rewards(self) -> Mapping[str, Verifier]:
+        return {"strict": EpisodeScore()}
+
+    def levels(self) -> tuple[Level, ...]:
+        return tuple((c, float(h)) for c in map(float, sorted(self.programs.complexities)) for h in (1, 2, 4, 8))
+
+    def tasks(
+        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
+    ) -> Iterator[Task]:
+        attempts = whole_dial(self.name, "horizon", horizon, 4, MAX_ATTEMPTS)
+        tasks = (self._task(task, attempts) for task in self.programs.tasks(split, complexity=complexity, seed=seed))
+        return require_tasks(tasks, self, split, complexity, float(attempts))
+
+    def _task(self, task: Task, attempts: int) -> Task:
+        suite = json.loads(task.answer)
+        tests = suite["tests"]
+        # At least one stays hidden.
+        num_visible = min(self.visible_tests, len(tests) - 1)
+        world = {
+            "attempts": attempts,
+            "visible": tests[:num_visible],
+            "hidden": tests[num_visible:],
+            "entry_point": suite["entry_point"],
+        }
+        return dataclasses.replace(task, domain=self.name, horizon=attempts, metadata={**task.metadata, "world": world})
+
+    def episode(self, task: Task) -> Episode:
+        world = task.metadata["world"]
+        return RepairEpisode(
+            task, world["attempts"], tuple(world["visible"]), tuple(world["hidden"]), world["entry_point"]
+        )
+
+    def expert(self, task: Task) -> Script:
+        return Writer(task.metadata["demonstration"])
+
+    def weak(self, task: Task) -> Script:
+        return Writer(f"```python\ndef {task.metadata['world']['entry_point']}(*values):\n    return None\n```")
