@@ -178,7 +178,7 @@ def evaluate(
                     seed=seed,
                     samples_per_task=samples,
                     make_episode=around.episodes(world),
-                    max_turns=around.max_turns(world.max_turns),
+                    max_turns=around.turns(world),
                 )
             finally:
                 await engine.close()

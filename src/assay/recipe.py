@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pydantic
 
@@ -13,6 +13,7 @@ from assay.curriculum import AnyCurriculum, LevelByLevel
 from assay.engines import AnyEngine, Sampling
 from assay.environments import AnyEnvironment, rewards_of
 from assay.environments.arithmetic import Arithmetic
+from assay.environments.mixture import as_mixture
 from assay.errors import ConfigError
 from assay.evaluation.held_out import EvaluationSettings
 from assay.models.family import check_family
@@ -157,6 +158,17 @@ class RunConfig(Settings):
         strict = evaluation.strict or (self.reward if self.reward.says_truth else own["strict"])
         lenient = evaluation.lenient or own.get("lenient")
         return readings_of(strict, lenient)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _several_environments(cls, data: Any) -> Any:
+        """`[[environments]]`: a mixture of them in place of one."""
+        if not isinstance(data, Mapping) or "environments" not in data:
+            return data
+        if "environment" in data:
+            raise ValueError("environment and environments are both given: write one, or a list of several")
+        others = {key: value for key, value in data.items() if key != "environments"}
+        return {**others, "environment": as_mixture(data["environments"])}
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> RunConfig:

@@ -151,7 +151,7 @@ class SampledModel:
                         verifiers=verifiers,
                         sampling=sampling,
                         make_episode=around.episodes(environment),
-                        max_turns=around.max_turns(environment.max_turns),
+                        max_turns=around.turns(environment),
                         seed=seed,
                         samples_per_task=samples,
                         positions=positions,

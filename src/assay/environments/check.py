@@ -67,7 +67,7 @@ def _read(
 def _check_tasks(environment: Environment, tasks: list[Task], complexity: float | None, horizon: float | None) -> None:
     seen: dict[str, Task] = {}
     for task in tasks:
-        if task.domain != environment.name:
+        if task.domain not in environment.domains:
             raise ContractError(f"{environment.name}: {_shown(task)} says it is from {task.domain!r}")
         if not task.prompt:
             raise ContractError(f"{environment.name}: task {task.task_id} has an empty prompt")

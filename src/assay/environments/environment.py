@@ -35,6 +35,15 @@ class Environment(Component):
         """Turns after which an episode is truncated."""
         return 1
 
+    def turns_of(self, task: Task) -> int:
+        """Return the number of turns after which an episode of this task is truncated."""
+        return self.max_turns
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The names that its tasks bear as their domain."""
+        return (self.name,)
+
     def levels(self) -> tuple[Level, ...]:
         """The (complexity, horizon) settings that a table of this environment lists, easiest first."""
         return ((None, None),)

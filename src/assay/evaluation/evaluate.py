@@ -13,7 +13,7 @@ from assay.errors import ConfigError, DataError
 from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.row import EvalRow
 from assay.render.renderer import Renderer
-from assay.rollout import EpisodeLimits, run_rollout
+from assay.rollout import EpisodeLimits, MaxTurns, run_rollout
 from assay.types import EndingKind, Task
 from assay.verifiers.score import score_rollout
 from assay.verifiers.verifier import Verifier
@@ -33,7 +33,7 @@ async def evaluate(
     samples_per_task: int = 1,
     positions: Sequence[int] | None = None,
     make_episode: EpisodeFactory = SingleTurn,
-    max_turns: int = 1,
+    max_turns: MaxTurns = 1,
     limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
     max_concurrent: int = 128,
     on_row: Callable[[EvalRow], None] | None = None,

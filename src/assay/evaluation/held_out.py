@@ -213,7 +213,7 @@ class HeldOut:
             sampling=Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=self._sampling.stop),
             seed=SEED,
             make_episode=self._scaffold.episodes(self._environment),
-            max_turns=self._scaffold.max_turns(self._environment.max_turns),
+            max_turns=self._scaffold.turns(self._environment),
             limits=self._limits,
             on_row=lambda _: self._progress(what, next(num_done), len(tasks)),
         )

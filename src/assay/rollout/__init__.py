@@ -6,6 +6,6 @@ from __future__ import annotations
 from assay.rollout.collector import Collector
 from assay.rollout.demonstrations import Demonstrations
 from assay.rollout.limits import EpisodeLimits
-from assay.rollout.runner import run_rollout
+from assay.rollout.runner import MaxTurns, run_rollout
 
-__all__ = ["Collector", "Demonstrations", "EpisodeLimits", "run_rollout"]
+__all__ = ["Collector", "Demonstrations", "EpisodeLimits", "MaxTurns", "run_rollout"]

@@ -26,7 +26,7 @@ from assay.observe.metrics import metric
 from assay.render.renderer import Renderer
 from assay.rollout.left_out import LeftOut
 from assay.rollout.limits import EpisodeLimits
-from assay.rollout.runner import run_rollout
+from assay.rollout.runner import MaxTurns, run_rollout
 from assay.rollout.timeouts import Timeouts
 from assay.rollout.world import describe
 from assay.types import EndingKind, Group, Rollout, Score, Task, Verdict
@@ -125,7 +125,7 @@ class Collector:
         max_staleness: int = 0,
         min_group_size: int = 2,
         keep: Callable[[Group], bool] = lambda group: True,
-        max_turns: int = 1,
+        max_turns: MaxTurns = 1,
         retries: int = 2,
         limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
         max_left_out_share: float = 0.2,
@@ -137,7 +137,7 @@ class Collector:
             ("groups_per_step", groups_per_step, 1),
             ("max_staleness", max_staleness, 0),
             ("min_group_size", min_group_size, 1),
-            ("max_turns", max_turns, 1),
+            ("max_turns", max_turns if isinstance(max_turns, int) else 1, 1),
             ("retries", retries, 0),
             ("max_dropped_groups_in_a_row", max_dropped_groups_in_a_row, 1),
         ):

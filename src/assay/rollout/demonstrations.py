@@ -121,7 +121,7 @@ class Demonstrations:
                 run_seed=0,
                 group_id=group_id,
                 member=0,
-                max_turns=self._environment.max_turns,
+                max_turns=self._environment.turns_of,
                 limits=self._limits,
             )
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from assay.endpoints.responder import Responder
@@ -21,6 +21,9 @@ from assay.rollout.timeouts import Timeouts
 from assay.rollout.world import World, WorldMessages, describe
 from assay.types import Completion, Ending, EndingKind, Message, RemoteCompletion, Rollout, Score, Task, Tool, Turn
 
+MaxTurns = int | Callable[[Task], int]
+"""Turns after which an episode is truncated: of every task, or of the task that is given."""
+
 
 async def run_rollout(
     task: Task,
@@ -32,7 +35,7 @@ async def run_rollout(
     run_seed: int,
     group_id: int,
     member: int,
-    max_turns: int = 1,
+    max_turns: MaxTurns = 1,
     limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
     timeouts: Timeouts | None = None,
     seed_label: str = "request",
@@ -61,7 +64,7 @@ async def run_rollout(
     The environment is closed once, whatever happens. When cancelled, the request under way is taken back first.
 
     Args:
-        max_turns: the environment's own limit, where `limits` names none.
+        max_turns: the environment's own limit, of all tasks or of each, where `limits` names none.
         timeouts: the clock of the limits in time, paused by whoever trains meanwhile; None for one that runs on.
 
     Raises:
@@ -76,7 +79,8 @@ async def run_rollout(
     score: Score | None = None
     try:
         world = World(make_episode, task, timeouts, limits.step_timeout_seconds)
-        limits = limits.model_copy(update={"max_turns": limits.max_turns or max_turns})
+        own_turns = max_turns if isinstance(max_turns, int) else max_turns(task)
+        limits = limits.model_copy(update={"max_turns": limits.max_turns or own_turns})
         requests = Requests(seed_label, run_seed, group_id, member)
         if isinstance(world.episode, DrivenEpisode):
             ending = await drive(world, engine, renderer, sampling, requests, limits, timeouts, turns)

@@ -45,6 +45,6 @@ async def play_script(environment: Environment, task: Task, script: Script) -> S
         run_seed=0,
         group_id=0,
         member=0,
-        max_turns=environment.max_turns,
+        max_turns=environment.turns_of,
     )
     return ScriptedResult(rollout, await score_rollout(environment.rewards["strict"], rollout, task))

@@ -27,9 +27,6 @@ class Scaffolding:
         self._environment = environment
         self._seed = derive_seed(seed, SCAFFOLD)
         self._num_groups = num_groups
-        self.max_turns = environment.max_turns
-        if max(scaffold.share_at(0.0), scaffold.share_at(1.0)) > 0.0:
-            self.max_turns = scaffold.max_turns(environment.max_turns)
 
     def marked(self, next_task: Callable[[int], Task]) -> Callable[[int], Task]:
         """Return what gives each group its task, with the scaffold's name in the metadata of those that have it."""
@@ -42,6 +39,11 @@ class Scaffolding:
             return dataclasses.replace(task, metadata={**task.metadata, SCAFFOLD: self._scaffold.name})
 
         return give
+
+    def turns(self, task: Task) -> int:
+        """Return the number of turns after which an episode of the task is truncated."""
+        turns = self._environment.turns_of(task)
+        return self._scaffold.max_turns(turns) if SCAFFOLD in task.metadata else turns
 
     def episode(self, task: Task) -> Episode:
         """A fresh episode, with the scaffold where the task is marked."""

@@ -225,7 +225,7 @@ def _sampler(
         groups_per_step=config.groups_per_step,
         min_group_size=config.algorithm.needs.min_group_size,
         keep=config.algorithm.keep,
-        max_turns=scaffolding.max_turns,
+        max_turns=scaffolding.turns,
         limits=config.limits,
         max_left_out_share=config.max_left_out_share,
         retries=config.rollout_retries,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar
 
 import pydantic
@@ -70,6 +70,10 @@ class Scaffold(Component):
     def episodes(self, environment: Environment) -> EpisodeFactory:
         """Return what makes an environment's episodes with the scaffold around each."""
         return lambda task: self.around(environment.episode(task), task)
+
+    def turns(self, environment: Environment) -> Callable[[Task], int]:
+        """Return what gives the number of turns after which an episode with the scaffold is truncated, task by task."""
+        return lambda task: self.max_turns(environment.turns_of(task))
 
     @property
     def stays(self) -> bool:

@@ -205,7 +205,8 @@ def test_a_share_of_the_groups_has_the_scaffold_and_fades() -> None:
     again = Scaffolding(Reflect(share=1.0, final_share=0.0), chain, seed=3, num_groups=400)
     assert [SCAFFOLD in again.marked(tasks.__getitem__)(i).metadata for i in range(400)] == marked
     assert scaffolding.marked(tasks.__getitem__)(0).task_id == tasks[0].task_id
-    assert scaffolding.max_turns == 2 * chain.max_turns
+    with_it, without = (scaffolding.marked(tasks.__getitem__)(marked.index(has)) for has in (True, False))
+    assert scaffolding.turns(with_it) == 2 * scaffolding.turns(without) == 2 * chain.max_turns
     assert not Reflect(final_share=0.0).stays
     assert Reflect().stays
 

@@ -1,0 +1,7 @@
+"""The mixture of several environments in one run."""
+
+from __future__ import annotations
+
+from assay.environments.mixture.environment import Mixture, Part, as_mixture
+
+__all__ = ["Mixture", "Part", "as_mixture"]

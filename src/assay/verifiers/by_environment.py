@@ -1,0 +1,59 @@
+"""The verifier of several environments: each task by its own environment's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import pydantic
+
+from assay.errors import DataError
+from assay.types import Rollout, Score, Task
+from assay.verifiers.cases import Case
+from assay.verifiers.verifier import AnyVerifier, Verifier
+
+
+class ByEnvironment(Verifier):
+    """Scores each rollout by the verifier of the environment that its task is from."""
+
+    name: Literal["by_environment"] = "by_environment"
+    is_cheap: ClassVar[bool] = False
+    verifiers: dict[str, AnyVerifier] = pydantic.Field(min_length=1)
+    """Name of the environment, as its tasks bear it, to its verifier."""
+
+    @pydantic.field_validator("verifiers")
+    @classmethod
+    def _score_alone(cls, verifiers: dict[str, Verifier]) -> dict[str, Verifier]:
+        comparing = [name for name, verifier in verifiers.items() if verifier.compares]
+        if comparing:
+            raise ValueError(
+                f"the verifier of {comparing[0]} scores groups together, and groups of several environments cannot be; "
+                "train on it alone"
+            )
+        return verifiers
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        return await self._of(task)(rollout, task)
+
+    def gold_response(self, task: Task) -> str | None:
+        return self._of(task).gold_response(task)
+
+    @property
+    def nested(self) -> Mapping[str, Verifier]:
+        return self.verifiers
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        parts = {name: verifier.identity for name, verifier in self.verifiers.items()}
+        return {**self.plain(), "verifiers": parts}
+
+    def cases(self) -> list[Case]:
+        return [case for verifier in self.verifiers.values() for case in verifier.cases()]
+
+    def _of(self, task: Task) -> Verifier:
+        if task.domain not in self.verifiers:
+            raise DataError(
+                f"task {task.task_id} is from {task.domain!r}, and there are verifiers for "
+                f"{', '.join(self.verifiers)} alone"
+            )
+        return self.verifiers[task.domain]
