@@ -37,6 +37,11 @@ class Settings(pydantic.BaseModel):
     """Names that other tools give an option, or options that they have beside these, and what to do here: part of the
     error."""
 
+    @classmethod
+    def from_written(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the settings that a table stands for, where a shorter way of writing them is offered."""
+        return data
+
     def plain(self) -> dict[str, Any]:
         """Every value, defaults included, as plain JSON data."""
         return self.model_dump(mode="json")
@@ -91,7 +96,7 @@ def validate(cls: type[SettingsT], data: Mapping[str, Any]) -> SettingsT:
     """Settings from plain data, with every mistake reported at once as one ConfigError."""
     try:
         # JSON mode: lists become tuples, strict otherwise.
-        return cls.model_validate_json(json.dumps(data, default=_plain))
+        return cls.model_validate_json(json.dumps(cls.from_written(data), default=_plain))
     except pydantic.ValidationError as error:
         raise ConfigError("\n".join(explain(cls, error))) from None
 

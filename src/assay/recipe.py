@@ -159,14 +159,13 @@ class RunConfig(Settings):
         lenient = evaluation.lenient or own.get("lenient")
         return readings_of(strict, lenient)
 
-    @pydantic.model_validator(mode="before")
     @classmethod
-    def _several_environments(cls, data: Any) -> Any:
+    def from_written(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """`[[environments]]`: a mixture of them in place of one."""
-        if not isinstance(data, Mapping) or "environments" not in data:
+        if "environments" not in data:
             return data
         if "environment" in data:
-            raise ValueError("environment and environments are both given: write one, or a list of several")
+            raise ConfigError("environment and environments are both given: write one, or a list of several")
         others = {key: value for key, value in data.items() if key != "environments"}
         return {**others, "environment": as_mixture(data["environments"])}
 

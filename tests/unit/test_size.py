@@ -21,7 +21,7 @@ FILES: Mapping[str, str] = {
     "verifiers/mathematics/grammar.py": "one grammar, a rule for each form, which is not clearer in two halves",
 }
 FUNCTIONS: Mapping[str, str] = {
-    "cli/sampled_model.py:SampledModel.evaluate": "samples what is missing, and says what it cost: one thing after another",
+    "cli/sampled_model.py:SampledModel.evaluate": "samples what is missing, and then says what it cost",
     "public.py:evaluate": "the public function: a third of it says what its arguments are",
     "cli/demonstrate.py:demonstrate": "a command: its options, then the steps in their order",
     "cli/eval.py:evaluate": "a command: its options, then the steps in their order",

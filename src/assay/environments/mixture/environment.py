@@ -12,6 +12,7 @@ from assay.config import Settings
 from assay.environments.environment import AnyEnvironment, Environment, require_tasks, rewards_of
 from assay.environments.episode import Episode
 from assay.environments.script import Script
+from assay.errors import ConfigError
 from assay.seeds import derive_seed, uniform
 from assay.types import Split, Task
 from assay.verifiers import Verifier
@@ -146,10 +147,10 @@ def as_mixture(environments: Any) -> dict[str, Any]:
     environment's name and options, `weight` and `label` among them, and the dials in a table `level`.
 
     Raises:
-        ValueError: it is no such list.
+        ConfigError: it is no such list.
     """
     if not isinstance(environments, list | tuple) or not environments:
-        raise ValueError('expected tables such as [[environments]] name = "chain"; weight = 2')
+        raise ConfigError('environments: expected tables such as [[environments]] name = "chain"; weight = 2')
     parts = []
     for each in environments:
         if isinstance(each, str):
@@ -159,5 +160,5 @@ def as_mixture(environments: Any) -> dict[str, Any]:
             of_the_part = {key: each[key] for key in _OF_THE_PART if key in each}
             parts.append({"environment": own, **of_the_part, **dict(each.get("level", {}))})
         else:
-            raise ValueError(f"{each!r:.60} is no table with the name of an environment")
+            raise ConfigError(f"environments: {each!r:.60} is no table with the name of an environment")
     return {"name": "mixture", "parts": parts}
