@@ -136,7 +136,7 @@ def _drawn(weights: Mapping[str, float], at: float) -> str:
         rest -= weight
         if rest < 0:
             return name
-    return next(reversed(weights))
+    return list(weights)[-1]
 
 
 _OF_THE_PART = ("weight", "label")
