@@ -7,6 +7,7 @@ import io
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -20,6 +21,7 @@ from assay.observe.console import Console
 from assay.observe.store import RunStore
 from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
+from assay.types import Message, Task, Verdict
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/**/*.md")])
@@ -131,6 +133,29 @@ def test_the_environment_of_the_seventh_guide_is_checked_and_trained_with(
     run = build_run(config, tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
     assert asyncio.run(train(run)).status == "finished"
     assert config.environment.max_turns == 4
+
+
+def test_the_tools_of_the_seventh_guide_answer() -> None:
+    guide = (ROOT / "docs" / "guides" / "07-environment.md").read_text()
+    (code,) = re.findall(r"```py\n(.*?)```", guide, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    task = Task("shelves", (Message("user", "Where is the cup?"),), "1", metadata={"world": ["a book", "a cup"]})
+
+    async def played() -> list[str]:
+        episode = names["Shelves"](task)
+        await episode.start()
+        said = []
+        for at in (1, 7, "two"):
+            call = {"type": "function", "function": {"name": "look", "arguments": {"shelf": at}}}
+            said += [message.content for message in (await episode.step(Message("assistant", "", (call,)))).messages]
+        assert (await episode.step(Message("assistant", "1"))).done
+        assert (await episode.score()).verdict is Verdict.SOLVED
+        return said
+
+    cup, far, text = asyncio.run(played())
+    assert (cup, far) == ("a cup", "Error: there are 2 shelves")
+    assert text.startswith("Error: look: shelf: 'two' is not of type 'integer'")
 
 
 def test_the_agent_of_the_tenth_guide_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ def compare(
     from assay.evaluation import cautions, smallest_gain
     from assay.evaluation import compare as compare_evaluations
     from assay.observe.folder import write_json
+    from assay.observe.visible import visible
 
     first, second = _read(before), _read(after)
     _check_same(before, first, after, second)
@@ -62,7 +63,7 @@ def compare(
         for k, (old, new) in by_k.items():
             console.print(f"pass@{k}, {reading}: before {old.as_percent()}, after {new.as_percent()}", markup=False)
     for line in _differences(first, second):
-        console.print(line, markup=False)
+        console.print(visible(line), markup=False)
     claimed = smallest_gain({("", reading): (first, second) for reading in readings})
     console.print(f"gain: {_points(claimed.difference)} points, the smallest of the readings ({claimed.reading})")
     notes = cautions(second, claimed.reading)

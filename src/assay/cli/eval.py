@@ -288,14 +288,16 @@ def _constant(result: Evaluation) -> dict[str, Any]:
 
 def _print_turns(result: Evaluation, console: Console) -> None:
     """Print how the episodes went, where any has more than one turn, and what the parts of graded scores came to."""
+    from assay.observe.visible import visible
+
     if result.takes_turns:
         ended = ", ".join(f"{how} {count}" for how, count in result.ended().items())
-        console.print(f"turns: {result.mean_turns:.1f} on average; ended: {ended}", markup=False)
+        console.print(f"turns: {result.mean_turns:.1f} on average; ended: {visible(ended)}", markup=False)
     for reading in result.readings:
         if result.takes_turns or result.is_graded(reading):
             for level, part in result.by_level().items():
                 if parts := ", ".join(f"{name} {mean:.3g}" for name, mean in part.mean_parts(reading).items()):
-                    console.print(f"parts of the score, {reading}, {level}: {parts}", markup=False)
+                    console.print(f"parts of the score, {reading}, {level}: {visible(parts)}", markup=False)
 
 
 def _print_doubts(result: Evaluation, cautions: Mapping[str, Sequence[str]], console: Console) -> None:

@@ -56,7 +56,7 @@ def show(
     try:
         if chosen.given:
             found = chosen.find(store)
-            _print_json(_records(found)) if as_json else _show_rollouts(console, folder, found)
+            _print_json(_with_turns(store, found)) if as_json else _show_rollouts(console, folder, store, found)
         elif metrics:
             listed = _explained(store)
             _print_json(listed) if as_json else _show_metrics(console, listed)
@@ -84,6 +84,12 @@ def _from_one(points: Sequence[tuple[int, float | None]]) -> list[tuple[int, flo
 def _records(records: Sequence[Any]) -> list[dict[str, Any]]:
     """Records of the store as plain data, with steps that count from 1: so many updates there were after them."""
     return [{**data, "step": data["step"] + 1} for data in map(dataclasses.asdict, records)]
+
+
+def _with_turns(store: RunStore, records: Sequence[RolloutRecord]) -> list[dict[str, Any]]:
+    """Rollouts with their turns as plain data."""
+    turns = (store.turns(record.step, record.group_id, record.member) for record in records)
+    return [{**data, "turns": _records(own)} for data, own in zip(_records(records), turns, strict=True)]
 
 
 # ---- the run as a whole ----
@@ -231,7 +237,8 @@ def _import_all() -> None:
             continue
         try:
             importlib.import_module(module.name)
-        except ImportError:  # an adapter whose library is not installed
+        except (ImportError, OSError):
+            # An adapter whose library is not installed; a file that runs only where it is copied to, beside its data.
             continue
 
 
@@ -245,16 +252,17 @@ def _show_metrics(console: Console, listed: list[dict[str, Any]]) -> None:
 # ---- rollouts ----
 
 
-def _show_rollouts(console: Console, folder: Path, records: Sequence[RolloutRecord]) -> None:
-    from assay.observe.store import RunStore
-
+def _show_rollouts(console: Console, folder: Path, store: RunStore, records: Sequence[RolloutRecord]) -> None:
     token_text, where = _token_text(folder)
     console.print(_safe(where), style="dim", soft_wrap=True)
     for record in records:
         _show_rollout(console, record, token_text)
-        if record.num_turns > 1:
-            with RunStore.open_readonly(folder) as store:
-                _show_turns(console, store.turns(record.step, record.group_id, record.member))
+        turns = store.turns(record.step, record.group_id, record.member)
+        if len(turns) > 1 or any(turn.env_messages for turn in turns):
+            _show_transcript(console, record, turns, token_text)
+        else:
+            everything = _masked_text(console, record, token_text, 0, len(record.token_ids))
+            console.print(everything, soft_wrap=True)
     if len(records) == 1:
         _show_tokens(console, records[0], token_text)
 
@@ -272,6 +280,7 @@ def _show_rollout(console: Console, record: RolloutRecord, token_text: TokenText
         ("reward", "-" if record.value is None else f"{record.value:g}" + (f" = {parts}" if parts else "")),
         ("read", record.evidence),
         ("tokens", f"{record.num_tokens} sampled of {len(record.token_ids)}, by version {record.version}"),
+        ("turns", str(record.num_turns) if record.num_turns > 1 else ""),
         ("gap", _gap_line(record)),
     ]
     table = _grid(2)
@@ -281,44 +290,48 @@ def _show_rollout(console: Console, record: RolloutRecord, token_text: TokenText
         if value:
             table.add_row(name, _safe(value))
     console.print(table)
-    console.print(_masked_text(console, record, token_text), soft_wrap=True)
 
 
-def _show_turns(console: Console, turns: Sequence[TurnRecord]) -> None:
-    """A line for each turn: what was sampled, what the environment said and paid."""
-    table = _table("turn>", "sampled>", "ended", "model", "environment", "paid>")
+def _show_transcript(
+    console: Console, record: RolloutRecord, turns: Sequence[TurnRecord], token_text: TokenText | None
+) -> None:
+    """A rollout turn by turn: the prompt's tokens that the turn added, which are masked, the sampled ones, which are
+    trained on, the calls that were read from them, what the environment answered and what it paid."""
+    from assay.observe.transcript import answer_lines, said_lines, turn_title
+
+    at = 0
     for turn in turns:
-        said = " / ".join(f"{message.role}: {message.text}" for message in turn.env_messages)
-        rewritten = "" if turn.extends_previous or not turn.turn else " (prompt rewritten)"
-        table.add_row(
-            str(turn.turn + 1),
-            str(turn.num_tokens),
-            f"{turn.finish_reason}{rewritten}",
-            _safe(_in_short(turn.message.text)),
-            _safe(_in_short(said)),
-            "-" if turn.env_reward is None else f"{turn.env_reward:g}",
-        )
-    console.print(table)
+        rewritten = turn.turn > 0 and not turn.extends_previous
+        _heading(console, turn_title(turn.turn, rewritten=rewritten, state=turn.state))
+        end = at + turn.num_context_tokens + turn.num_tokens
+        console.print(_masked_text(console, record, token_text, at, end), soft_wrap=True)
+        at = end
+        table = _grid(2)
+        calls = [line for line in said_lines(turn.message) if line.who in ("call", "call error")]
+        # Ids say nothing to people: without a tokenizer, the messages do.
+        said = said_lines(turn.message) if token_text is None else calls
+        for line in [*said, *answer_lines(turn.env_messages, turn.env_reward)]:
+            table.add_row(_safe(line.who), _safe(line.text))
+        cut = f", ended by: {turn.finish_reason}" if turn.finish_reason != "stop" else ""
+        table.add_row("tokens", f"{turn.num_context_tokens} masked, {turn.num_tokens} sampled{cut}")
+        console.print(table)
 
 
-def _in_short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else f"{line[:77]}..."
-
-
-def _masked_text(console: Console, record: RolloutRecord, token_text: TokenText | None) -> Text:
-    """The tokens of a rollout, those that are trained on marked: by colour, or by brackets where there is none."""
+def _masked_text(console: Console, record: RolloutRecord, token_text: TokenText | None, start: int, end: int) -> Text:
+    """The tokens of a rollout from `start` to `end`, those that are trained on marked: by colour, or by brackets where
+    there is none."""
     from rich.text import Text
 
     coloured = console.color_system is not None and not console.no_color
     opening, closing = ("", "") if coloured else ("[[", "]]")
     text = Text()
     trained = False
-    for position, (token, mask) in enumerate(zip(record.token_ids, record.loss_mask, strict=True)):
+    for position in range(start, end):
+        token, mask = record.token_ids[position], record.loss_mask[position]
         if mask != trained:
             text.append(opening if mask else closing)
             trained = mask
-        if position in record.fork_starts:
+        if position in record.fork_starts and position > start:
             text.append("\n--- the prompt was rewritten here: a sample of its own ---\n", style="dim")
         spelled = token_text(token) if token_text is not None else f"{token} "
         text.append(_visible(spelled), style="bold green" if mask else "dim")

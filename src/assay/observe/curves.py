@@ -33,6 +33,7 @@ class Curve:
         return [value for _, value in self.points]
 
 
+TURN_REWARD, LEFT_OUT_SHARE = "credit/turn_reward_mean", "rollout/left_out_share"
 _METRIC_CURVES = (
     ("entropy", "Policy entropy", "nats a token", "policy/entropy_nats"),
     ("gap", "Sampler-trainer gap", "nats a token", "gap/mean_nats"),
@@ -74,10 +75,17 @@ def length_curve(store: RunStore) -> Curve:
     return Curve("response_length", "Response length", "tokens", points)
 
 
+def turn_curve(store: RunStore) -> Curve:
+    """Mean turns of a rollout, step by step; empty where no rollout had more than one."""
+    points = tuple((rewards.step, rewards.turns) for rewards in store.step_rewards())
+    return Curve("turns", "Turns of a rollout", "turns", points if any(turns > 1 for _, turns in points) else ())
+
+
 def main_curves(store: RunStore) -> list[Curve]:
-    """Reward, response length, entropy, sampler-trainer gap, gradient norm and speed, as far as they were recorded."""
+    """Reward, response length, turns where there are several, entropy, sampler-trainer gap, gradient norm and speed, as
+    far as they were recorded."""
     metrics = store.metrics()
-    curves = [reward_curve(store), length_curve(store)]
+    curves = [reward_curve(store), length_curve(store), turn_curve(store)]
     for name, title, unit, metric_name in _METRIC_CURVES:
         points = tuple((step, value) for step, value in metrics.get(metric_name, []) if value is not None)
         if name == "gap" and not points:

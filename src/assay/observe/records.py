@@ -136,6 +136,8 @@ class StepRewards:
     """Mean reward of the measured members of each group that has any, dropped groups included."""
     response_tokens: float
     """Mean sampled tokens of a rollout."""
+    turns: float
+    """Mean turns of a rollout."""
     num_measured: int
     """Rollouts with a reward."""
     bounds: tuple[float, float]

@@ -18,9 +18,9 @@ from typing import Any, TypeGuard
 from assay.errors import RunFolderError
 from assay.observe import plots
 from assay.observe.console import duration
-from assay.observe.curves import level_curves, main_curves, natural_key
+from assay.observe.curves import LEFT_OUT_SHARE, TURN_REWARD, level_curves, main_curves, natural_key, turn_curve
 from assay.observe.folder import read_json
-from assay.observe.records import EvaluationRecord
+from assay.observe.records import EvaluationRecord, LevelShare
 from assay.observe.store import STORE_NAME, RunStore
 from assay.observe.visible import visible
 
@@ -144,10 +144,56 @@ def _store_view(store: RunStore, report: Path, summary: Mapping[str, Any]) -> di
         "outcomes": outcomes,
         "num_rollouts": sum(outcome.count for outcome in outcomes),
         "level_table": _level_table(evaluations),
+        "horizons": _horizons(store.level_shares()),
+        "episodes": _episodes(store),
         "events": events[-_MAX_EVENTS:],
         "num_events": len(events),
         "num_steps": num_steps if num_steps is not None else store.num_steps(),
     }
+
+
+def _horizons(shares: Sequence[LevelShare]) -> list[dict[str, Any]]:
+    """The solved share of the rollouts by horizon, over all steps and over the last quarter; empty where there is one
+    horizon only."""
+    by_horizon: dict[str, list[LevelShare]] = {}
+    for share in shares:
+        by_horizon.setdefault(share.level.rpartition(" h")[2], []).append(share)
+    steps = sorted({share.step for share in shares})
+    late = steps[-max(len(steps) // 4, 1) :]
+
+    def solved(some: Sequence[LevelShare]) -> float | None:
+        measured = sum(share.measured for share in some)
+        return sum(share.solved for share in some) / measured if measured else None
+
+    rows = [
+        {
+            "horizon": horizon,
+            "measured": sum(share.measured for share in own),
+            "share": solved(own),
+            "last": solved([share for share in own if share.step in late]),
+        }
+        for horizon, own in sorted(by_horizon.items(), key=lambda entry: natural_key(entry[0]))
+    ]
+    return rows if len(rows) > 1 else []
+
+
+def _episodes(store: RunStore) -> list[tuple[str, str]]:
+    """Facts about episodes of several turns: turns and what was paid for them, first and last, and what broke."""
+    turns = turn_curve(store).values
+    if not turns:
+        return []
+    rows = [("turns of a rollout, first and last step", f"{turns[0]:.1f}, {turns[-1]:.1f}")]
+    metrics = {name: [value for _, value in points if value is not None] for name, points in store.metrics().items()}
+    if paid := metrics.get(TURN_REWARD):
+        rows.append(("paid for turns, first and last step", f"{paid[0]:.3g}, {paid[-1]:.3g}"))
+    if left_out := metrics.get(LEFT_OUT_SHARE):
+        share = f"{_percent(sum(left_out) / len(left_out))}, {_percent(max(left_out))}"
+        rows.append(("rollouts left out, mean and most of a step", share))
+    for name, counts in sorted(metrics.items()):
+        found = re.fullmatch(r"rollout/broken_at_(\w+)_count", name)
+        if found and sum(counts):
+            rows.append((f"broken at the boundary: {found[1]}", f"{sum(counts):g}"))
+    return rows
 
 
 def _evaluation_series(records: Sequence[EvaluationRecord]) -> dict[str, dict[str, list[EvaluationRecord]]]:

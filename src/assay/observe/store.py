@@ -326,9 +326,8 @@ class RunStore:
 
     def step_rewards(self) -> list[StepRewards]:
         """Rewards and response lengths, step by step."""
-        lengths = dict(
-            self._connection.execute("SELECT step, AVG(num_tokens) FROM rollouts GROUP BY step ORDER BY step")
-        )
+        means = "SELECT step, AVG(num_tokens), AVG(num_turns) FROM rollouts GROUP BY step ORDER BY step"
+        lengths = {step: (tokens, turns) for step, tokens, turns in self._connection.execute(means)}
         groups: dict[int, list[list[float]]] = {step: [] for step in lengths}
         for step, *group in self._connection.execute(
             "SELECT step, AVG(value), COUNT(value), MIN(value), MAX(value) FROM rollouts WHERE value IS NOT NULL "
@@ -339,7 +338,7 @@ class RunStore:
             StepRewards(
                 step,
                 tuple(mean for mean, *_ in found),
-                lengths[step],
+                *lengths[step],
                 int(sum(count for _, count, *_ in found)),
                 (
                     min((lowest for _, _, lowest, _ in found), default=math.nan),

@@ -229,23 +229,55 @@ def test_the_command_is_known_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_turns_are_told_one_by_one(run: Path) -> None:
+def several_turns() -> Group:
+    call = {"type": "function", "function": {"name": "ask", "arguments": {"number": 3}}}
     first = Turn(
         (1, 2),
         False,
         Completion((5, 6, 7), (-0.5,) * 3, "stop", ((0, 0),)),
-        Message("assistant", "is it 3?"),
-        (Message("user", "Lower. \x1b[31m"),),
+        Message("assistant", "is it 3?", (call,), call_errors=("no such tool: asc\x1b[31m",)),
+        (Message("tool", "Lower. \x1b[31m", name="ask"),),
         env_reward=0.25,
+        state="0 to 9",
     )
     second = Turn((8,), False, Completion((9,), (-1.0,), "length", ((0, 0),)), Message("assistant", "2"))
     task = Task("guess", (Message("user", "Guess."),), "2")
-    rollout = Rollout(task.task_id, 9, 0, (first, second), Ending(EndingKind.TRUNCATED, "length"))
+    ending = Ending(EndingKind.BROKEN, "OSError", "environment")
+    rollout = Rollout(task.task_id, 9, 0, (first, second), ending)
+    return Group(9, task, (rollout,), (Score.not_measured("OSError"),))
+
+
+def test_turns_are_told_one_by_one(run: Path) -> None:
     with RunStore(run) as store:
-        store.record_groups(1, [Group(9, task, (rollout,), (Score.failed("wrong"),))], lambda ids: "text")
+        store.record_groups(1, [several_turns()], lambda ids: "text")
     shown = output("demo", "--rollouts", "--group", "9")
-    assert "is it 3?" in shown
-    assert "user: Lower." in shown
-    assert "\x1b[31m" not in shown
-    assert "0.25" in shown
-    assert "length (prompt rewritten)" in shown
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    first, second = lines.index("turn 1, state 0 to 9"), lines.index("turn 2, prompt rewritten: a new sample")
+    told, after = lines[first:second], lines[second:]
+    assert "call ask(number=3)" in told
+    assert "call error no such tool: asc\\x1b[31m" in told
+    assert "tool ask Lower. \\x1b[31m" in told
+    assert "reward 0.25" in told
+    assert "tokens 2 masked, 3 sampled" in told
+    assert "reward -" in after, "the environment paid nothing, which is not 0"
+    assert "tokens 1 masked, 1 sampled, ended by: length" in after
+    assert "ended broken (OSError), at the boundary: environment" in lines
+    (marked,) = [line for line in told if "[[" in line]
+    assert (marked.count("[["), marked.count("]]")) == (1, 1), "what was sampled is marked, turn by turn"
+
+
+def test_turns_are_told_without_a_tokenizer(run: Path) -> None:
+    (run / "summary.json").write_text("{}")
+    with RunStore(run) as store:
+        store.record_groups(1, [several_turns()], lambda ids: "text")
+    shown = output("demo", "--rollouts", "--group", "9")
+    assert "1 2 [[5 6 7 ]]" in shown
+    assert "is it 3?" in shown, "ids alone say nothing to people"
+
+
+def test_turns_are_in_the_json(run: Path) -> None:
+    with RunStore(run) as store:
+        store.record_groups(1, [several_turns()], lambda ids: "text")
+    (rollout,) = json.loads(output("demo", "--group", "9", "--json"))
+    assert [turn["env_reward"] for turn in rollout["turns"]] == [0.25, None]
+    assert rollout["turns"][0]["message"]["tool_calls"][0]["function"]["name"] == "ask"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Sequence
@@ -190,3 +191,45 @@ def test_a_second_report_leaves_no_stale_picture(run: Path) -> None:
 def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="no run to report on"):
         write_report(tmp_path)
+
+
+def test_episodes_are_told_turn_by_turn(run: Path, group: Group) -> None:
+    """Two rollouts of three turns at the step; h1 solved 1 of 3 measured at each of two steps, h4 1 of 1."""
+    turns = tuple(group.rollouts[0].turns * 3)
+    long = dataclasses.replace(group.rollouts[0], turns=turns)
+    far = Group(8, dataclasses.replace(group.task, horizon=4), (long, long), (group.scores[0], group.scores[3]))
+    counts = {"rollout/broken_at_tool_count": 2.0, "rollout/broken_at_engine_count": 0.0}
+    with RunStore(run) as store:
+        store.record_step(2, {"credit/turn_reward_mean": 0.5, "rollout/left_out_share": 0.25, **counts})
+        store.record_groups(2, [dataclasses.replace(far, rollouts=(long, dataclasses.replace(long, member=1)))], decode)
+    said = [
+        {"who": "turn 1, state hall", "text": ""},
+        {"who": "assistant", "text": f"north {HOSTILE}"},
+        {"who": "call", "text": 'look(at="box")'},
+        {"who": "reward", "text": "-"},
+    ]
+    shown = {"prompt": "P", "answer": "7", "before": "only this", "after": "the last", "after_turns": said}
+    ended = {"after_verdict": "failed", "after_ending": "truncated: turns"}
+    (run / "summary.json").write_text(json.dumps({**SUMMARY, "transcripts": [shown | ended]}))
+    html = write_report(run).read_text(encoding="utf-8")
+    page = Page(html)
+    text = re.sub(r"\s+", " ", page.text)
+    assert page.open == []
+    assert "script" not in page.tags
+    assert "only this" in text
+    assert "the last" not in text, "it is the last turn of those shown"
+    assert "after: failed, truncated: turns turn 1, state hall assistant north" in text
+    assert 'call look(at="box") reward -' in text
+    assert "turns of a rollout, first and last step 1.0, 3.0" in text
+    assert "paid for turns, first and last step 0.5, 0.5" in text
+    assert "rollouts left out, mean and most of a step 25.0 %, 25.0 %" in text
+    assert "broken at the boundary: tool 2" in text
+    assert "boundary: engine" not in text
+    assert "1 6 33.3 % – 4 1 100.0 % 100.0 %" in text
+    assert (run / "report" / "turns.png").is_file()
+
+
+def test_single_turns_have_no_table_of_episodes(run: Path) -> None:
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "Episodes" not in page
+    assert "By horizon" not in page

@@ -177,7 +177,7 @@ def test_what_the_rollouts_add_up_to(tmp_path: Path, group: Group) -> None:
     reader = RunStore.open_readonly(tmp_path)
     # Not measured is left out of shares and rewards, and counted among the outcomes.
     assert reader.level_shares() == [LevelShare(2, "c2 h1", solved=1, measured=3)]
-    assert reader.step_rewards() == [StepRewards(2, (1 / 3,), (7 + 1 + 8 + 1) / 4, 3, (0.0, 1.0))]
+    assert reader.step_rewards() == [StepRewards(2, (1 / 3,), (7 + 1 + 8 + 1) / 4, 1.0, 3, (0.0, 1.0))]
     assert set(reader.outcomes()) == {
         OutcomeCount("finished", "", "solved", "", 1),
         OutcomeCount("finished", "", "failed", "wrong", 1),
