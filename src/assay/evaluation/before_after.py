@@ -71,4 +71,16 @@ def _accuracy(evaluation: Evaluation, reading: str) -> dict[str, Any]:
         "num_tasks": evaluation.num_tasks,
         "num_not_measured": evaluation.num_not_measured(reading),
         "mean_tokens": evaluation.mean_tokens,
+        "mean_turns": evaluation.mean_turns,
+        "by_horizon": _by_horizon(evaluation, reading),
+    }
+
+
+def _by_horizon(evaluation: Evaluation, reading: str) -> dict[str, float]:
+    """The accuracy by horizon: a sweep tabulates it as "after.by_horizon.h4"."""
+    parts = evaluation.by_horizon()
+    return {
+        horizon: part.accuracy(reading).value
+        for horizon, part in parts.items()
+        if part.num_not_measured(reading) < part.num_samples
     }

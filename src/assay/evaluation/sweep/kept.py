@@ -1,9 +1,9 @@
 """The files kept of a sweep beside its results page: every answer and every summary, each in one file.
 
 rows.jsonl.xz     a line for each answer to a test task: cell, seed, side ("before" or "after"), decoding, task, prompt,
-                  gold answer, response, ending, the verdict of each reading, and where they say more than that, the
-                  `reasons` and `values` of readings. Answers from before training that all seeds of a cell share stand
-                  once, with seed null; those that all cells share, with cell null
+                  gold answer, horizon, response, ending, tokens, turns, the verdict of each reading, and where they say
+                  more than that, the `reasons` and `values` of readings. Answers from before training that all seeds of
+                  a cell share stand once, with seed null; those that all cells share, with cell null
 summaries.json    what each run says of itself: what all runs have in common, and "CELL/seed-S" to what is its own
 steps.csv.xz      every metric of every step: cell, seed, step, metric, value
 
@@ -31,7 +31,9 @@ from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.types import Score, Verdict
 
 ROWS, SUMMARIES, STEPS = "rows.jsonl.xz", "summaries.json", "steps.csv.xz"
-_KEPT = ("task_id", "level", "prompt", "answer", "response", "ending", "num_tokens")
+_KEPT = ("task_id", "level", "horizon", "prompt", "answer", "response", "ending", "num_tokens", "num_turns")
+_UNKNOWN = {"horizon": None, "num_tokens": None, "num_turns": None}
+"""What a line that lacks a key says of it; else an empty text."""
 RunName = tuple[str, int]
 """Cell and seed."""
 Block = tuple[str, str]
@@ -66,7 +68,7 @@ class KeptRun:
 def short_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of an evaluation's row that is kept."""
     scores = row["scores"]
-    short = {key: row[key] for key in _KEPT if key in row}
+    short = {key: row[key] for key in _KEPT if row.get(key) is not None}
     short |= {reading: score["verdict"] for reading, score in scores.items()}
     reasons = {reading: score["reason"] for reading, score in scores.items() if score.get("reason")}
     values = {reading: score["value"] for reading, score in scores.items() if score.get("value") not in (None, 0, 1)}
@@ -190,7 +192,7 @@ def read_rows(path: Path) -> dict[tuple[str | None, int | None], dict[Block, Eva
 
 def _eval_row(row: dict[str, Any], earlier: Sequence[EvalRow]) -> EvalRow:
     """The answer that a line holds; those of one task follow each other."""
-    known = {key: row.pop(key, None if key == "num_tokens" else "") for key in _KEPT}
+    known = {key: row.pop(key, _UNKNOWN.get(key, "")) for key in _KEPT}
     reasons, values = row.pop("reasons", {}), row.pop("values", {})
     last = earlier[-1] if earlier else None
     again = last is not None and last.task_id == known["task_id"]
@@ -200,7 +202,6 @@ def _eval_row(row: dict[str, Any], earlier: Sequence[EvalRow]) -> EvalRow:
         sample=last.sample + 1 if last is not None and again else 0,
         domain="",
         complexity=None,
-        horizon=None,
         scores={name: _score(Verdict(row[name]), values.get(name), reasons.get(name, "")) for name in row},
     )
 

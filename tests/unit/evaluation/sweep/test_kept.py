@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from assay.evaluation import accuracy_over_seeds, gain_over_seeds
+from assay.evaluation import EvalRow, Evaluation, accuracy_over_seeds, gain_over_seeds
+from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.sweep.kept import closing_test, read_runs, short_row, write_rows, write_summaries
-from assay.evaluation.sweep.table import tabulate
+from assay.evaluation.sweep.table import number, tabulate
 from assay.types import Score, Verdict
 
 Rows = list[dict[str, Any]]
@@ -170,3 +171,27 @@ def test_seeds_with_other_tasks_have_no_interval_over_both() -> None:
     first, second = closing("----", "++--").after["greedy"], closing("---", "+--").after["greedy"]
     assert accuracy_over_seeds([first, second], ["strict", "strict"]) is None
     assert accuracy_over_seeds([first], ["strict"]) is None
+
+
+def test_accuracy_by_horizon_follows_from_what_is_kept():
+    """Two tasks at each of two horizons: h1 from 1 of 2 to 2 of 2, h4 from 0 of 2 to 1 of 2 and one not measured."""
+
+    def side(verdicts: str) -> list[EvalRow]:
+        scores = {"+": Score.solved(), "-": Score.failed("wrong"), "?": Score.not_measured("died")}
+        return [
+            EvalRow(
+                *(f"t{i}", i, 0, "d", f"c1 h{horizon}", 1, horizon, "?", "1", "2", "finished", 3),
+                scores={"strict": scores[verdict]},
+                num_turns=horizon,
+            )
+            for i, (verdict, horizon) in enumerate(zip(verdicts, (1, 1, 4, 4), strict=True))
+        ]
+
+    sides = {"before": side("+---"), "after": side("+++?")}
+    whole = BeforeAfter(*({"greedy": Evaluation(tuple(rows))} for rows in sides.values())).to_dict()
+    assert whole["before"]["by_horizon"] == {"h1": 0.5, "h4": 0.0}
+    assert number(whole, "after.by_horizon.h4") == 1.0
+    assert whole["after"]["mean_turns"] == 2.5
+    kept = closing_test({(name, "greedy"): [short_row(row.to_dict()) for row in rows] for name, rows in sides.items()})
+    assert kept is not None
+    assert kept.to_dict()["readings"] == whole["readings"]
