@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import jsonschema
 
 from assay.environments.episode import Episode, EpisodeStep
+from assay.errors import FailureKind, InfrastructureError, ToolBrokenError, classify
 from assay.types import Message, Tool, ToolCall
 
 MAX_CALLS_PER_TURN = 16
 """Calls of one message that are carried out; the rest are answered by saying so."""
+call_limit: ContextVar[Callable[[float], AbstractAsyncContextManager[object]]] = ContextVar(
+    "call_limit", default=asyncio.timeout
+)
+"""What limits the time of a call. Whoever plays the episode sets it to a clock that stands still in a pause."""
 
 
 class ToolFailure(Exception):  # noqa: N818, it is no fault of the program's
@@ -43,7 +50,7 @@ class ToolEpisode(Episode):
 
         Raises:
             ToolFailure: what the call itself caused.
-            ToolBrokenError: a cause outside the call; the rollout is not measured.
+            ToolBrokenError: a cause outside the call; the rollout is not measured. Any other error counts as one.
         """
 
     @abstractmethod
@@ -64,7 +71,10 @@ class ToolEpisode(Episode):
             _tool_message(call, await self._result(call) if i < MAX_CALLS_PER_TURN else _TOO_MANY)
             for i, call in enumerate(calls)
         ]
-        errors = [Message("tool", f"Error: {error}") for error in message.call_errors[:MAX_CALLS_PER_TURN]]
+        errors = [
+            Message("tool", shortened(f"Error: {error}", self.max_result_characters))
+            for error in message.call_errors[:MAX_CALLS_PER_TURN]
+        ]
         return self.after_calls((*results, *errors))
 
     async def _result(self, call: ToolCall) -> str:
@@ -74,12 +84,27 @@ class ToolEpisode(Episode):
         if problem := schema_problem(tools[call.name], call.arguments):
             return f"Error: {problem}"
         try:
-            async with asyncio.timeout(self.call_timeout_seconds):
-                return shortened(await self.call(call.name, call.arguments), self.max_result_characters)
+            async with call_limit.get()(self.call_timeout_seconds):
+                return shortened(await self._called(call), self.max_result_characters)
         except ToolFailure as failure:
             return shortened(f"Error: {failure}", self.max_result_characters)
         except TimeoutError:
             return f"Error: {call.name} took longer than {self.call_timeout_seconds:g} seconds and was stopped"
+
+    async def _called(self, call: ToolCall) -> str:
+        """Carry a call out. What it raises of its own, a TimeoutError too, is the tool's failure."""
+        try:
+            result: object = await self.call(call.name, call.arguments)
+        except Exception as error:
+            if (
+                isinstance(error, ToolFailure | InfrastructureError)
+                or classify(error) is not FailureKind.INFRASTRUCTURE
+            ):
+                raise
+            raise ToolBrokenError(f"{call.name}: {type(error).__name__}: {error}"[:300]) from error
+        if not isinstance(result, str):
+            raise ToolBrokenError(f"{call.name} gave {type(result).__name__}; a tool's result is a str")
+        return result
 
 
 _TOO_MANY = f"Error: only the first {MAX_CALLS_PER_TURN} calls of a message are carried out"

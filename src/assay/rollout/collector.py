@@ -189,6 +189,7 @@ class Collector:
     ) -> None:
         """Takes back everything under way and waits until every environment is closed."""
         self._open = False
+        self._timeouts.resume()  # else a world that does not close would be waited for without end
         works = [issued.work for issued in self._waiting.values() if issued.work is not None]
         for work in works:
             work.cancel()

@@ -47,8 +47,11 @@ async def drive(
     )
     try:
         async with timeouts.limit(limits.max_seconds):
-            return await world.drive(conversation)
+            ending = await world.drive(conversation)
     except TimeoutError:
         if not turns:
             raise WorldError(f"the episode asked nothing in its {limits.max_seconds:g} seconds") from None
         return Ending(EndingKind.TRUNCATED, "time")
+    if not turns and ending.kind is not EndingKind.BROKEN:
+        raise WorldError(f"{type(world.episode).__name__}.drive ended and had asked nothing")
+    return ending

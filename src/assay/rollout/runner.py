@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from assay.endpoints.responder import Responder
 from assay.engines.engine import Engine, Sampling
 from assay.environments.driven import DrivenEpisode
 from assay.environments.episode import EpisodeFactory
 from assay.environments.script import Script
-from assay.errors import ContextLengthError, FailureKind, boundary_of, classify
+from assay.errors import ContextLengthError, EngineError, FailureKind, boundary_of, classify
 from assay.render.renderer import Renderer
 from assay.rollout.driven import drive
 from assay.rollout.limits import EpisodeLimits
@@ -74,35 +76,65 @@ async def run_rollout(
     if renderer is None and not isinstance(engine, Responder | Script):
         raise ValueError("an engine speaks tokens: it needs a renderer")
     timeouts = timeouts or Timeouts()
-    turns: list[Turn] = []
+    requests = Requests(seed_label, run_seed, group_id, member)
     world: World | None = None
-    score: Score | None = None
-    try:
-        world = World(make_episode, task, timeouts, limits.step_timeout_seconds)
-        own_turns = max_turns if isinstance(max_turns, int) else max_turns(task)
-        limits = limits.model_copy(update={"max_turns": limits.max_turns or own_turns})
-        requests = Requests(seed_label, run_seed, group_id, member)
-        if isinstance(world.episode, DrivenEpisode):
-            ending = await drive(world, engine, renderer, sampling, requests, limits, timeouts, turns)
-        else:
-            opening = await world.start()
-            speaker = _speaker(engine, renderer, sampling, world.tools, limits.max_context)
-            play = _Play(world, speaker, requests, turns, limits, timeouts, sampling.max_new_tokens)
-            ending = await play.to_the_end(opening)
-        score = await world.score()
-    except ContextLengthError as error:
-        raise ContextLengthError(
-            f"the prompt of task {task.task_id} of {task.domain!r} {error}; "
-            f"leave out such tasks or use a model with a longer context"
-        ) from error
-    except Exception as error:
-        if classify(error) is FailureKind.USER:
-            raise
-        ending = Ending(EndingKind.BROKEN, describe(error), boundary_of(error, "engine"))
-    finally:
-        if world is not None:
-            await world.close()
-    return Rollout(task.task_id, group_id, member, tuple(turns), ending, score)
+
+    async def play() -> Rollout:
+        nonlocal world, limits
+        turns: list[Turn] = []
+        score: Score | None = None
+        try:
+            own_turns = max_turns if isinstance(max_turns, int) else max_turns(task)
+            limits = limits.model_copy(update={"max_turns": limits.max_turns or own_turns})
+            world = World(make_episode, task, timeouts, limits.step_timeout_seconds)
+            if isinstance(world.episode, DrivenEpisode):
+                ending = await drive(world, engine, renderer, sampling, requests, limits, timeouts, turns)
+            else:
+                opening = await world.start()
+                speaker = _speaker(engine, renderer, sampling, world.tools, limits.max_context)
+                course = _Play(world, speaker, requests, turns, limits, timeouts, sampling.max_new_tokens)
+                ending = await course.to_the_end(opening)
+            score = await world.score()
+        except ContextLengthError as error:
+            raise _too_long(task, error) from error
+        except Exception as error:
+            if classify(error) is FailureKind.USER:
+                raise
+            ending = Ending(EndingKind.BROKEN, describe(error), boundary_of(error, "engine"))
+        finally:
+            if world is not None:
+                await world.close()
+        return Rollout(task.task_id, group_id, member, tuple(turns), ending, score)
+
+    return await _closing_whole(play(), lambda: world is not None and world.closing)
+
+
+def _too_long(task: Task, error: ContextLengthError) -> ContextLengthError:
+    return ContextLengthError(
+        f"the prompt of task {task.task_id} of {task.domain!r} {error}; "
+        "leave out such tasks or use a model with a longer context"
+    )
+
+
+async def _closing_whole(play: Coroutine[Any, Any, Rollout], is_closing: Callable[[], bool]) -> Rollout:
+    """Play, and hand a cancellation on, once, unless the world is closing by then: that is waited for.
+
+    All of an episode stays in one task, which clients that an environment opens and closes may rely on.
+    """
+    playing = asyncio.create_task(play)
+    cancelled: asyncio.CancelledError | None = None
+    while not playing.done():
+        try:
+            await asyncio.wait([playing])
+        except asyncio.CancelledError as error:
+            if cancelled is None and not is_closing():
+                playing.cancel()
+            cancelled = error
+    if cancelled is not None:
+        # What went wrong meanwhile is nobody's concern any more.
+        await asyncio.gather(playing, return_exceptions=True)
+        raise cancelled
+    return playing.result()
 
 
 def _speaker(
@@ -172,13 +204,7 @@ class _Play:
             if seconds <= 0:
                 raise TimeoutError
             async with self.timeouts.limit(None if math.isinf(seconds) else seconds):
-                return await self.speaker.speak(
-                    messages,
-                    new_messages,
-                    request_id=f"{self.requests.name}/{len(self.turns)}",
-                    seed=self.requests.seed(len(self.turns)),
-                    max_new_tokens=allowed,
-                )
+                return await self._speak(messages, new_messages, allowed)
         except ContextLengthError:
             if not self.turns:
                 raise
@@ -188,6 +214,19 @@ class _Play:
                 cause = f"the first turn did not end in the episode's {self.limits.max_seconds:g} seconds"
                 return Ending(EndingKind.BROKEN, cause, "engine")
             return Ending(EndingKind.TRUNCATED, "time")
+
+    async def _speak(self, messages: Sequence[Message], new_messages: Sequence[Message], allowed: int) -> Turn:
+        number = len(self.turns)
+        try:
+            return await self.speaker.speak(
+                messages,
+                new_messages,
+                request_id=f"{self.requests.name}/{number}",
+                seed=self.requests.seed(number),
+                max_new_tokens=allowed,
+            )
+        except TimeoutError as error:  # the speaker's own, and no limit of the episode's
+            raise EngineError(describe(error)) from error
 
     def _cut_short(self, completion: Completion, allowed: int) -> Ending | None:
         """Return the ending where the completion is no whole message."""

@@ -393,7 +393,8 @@ def test_a_cancelled_call_loses_no_finished_group(make, engine):
 
     async def go() -> dict[str, Any]:
         work = asyncio.create_task(collect(collector, 1))
-        await asyncio.sleep(0.02)
+        while sum("group" in waiting for waiting in collector.state()["waiting"]) < 3:
+            await asyncio.sleep(0)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await work

@@ -213,7 +213,7 @@ class Answers(Chat):
     [
         (Answers(None), "step returned None"),
         (Answers(EpisodeStep("text")), "give a tuple of Message"),  # type: ignore[arg-type]
-        (Answers(EpisodeStep((Message("user", "x" * 1_000_001),))), "said 1,000,001 characters at once"),
+        (Answers(EpisodeStep((Message("user", "x" * 1_000_001),))), "characters at once; at most 1,000,000 are taken"),
         (Answers(EpisodeStep(reward=float("nan"), done=True)), "paid nan"),
         (Answers(EpisodeStep(done=True), score=1.0), "score returned 1.0"),
         (Answers(EpisodeStep(done=True), tools=("ls",)), "give a sequence of Tool"),
