@@ -99,7 +99,8 @@ class Records:
             self.event(done.step, "skip", f"step {done.step + 1}: {done.report.num_skipped} updates left out")
         if done.new_level:
             self.event(done.step, "level", f"step {done.step + 1}: level {done.new_level} begins")
-        self._num_without_signal = self._num_without_signal + 1 if metrics[SIGNAL] == 0.0 else 0
+        compared = self._config.group_size > 1
+        self._num_without_signal = self._num_without_signal + 1 if compared and metrics[SIGNAL] == 0.0 else 0
         if self._num_without_signal and self._num_without_signal % STEPS_WITHOUT_SIGNAL == 0:
             self.event(done.step, "signal", f"caution, step {done.step + 1}: {_no_signal(self._num_without_signal)}")
         self.console.step(self._view(done, metrics))
