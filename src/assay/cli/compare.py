@@ -111,19 +111,16 @@ def _points(gain: PairedDifference) -> str:
 
 def _read(folder: Path) -> Evaluation:
     """The evaluation in a folder, which has ended."""
-    from assay.evaluation import EvalRow, Evaluation
+    from assay.evaluation import Evaluation
+    from assay.evaluation.folder import read_rows
 
     if not (folder / "scores.json").is_file():
         raise RunFolderError(
             f"{folder} holds no finished evaluation (no scores.json); give a folder that `assay eval` printed, or run "
             "its command again to finish it"
         )
-    rows: dict[tuple[str, int], EvalRow] = {}
-    for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines():
-        row = EvalRow.from_dict(json.loads(line))
-        rows[row.key] = row
-    ordered = sorted(rows.values(), key=lambda row: (row.task_index, row.sample))
-    return Evaluation(tuple(ordered), json.loads((folder / "settings.json").read_text(encoding="utf-8"))["settings"])
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))["settings"]
+    return Evaluation(tuple(read_rows(folder / "rows.jsonl")), settings)
 
 
 def _check_same(before: Path, first: Evaluation, after: Path, second: Evaluation) -> None:

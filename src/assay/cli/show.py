@@ -13,6 +13,7 @@ import typer
 
 from assay.cli.groups import with_groups
 from assay.cli.rollout_options import RolloutOptions
+from assay.cli.show_evaluation import first_attempts, is_evaluation, show_attempts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +36,10 @@ _NARROW_COLUMNS = 96
 
 @with_groups
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help='A run folder, the name of a run, or "latest".')],
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help='A run folder, the name of a run, "latest", or a folder of `assay eval`.'),
+    ],
     chosen: RolloutOptions,
     curves: Annotated[
         list[str] | None, typer.Option(help="Show the curve of this metric; may be given several times.")
@@ -43,13 +47,25 @@ def show(
     metrics: Annotated[bool, typer.Option("--metrics", help="List every metric with its explanation.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
-    """Look into a run: status, curves, outcomes, rollouts with their token masks and log-probabilities."""
+    """Look into a run: status, curves, outcomes, rollouts with their token masks and log-probabilities.
+
+    Of an evaluation: its first attempts, turn by turn.
+    """
     from rich.console import Console
 
+    from assay.errors import RunFolderError
     from assay.home import assay_home
     from assay.observe.folder import find_run
     from assay.observe.store import RunStore
 
+    if is_evaluation(Path(run)):
+        if curves or metrics or any(place is not None for place in (chosen.step, chosen.group, chosen.member)):
+            raise RunFolderError(
+                f"{run} is an evaluation, which has attempts only; leave out all but --limit and --json"
+            )
+        found = first_attempts(Path(run), chosen.limit)
+        _print_json([row.to_dict() for row in found]) if as_json else show_attempts(Console(highlight=False), found)
+        return
     folder = find_run(run, assay_home() / "runs")
     store = RunStore.open_readonly(folder)
     console = Console(highlight=False)

@@ -111,17 +111,32 @@ class EvaluationFolder:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             file.truncate(whole)  # a line that a killed process left half written: its sample runs again
-        rows: dict[tuple[str, int], EvalRow] = {}
-        for number, line in enumerate(content[:whole].splitlines(), start=1):
-            try:
-                row = EvalRow.from_dict(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise RunFolderError(
-                    f"line {number} of {self.folder / ROWS} is not a row of an evaluation ({error!r}); "
-                    "delete that line to run its sample again"
-                ) from None
-            rows[row.key] = row
-        return list(rows.values())
+        return _parsed(content[:whole], self.folder / ROWS)
+
+
+def read_rows(path: Path) -> list[EvalRow]:
+    """The whole rows of a rows.jsonl, in the order of tasks and samples; of a sample that was run again the latest.
+
+    Raises:
+        RunFolderError: a line is not a row.
+    """
+    content = path.read_bytes()
+    rows = _parsed(content[: content.rfind(b"\n") + 1], path)
+    return sorted(rows, key=lambda row: (row.task_index, row.sample))
+
+
+def _parsed(content: bytes, path: Path) -> list[EvalRow]:
+    rows: dict[tuple[str, int], EvalRow] = {}
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            row = EvalRow.from_dict(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunFolderError(
+                f"line {number} of {path} is not a row of an evaluation ({error!r}); "
+                "delete that line to run its sample again"
+            ) from None
+        rows[row.key] = row
+    return list(rows.values())
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from assay.cli.show import show
 from assay.errors import RunFolderError
+from assay.evaluation import EvalRow, EvaluationFolder
 from assay.observe.store import BEFORE_TRAINING, RunStore
 from assay.render import load_renderer
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Task, Turn
@@ -272,6 +274,7 @@ def test_turns_are_told_without_a_tokenizer(run: Path) -> None:
         store.record_groups(1, [several_turns()], lambda ids: "text")
     shown = output("demo", "--rollouts", "--group", "9")
     assert "1 2 [[5 6 7 ]]" in shown
+    assert "8 [[9 ]]" in shown
     assert "is it 3?" in shown, "ids alone say nothing to people"
 
 
@@ -281,3 +284,24 @@ def test_turns_are_in_the_json(run: Path) -> None:
     (rollout,) = json.loads(output("demo", "--group", "9", "--json"))
     assert [turn["env_reward"] for turn in rollout["turns"]] == [0.25, None]
     assert rollout["turns"][0]["message"]["tool_calls"][0]["function"]["name"] == "ask"
+
+
+def test_attempts_of_an_evaluation_are_told_turn_by_turn(tmp_path: Path) -> None:
+    group = several_turns()
+    score = Score.failed("wrong", parts={"reports_right": 0.5})
+    with EvaluationFolder(tmp_path / "eval", {}, {}) as kept:
+        for sample in (1, 0):
+            rollout = replace(group.rollouts[0], member=sample)
+            kept.append(EvalRow.of(group.task, 0, rollout, {"strict": score}))
+    shown = output(str(tmp_path / "eval"), "--limit", "1")
+    assert "sample 1" in shown
+    assert "sample 2" not in shown
+    assert "call: ask(number=3)" in shown
+    assert "tool ask: Lower. \\x1b[31m" in shown
+    assert "turn 2, prompt rewritten: a new sample" in shown
+    assert "ended: broken: OSError, at the boundary: environment" in shown
+    assert "score, strict: failed, wrong, value 0, reports_right 0.5" in shown
+    (row,) = json.loads(output(str(tmp_path / "eval"), "--limit", "1", "--json"))
+    assert (row["sample"], len(row["turns"])) == (0, 2)
+    with pytest.raises(RunFolderError, match="leave out all but --limit and --json"):
+        output(str(tmp_path / "eval"), "--step", "1")
