@@ -80,13 +80,12 @@ def compare(
 
 
 def _differences(first: Evaluation, second: Evaluation) -> list[str]:
-    """Return sentences about what differs beside the answers: what was set of the environment, such as its scaffold,
-    and turns."""
+    """Return sentences about what differs beside the answers: settings of the environment, the scaffold, and turns."""
     from assay.evaluation.folder import flatten, shown
 
-    old, new = (flatten(part.settings.get("environment") or {}) for part in (first, second))
+    old, new = (flatten(_world(part.settings)) for part in (first, second))
     lines = [
-        f"environment, {key}: {shown(old, key)} before, {shown(new, key)} after"
+        f"{key}: {shown(old, key)} before, {shown(new, key)} after"
         for key in sorted(old.keys() | new.keys())
         if shown(old, key) != shown(new, key)
     ]
@@ -96,6 +95,14 @@ def _differences(first: Evaluation, second: Evaluation) -> list[str]:
             ended = ", ".join(f"{how} {count}" for how, count in part.ended().items())
             lines.append(f"{side}: {turns}; ended: {ended}")
     return lines
+
+
+def _world(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What was put around the model; the plain scaffold is not recorded."""
+    return {
+        "environment": settings.get("environment") or {},
+        "scaffold": settings.get("scaffold") or {"name": "plain"},
+    }
 
 
 def _pass_at_k(first: Evaluation, second: Evaluation, reading: str) -> dict[int, tuple[Interval, Interval]]:

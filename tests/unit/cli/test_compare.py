@@ -130,8 +130,8 @@ def test_pass_at_k_needs_the_samples_on_both_sides(tmp_path: Path, samples: tupl
 def test_turns_horizons_and_what_was_set_apart_are_told(tmp_path: Path):
     """Four levels of two horizons: h1 from 1 of 2 to 2 of 2, h4 from 0 of 2 to 1 of 2."""
 
-    def kept(name: str, scaffold: str, solved: str) -> Path:
-        settings = {"verifiers": EXACT, "environment": {"name": "rooms", "scaffold": scaffold}}
+    def kept(name: str, others: dict, solved: str) -> Path:
+        settings = {"verifiers": EXACT, "environment": {"name": "rooms"}, **others}
         with EvaluationFolder(tmp_path / name, settings, {}) as folder:
             for index, (right, (c, h)) in enumerate(zip(solved, [(1, 1), (2, 1), (1, 4), (2, 4)], strict=True)):
                 one = row(index, "sl" if right == "+" else "", f"c{c} h{h}")
@@ -139,7 +139,7 @@ def test_turns_horizons_and_what_was_set_apart_are_told(tmp_path: Path):
             folder.write_scores({})
         return tmp_path / name
 
-    before, after = kept("before", "plain", "+---"), kept("after", "notes", "++-+")
+    before, after = kept("before", {}, "+---"), kept("after", {"scaffold": {"name": "notes"}}, "++-+")
     printed = run(before, after, "--output", tmp_path / "out.json")
     levels = json.loads((tmp_path / "out.json").read_text())["levels"]
     assert {level: levels[level]["strict"]["value"] for level in ("h1", "h4", "all")} == {
@@ -147,5 +147,6 @@ def test_turns_horizons_and_what_was_set_apart_are_told(tmp_path: Path):
         "h4": 0.5,
         "all": 0.5,
     }
-    assert 'environment, scaffold: "plain" before, "notes" after' in printed
+    assert 'scaffold.name: "plain" before, "notes" after' in printed
+    assert "environment" not in printed, "it is the same"
     assert "before: 2.5 turns on average; ended: truncated: turns 4" in printed
