@@ -16,6 +16,7 @@ NEEDS = {
     **{name: {"path": "a.jsonl"} for name in FILES},
     "python": {"function": "a.py:b"},
     "reasoning_gym": {"family": "chain_sum"},
+    "mixture": {"parts": [{"environment": {"name": "chain"}}]},
     "served": {"command": "python agent.py"},
     "gymnasium": {"id": "Taxi-v4"},
     "inspect": {"task": "tasks.py@mine"},
@@ -23,11 +24,24 @@ NEEDS = {
     "textarena": {"game": "TowerOfHanoi-v0"},
     "verifiers": {"taskset": "tasks.py:Mine"},
 }
-WORLDS = ("adapt", "chain", "chained", "clarify", "dispatch", "maze", "served", "textarena")
+WORLDS = (
+    "adapt",
+    "chain",
+    "chained",
+    "clarify",
+    "database",
+    "dispatch",
+    "files",
+    "maze",
+    "repair",
+    "served",
+    "textarena",
+)
 ADAPTED = ("gymnasium", "inspect", "openenv", "verifiers")
 REWARDS = {
     **dict.fromkeys((*WORLDS, *ADAPTED), "episode"),
     "gsm8k": "numeric",
+    "mixture": "by_environment",
     "math": "math",
     "reasoning_gym": "reasoning_gym",
 }
