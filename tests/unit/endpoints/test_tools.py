@@ -66,7 +66,7 @@ def play(server: ChatServer, *messages: dict[str, Any], replies: Path | None = N
         try:
             sampling, limits = Sampling(max_new_tokens=20), EpisodeLimits(max_turns=4)
             return await run_rollout(
-                TASK, Adding, client, None, sampling, run_seed=0, group_id=0, index=0, limits=limits
+                TASK, Adding, client, None, sampling, run_seed=0, group_id=0, member=0, limits=limits
             )
         finally:
             await client.close()
