@@ -20,6 +20,7 @@ class Changed:
 
     change: Callable[[Iterator[Task], Split, int], Iterator[Task]]
     name: str = "arithmetic"
+    domains: tuple[str, ...] = ("arithmetic",)
 
     def tasks(
         self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
