@@ -148,7 +148,7 @@ def test_require_tasks_loses_none() -> None:
 
 def test_make_environment() -> None:
     assert make_environment("arithmetic", {"instruction": "!"}) == Arithmetic(instruction="!")
-    with pytest.raises(ConfigError, match="unknown environment 'algebra'; known: arithmetic"):
+    with pytest.raises(ConfigError, match="unknown environment 'algebra'; known: adapt, arithmetic"):
         make_environment("algebra")
     with pytest.raises(ConfigError, match="did you mean 'instruction'"):
         make_environment("arithmetic", {"instructions": "!"})

@@ -10,6 +10,7 @@ import pytest
 from assay.batching import to_samples
 from assay.environments.arithmetic import Arithmetic
 from assay.environments.chain import Chain
+from assay.environments.second_try import SecondTry
 from assay.errors import ContextLengthError, DataError, TrainingStoppedError
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import Demonstrations
@@ -27,7 +28,7 @@ def demonstrations(renderer: ChatRenderer, tasks: list[Task], max_context: int =
         renderer=renderer,
         score=lambda rollout, task: score_rollout(Numeric(), rollout, task),
         next_task=tasks.__getitem__,
-        environment=Arithmetic(),
+        environment=SecondTry(),  # which has no expert
         max_context=max_context,
     )
 
@@ -94,7 +95,7 @@ def test_one_that_cannot_be_scored_is_replaced_and_counted(renderer: ChatRendere
         renderer=renderer,
         score=score,
         next_task=lambda i: task(f"it is {i}"),
-        environment=Arithmetic(),
+        environment=SecondTry(),  # which has no expert
         max_context=512,
     )
     groups = asyncio.run(collector.next_groups(2))
