@@ -54,7 +54,7 @@ class ServedEpisode(DrivenEpisode):
             session = self._session = Session(secrets.token_urlsafe(24), conversation, now)
             gateway.add(session)
             try:
-                with tempfile.TemporaryDirectory(prefix="assay-agent-") as folder:
+                with tempfile.TemporaryDirectory(prefix="served-agent-") as folder:
                     return await self._play(gateway, session, Path(folder))
             finally:
                 gateway.remove(session)
