@@ -117,7 +117,7 @@ def fingerprint(folder: Path) -> dict[str, Any]:
         "best": [_hash(file) for file in (folder / "checkpoints").glob("best/*.safetensors")],
         "kept": sorted(path.name for path in (folder / "checkpoints").glob("step-*")),
         "summary": {
-            key: summary[key] for key in ("status", "num_steps", "best_step", "groups_by_level", "gain", "readings")
+            key: summary.get(key) for key in ("status", "num_steps", "best_step", "groups_by_level", "gain", "readings")
         },
     }
 
