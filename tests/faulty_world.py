@@ -55,7 +55,7 @@ class Faulty(ToolEpisode):
         self.where, self.fault = (
             (rng.choice((*METHODS, "tool")), rng.choice(FAULTS)) if rng.random() < 0.5 else ("", "")
         )
-        self.ballast = bytes(50_000)
+        self.ballast = b"x" * 50_000
         """What a world that stayed would be noticed by."""
 
     async def at(self, where: str) -> Any:
