@@ -68,7 +68,7 @@ def play(scaffold: Scaffold, world: Echo, script: Says, renderer=None) -> Rollou
             Sampling(),
             run_seed=0,
             group_id=0,
-            index=0,
+            member=0,
             max_turns=turns,
         )
     )
@@ -96,7 +96,7 @@ def test_react_lets_the_world_see_the_action_alone() -> None:
             Sampling(),
             run_seed=0,
             group_id=0,
-            index=0,
+            member=0,
             max_turns=5,
         )
     )
