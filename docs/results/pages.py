@@ -17,7 +17,7 @@ from assay.evaluation import Evaluation, accuracy_over_seeds, gain_over_seeds
 from assay.evaluation.cautions import commonest_response
 from assay.evaluation.compare import compare
 from assay.evaluation.sweep import KeptRun, read_runs, recompute_table
-from assay.statistics import Interval, detectable_difference, t_interval, wilson
+from assay.statistics import Interval, detectable_difference, paired_difference, t_interval, wilson
 
 RESULTS = Path(__file__).parent
 READINGS = [(decoding, reading) for decoding in ("greedy", "sampled") for reading in ("strict", "lenient")]
@@ -461,12 +461,29 @@ def sandbox() -> Numbers:
     return Numbers(rows)
 
 
+def long_horizon() -> Numbers:
+    kept = read("long_horizon/rows.json")
+    rows: dict[tuple[str, str], Sequence[str | None]] = {}
+    pairs = list(zip(kept["cold_start"], kept["trained"], strict=True))
+    for label, horizons in (("1", (1,)), ("2", (2,)), ("4", (4,)), ("8", (8,)), ("all", (1, 2, 4, 8))):
+        some = [(before, after) for before, after in pairs if before[1] in horizons]
+        before, after = ([row[2] for row in side] for side in zip(*some, strict=True))
+        difference = paired_difference(before, after)
+        shares = [wilson(sum(side), len(side)).as_percent() for side in (before, after)]
+        rows["", label] = [str(len(some)), *shares, f"{points_with(difference)}, p = {difference.p_value:.2g}"]
+    for part in ("reports_right", "steps_right", "steps_right_after_error"):
+        values = [[row[3][part] for row in kept[side] if part in row[3]] for side in ("cold_start", "trained")]
+        rows["What errors do to later steps", f"`{part}`"] = [percent(mean(each)) for each in values]
+    return Numbers(rows)
+
+
 PAGES: dict[str, Callable[[], Numbers]] = {
     "algorithms.md": algorithms,
     "arithmetic.md": arithmetic,
     "code.md": code,
     "growth.md": growth,
     "gsm8k.md": gsm8k,
+    "long_horizon.md": long_horizon,
     "reasoning_gym.md": reasoning_gym,
     "sandbox.md": sandbox,
     "speed.md": speed,
