@@ -69,6 +69,6 @@ def test_misspelt_reading() -> None:
     with pytest.raises(ConfigError, match="reading"):
         score("82", reading="first")
     with pytest.raises(
-        ConfigError, match=r"unknown verifier 'numbers'; did you mean 'numeric'\? known: by_environment, choice, code"
+        ConfigError, match=r"'numbers'; did you mean 'numeric'\? known: by_environment, choice, code"
     ):
         make_verifier("numbers")
