@@ -68,7 +68,5 @@ def test_an_answer_that_is_no_number_is_a_mistake_in_the_data(answer: str) -> No
 def test_misspelt_reading() -> None:
     with pytest.raises(ConfigError, match="reading"):
         score("82", reading="first")
-    with pytest.raises(
-        ConfigError, match=r"'numbers'; did you mean 'numeric'\? known: by_environment, choice, code"
-    ):
+    with pytest.raises(ConfigError, match=r"'numbers'; did you mean 'numeric'\? known: by_environment, choice, code"):
         make_verifier("numbers")
