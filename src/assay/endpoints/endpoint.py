@@ -30,6 +30,7 @@ class Endpoint(Settings):
     max_concurrent: int = pydantic.Field(default=16, ge=1)
     """Requests in flight."""
     requests_per_minute: float | None = pydantic.Field(default=None, gt=0)
+    """Most requests that are sent in a minute; None for no limit."""
     tokens_per_minute: float | None = pydantic.Field(default=None, gt=0)
     """Tokens of prompts and answers together."""
     timeout_seconds: float = pydantic.Field(default=300.0, gt=0)

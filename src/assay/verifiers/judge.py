@@ -78,6 +78,7 @@ class Judge(Endpoint, Verifier):
     max_new_tokens: int = pydantic.Field(default=1024, ge=1)
     """Token limit of the judge's reply."""
     temperature: float = pydantic.Field(default=0.0, ge=0, le=10)
+    """Temperature that the judge samples at; 0 for its most probable reply."""
     replies: str = ""
     """File in which the judge's replies are kept. Empty: replies/judge.sqlite in Assay's home."""
 

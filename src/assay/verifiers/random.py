@@ -23,6 +23,7 @@ class Random(Verifier):
     probability: float = pydantic.Field(default=0.5, gt=0.0, lt=1.0)
     """Probability of being solved."""
     seed: int = pydantic.Field(default=0, ge=0)
+    """Seed of the draws; the same rollout of the same run is drawn the same."""
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         # By the rollout's place in the run, so that a resumed run draws the same and equal responses draw apart.

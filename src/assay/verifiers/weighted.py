@@ -21,6 +21,7 @@ class Part(Settings):
     weight: float = pydantic.Field(default=1.0, allow_inf_nan=False)
     """Factor of the part's value; below 0 for a penalty."""
     verifier: AnyVerifier
+    """The verifier that gives the part's value."""
 
 
 class Weighted(Verifier):
