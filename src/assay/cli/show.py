@@ -293,7 +293,7 @@ def _show_rollout(console: Console, record: RolloutRecord, token_text: TokenText
         ("answer", record.answer),
         ("ended", f"{ended}, at the boundary: {record.boundary}" if record.boundary else ended),
         ("earned", earned),
-        ("reward", "-" if record.value is None else f"{record.value:g}" + (f" = {parts}" if parts else "")),
+        ("reward", "-" if record.value is None else f"{record.value:g}" + (f" (parts: {parts})" if parts else "")),
         ("read", record.evidence),
         ("tokens", f"{record.num_tokens} sampled of {len(record.token_ids)}, by version {record.version}"),
         ("turns", str(record.num_turns) if record.num_turns > 1 else ""),

@@ -101,7 +101,7 @@ def test_rollouts_are_shown_with_their_masks_and_parts(run: Path) -> None:
     text = output("demo", "--step", "2", "--member", "0")
     assert "2+2?<|im_end|>" in text
     assert "[[4 \\x1b[31m[bold]]]" in text  # trained on: between brackets, hostile bytes visible, markup not read
-    assert "1 = correct 0.75, form 0.25" in text
+    assert "1 (parts: correct 0.75, form 0.25)" in text
     assert "mean 2.5e-01, largest 2.5e-01" in text
     assert "-0.5000" in text
     assert "+2.5e-01" in text
