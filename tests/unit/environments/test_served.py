@@ -185,7 +185,8 @@ def test_what_the_models_answer_did_to_an_agent_can_be_worth_a_reward(play: Play
 
 def test_a_reward_without_a_word_of_the_model_is_not_measured(play: Play) -> None:
     rollout, score = play("report(1.0)")
-    assert rollout.ending.kind is EndingKind.FINISHED
+    assert rollout.ending.kind is EndingKind.BROKEN
+    assert "had asked nothing" in rollout.ending.reason
     assert not score.measured
 
 
