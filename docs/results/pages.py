@@ -17,7 +17,14 @@ from assay.evaluation import Evaluation, accuracy_over_seeds, gain_over_seeds
 from assay.evaluation.cautions import commonest_response
 from assay.evaluation.compare import compare
 from assay.evaluation.sweep import KeptRun, read_runs, recompute_table
-from assay.statistics import Interval, detectable_difference, paired_difference, t_interval, wilson
+from assay.statistics import (
+    Interval,
+    detectable_difference,
+    difference_over_seeds,
+    proportion_over_seeds,
+    t_interval,
+    wilson,
+)
 
 RESULTS = Path(__file__).parent
 READINGS = [(decoding, reading) for decoding in ("greedy", "sampled") for reading in ("strict", "lenient")]
@@ -463,16 +470,25 @@ def sandbox() -> Numbers:
 
 def long_horizon() -> Numbers:
     kept = read("long_horizon/rows.json")
+    seeds = [kept[f"seed_{number}"] for number in (1, 2, 3)]
     rows: dict[tuple[str, str], Sequence[str | None]] = {}
-    pairs = list(zip(kept["cold_start"], kept["trained"], strict=True))
     for label, horizons in (("1", (1,)), ("2", (2,)), ("4", (4,)), ("8", (8,)), ("all", (1, 2, 4, 8))):
-        some = [(before, after) for before, after in pairs if before[1] in horizons]
-        before, after = ([row[2] for row in side] for side in zip(*some, strict=True))
-        difference = paired_difference(before, after)
-        shares = [wilson(sum(side), len(side)).as_percent() for side in (before, after)]
-        rows["", label] = [str(len(some)), *shares, f"{points_with(difference)}, p = {difference.p_value:.2g}"]
-    for part in ("reports_right", "steps_right", "steps_right_after_error"):
-        values = [[row[3][part] for row in kept[side] if part in row[3]] for side in ("cold_start", "trained")]
+        some = [place for place, (_, horizon) in enumerate(kept["tasks"]) if horizon in horizons]
+        before = [kept["cold_start"][place][0] for place in some]
+        after_SP = [[seed[place][0] for place in some] for seed in seeds]
+        samples = len(some), 3 * len(some)
+        gained = difference_over_seeds([before] * 3, after_SP, num_samples=samples)
+        after = proportion_over_seeds(after_SP, samples[1])
+        rows["", label] = [
+            str(len(some)),
+            wilson(sum(before), len(before)).as_percent(),
+            after.as_percent(),
+            points_with(gained),
+            ", ".join(percent(mean(seed)) for seed in after_SP),
+        ]
+    for column_number, part in enumerate(("reports_right", "steps_right", "steps_right_after_error"), 1):
+        of_all = [[row[column_number] for row in side] for side in (kept["cold_start"], sum(seeds, []))]
+        values = [[value for value in side if value is not None] for side in of_all]
         rows["What errors do to later steps", f"`{part}`"] = [percent(mean(each)) for each in values]
     return Numbers(rows)
 
