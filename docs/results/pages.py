@@ -487,7 +487,10 @@ def long_horizon() -> Numbers:
             ", ".join(percent(mean(seed)) for seed in after_SP),
         ]
     for column_number, part in enumerate(("reports_right", "steps_right", "steps_right_after_error"), 1):
-        of_all = [[row[column_number] for row in side] for side in (kept["cold_start"], sum(seeds, []))]
+        of_all = [
+            [row[column_number] for row in side]
+            for side in (kept["cold_start"], [row for seed in seeds for row in seed])
+        ]
         values = [[value for value in side if value is not None] for side in of_all]
         rows["What errors do to later steps", f"`{part}`"] = [percent(mean(each)) for each in values]
     return Numbers(rows)
