@@ -62,7 +62,7 @@ def test_each_task_is_played_and_scored_as_by_its_own_environment() -> None:
     said = as_rollout(f"It is {total.answer}", total)
     assert asyncio.run(rewards["strict"](said, total)).verdict is Verdict.FAILED
     assert asyncio.run(rewards["lenient"](said, total)).verdict is Verdict.SOLVED
-    assert (MIXTURE.turns_of(total), MIXTURE.turns_of(stack)) == (1, 256)
+    assert (MIXTURE.turns_of(total), MIXTURE.turns_of(stack)) == (1, 8)
     with pytest.raises(DataError, match="is from 'other'"):
         asyncio.run(rewards["strict"](said, Task("other", (Message("user", "?"),), "1")))
 

@@ -206,7 +206,7 @@ def test_a_share_of_the_groups_has_the_scaffold_and_fades() -> None:
     assert [SCAFFOLD in again.marked(tasks.__getitem__)(i).metadata for i in range(400)] == marked
     assert scaffolding.marked(tasks.__getitem__)(0).task_id == tasks[0].task_id
     with_it, without = (scaffolding.marked(tasks.__getitem__)(marked.index(has)) for has in (True, False))
-    assert scaffolding.turns(with_it) == 2 * scaffolding.turns(without) == 2 * chain.max_turns
+    assert scaffolding.turns(with_it) == 2 * scaffolding.turns(without) == 2 * chain.turns_of(with_it)
     assert not Reflect(final_share=0.0).stays
     assert Reflect().stays
 

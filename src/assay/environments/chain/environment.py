@@ -56,6 +56,10 @@ class Chain(Environment):
     def max_turns(self) -> int:
         return MAX_HORIZON if self.form == "turns" else 1
 
+    def turns_of(self, task: Task) -> int:
+        """Twice as many as there are updates: room for turns that a scaffold spends on something else."""
+        return 2 * int(task.horizon or 1) if self.form == "turns" else 1
+
     @property
     def rewards(self) -> Mapping[str, Verifier]:
         return {"strict": EpisodeScore()}

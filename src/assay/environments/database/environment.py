@@ -41,6 +41,10 @@ class Database(Environment):
     def max_turns(self) -> int:
         return MAX_HOPS + 2 + self.extra_turns
 
+    def turns_of(self, task: Task) -> int:
+        """One a hop, one for the answer, one for a change, and `extra_turns`."""
+        return int(task.horizon or 1) + 2 + self.extra_turns
+
     @property
     def rewards(self) -> Mapping[str, Verifier]:
         return {"strict": EpisodeScore()}

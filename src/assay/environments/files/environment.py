@@ -39,6 +39,10 @@ class Files(Environment):
     def max_turns(self) -> int:
         return 2 * MAX_HOPS + 1 + self.extra_turns
 
+    def turns_of(self, task: Task) -> int:
+        """One to read each file, one to write each, one for the end, and `extra_turns`."""
+        return 2 * int(task.horizon or 1) + 1 + self.extra_turns
+
     @property
     def rewards(self) -> Mapping[str, Verifier]:
         return {"strict": EpisodeScore()}

@@ -38,6 +38,10 @@ class Repair(Environment):
     def max_turns(self) -> int:
         return MAX_ATTEMPTS
 
+    def turns_of(self, task: Task) -> int:
+        """As many as there are attempts."""
+        return int(task.horizon or 1)
+
     @property
     def rewards(self) -> Mapping[str, Verifier]:
         return {"strict": EpisodeScore()}
