@@ -183,5 +183,5 @@ def test_a_report_means_one_state_or_none(machine, report, state) -> None:
 
 @pytest.mark.parametrize("dials", [{"complexity": 4}, {"complexity": 1.5}, {"horizon": 0}, {"horizon": 257}])
 def test_a_dial_out_of_range_is_named(dials) -> None:
-    with pytest.raises(DataError, match="not a whole number from 1 to"):
+    with pytest.raises(DataError, match="is a whole number from 1 to"):
         first(Chain(), **dials)

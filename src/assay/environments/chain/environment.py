@@ -10,11 +10,11 @@ import pydantic
 
 from assay.environments.chain.episode import ChainEpisode, Forgetful, Keeper
 from assay.environments.chain.machines import MACHINES, Machine, State
+from assay.environments.dials import whole_dial
 from assay.environments.environment import Environment, Level, require_tasks
 from assay.environments.episode import Episode
 from assay.environments.script import Script
 from assay.environments.splits import hashed_split
-from assay.errors import DataError
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
 from assay.verifiers import EpisodeScore, Verifier
@@ -70,8 +70,8 @@ class Chain(Environment):
     def tasks(
         self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
     ) -> Iterator[Task]:
-        level = _whole("complexity", 1 if complexity is None else complexity, MAX_COMPLEXITY)
-        steps = _whole("horizon", self.horizon if horizon is None else horizon, MAX_HORIZON)
+        level = whole_dial(self.name, "complexity", complexity, 1, MAX_COMPLEXITY)
+        steps = whole_dial(self.name, "horizon", horizon, self.horizon, MAX_HORIZON)
         return require_tasks(self._generate(split, level, steps, seed), self, split, level, steps)
 
     def _generate(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
@@ -128,9 +128,3 @@ class Chain(Environment):
     def _parts(self, task: Task) -> tuple[Machine, State, tuple[str, ...]]:
         machine = MACHINES[self.machine](int(task.complexity or 1))
         return machine, tuple(task.metadata["world"]["start"]), tuple(task.metadata["world"]["updates"])
-
-
-def _whole(dial: str, value: float, largest: int) -> int:
-    if value != int(value) or not 1 <= value <= largest:
-        raise DataError(f"chain: {dial} {value:g} is not a whole number from 1 to {largest}")
-    return int(value)

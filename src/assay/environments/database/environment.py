@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from assay.environments.database.episode import DatabaseEpisode, Follower, Guesser, Walker
 from assay.environments.database.world import MAX_HOPS, World, generate
+from assay.environments.dials import whole_dial
 from assay.environments.environment import Environment, Level, require_tasks
 from assay.environments.episode import Episode
 from assay.environments.script import Script
 from assay.environments.splits import hashed_split
-from assay.errors import DataError
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
 from assay.verifiers import EpisodeScore, Verifier
@@ -55,8 +55,8 @@ class Database(Environment):
     def tasks(
         self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
     ) -> Iterator[Task]:
-        level = _whole("complexity", 1 if complexity is None else complexity, MAX_COMPLEXITY)
-        hops = _whole("horizon", 2 if horizon is None else horizon, MAX_HOPS)
+        level = whole_dial(self.name, "complexity", complexity, 1, MAX_COMPLEXITY)
+        hops = whole_dial(self.name, "horizon", horizon, 2, MAX_HOPS)
         return require_tasks(self._generate(split, level, hops, seed), self, split, level, hops)
 
     def _generate(self, split: Split, complexity: int, hops: int, seed: int) -> Iterator[Task]:
@@ -102,9 +102,3 @@ def _plain(world: World) -> dict[str, Any]:
 def _world(task: Task) -> World:
     data = task.metadata["world"]
     return World(**{**data, "tables": tuple(data["tables"]), "path": tuple(data["path"])})
-
-
-def _whole(dial: str, value: float, largest: int) -> int:
-    if value != int(value) or not 1 <= value <= largest:
-        raise DataError(f"database: {dial} {value:g} is not a whole number from 1 to {largest}")
-    return int(value)
