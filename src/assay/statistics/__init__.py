@@ -1,4 +1,5 @@
-"""Error bars: intervals of proportions and means, paired differences, pass@k. Every number gets its interval here.
+"""Error bars: intervals of proportions and means, paired differences and tests, pass@k, pass^k and majority@k,
+horizons, intervals that hold under stopping, power. Every number gets its interval here.
 
 Pure functions of numbers, without torch. Bad input is a ValueError that names it. Which interval is used where, and how
 often each covers the truth: docs/concepts/intervals.md.
@@ -6,30 +7,69 @@ often each covers the truth: docs/concepts/intervals.md.
 
 from __future__ import annotations
 
+from assay.statistics.bootstrap import nested_rows, paired_bootstrap
+from assay.statistics.confidence_sequence import ConfidenceSequence
+from assay.statistics.horizon import Horizon, HorizonRows, fit_horizons
 from assay.statistics.interval import Interval
+from assay.statistics.logistic import fit_logistic
+from assay.statistics.majority import Votes, majority_at_k, majority_at_k_difference, majority_at_k_interval
 from assay.statistics.mean import t_interval
-from assay.statistics.paired import PairedDifference, mcnemar_exact, paired_difference, sign_flip_test
-from assay.statistics.pass_at_k import pass_at_k, pass_at_k_interval, pass_hat_k, pass_hat_k_interval
-from assay.statistics.power import detectable_difference
+from assay.statistics.multiple import holm
+from assay.statistics.noise_floor import noise_floor
+from assay.statistics.paired import PairedDifference, mcnemar_exact, paired_difference
+from assay.statistics.pass_at_k import (
+    pass_at_k,
+    pass_at_k_difference,
+    pass_at_k_interval,
+    pass_hat_k,
+    pass_hat_k_difference,
+    pass_hat_k_interval,
+)
+from assay.statistics.permutation import permutation_test, sign_flip_test
+from assay.statistics.power import Design, Spread, detectable_difference, detectable_gain, power_of, tasks_needed
+from assay.statistics.prediction_powered import PredictionPowered, prediction_powered_mean
 from assay.statistics.proportion import clustered_mean, clustered_proportion, wilson
 from assay.statistics.seeds import difference_over_seeds, proportion_over_seeds, seeds_excess
 
 __all__ = [
+    "ConfidenceSequence",
+    "Design",
+    "Horizon",
+    "HorizonRows",
     "Interval",
     "PairedDifference",
+    "PredictionPowered",
+    "Spread",
+    "Votes",
     "clustered_mean",
     "clustered_proportion",
     "detectable_difference",
+    "detectable_gain",
     "difference_over_seeds",
+    "fit_horizons",
+    "fit_logistic",
+    "holm",
+    "majority_at_k",
+    "majority_at_k_difference",
+    "majority_at_k_interval",
     "mcnemar_exact",
+    "nested_rows",
+    "noise_floor",
+    "paired_bootstrap",
     "paired_difference",
     "pass_at_k",
+    "pass_at_k_difference",
     "pass_at_k_interval",
     "pass_hat_k",
+    "pass_hat_k_difference",
     "pass_hat_k_interval",
+    "permutation_test",
+    "power_of",
+    "prediction_powered_mean",
     "proportion_over_seeds",
     "seeds_excess",
     "sign_flip_test",
     "t_interval",
+    "tasks_needed",
     "wilson",
 ]

@@ -11,11 +11,9 @@ import numpy as np
 import scipy.special
 
 from assay.statistics.interval import Interval
+from assay.statistics.mean import t_interval
+from assay.statistics.permutation import sign_flip_test
 from assay.statistics.proportion import clustered_proportion
-
-NUM_PERMUTATIONS = 20_000
-MAX_ENUMERATED = 14
-"""Most changed tasks for which all 2^n sign patterns are tried; beyond, `NUM_PERMUTATIONS` random ones."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,11 @@ class PairedDifference:
 
 
 def paired_difference(
-    before_P: Sequence[float], after_P: Sequence[float], *, num_samples: tuple[int, int] | None = None
+    before_P: Sequence[float],
+    after_P: Sequence[float],
+    *,
+    num_samples: tuple[int, int] | None = None,
+    are_shares: bool = True,
 ) -> PairedDifference:
     """Mean of after - before, values in [0, 1] of the same tasks in the same order.
 
@@ -63,6 +65,9 @@ def paired_difference(
         before_P: [P] value of each task before: 0 or 1, or the share of its samples that were solved.
         after_P: [P] the same tasks after.
         num_samples: all samples of all tasks (before, after), as `clustered_proportion`. Default: one a task.
+        are_shares: False where values are no shares of samples but estimates such as pass@k, which crowd at one end: of
+            few tasks the correlation is then known badly, and each end is the further one of this interval's and of
+            Student's over the differences (docs/concepts/intervals.md).
 
     Raises:
         ValueError: lengths differ, no tasks, or a value outside [0, 1].
@@ -76,6 +81,11 @@ def paired_difference(
     before_values = np.asarray(before_P, dtype=np.float64)
     after_values = np.asarray(after_P, dtype=np.float64)
     differences = after_values - before_values
+    if not are_shares and len(differences) > 1:
+        other = t_interval(differences.tolist())
+        interval = Interval(
+            interval.value, max(min(interval.low, other.low), -1.0), min(max(interval.high, other.high), 1.0)
+        )
     num_improved, num_worsened = int((differences > 0).sum()), int((differences < 0).sum())
     binary = bool(np.isin(before_values, (0.0, 1.0)).all() and np.isin(after_values, (0.0, 1.0)).all())
     p_value = mcnemar_exact(num_improved, num_worsened) if binary else sign_flip_test(differences.tolist())
@@ -133,36 +143,6 @@ def mcnemar_exact(num_improved: int, num_worsened: int) -> float:
     # Both tails are alike at one half; scipy.stats takes a second to import.
     tail = scipy.special.bdtr(min(num_improved, num_worsened), num_improved + num_worsened, 0.5)
     return min(1.0, 2.0 * float(tail))
-
-
-def sign_flip_test(differences_P: Sequence[float], *, seed: int = 0) -> float:
-    """Two-sided paired permutation test: the share of sign patterns whose sum is at least as far from zero.
-
-    All patterns are tried for up to `MAX_ENUMERATED` tasks that changed; beyond, random ones from a fixed seed, the
-    observed pattern counted among them, so that the p-value is never 0 (Phipson and Smyth 2010, "Permutation p-values
-    should never be zero", Statistical Applications in Genetics and Molecular Biology 9).
-
-    Raises:
-        ValueError: a difference that is not finite.
-    """
-    differences = np.asarray(differences_P, dtype=np.float64)
-    if not np.isfinite(differences).all():
-        raise ValueError("a difference is not finite")
-    changed = differences[differences != 0]
-    if not len(changed):
-        return 1.0
-    # A pattern that ties with the observed one must count, whatever order it was summed in.
-    observed = abs(float(changed.sum())) - 1e-9 * float(np.abs(changed).sum())
-    if len(changed) <= MAX_ENUMERATED:
-        patterns = np.arange(2 ** len(changed))[:, None] >> np.arange(len(changed)) & 1
-        sums = (2 * patterns - 1) @ changed
-        return float((np.abs(sums) >= observed).mean())
-    generator = np.random.default_rng(seed)
-    at_least, block = 0, 1000
-    for _ in range(NUM_PERMUTATIONS // block):
-        signs = 2.0 * generator.integers(0, 2, size=(block, len(changed))) - 1.0
-        at_least += int((np.abs(signs @ changed) >= observed).sum())
-    return (at_least + 1) / (NUM_PERMUTATIONS + 1)
 
 
 def _correlation(before_P: np.ndarray, after_P: np.ndarray) -> float:

@@ -9,7 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 
 from assay.statistics.interval import Interval
+from assay.statistics.paired import PairedDifference, paired_difference
 from assay.statistics.proportion import clustered_proportion
+
+Measure = Callable[[int, int, int], float]
+"""A function of num_samples, num_correct and k."""
 
 
 def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
@@ -62,9 +66,48 @@ def pass_hat_k_interval(counts_P: Sequence[tuple[int, int]], k: int) -> Interval
     return _over_tasks(pass_hat_k, counts_P, k)
 
 
-def _over_tasks(measure: Callable[[int, int, int], float], counts_P: Sequence[tuple[int, int]], k: int) -> Interval:
+def pass_at_k_difference(
+    before_P: Sequence[tuple[int, int]], after_P: Sequence[tuple[int, int]], k: int
+) -> PairedDifference:
+    """Difference in pass@k of the same tasks in the same order, after - before; as `paired_difference`.
+
+    Args:
+        before_P: [P] (num_samples, num_correct) of each task.
+        after_P: [P] the same tasks; the number of samples may differ.
+        k: at most the fewest samples of any task on either side.
+
+    Raises:
+        ValueError: other tasks before than after, no tasks, or as `pass_at_k`.
+
+    Example:
+        >>> pass_at_k_difference([(4, 0), (4, 1)], [(4, 0), (4, 4)], 2).value
+        0.25
+    """
+    return _in_pairs(pass_at_k, before_P, after_P, k)
+
+
+def pass_hat_k_difference(
+    before_P: Sequence[tuple[int, int]], after_P: Sequence[tuple[int, int]], k: int
+) -> PairedDifference:
+    """Difference in pass^k of the same tasks in the same order, after - before; as `pass_at_k_difference`."""
+    return _in_pairs(pass_hat_k, before_P, after_P, k)
+
+
+def _in_pairs(
+    measure: Measure, before_P: Sequence[tuple[int, int]], after_P: Sequence[tuple[int, int]], k: int
+) -> PairedDifference:
+    before, after = ([measure(*counts, k) for counts in side] for side in (before_P, after_P))
+    sizes = (_num_samples(before_P), _num_samples(after_P))
+    return paired_difference(before, after, num_samples=sizes, are_shares=False)
+
+
+def _over_tasks(measure: Measure, counts_P: Sequence[tuple[int, int]], k: int) -> Interval:
     values = [measure(num_samples, num_correct, k) for num_samples, num_correct in counts_P]
-    return clustered_proportion(values, num_samples=sum(num_samples for num_samples, _ in counts_P))
+    return clustered_proportion(values, num_samples=_num_samples(counts_P))
+
+
+def _num_samples(counts_P: Sequence[tuple[int, int]]) -> int:
+    return sum(num_samples for num_samples, _ in counts_P)
 
 
 def _check(num_samples: int, num_correct: int, k: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from assay.statistics import mcnemar_exact, paired_difference, sign_flip_test, wilson
-from assay.statistics.paired import NUM_PERMUTATIONS
+from assay.statistics.permutation import NUM_PERMUTATIONS
 
 
 def test_mcnemar_by_hand():

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from assay.statistics import pass_at_k, pass_at_k_interval, pass_hat_k, pass_hat_k_interval
+from assay.statistics import (
+    pass_at_k,
+    pass_at_k_difference,
+    pass_at_k_interval,
+    pass_hat_k,
+    pass_hat_k_difference,
+    pass_hat_k_interval,
+)
 
 
 def test_by_hand():
@@ -64,3 +71,32 @@ def test_interval_covers():
         interval = pass_at_k_interval([(8, int(c)) for c in correct], k)
         covered += interval.low <= truth <= interval.high
     assert covered / num_draws >= 0.92
+
+
+def test_differences_by_hand():
+    """pass@2 of (4, 1) is 1/2, of (4, 2) 5/6; pass^2 of (4, 2) is 1/6, of (4, 4) 1."""
+    before, after = [(4, 1), (4, 2)], [(4, 2), (4, 4)]
+    gain = pass_at_k_difference(before, after, 2)
+    assert gain.value == pytest.approx((5 / 6 - 1 / 2 + 1 - 5 / 6) / 2)
+    assert (gain.num_tasks, gain.num_improved) == (2, 2)
+    assert pass_hat_k_difference(before, after, 2).value == pytest.approx((1 / 6 + 5 / 6) / 2)
+    with pytest.raises(ValueError, match="pair the same tasks"):
+        pass_at_k_difference(before, after[:1], 2)
+
+
+@pytest.mark.parametrize("num_tasks", [5, 50])
+@pytest.mark.parametrize("difference", [pass_at_k_difference, pass_hat_k_difference])
+def test_differences_cover(num_tasks: int, difference):
+    """Tasks of beta(1, 1), each brought a third of the way to 1; eight samples, k = 4."""
+    generator = np.random.default_rng(5)
+    many = generator.random(400_000)
+    shares = (many, many + (1 - many) / 3)
+    k = 4
+    chances = [1 - (1 - p) ** k if difference is pass_at_k_difference else p**k for p in shares]
+    truth, covered, num_trials = float((chances[1] - chances[0]).mean()), 0, 120
+    for _ in range(num_trials):
+        p = generator.random(num_tasks)
+        before, after = (generator.binomial(8, each) for each in (p, p + (1 - p) / 3))
+        gain = difference([(8, int(c)) for c in before], [(8, int(c)) for c in after], k)
+        covered += gain.low <= truth <= gain.high
+    assert covered / num_trials >= 0.88

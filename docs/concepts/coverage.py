@@ -1,0 +1,279 @@
+"""Prints the tables of docs/concepts/intervals.md that begin with "by coverage.py": how often each interval holds the
+truth.
+
+nice python docs/concepts/coverage.py [NAME ...]     # a few minutes; without a name all of them, in order
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from assay.statistics import (
+    ConfidenceSequence,
+    HorizonRows,
+    Interval,
+    Votes,
+    clustered_proportion,
+    difference_over_seeds,
+    fit_horizons,
+    majority_at_k_difference,
+    majority_at_k_interval,
+    noise_floor,
+    paired_bootstrap,
+    pass_at_k_difference,
+    pass_at_k_interval,
+    pass_hat_k_difference,
+    pass_hat_k_interval,
+    prediction_powered_mean,
+    t_interval,
+    wilson,
+)
+
+Table = tuple[Sequence[str], Iterator[Sequence[object]]]
+
+
+def holds(interval: Interval, truth: float) -> bool:
+    return interval.low <= truth <= interval.high
+
+
+def percent(count: float, total: int) -> str:
+    return f"{100 * count / total:.1f}"
+
+
+def many_samples() -> Table:
+    """pass@k, pass^k and majority@k: eight samples, k = 4; a task's chance p is beta, after training p + (1 - p) / 3.
+    The wrong answers of a task are one with half of the rest, and others."""
+    generator, trials = np.random.default_rng(0), 1000
+
+    def votes(p: np.ndarray) -> list[Votes]:
+        counts = [generator.multinomial(8, [q, (1 - q) / 2, (1 - q) / 4, (1 - q) / 4]) for q in p]
+        return [Votes(int(c[0]), tuple(int(w) for w in c[1:] if w)) for c in counts]
+
+    def pairs(of: Sequence[Votes]) -> list[tuple[int, int]]:
+        return [(each.num_samples, each.num_correct) for each in of]
+
+    def rows() -> Iterator[Sequence[object]]:
+        singles = (
+            lambda a: pass_at_k_interval(pairs(a), 4),
+            lambda a: pass_hat_k_interval(pairs(a), 4),
+            lambda a: majority_at_k_interval(a, 4),
+        )
+        doubles = (
+            lambda a, b: pass_at_k_difference(pairs(a), pairs(b), 4).interval,
+            lambda a, b: pass_hat_k_difference(pairs(a), pairs(b), 4).interval,
+            lambda a, b: majority_at_k_difference(a, b, 4).interval,
+        )
+        for a, b in ((0.5, 0.5), (0.2, 1.0), (1.0, 1.0)):
+            many = generator.beta(a, b, 20_000)
+            sides = votes(many), votes(many + (1 - many) / 3)
+            truths = [[float(single(side).value) for single in singles] for side in sides]
+            for num_tasks in (5, 10, 20, 100):
+                covered = np.zeros(6)
+                for _ in range(trials):
+                    p = generator.beta(a, b, num_tasks)
+                    before, after = votes(p), votes(p + (1 - p) / 3)
+                    covered[:3] += [holds(f(before), truths[0][i]) for i, f in enumerate(singles)]
+                    covered[3:] += [holds(f(before, after), truths[1][i] - truths[0][i]) for i, f in enumerate(doubles)]
+                yield (f"{num_tasks} x 8", f"beta({a:g}, {b:g})", *(percent(each, trials) for each in covered))
+
+    names = [f"{what}{kind}" for kind in ("", " gain") for what in ("pass@4", "pass^4", "majority@4")]
+    return ("tasks x samples", "difficulties", *names), rows()
+
+
+def bootstrap() -> Table:
+    """Paired bootstrap of a mean and a median of exponential gains, with the percentile interval before its
+    stretching."""
+    generator, trials = np.random.default_rng(1), 600
+
+    def rows() -> Iterator[Sequence[object]]:
+        for name, statistic, truth in (("mean", np.mean, 1.0), ("median", np.median, math.log(2))):
+            for num_tasks in (5, 10, 20, 50):
+                covered = plain = 0
+                for trial in range(trials):
+                    before = generator.normal(0, 3, num_tasks)
+                    after = before + generator.exponential(1, num_tasks) - truth
+                    # The median of a difference is no difference of medians: gains are given as they are.
+                    gains = after - before
+                    found = paired_bootstrap(np.zeros(num_tasks), gains, statistic, num_draws=500, seed=trial)
+                    covered += holds(found, 0.0)
+                    draws = statistic(gains[generator.integers(num_tasks, size=(500, num_tasks))], axis=1)
+                    low, high = np.quantile(draws, [0.025, 0.975])
+                    plain += low <= 0.0 <= high
+                yield name, num_tasks, percent(covered, trials), percent(plain, trials)
+
+    return ("statistic", "tasks", "covered", "percentile interval"), rows()
+
+
+def seeds() -> Table:
+    """Gains over seeds and tasks, few of both: logits as in the table of seeds and tasks above."""
+    generator, trials = np.random.default_rng(2), 500
+
+    def solved(seed: np.ndarray, task: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-(0.6 + task + seed + generator.normal(0, 1, np.broadcast(seed, task).shape))))
+
+    def rows() -> Iterator[Sequence[object]]:
+        for between in (0.0, 0.4, 1.0):
+            many = solved(generator.normal(0, between, 400_000), generator.normal(0, 1.5, 400_000))
+            truth = float(many.mean()) - 0.17
+            for num_seeds, num_tasks in ((3, 5), (3, 20), (5, 20)):
+                formula = bootstrapped = 0
+                for trial in range(trials):
+                    chance = solved(
+                        generator.normal(0, between, (num_seeds, 1)), generator.normal(0, 1.5, num_tasks)[None]
+                    )
+                    after = (generator.random(chance.shape) < chance).astype(float)
+                    before = np.tile((generator.random(num_tasks) < 0.17).astype(float), (num_seeds, 1))
+                    sizes = (num_tasks, num_seeds * num_tasks)
+                    formula += holds(difference_over_seeds(before.tolist(), after.tolist(), num_samples=sizes), truth)
+                    found = paired_bootstrap(before[:1], after, over_seeds=True, num_draws=200, seed=trial)
+                    bootstrapped += holds(found, truth)
+                counts = percent(formula, trials), percent(bootstrapped, trials)
+                yield (f"{num_seeds} x {num_tasks}", between, *counts)
+
+    return ("seeds x tasks", "between seeds", "difference_over_seeds", "paired_bootstrap"), rows()
+
+
+def judged() -> Table:
+    """Prediction-powered: a judge of 300 tasks that errs twice as often upward as downward."""
+    generator, trials = np.random.default_rng(3), 1500
+
+    def rows() -> Iterator[Sequence[object]]:
+        for share, right in ((0.5, 0.8), (0.2, 0.95), (0.9, 0.9)):
+            for num_labels in (5, 10, 20, 50, 100):
+                covered, widths = np.zeros(4), np.zeros(2)
+                for _ in range(trials):
+                    truth = (generator.random(300 + num_labels) < share).astype(float)
+                    flips = generator.random(len(truth)) < np.where(truth == 1, 1 - right, 2 * (1 - right))
+                    said = np.where(flips, 1 - truth, truth)
+                    sides = truth[:num_labels], said[:num_labels], said[num_labels:]
+                    tuned, plain = (prediction_powered_mean(*sides, tuned=each).interval for each in (True, False))
+                    labels = clustered_proportion(truth[:num_labels].tolist(), num_labels)
+                    judge = clustered_proportion(said.tolist(), len(said))
+                    covered += [holds(each, share) for each in (tuned, plain, labels, judge)]
+                    widths += [tuned.width / 2, labels.width / 2]
+                halves = [f"±{100 * width / trials:.1f}" for width in widths]
+                first, second, third, last = (percent(count, trials) for count in covered)
+                yield (
+                    num_labels,
+                    f"{100 * share:.0f} %, {100 * right:.0f} %",
+                    f"{first}, {halves[0]}",
+                    second,
+                    f"{third}, {halves[1]}",
+                    last,
+                )
+
+    return ("labels", "share, judge right", "tuned", "w = 1", "labels alone", "judge alone"), rows()
+
+
+def stopping() -> Table:
+    """Looked at after each of 500 tasks: how often the truth was ever left out, and the half width at the end."""
+    generator, trials, last = np.random.default_rng(4), 300, 500
+
+    def rows() -> Iterator[Sequence[object]]:
+        kinds: dict[str, tuple[tuple[float, float], float, Callable[[], np.ndarray]]] = {
+            "share of 50 %": ((0, 1), 0.5, lambda: generator.random(last) < 0.5),
+            "share of 5 %": ((0, 1), 0.05, lambda: generator.random(last) < 0.05),
+            "task means, beta(0.5, 0.5), 4 samples": (
+                (0, 1),
+                0.5,
+                lambda: generator.binomial(4, generator.beta(0.5, 0.5, last)) / 4,
+            ),
+            "paired differences: 15 % better, 5 % worse": (
+                (-1, 1),
+                0.1,
+                lambda: generator.choice([1, -1, 0], last, p=[0.15, 0.05, 0.8]),
+            ),
+        }
+        for name, (bounds, truth, draw) in kinds.items():
+            left = left_plain = left_at_5 = 0
+            width = 0.0
+            for _ in range(trials):
+                sequence, values, plain = ConfidenceSequence(bounds), draw().astype(float), False
+                for count, value in enumerate(values, start=1):
+                    interval = sequence.add(float(value))
+                    if count == 5:
+                        left_at_5 += not holds(interval, truth)
+                    if count > 4 and not plain:
+                        plain = not holds(_looked_at(values[:count], bounds), truth)
+                left += not holds(interval, truth)
+                left_plain += plain
+                width += interval.width / 2
+            yield (
+                name,
+                percent(left, trials),
+                percent(left_at_5, trials),
+                percent(left_plain, trials),
+                f"±{100 * width / trials:.1f}",
+            )
+
+    return ("values", "ever left out", "by task 5", "a fixed interval, as often", "half width at 500, points"), rows()
+
+
+def _looked_at(values: np.ndarray, bounds: tuple[float, float]) -> Interval:
+    if bounds == (0, 1) and np.isin(values, (0, 1)).all():
+        return wilson(int(values.sum()), len(values))
+    return t_interval(values.tolist())
+
+
+def horizons() -> Table:
+    """Families of three tasks with five runs, log odds of a family and of a task with standard deviation 0.7."""
+    generator, trials = np.random.default_rng(5), 400
+
+    def rows() -> Iterator[Sequence[object]]:
+        for slope in (0.5, 1.0, 2.0):
+            for num_families in (5, 10, 20, 50):
+                covered, kinds = 0, 0
+                shape = (num_families, 3, 5)
+                families, tasks, _ = np.indices(shape)
+                for trial in range(trials):
+                    x = np.broadcast_to(generator.uniform(0, 10, (num_families, 3, 1)), shape)
+                    shift = generator.normal(0, 0.7, (num_families, 1, 1)) + generator.normal(
+                        0, 0.7, (num_families, 3, 1)
+                    )
+                    success = generator.random(shape) < 1 / (1 + np.exp(-slope * (5 - x) - shift))
+                    flat = (success.astype(float).ravel(), np.exp2(x).ravel(), np.ones(x.size), np.zeros(x.size))
+                    table = HorizonRows(*flat, (families.ravel(), tasks.ravel()))
+                    (found,) = fit_horizons(table, num_draws=300, seed=trial).values()
+                    kinds += found.kind == "fitted"
+                    high = math.inf if found.high is None else found.high
+                    covered += (found.low or 0.0) <= 32 <= high
+                yield slope, num_families, percent(covered, trials), percent(kinds, trials)
+
+    return ("log odds a doubling", "families", "covered", "fitted (not separated)"), rows()
+
+
+def floors() -> Table:
+    """How often two evaluations of one model, eight samples a task, differ by no more than the noise floor of the
+    first."""
+    generator, trials = np.random.default_rng(6), 2000
+
+    def rows() -> Iterator[Sequence[object]]:
+        for a, b in ((0.5, 0.5), (1.0, 1.0), (0.2, 1.0)):
+            for num_tasks in (5, 10, 20, 100):
+                within = 0
+                for _ in range(trials):
+                    p = generator.beta(a, b, num_tasks)
+                    first, second = generator.binomial(8, p), generator.binomial(8, p)
+                    floor = noise_floor([(8, int(solved)) for solved in first])
+                    within += abs(first.mean() - second.mean()) / 8 <= (floor or 0.0) + 1e-12
+                yield f"{num_tasks} x 8", f"beta({a:g}, {b:g})", percent(within, trials)
+
+    return ("tasks x samples", "difficulties", "within the floor"), rows()
+
+
+TABLES = (many_samples, bootstrap, seeds, judged, stopping, horizons, floors)
+
+
+if __name__ == "__main__":
+    for make in TABLES:
+        if sys.argv[1:] and make.__name__ not in sys.argv[1:]:
+            continue
+        headings, rows = make()
+        print(f"\n<!-- by coverage.py: {make.__name__} -->")
+        print("| " + " | ".join(headings) + " |\n|" + "---|" * len(headings), flush=True)
+        for row in rows:
+            print("| " + " | ".join(map(str, row)) + " |", flush=True)
