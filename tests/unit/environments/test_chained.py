@@ -114,6 +114,7 @@ def test_which_number_an_answer_may_stand_for(text: str, expected: str | None) -
     [
         (question("What is 1 + 1?", "two"), "no whole number"),
         (question("What is 1 / 2?", "0.5"), "no whole number"),
+        (question("What is 1 / 8?", "0,125"), "no whole number"),
         (question("What is one and one?", "2"), "no whole number that an answer could stand for"),
         (question("Solve X + 1 = 2.", "1"), "an X of its own"),
     ],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from assay.types import Task
 
-_ANSWER = re.compile(r"-?\d{1,15}|-?\d{1,3}(?:,\d{3}){1,4}")
+_ANSWER = re.compile(r"-?\d{1,15}|-?[1-9]\d{0,2}(?:,\d{3}){1,4}")
 _NUMBER = re.compile(r"""(?:(?<=[\s("])|^)\d{1,9}(?=[?!,;:.)"](?!\d)|\s|$)""", re.MULTILINE)
 """A whole number that stands alone: no part of a word, a decimal, a fraction, a time or a price."""
 _GIVEN = re.compile(r"X is (?:the last answer|the answer to question \d+)(?: (plus|minus) (\d+))?\.")

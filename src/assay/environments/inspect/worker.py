@@ -26,6 +26,8 @@ _READ_AGAIN = ("exact", "match")
 _TEXT_SCORERS = ("exact", "match", "includes", "f1")
 """Scorers that read the text alone: a task's own target, as a response, must satisfy them."""
 _NUMBER = re.compile(r"[-+\u2212]?(?:\d[\d,]*)?\.?\d+(?:[eE][-+]?\d+)?")
+_THOUSANDS = re.compile(r"[-+\u2212]?[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+"""Pattern of a number's head whose commas group thousands: those of 1,2 and 0,125 do not."""
 
 
 def warm_up() -> None:
@@ -237,7 +239,10 @@ def _stripped(text: str) -> str:
 
 
 def _value(text: str) -> float | None:
-    text = text.strip().strip("$\u20ac\u00a3").replace(",", "").replace("\u2212", "-")
+    text = text.strip().strip("$\u20ac\u00a3")
+    if "," in text and not _THOUSANDS.match(text):
+        return None
+    text = text.replace(",", "").replace("\u2212", "-")
     try:
         return float(text)
     except ValueError:
