@@ -14,6 +14,7 @@ from assay.cli import (
     compare,
     demonstrate,
     export,
+    horizon,
     models,
     sandbox,
     serve,
@@ -53,6 +54,7 @@ app.command("train")(train.train)
 app.command("show")(show.show)
 app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare)
+app.command("horizon")(horizon.horizon)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("sweep")(sweep.sweep)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from assay.observe.curves import Curve
 from assay.observe.records import EvaluationRecord
@@ -13,6 +16,8 @@ from assay.observe.store import BEFORE_TRAINING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from assay.statistics import Horizon
 
 # Okabe and Ito 2008, "Color Universal Design", without yellow and black.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -100,6 +105,33 @@ def plot_cells(
         axes.set_ylim(len(values) - 0.4, -0.6)
 
 
+def plot_horizons(path: Path, horizons: Mapping[str, Horizon], unit: str, *, is_rating: bool = False) -> None:
+    """Success against difficulty: the share of each part of the tasks, the fit, and the 50 % horizon with its
+    interval."""
+    with _picture(path, "Success by difficulty", "solved", size=(6.4, 4.0), below=unit, integers=False) as axes:
+        if not is_rating:
+            axes.set_xscale("log", base=2)
+        for i, (name, each) in enumerate(horizons.items()):
+            colour = _COLOURS[i % len(_COLOURS)]
+            marker = _MARKERS[i % len(_MARKERS)]
+            middles = [(low + high) / 2 if is_rating else math.sqrt(low * high) for low, high, *_ in each.bins]
+            axes.plot(middles, [part[3] for part in each.bins], linestyle="", marker=marker, color=colour, markersize=4)
+            if each.slope is not None and each.intercept is not None:
+                ends = [place if is_rating else math.log2(place) for part in each.bins for place in part[:2]]
+                x = np.linspace(min(ends) - 0.5, max(ends) + 0.5, 200)
+                expected = 1 / (1 + np.exp(-(each.intercept + each.slope * x)))
+                axes.plot(x if is_rating else np.exp2(x), expected, color=colour, linewidth=1.4)
+            if each.p50 is not None:
+                ends = [each.p50 if end is None else end for end in (each.low, each.high)]
+                height = 0.5 + 0.012 * (i - (len(horizons) - 1) / 2)
+                axes.plot(ends, [height, height], color=colour, linewidth=2.4, alpha=0.6)
+                axes.plot([each.p50], [height], marker="D", color=colour, markersize=5, linestyle="", label=name)
+        axes.axhline(0.5, color="#888888", linewidth=0.8)
+        axes.set_ylim(-0.03, 1.03)
+        if any(each.p50 is not None for each in horizons.values()):
+            axes.legend(loc="best", frameon=False, fontsize=8)
+
+
 @contextmanager
 def _picture(
     path: Path,
@@ -113,7 +145,7 @@ def _picture(
     """Axes that are saved when the block ends. Drawn with Agg directly: no display, no global pyplot state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     figure = Figure(figsize=size, dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
@@ -123,7 +155,10 @@ def _picture(
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     axes.set_xlabel(below, fontsize=9, parse_math=False)
     axes.set_ylabel(unit, fontsize=9, parse_math=False)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=integers, steps=[1, 2, 5, 10]))
+    if axes.get_xscale() == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=integers, steps=[1, 2, 5, 10]))
+    else:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.tick_params(labelsize=8)
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
