@@ -43,6 +43,10 @@ class Tool:
         function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
         return {"type": "function", "function": function}
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Tool:
+        return cls(**data["function"])
+
 
 @dataclass(frozen=True)
 class ToolCall:
@@ -133,12 +137,16 @@ class Task:
     """Number of dependent steps, in the environment's own unit; None where the source states none."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Further facts about the task, as JSON."""
+    tools: tuple[Tool, ...] = ()
+    """Tools that the prompt offers, where the task's data names some. An episode's tools are its own word."""
 
     @cached_property
     def task_id(self) -> str:
         """Content hash: the same task has the same id in every run and process. Of `metadata` only "world" counts: what
         the prompt does not show of the world that the task happens in."""
-        content = [self.domain, [message.to_list() for message in self.prompt], self.answer]
+        content: list[Any] = [self.domain, [message.to_list() for message in self.prompt], self.answer]
+        if self.tools:
+            content.append({"tools": [tool.to_dict() for tool in self.tools]})
         if "world" in self.metadata:
             content.append(self.metadata["world"])
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -159,6 +167,7 @@ class Task:
             "complexity": self.complexity,
             "horizon": self.horizon,
             "metadata": dict(self.metadata),
+            **({"tools": [tool.to_dict() for tool in self.tools]} if self.tools else {}),
         }
 
     @classmethod
@@ -167,7 +176,7 @@ class Task:
             Message.from_dict({"role": role, "content": content, **(more[0] if more else {})})
             for role, content, *more in data["prompt"]
         )
-        return cls(**{**data, "prompt": prompt})
+        return cls(**{**data, "prompt": prompt, "tools": tuple(map(Tool.from_dict, data.get("tools", ())))})
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,7 @@ def _line(task: Task, row: EvalRow, number: int, model: str) -> dict[str, Any]:
     dials = {"complexity": task.complexity, "horizon": task.horizon}
     return {
         "prompt": [message.to_dict() for message in task.prompt],
+        **({"tools": [tool.to_dict() for tool in task.tools]} if task.tools else {}),
         "answer": task.answer,
         "demonstration": row.response,
         **{name: dial for name, dial in dials.items() if dial is not None},

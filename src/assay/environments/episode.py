@@ -98,6 +98,12 @@ class Episode(ABC):
         """The tools that the model may call, fixed once the episode has started."""
         return ()
 
+    @property
+    def reads_calls(self) -> bool:
+        """True where the calls in an answer come as `Message.tool_calls`, to be carried out; False where they stay in
+        its text."""
+        return True
+
     @abstractmethod
     async def start(self) -> tuple[Message, ...]:
         """The first messages: usually the task's prompt."""
@@ -132,9 +138,20 @@ EpisodeFactory = Callable[[Task], Episode]
 
 @dataclass
 class SingleTurn(Episode):
-    """A single-turn task as a one-step episode: show the prompt, take one answer."""
+    """A single-turn task as a one-step episode: show the prompt, with the task's tools, and take one answer.
+
+    Nobody carries calls out, so they stay in the answer's text, which the reward reads as it was sampled.
+    """
 
     task: Task
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        return self.task.tools
+
+    @property
+    def reads_calls(self) -> bool:
+        return False
 
     async def start(self) -> tuple[Message, ...]:
         return self.task.prompt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from assay.seeds import derive_seed
 from assay.types import Split, Task
@@ -23,6 +24,7 @@ def hashed_split(label: str, key: str) -> Split:
 
 
 def prompt_key(task: Task) -> str:
-    """The same for prompts that differ only in white space and in characters that look alike."""
+    """The same for prompts that differ only in white space and in characters that look alike, with the same tools."""
     text = "\n".join(f"{message.role}: {message.text}" for message in task.prompt)
+    text += "".join(f"\ntool: {json.dumps(tool.to_dict(), ensure_ascii=False)}" for tool in task.tools)
     return hashlib.sha256(" ".join(normalise(text).split()).encode("utf-8", "surrogatepass")).hexdigest()

@@ -17,7 +17,8 @@ from assay.rollout.runner import run_rollout
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Task, Turn, Verdict
 
 DEMONSTRATION = "demonstration"
-"""Key of a task's metadata with what a good response would be."""
+"""Key of a task's metadata with what a good response would be: its text, or the record of a message that calls
+tools."""
 MAX_DROPPED = 256
 """Demonstrations of one step that cannot be scored, at which training stops."""
 
@@ -108,7 +109,8 @@ class Demonstrations:
         self._next_group_id = state["next_group_id"]
 
     async def _rollout(self, group_id: int, task: Task) -> Rollout:
-        text = task.metadata.get(DEMONSTRATION)
+        given = task.metadata.get(DEMONSTRATION)
+        text = self._spelled(given, task) if isinstance(given, Mapping) else given
         if isinstance(text, str) and text.strip():
             rollout = self._told(group_id, task, text)
         elif script := self._environment.expert(task):
@@ -137,12 +139,16 @@ class Demonstrations:
             )
         return rollout
 
+    def _spelled(self, message: Mapping[str, Any], task: Task) -> str:
+        """The text of a message that calls tools, as the model would have said it."""
+        return self._renderer.spell(Message.from_dict(message), task.tools)
+
     def _told(self, group_id: int, task: Task, text: str) -> Rollout:
         """The rollout that gives a response in one turn."""
         token_ids = self._renderer.encode_answer(text)
         completion = Completion(token_ids, (math.nan,) * len(token_ids), "stop", ((0, 0),))
         turn = Turn(
-            self._renderer.render(task.prompt),
+            self._renderer.render(task.prompt, task.tools),
             extends_previous=False,
             completion=completion,
             message=Message("assistant", text),

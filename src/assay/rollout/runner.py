@@ -18,10 +18,10 @@ from assay.render.renderer import Renderer
 from assay.rollout.driven import drive
 from assay.rollout.limits import EpisodeLimits
 from assay.rollout.requests import Requests
-from assay.rollout.speaker import ScriptSpeaker, Speaker, TextSpeaker, TokenSpeaker
+from assay.rollout.speaker import Offered, ScriptSpeaker, Speaker, TextSpeaker, TokenSpeaker
 from assay.rollout.timeouts import Timeouts
 from assay.rollout.world import World, WorldMessages, describe
-from assay.types import Completion, Ending, EndingKind, Message, RemoteCompletion, Rollout, Score, Task, Tool, Turn
+from assay.types import Completion, Ending, EndingKind, Message, RemoteCompletion, Rollout, Score, Task, Turn
 
 MaxTurns = int | Callable[[Task], int]
 """Turns after which an episode is truncated: of every task, or of the task that is given."""
@@ -91,7 +91,7 @@ async def run_rollout(
                 ending = await drive(world, engine, renderer, sampling, requests, limits, timeouts, turns)
             else:
                 opening = await world.start()
-                speaker = _speaker(engine, renderer, sampling, world.tools, limits.max_context)
+                speaker = _speaker(engine, renderer, sampling, world, limits.max_context)
                 course = _Play(world, speaker, requests, turns, limits, timeouts, sampling.max_new_tokens)
                 ending = await course.to_the_end(opening)
             score = await world.score()
@@ -141,9 +141,10 @@ def _speaker(
     engine: Engine | Responder | Script,
     renderer: Renderer | None,
     sampling: Sampling,
-    tools: Sequence[Tool],
+    world: World,
     max_context: int | None,
 ) -> Speaker:
+    tools = Offered(world.tools, read=world.reads_calls)
     if isinstance(engine, Responder):
         return TextSpeaker(engine, sampling, tools=tools)
     if isinstance(engine, Script):

@@ -88,6 +88,11 @@ class World:
             self._bounded("tools", json.dumps([tool.to_dict() for tool in tools]))
         return tools
 
+    @property
+    def reads_calls(self) -> bool:
+        """True where the episode takes calls as data; False where they stay in the answer's text."""
+        return self.episode.reads_calls
+
     async def step(self, message: Message) -> WorldMessages:
         """The world's answer to the assistant's message."""
         step = await self._ask("step", lambda: self.episode.step(message))

@@ -26,6 +26,10 @@ class Scaffolded(Episode):
     def tools(self) -> Sequence[Tool]:
         return self.inner.tools
 
+    @property
+    def reads_calls(self) -> bool:
+        return self.inner.reads_calls
+
     async def start(self) -> tuple[Message, ...]:
         return await self.inner.start()
 

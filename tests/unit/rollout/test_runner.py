@@ -14,8 +14,9 @@ from assay.engines.engine import Sampling
 from assay.environments.episode import Episode, EpisodeStep, SingleTurn
 from assay.errors import ContextLengthError, DataError, EngineError, SandboxError
 from assay.rollout import EpisodeLimits, run_rollout, world
+from assay.scaffolds import Scaffolded
 from assay.seeds import derive_seed
-from assay.types import Ending, EndingKind, Message, Rollout, Score, Task
+from assay.types import Ending, EndingKind, Message, Rollout, Score, Task, Tool
 
 TASK = Task("test", (Message("user", "2+2?"),), "4")
 SAMPLING = Sampling(max_new_tokens=8)
@@ -69,6 +70,23 @@ def test_a_single_turn_task(engine, renderer):
     assert turn.completion.token_ids[-1:] == renderer.stop_token_ids
     assert turn.message == Message("assistant", str(derive_seed(7, "request", 3, 1, 0) % 10))
     assert turn.env_messages == ()
+
+
+NOW = Tool("now", "Tells the time.")
+OFFERED = dataclasses.replace(TASK, tools=(NOW,))
+CALL = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+
+
+@pytest.mark.parametrize("around", [lambda episode: episode, Scaffolded])
+def test_the_tools_of_a_task_are_told_and_calls_stay_in_the_answer(engine, renderer, around):
+    engine = type(engine)(renderer, max_context=2000)  # the description of tools is long
+    engine.answer = lambda prompt, seed: f"I look. {CALL}"
+    sampling = SAMPLING.model_copy(update={"max_new_tokens": 200})
+    rollout = play(engine, renderer, around(SingleTurn(OFFERED)), sampling=sampling, task=OFFERED)
+    assert rollout.ending == FINISHED
+    assert rollout.turns[0].new_token_ids == renderer.render(TASK.prompt, (NOW,))
+    assert "Tells the time." in renderer.decode(rollout.turns[0].new_token_ids)
+    assert rollout.response == f"I look. {CALL}"
 
 
 def test_two_turns_append_to_what_was_sampled(engine, renderer):
@@ -379,6 +397,27 @@ def test_a_responder_plays_turns_in_text():
     assert (rollout.num_tokens, rollout.num_sampled_tokens) == (6, 0), "known, and not to be trained on"
     expected = [(f"request/2/1/{turn}", derive_seed(5, "request", 2, 1, turn), 2 * turn + 1) for turn in (0, 1)]
     assert echo.seen == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "response"),
+    [
+        (Reply("I look.", remark="tool_calls", tool_calls=({"id": "1", "name": "now", "arguments": "{}"},)), CALL),
+        (Reply(CALL), CALL),
+        (Reply("It is noon."), "It is noon."),
+    ],
+)
+def test_calls_that_a_server_took_apart_are_text_of_a_single_turn(reply: Reply, response: str):
+    offered = []
+
+    class Server(Echo):
+        async def respond(self, messages, sampling, *, request_id, seed, tools=()):
+            offered.extend(tools)
+            return reply
+
+    rollout = asyncio.run(run_rollout(OFFERED, SingleTurn, Server(), None, SAMPLING, run_seed=5, group_id=2, member=1))
+    assert (rollout.ending, offered) == (FINISHED, [NOW])
+    assert rollout.response == (f"I look.\n{response}" if reply.tool_calls else response)
 
 
 @pytest.mark.parametrize(

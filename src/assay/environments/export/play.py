@@ -20,6 +20,7 @@ from assay.environments import make_environment
 from assay.environments.environment import Environment, rewards_of
 from assay.environments.episode import Episode
 from assay.host import Host
+from assay.render.tool_text import spelled_calls
 from assay.types import Completion, Ending, EndingKind, Message, Rollout, Task, Turn
 from assay.verifiers import close_verifiers
 
@@ -78,6 +79,8 @@ class Player:
     async def _step(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         played = self._played[asked["episode"]]
         message = Message.from_dict(asked["message"])
+        if message.tool_calls and not played.episode.reads_calls:
+            message = Message("assistant", spelled_calls(message))
         step = await played.episode.step(message)
         played.turns.append(_turn(message, step.messages, step.reward))
         played.done = step.done

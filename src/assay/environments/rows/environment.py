@@ -11,10 +11,10 @@ from typing import Any, Literal, Self
 import pydantic
 
 from assay.environments.file_environment import FileEnvironment
-from assay.environments.messages import read_message
+from assay.environments.messages import read_message, read_tools
 from assay.environments.values import text_of
 from assay.errors import DataError
-from assay.types import Message, Task
+from assay.types import Message, Task, Tool
 from assay.verifiers.trl import COLUMNS
 
 _MISSING = object()
@@ -40,9 +40,14 @@ class Rows(FileEnvironment):
     """The gold answer is what follows the last of these in it, such as "####"."""
     system: str = ""
     """A system message before the prompt; empty for none."""
+    tools: str | None = None
+    """The column with the tools that the model is offered, as JSON or its text: a list of {"type": "function",
+    "function": {name, description, parameters}}. None: the column `tools`, where the prompt is a list of messages and
+    there is one; "" for no tools. Calls are carried out by nobody: they are text of the response, which the reward
+    reads."""
     demonstration: str | None = None
     """A good response, for supervised fine-tuning. A single column may hold it as a list with one message of the
-    assistant."""
+    assistant, which may call tools."""
     complexity: str | None = None
     """The column with each row's complexity, a number or a text that ends in one ("Level 3")."""
     horizon: str | None = None
@@ -91,11 +96,22 @@ def row_task(domain: Rows, row: Mapping[str, Any], place: str) -> Task:
     return Task(
         domain=domain.name,
         prompt=messages,
+        tools=_tools(domain, row, place, is_chat=bool(conversation)),
         answer=_answer(domain, row, place),
         complexity=_dial("complexity", domain.complexity, row, place),
         horizon=_dial("horizon", domain.horizon, row, place),
         metadata=metadata,
     )
+
+
+def _tools(domain: Rows, row: Mapping[str, Any], place: str, *, is_chat: bool) -> tuple[Tool, ...]:
+    column = ("tools" if is_chat else "") if domain.tools is None else domain.tools
+    if not column or (domain.tools is None and column not in row):
+        return ()
+    value = _found(column, row)
+    if value is _MISSING:
+        raise _no_column("tools", column, row, place)
+    return read_tools(value, f"{place}: {column}")
 
 
 def _answer(domain: Rows, row: Mapping[str, Any], place: str) -> str:
@@ -121,14 +137,16 @@ def _columns(domain: Rows, row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in left_out}
 
 
-def _demonstration(template: str, row: Mapping[str, Any], place: str) -> str:
+def _demonstration(template: str, row: Mapping[str, Any], place: str) -> str | dict[str, Any]:
+    """Return the text of a demonstration, or the record of a message that calls tools."""
     column = _single(template)
     messages = _found(column, row) if column else None
     if not isinstance(messages, list):
         return _fill("demonstration", template, row, place)
     match messages:
-        case [{"role": "assistant", "content": str() | list()} as message] if not message.get("tool_calls"):
-            return read_message(message, f"{place}: {column}").content
+        case [{"role": "assistant"} as message]:
+            said = read_message(message, f"{place}: {column}")
+            return said.to_record() if said.tool_calls else said.content
     raise DataError(f"{place}: {column} is a list, but not of one message of the assistant, which demonstration needs")
 
 
