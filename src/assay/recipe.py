@@ -50,8 +50,8 @@ class ModelSettings(Settings):
     """How the model is told of an environment's tools. "template": by its chat template; "text": in the system message,
     in Hermes' form; "auto": the first where the template shows tools and its calls can be read, else the second."""
     call_forms: tuple[CallForm, ...] = pydantic.Field(default=CALL_FORMS, min_length=1)
-    """Forms of tool calls that are read: "tagged" (<tool_call>), "fenced" (blocks of code), "json" (nothing but JSON).
-    Fewer make the form a part of the task."""
+    """Forms of tool calls that are read: "tagged" (JSON in <tool_call>), "fenced" (blocks of code), "json" (nothing but
+    JSON), "xml" (<function=...> in <tool_call>). Fewer make the form a part of the task."""
     compute_dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Precision of the forward and backward pass and of sampling; master weights are always fp32. "auto" measures."""
     fp32_head: bool = False

@@ -34,6 +34,8 @@ CALLS = (
     '<tool_call>{"name": "now"}</tool_call> and <tool_call>{"name":"add"}</tool_call>',
     '{"name":"add",  "parameters":{"a": "<tool_call>"}}',
     '```json\n{"name": "now", "arguments": {}}\n```',
+    "<tool_call>\n<function=add>\n<parameter=a>\n<|im_end|>\n</parameter>\n</function>\n</tool_call>",
+    "<tool_call><function=now></function></tool_call>\n<tool_call><function=add></function></tool_call>",
 )
 FAULTS = ('<tool_call>{"name": "add"', '<tool_call>{"name": "mul"}</tool_call>', '{"name": "add", "arguments": [1]}')
 OTHER = ("four", "", "  4 \n", "ends <|im_end|> not", '{"answer": 4}', "I would use <tool_call> here")
@@ -111,7 +113,7 @@ class RandomEngine:
 Played = tuple[list[Group], RandomEngine]
 
 
-@pytest.fixture(params=["smollm2", "strips_thinking", "llama3_headers", "native_tools"], scope="module")
+@pytest.fixture(params=["smollm2", "strips_thinking", "llama3_headers", "native_tools", "xml_tools"], scope="module")
 def template(request: pytest.FixtureRequest) -> str:
     return request.param
 

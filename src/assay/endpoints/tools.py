@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.endpoints.responder import Reply
-from assay.render.tool_calls import CLOSING, MAX_CALL_CHARACTERS, MAX_CALLS, OPENING, read_arguments, read_calls
+from assay.render.call_json import MAX_CALL_CHARACTERS
+from assay.render.tool_calls import CLOSING, MAX_CALLS, OPENING, read_arguments, read_calls
 from assay.types import Message, Tool
 
 _MAX_NAME = 256

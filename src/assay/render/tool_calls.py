@@ -3,13 +3,15 @@
 Calls are read in these forms (`CallForm`):
 
 - "tagged": `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, as Hermes and Qwen write it. The tag begins a
-  call where it begins a line or JSON follows it; elsewhere it is a word.
+  call where it begins a line or a call follows it; elsewhere it is a word.
+- "xml": `<tool_call><function=NAME><parameter=KEY>VALUE</parameter></function></tool_call>`, as Qwen3-Coder and
+  Qwen 3.5 write it; values get their types from the tool's JSON Schema (`xml_calls`).
 - "fenced": a fenced block of code that is marked `tool_call`, or one that is marked `json` or not at all and holds
   nothing but calls.
 - "json": an answer that is nothing but calls: JSON objects, or a list of them, as Llama 3 writes it; `<|python_tag|>`
   or `[TOOL_CALLS]` may stand before.
 
-The arguments may be called "parameters" in each. What is not marked as a call is one only where it is nothing else: an
+The arguments may be called "parameters" in JSON. What is not marked as a call is one only where it is nothing else: an
 object with a name and arguments, or with the name of a tool that was offered and nothing else. Other JSON is text, and
 so is all JSON within prose, in blocks of code in other languages, and in the reasoning at the head of a message.
 
@@ -20,40 +22,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from assay.render.call_json import BLANK, SHOWN, CallError, read_json, shown, skip
 from assay.render.reasoning import strip_reasoning
+from assay.render.xml_calls import FUNCTION, read_functions
 from assay.types import Tool
 
-CallForm = Literal["tagged", "fenced", "json"]
+CallForm = Literal["tagged", "fenced", "json", "xml"]
 CALL_FORMS: tuple[CallForm, ...] = get_args(CallForm)
 """Every form in which calls are read."""
 MAX_CALLS = 16
 """Calls of one message that are read, and errors that are kept."""
-MAX_CALL_CHARACTERS = 1 << 17
-"""Characters of one call's JSON."""
-MAX_NESTING = 32
-"""Levels of objects and lists within each other in a call."""
-
 OPENING, CLOSING = "<tool_call>", "</tool_call>"
 _MARKER = re.compile(r"\s*(<\|python_tag\|>|\[TOOL_CALLS\])?\s*")
-_START = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)$|<tool_call>", re.MULTILINE)
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)
-"""Pattern of what decides where JSON ends: a string, or a bracket outside of strings. Linear, whatever the text."""
+_START = re.compile(
+    r"^ {0,3}(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)$|<tool_call>|^[ \t]*<function=(?P<function>[^<>\n]{1,200})>",
+    re.MULTILINE,
+)
 _LOOKS_LIKE_A_CALL = re.compile(r'\[?\s*\{\s*"(?:name|type|function|arguments|parameters)"\s*:')
 _MARKED = ("tool_call", "tool_calls", "function_call")
 _UNMARKED = ("", "json")
-_MAX_DIGITS = 400
-"""Digits of a whole number: more than any that a float can hold."""
-_BLANK = " \t\r\n"
 _MAX_LOOK_BACK = 200
 """Characters of a line before a tag that are looked at."""
-_SHOWN = 40
-"""Characters of a model's own text that an error shows."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +60,6 @@ class ReadCalls:
     """The calls, in the form of `Message.tool_calls`."""
     errors: tuple[str, ...] = ()
     """What is wrong with each call that could not be read, in a sentence."""
-
-
-class _CallError(ValueError):
-    """A call that cannot be read; the message says why."""
 
 
 @dataclass
@@ -88,7 +78,7 @@ class _Found:
         calls: list[tuple[str, Mapping[str, Any]]] = []
         try:
             calls += [_as_call(value, self.tools) for value in values]
-        except _CallError as error:
+        except CallError as error:
             self.fail(str(error))
             return
         room = MAX_CALLS - len(self.calls)
@@ -119,7 +109,7 @@ def read_calls(text: str, tools: Sequence[Tool], forms: Sequence[CallForm] = CAL
     start = len(text) - len(answer)
     found = _Found({tool.name: tool for tool in tools})
     if not answer:
-        if "tagged" in forms and re.search(rf"{OPENING}\s*[{{\[]", text):
+        if _tags(forms) and re.search(rf"{OPENING}\s*(?:[{{\[]|{FUNCTION})", text):
             found.fail("a tool call stands in reasoning that is not ended; end the reasoning first")
     elif "json" not in forms or not _read_whole(answer, found):
         _read_marked(answer, found, forms)
@@ -157,7 +147,7 @@ def _read_whole(answer: str, found: _Found) -> bool:
     begin, marked = marker.end(), marker.group(1) is not None
     if answer[begin : begin + 1] not in ("{", "["):
         if marked:
-            found.fail(f"after {marker.group(1)} comes no JSON object but {_shown(answer[begin:])}")
+            found.fail(f"after {marker.group(1)} comes no JSON object but {shown(answer[begin:])}")
         return marked
     values, error = _values(answer, begin)
     if not marked and not _are_calls(answer, begin, values, error, found.tools):
@@ -176,11 +166,11 @@ def _values(text: str, begin: int) -> tuple[list[Any], str]:
     try:
         while position < len(text):
             if values and text[position] not in "{[":
-                raise _CallError(f"text follows a tool call where only calls may stand: {_shown(text[position:])}")
-            value, position = _value(text, position)
+                raise CallError(f"text follows a tool call where only calls may stand: {shown(text[position:])}")
+            value, position = read_json(text, position)
             values.append(value)
-            position = _skip(text, position, f"{_BLANK};,")
-    except _CallError as error:
+            position = skip(text, position, f"{BLANK};,")
+    except CallError as error:
         return values, str(error)
     return values, ""
 
@@ -199,35 +189,51 @@ def _read_marked(answer: str, found: _Found, forms: Sequence[CallForm]) -> None:
     while len(found.errors) < MAX_CALLS and (match := _START.search(answer, position)):
         if match["fence"]:
             position = _read_fenced(answer, match, found, "fenced" in forms)
-        elif "tagged" in forms and _begins_call(answer, match):
-            position = _read_tagged(answer, match, found)
+        elif match["function"]:
+            if "xml" in forms and (name := match["function"].strip()) in found.tools:
+                found.fail(f"a tool call is not opened: {OPENING} stands before {FUNCTION}{name}>")
+            position = match.end()
+        elif _tags(forms) and _begins_call(answer, match):
+            position = _read_tagged(answer, match, found, forms)
         else:
             position = match.end()
+
+
+def _tags(forms: Sequence[CallForm]) -> bool:
+    return "tagged" in forms or "xml" in forms
 
 
 def _begins_call(answer: str, tag: re.Match[str]) -> bool:
     """Return whether an opening tag begins a call, and is no word of a sentence."""
     before = answer[max(0, tag.start() - _MAX_LOOK_BACK) : tag.start()].rpartition("\n")[2]
-    after = _skip(answer, tag.end())
-    return not before.strip() or (answer[after : after + 1] in ("{", "[") and before[-1] not in "`'\"")
+    after = skip(answer, tag.end())
+    follows = answer.startswith(("{", "[", FUNCTION), after)
+    return not before.strip() or (follows and before[-1] not in "`'\"")
 
 
-def _read_tagged(answer: str, tag: re.Match[str], found: _Found) -> int:
-    """Read the call that an opening tag begins; return where to go on."""
-    begin = _skip(answer, tag.end())
+def _read_tagged(answer: str, tag: re.Match[str], found: _Found, forms: Sequence[CallForm]) -> int:
+    """Read the calls that an opening tag begins; return where to go on."""
+    begin = skip(answer, tag.end())
     closing = answer.find(CLOSING, begin)
-    go_on = closing + len(CLOSING) if closing >= 0 else begin
+    in_xml = "xml" in forms and (answer.startswith(FUNCTION, begin) or "tagged" not in forms)
     try:
-        value, end = _value(answer[:closing] if closing >= 0 and answer[begin] not in "{[" else answer, begin)
-    except _CallError as error:
+        if in_xml:
+            values, end = read_functions(answer, begin, found.tools)
+        else:
+            value, end = read_json(answer[:closing] if closing >= 0 and answer[begin] not in "{[" else answer, begin)
+            values = list(_flat([value]))
+    except CallError as error:
         found.fail(str(error))
-        return go_on
-    end = _skip(answer, end)
+        if closing < 0:  # what follows a call in XML that does not end is its value
+            return len(answer) if in_xml else begin
+        return closing + len(CLOSING)
+    end = skip(answer, end)
     if not answer.startswith(CLOSING, end):
-        found.fail(f"a tool call is not closed: after its JSON comes {_shown(answer[end:])}, not {CLOSING}")
+        after = "</function>" if in_xml else "its JSON"
+        found.fail(f"a tool call is not closed: after {after} comes {shown(answer[end:])}, not {CLOSING}")
         return end
     end += len(CLOSING)
-    found.add(list(_flat([value])), tag.start(), end)
+    found.add(values, tag.start(), end)
     return end
 
 
@@ -245,77 +251,12 @@ def _read_fenced(answer: str, fence: re.Match[str], found: _Found, wanted: bool)
     if not marked and not _are_calls(body, 0, values, error, found.tools):
         return end
     if closing is None:
-        found.fail(error or f"a tool call is not closed: its block of code has no closing {run[:_SHOWN]}")
+        found.fail(error or f"a tool call is not closed: its block of code has no closing {run[:SHOWN]}")
     elif error:
         found.fail(error)
     else:
         found.add(list(_flat(values)), fence.start(), end)
     return end
-
-
-def _value(text: str, begin: int) -> tuple[Any, int]:
-    """Return the JSON object or list that begins at a position, and where it ends.
-
-    Raises:
-        _CallError: there is none, or it is too long or too deep.
-    """
-    if text[begin : begin + 1] not in ("{", "["):
-        raise _CallError(f"a tool call is no JSON object but {_shown(text[begin:])}")
-    end = _end(text, begin)
-    source = text[begin : begin + MAX_CALL_CHARACTERS if end is None else end]
-    try:
-        value = _JSON.decode(source)
-        json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        if end is None and error.pos >= len(source.rstrip()) - 1:
-            raise _CallError("a tool call is not closed: its JSON does not end") from None
-        what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
-        raise _CallError(
-            f"a tool call is not JSON: {what} at character {error.pos}, {_shown(source[error.pos :])}"
-        ) from None
-    except UnicodeEncodeError:
-        raise _CallError("a tool call is not JSON: a string has half of a surrogate pair") from None
-    except ValueError as error:
-        raise _CallError(f"a tool call is not JSON: {str(error)[:100]}") from None
-    return value, begin + len(source)
-
-
-def _end(text: str, begin: int) -> int | None:
-    """Return the end of the JSON that begins at a position, by its brackets; None where it has none.
-
-    Raises:
-        _CallError: it is too long or too deep.
-    """
-    depth = 0
-    for piece in _PIECE.finditer(text, begin, min(len(text), begin + MAX_CALL_CHARACTERS + 1)):
-        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(piece.group(), 0)
-        if depth > MAX_NESTING:
-            raise _CallError(f"a tool call is nested deeper than {MAX_NESTING} levels")
-        if depth == 0:
-            return piece.end()
-    if len(text) - begin > MAX_CALL_CHARACTERS:
-        raise _CallError(f"a tool call is longer than {MAX_CALL_CHARACTERS} characters")
-    return None
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"the number {text[:_SHOWN]} is too large")
-    return number
-
-
-def _integer(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise ValueError(f"the number {text[:_SHOWN]}... is too large")
-    return int(text)
-
-
-def _constant(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON's")
-
-
-_JSON = json.JSONDecoder(parse_float=_number, parse_int=_integer, parse_constant=_constant)
 
 
 def _flat(values: Sequence[Any]) -> Iterator[Any]:
@@ -345,22 +286,22 @@ def _as_call(value: Any, tools: Mapping[str, Tool]) -> tuple[str, Mapping[str, A
     """Return the name and the arguments of a call.
 
     Raises:
-        _CallError: it has none, or names no tool that was offered.
+        CallError: it has none, or names no tool that was offered.
     """
     function = _function(value)
     if not isinstance(function, dict):
-        raise _CallError(f"a tool call is no JSON object but {_shown(json.dumps(value))}")
+        raise CallError(f"a tool call is no JSON object but {shown(json.dumps(value))}")
     name = function.get("name")
     if not isinstance(name, str) or not name:
-        raise _CallError('a tool call has no "name"')
+        raise CallError('a tool call has no "name"')
     if name not in tools:
         offered = ", ".join(tools) or "none"
-        raise _CallError(f"there is no tool {_shown(name)}; there are {offered[:1000]}")
+        raise CallError(f"there is no tool {shown(name)}; there are {offered[:1000]}")
     arguments = function.get("arguments", function.get("parameters", {}))
     if isinstance(arguments, str):
         arguments = _from_text(name, arguments.strip())
     if not isinstance(arguments, dict):
-        raise _CallError(f"the arguments of {name} are no object but {_shown(json.dumps(arguments))}")
+        raise CallError(f"the arguments of {name} are no object but {shown(json.dumps(arguments))}")
     return name, arguments
 
 
@@ -369,11 +310,11 @@ def _from_text(name: str, text: str) -> Any:
     if not text:
         return {}
     try:
-        arguments, end = _value(text, 0)
-    except _CallError as error:
-        raise _CallError(f"the arguments of {name} cannot be read: {error}") from None
+        arguments, end = read_json(text, 0)
+    except CallError as error:
+        raise CallError(f"the arguments of {name} cannot be read: {error}") from None
     if text[end:]:
-        raise _CallError(f"text follows the arguments of {name}: {_shown(text[end:])}")
+        raise CallError(f"text follows the arguments of {name}: {shown(text[end:])}")
     return arguments
 
 
@@ -394,15 +335,3 @@ def _without(text: str, ranges: Sequence[tuple[int, int]]) -> str:
         pieces.append(text[start:begin])
         start = end
     return "\n".join(filter(None, [pieces[0].rstrip(), *(piece.strip() for piece in pieces[1:])]))
-
-
-def _skip(text: str, position: int, characters: str = _BLANK) -> int:
-    while position < len(text) and text[position] in characters:
-        position += 1
-    return position
-
-
-def _shown(text: str) -> str:
-    """A model's own text within an error, in one short line."""
-    line = " ".join(text[: 4 * _SHOWN].split())
-    return repr(line[:_SHOWN] + ("..." if len(line) > _SHOWN or len(text) > 4 * _SHOWN else "")) if line else "nothing"

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from assay.render.tool_calls import CALL_FORMS, MAX_CALL_CHARACTERS, MAX_CALLS, MAX_NESTING, read_calls, write_call
+from assay.render.call_json import MAX_CALL_CHARACTERS, MAX_NESTING
+from assay.render.tool_calls import CALL_FORMS, MAX_CALLS, read_calls, write_call
 from assay.types import Tool
 
 TOOLS = (Tool("add", "Adds."), Tool("now", "Tells the time."))
@@ -24,6 +25,7 @@ def functions(text: str, **options: object) -> list[object]:
 
 
 CALL = {"name": "add", "arguments": ARGUMENTS}
+XML = "<function=add>\n<parameter=a>\n1\n</parameter>\n</function>"
 NOW = {"name": "now", "arguments": {}}
 
 
@@ -51,6 +53,10 @@ NOW = {"name": "now", "arguments": {}}
         (f"<think>\nA draft: <tool_call>{ADD}</tool_call>\n</think>\n\n<tool_call>{ADD}</tool_call>", [CALL]),
         ('<tool_call>{"name": "now", "arguments": "{}"}</tool_call>', [NOW]),
         ('<tool_call>{"name": "now", "arguments": ""}</tool_call>', [NOW]),
+        ("<tool_call>\n<function=now>\n</function>\n</tool_call>", [NOW]),
+        ("So <tool_call><function=now></function></tool_call> then", [NOW]),
+        ("<tool_call><function=now></function><function=now></function></tool_call>", [NOW, NOW]),
+        (f"<tool_call><function=now></function></tool_call>\n<tool_call>{ADD}</tool_call>", [NOW, CALL]),
     ],
 )  # fmt: skip
 def test_calls_are_read_in_the_forms_that_models_use(text: str, expected: list[object]) -> None:
@@ -99,6 +105,26 @@ def test_each_call_has_an_id_of_its_own_and_the_same_text_the_same_ones() -> Non
         ("```tool_call\nadd\n```", "no JSON object but 'add'"),
         ("```tool_call\n```", "block of tool calls is empty"),
         (f"<think>\n<tool_call>{ADD}</tool_call>", "stands in reasoning that is not ended"),
+        ("<think>\n<tool_call>\n<function=now>", "stands in reasoning that is not ended"),
+        ("<tool_call>\n<function=mul>\n</function>\n</tool_call>", "there is no tool 'mul'; there are add, now"),
+        ("<tool_call>\n<function=now>\n</function>", "not closed: after </function> comes nothing, not </tool_call>"),
+        ("<tool_call>\n<function=now>\n1\n</function>\n</tool_call>", "now goes on with '1 </function> </tool_call>'"),
+        (
+            "<tool_call>\n<function=now\n</function>\n</tool_call>",
+            "begins with <function=NAME>, not with '<function=now",
+        ),
+        (
+            f"<tool_call>{XML.replace('</parameter>', '')}</tool_call>",
+            "parameter 'a' of add is not closed by </parameter>",
+        ),
+        (
+            f"<tool_call>{XML.replace('</function>', '')}</tool_call>",
+            "'a' of add is followed by '</tool_call>', not by",
+        ),
+        (f"<tool_call>{XML.replace('a>', '>')}</tool_call>", "a call of add goes on with '<parameter=>"),
+        (f"{XML}\n</tool_call>", "not opened: <tool_call> stands before <function=add>"),
+        (f"I add.\n<tool_call>\n{XML}\n<function=now>", "begins with|goes on with|is not closed|not closed"),
+        (f"<tool_call>{XML.replace('1', chr(0xD800))}</tool_call>", "half of a surrogate pair"),
         ('<tool_call>{"name": "add", "arguments": {"a": NaN}}</tool_call>', "NaN is no number"),
         ('<tool_call>{"name": "add", "arguments": {"a": 1e999}}</tool_call>', "the number 1e999 is too large"),
         ('<tool_call>{"name": "add", "arguments": {"a": "\\ud800"}}</tool_call>', "half of a surrogate pair"),

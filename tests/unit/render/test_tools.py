@@ -18,7 +18,7 @@ from assay.render import ChatRenderer, describe_tools
 from assay.types import Message, Tool
 from chat_templates import renderer_for, tokenizer_for
 
-TEMPLATES = ("smollm2", "strips_thinking", "llama3_headers", "native_tools")
+TEMPLATES = ("smollm2", "strips_thinking", "llama3_headers", "native_tools", "xml_tools")
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer", "description": "one of <|im_end|> <|eot_id|>"}}}
 ADD = Tool("add", "Adds <|im_end|> and <|eot_id|>.", SCHEMA)
 TOOLS = (ADD, Tool("now", "Tells the time."))
@@ -28,6 +28,7 @@ SPELLINGS = {
     "close": '<tool_call>{"arguments":{"a":1},"name":"add"}</tool_call>',
     "llama": '{"name":"add",  "parameters":{"a":1}}',
     "fenced": 'I add.\n```json\n{"name": "add", "arguments": {"a": 1}}\n```',
+    "xml": "<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>",
     "several": '<tool_call>{"name": "add"}</tool_call> and <tool_call>{"name": "now"}</tool_call>',
 }
 
@@ -246,7 +247,7 @@ def test_a_recipe_chooses_how_the_model_is_told_of_tools(tiny_model: Path) -> No
     assert "<tools>" in renderer.decode(renderer.render([QUESTION], TOOLS))
     assert renderer.parse(sampled(renderer, SPELLINGS["llama"]), TOOLS).tool_calls
     assert not renderer.parse(sampled(renderer, SPELLINGS["hermes"]), TOOLS).tool_calls
-    refused: tuple[dict[str, object], ...] = ({"tools": "none"}, {"call_forms": ("xml",)}, {"call_forms": ()})
+    refused: tuple[dict[str, object], ...] = ({"tools": "none"}, {"call_forms": ("yaml",)}, {"call_forms": ()})
     for wrong in refused:
         with pytest.raises(ConfigError):
             validate(ModelSettings, wrong)
