@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from assay.cli.engine import Precision, load_engine
+from assay.cli.engine import EngineOptions, load_engine
 from assay.engines import Sampling
 from assay.models import open_model
 from assay.types import Message
@@ -20,7 +20,7 @@ class ModelServer(ChatServer):
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         super().__init__(port)
-        self.engine, self.renderer = load_engine(open_model(folder), "cpu", Precision.FP32)
+        self.engine, self.renderer = load_engine(open_model(folder), EngineOptions(device="cpu"))
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.answer = self._complete

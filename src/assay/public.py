@@ -28,7 +28,7 @@ from assay.models import open_model
 from assay.observe.console import Console
 from assay.observe.folder import find_run
 from assay.recipe import RunConfig
-from assay.render import ToolChoice, read_chat_template
+from assay.render import CALL_FORMS, CallForm, ToolChoice, chosen_forms, read_chat_template
 from assay.run import Run, Subscriber, TrainResult
 from assay.scaffolds import Scaffold, make_scaffold
 from assay.types import Split
@@ -119,6 +119,7 @@ def evaluate(
     dtype: Literal["fp32", "bf16"] = "fp32",
     chat_template: str | None = None,
     tools: ToolChoice = "auto",
+    call_forms: Sequence[CallForm] = CALL_FORMS,
 ) -> Evaluation:
     """Measures a model on held-out tasks.
 
@@ -132,6 +133,7 @@ def evaluate(
         scaffold: what is put around every episode: a name, path.py:Class, or an object.
         temperature: 0 is greedy; by default 0 for one sample, 1 for several.
         tools: how the model is told of an environment's tools: by its chat template, or as text in the system message.
+        call_forms: the forms of tool calls that are read.
 
     Returns:
         Every row, with accuracy and pass@k from them: `result.accuracy("strict")` has a value and a 95 % interval.
@@ -157,7 +159,8 @@ def evaluate(
     warmth = temperature if temperature is not None else 0.0 if samples == 1 else 1.0
     sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
     opened = open_model(model)
-    renderer = opened.renderer(read_chat_template(chat_template), tools=tools)
+    forms = chosen_forms(call_forms)
+    renderer = opened.renderer(read_chat_template(chat_template), tools=tools, call_forms=forms)
 
     async def run() -> Evaluation:
         async with Host():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.engine import EngineOptions, ToolOption, load_engine
+from assay.cli.engine import EngineOptions, load_engine
 from assay.cli.groups import with_groups
 from assay.errors import ConfigError, ContextLengthError
 from assay.types import Message
@@ -39,11 +39,9 @@ def chat(
     from assay.models import open_model
 
     sampling = validate(Sampling, {"temperature": temperature, "max_new_tokens": max_new_tokens})
-    if local.tools is not ToolOption.AUTO:
-        raise ConfigError("--tools has no effect in a chat, which has none: leave it out")
-    engine, renderer = load_engine(
-        open_model(model, local.base), local.device, local.dtype, num_slots=1, chat_template=local.chat_template
-    )
+    for option in local.about_tools:
+        raise ConfigError(f"--{option.replace('_', '-')} has no effect in a chat, which has no tools: leave it out")
+    engine, renderer = load_engine(open_model(model, local.base), local, num_slots=1)
     conversation = Conversation(engine, renderer, sampling, seed, system)
     console = Console(highlight=False, soft_wrap=True)
     with asyncio.Runner() as runner:

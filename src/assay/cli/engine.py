@@ -1,7 +1,8 @@
-"""The engine that `assay chat` and `assay eval` sample with."""
+"""The engine that commands sample with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from assay.errors import ConfigError
 if TYPE_CHECKING:
     from assay.engines import BatchingEngine
     from assay.models import Model
-    from assay.render import ChatRenderer
+    from assay.render import CallForm, ChatRenderer
 
 
 class Precision(StrEnum):
@@ -50,30 +51,54 @@ class EngineOptions:
         ToolOption,
         typer.Option(help="How the model is told of tools: by its chat template, or as text in the system message."),
     ] = ToolOption.AUTO
+    call_forms: Annotated[
+        str | None,
+        typer.Option(
+            help="Forms of tool calls that are read, with commas between: tagged, xml, fenced, json. Default: all.",
+            show_default=False,
+        ),
+    ] = None
+
+    @property
+    def about_tools(self) -> Mapping[str, str]:
+        """What was chosen about tools and is not the default, by option."""
+        tools = {} if self.tools is ToolOption.AUTO else {"tools": self.tools.value}
+        return tools if self.call_forms is None else {**tools, "call_forms": ",".join(self.forms())}
+
+    def forms(self) -> tuple[CallForm, ...]:
+        """Return the forms of tool calls that are read, in one order however they were given.
+
+        Raises:
+            ConfigError: there is no such form.
+        """
+        from assay.render import CALL_FORMS, chosen_forms
+
+        if self.call_forms is None:
+            return CALL_FORMS
+        return chosen_forms([name.strip() for name in self.call_forms.split(",")])
+
+    def renderer(self, model: Model) -> ChatRenderer:
+        """Return the renderer of a model with the chat template and the forms of tools and calls that were chosen.
+
+        Raises:
+            ConfigError: no such template or form.
+            ModelError: a tokenizer that cannot be used.
+        """
+        from assay.render import read_chat_template
+
+        return model.renderer(read_chat_template(self.chat_template), tools=self.tools.value, call_forms=self.forms())
 
 
-def load_engine(
-    model: Model,
-    device: str,
-    dtype: Precision,
-    num_slots: int = 64,
-    chat_template: str | None = None,
-    tools: ToolOption = ToolOption.AUTO,
-) -> tuple[BatchingEngine, ChatRenderer]:
+def load_engine(model: Model, local: EngineOptions, num_slots: int = 64) -> tuple[BatchingEngine, ChatRenderer]:
     """The engine and renderer of a model; an adapter is merged into its base.
 
-    Args:
-        chat_template: "chatml", "plain" or a file, in place of the tokenizer's own.
-        tools: how the model is told of tools.
-
     Raises:
-        ConfigError: a device that this machine has not, or no such template.
+        ConfigError: a device that this machine has not, no such template, or no such form of calls.
         ModelError: weights or a tokenizer that cannot be used.
     """
     import torch
 
-    from assay.render import read_chat_template
-
+    device = local.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -82,11 +107,11 @@ def load_engine(
         raise ConfigError(f"--device {device} cannot be used ({error}); leave it out or use cpu") from None
     for caution in model.cautions:
         typer.echo(f"caution: {caution}", err=True)
-    renderer = model.renderer(read_chat_template(chat_template), tools=tools.value)
+    renderer = local.renderer(model)
     engine = model.engine(
         stop_token_ids=renderer.stop_token_ids,
         decode=renderer.decode,
-        dtype=torch.bfloat16 if dtype is Precision.BF16 else torch.float32,
+        dtype=torch.bfloat16 if local.dtype is Precision.BF16 else torch.float32,
         device=device,
         num_slots=num_slots,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.cli.endpoint import EndpointOptions, make_endpoint, print_tally
-from assay.cli.engine import EngineOptions, Precision, ToolOption, load_engine
+from assay.cli.engine import EngineOptions, Precision, load_engine
 from assay.cli.progress import progress
 from assay.errors import ConfigError
 
@@ -37,12 +37,8 @@ class SampledModel:
     local: Model | None
     """The model where it is on this machine."""
     endpoint: Endpoint | None
-    device: str
-    dtype: Precision
-    chat_template: str | None = None
-    """The chat template in place of the tokenizer's own, for a model on this machine."""
-    tools: ToolOption = ToolOption.AUTO
-    """How a model on this machine is told of tools."""
+    options: EngineOptions
+    """How a model on this machine is sampled from."""
     replies: Path | None = None
     """The file in which paid replies are kept; None: beside what they are for."""
     tally: Tally | None = None
@@ -60,18 +56,18 @@ class SampledModel:
         from assay.render import read_chat_template
 
         endpoint = make_endpoint(model, remote.given())
-        device, dtype = local.device, local.dtype
         if endpoint is None:
             read_chat_template(local.chat_template)
-            told = (local.chat_template, local.tools)
-            return cls(model, open_model(model, local.base), None, device, dtype, *told)
-        if device != "auto" or dtype is not Precision.FP32:
+            local.forms()
+            return cls(model, open_model(model, local.base), None, local)
+        if local.device != "auto" or local.dtype is not Precision.FP32:
             raise ConfigError(f"--device and --dtype have no effect with {model}, which is not on this machine")
-        tools = None if local.tools is ToolOption.AUTO else local.tools
-        for option, value in (("--chat-template", local.chat_template), ("--base", local.base), ("--tools", tools)):
+        given = {"chat_template": local.chat_template, "base": local.base, **local.about_tools}
+        for option, value in given.items():
             if value is not None:
-                raise ConfigError(f"{option} has no effect with {model}, which is not on this machine")
-        return cls(model, None, endpoint, device, dtype, replies=remote.replies)
+                name = option.replace("_", "-")
+                raise ConfigError(f"--{name} has no effect with {model}, which is not on this machine")
+        return cls(model, None, endpoint, local, replies=remote.replies)
 
     @property
     def label(self) -> str:
@@ -87,9 +83,10 @@ class SampledModel:
         assert self.local is not None
         from assay.render import read_chat_template
 
-        template = {} if self.chat_template is None else {"chat_template": read_chat_template(self.chat_template)}
-        tools = {} if self.tools is ToolOption.AUTO else {"tools": self.tools.value}
-        return {"weights": self.local.identity, "dtype": self.dtype.value, **template, **tools}
+        chosen = self.options.chat_template
+        template = {} if chosen is None else {"chat_template": read_chat_template(chosen)}
+        dtype = self.options.dtype.value
+        return {"weights": self.local.identity, "dtype": dtype, **template, **self.options.about_tools}
 
     @property
     def places(self) -> dict[str, str | None]:
@@ -187,8 +184,7 @@ class SampledModel:
         """Engine or responder, renderer, and what to say beside the progress."""
         if self.endpoint is None:
             assert self.local is not None
-            told = {"chat_template": self.chat_template, "tools": self.tools}
-            return *load_engine(self.local, self.device, self.dtype, **told), str
+            return *load_engine(self.local, self.options), str
         from assay.endpoints import Replies, Tally
         from assay.endpoints.client import EndpointClient
 

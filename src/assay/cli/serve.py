@@ -89,9 +89,7 @@ def serve(
     from assay.serving.server import Gateway
 
     opened = open_model(model, local.base)
-    engine, renderer = load_engine(
-        opened, local.device, local.dtype, num_slots=num_slots, chat_template=local.chat_template
-    )
+    engine, renderer = load_engine(opened, local, num_slots)
     server = _Server(engine, renderer, sampling, seed)
     folder = (kept.output or _new_folder(model)) if kept.capture else None
     captures = None

@@ -7,7 +7,7 @@ from assay.render.chat import ChatRenderer, load_renderer
 from assay.render.renderer import Extension, Renderer
 from assay.render.template import ToolChoice
 from assay.render.templates import read_chat_template
-from assay.render.tool_calls import CALL_FORMS, CallForm, ReadCalls, read_calls
+from assay.render.tool_calls import CALL_FORMS, CallForm, ReadCalls, chosen_forms, read_calls
 from assay.render.tool_text import describe_tools
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ReadCalls",
     "Renderer",
     "ToolChoice",
+    "chosen_forms",
     "describe_tools",
     "load_renderer",
     "read_calls",

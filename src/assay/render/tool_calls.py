@@ -27,6 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from assay.errors import ConfigError
 from assay.render.call_json import BLANK, SHOWN, CallError, read_json, shown, skip
 from assay.render.reasoning import strip_reasoning
 from assay.render.xml_calls import FUNCTION, read_functions
@@ -120,6 +121,19 @@ def read_calls(text: str, tools: Sequence[Tool], forms: Sequence[CallForm] = CAL
         tuple(_numbered(text, found.calls)),
         tuple(found.errors),
     )
+
+
+def chosen_forms(names: Sequence[str]) -> tuple[CallForm, ...]:
+    """Return the forms of these names, in the order of `CALL_FORMS`.
+
+    Raises:
+        ConfigError: there is no form of a name, or there are no names.
+    """
+    wrong = [name for name in names if name not in CALL_FORMS]
+    if wrong or not names:
+        given = f"{wrong[0]!r} is no form of tool calls" if wrong else "no form of tool calls is given"
+        raise ConfigError(f"{given}; give one or more of {', '.join(CALL_FORMS)}")
+    return tuple(form for form in CALL_FORMS if form in names)
 
 
 def write_call(name: str, arguments: Mapping[str, Any]) -> str:

@@ -108,3 +108,5 @@ def test_what_the_model_says_cannot_steer_the_terminal(
 def test_tools_have_no_effect_in_a_chat(tiny_model: Path) -> None:
     with pytest.raises(ConfigError, match="--tools has no effect in a chat"):
         run(tiny_model, "--prompt", "Hello", "--tools", "text")
+    with pytest.raises(ConfigError, match="--call-forms has no effect in a chat"):
+        run(tiny_model, "--prompt", "Hello", "--call-forms", "xml")

@@ -213,6 +213,8 @@ def test_a_killed_evaluation_pays_for_no_reply_twice(chat_server: ChatServer, tm
         (("openai:m", "--base-url", "http://x/v1", "--body", "n=2"), ConfigError, "n is not a further field"),
         (("openai:m", "--base-url", "http://x/v1", "--device", "cpu"), ConfigError, "--device and --dtype"),
         (("openai:m", "--base-url", "http://x/v1", "--in-flight", 0), ConfigError, "max_concurrent"),
+        (("openai:m", "--base-url", "http://x/v1", "--tools", "text"), ConfigError, "--tools has no effect with"),
+        (("openai:m", "--base-url", "http://x/v1", "--call-forms", "xml"), ConfigError, "--call-forms has no effect"),
     ],
 )
 def test_rejects(

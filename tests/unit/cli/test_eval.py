@@ -12,14 +12,18 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
+from assay.cli.engine import EngineOptions
 from assay.cli.eval import _ks, _print_turns, evaluate
 from assay.engines import Sampling
 from assay.environments.arithmetic import Arithmetic
 from assay.environments.chain import Chain
 from assay.errors import AssayError, ConfigError, DataError, ModelError, RunFolderError
 from assay.evaluation import EvalRow, Evaluation
+from assay.models import open_model
 from assay.policies.tiny import write_tiny_model
+from assay.render.tool_calls import write_call
 from assay.rollout.runner import run_rollout
+from assay.types import Tool
 from assay.verifiers import EpisodeScore
 
 app = typer.Typer()
@@ -137,6 +141,8 @@ def test_levels_follow_the_dials(tiny_model: Path, tmp_path: Path):
         (("--verifier", "oracle"), ConfigError, "unknown verifier 'oracle'"),
         (("--verifier", ","), ConfigError, "expected names"),
         (("--environment", "chess"), ConfigError, "unknown environment 'chess'"),
+        (("--call-forms", "yaml"), ConfigError, "'yaml' is no form of tool calls; give one or more of tagged, "),
+        (("--call-forms", ""), ConfigError, "'' is no form of tool calls"),
         (("--device", "cuda:77"), ConfigError, "--device cuda:77 cannot be used"),
         (("--device", "abacus"), ConfigError, "--device abacus cannot be used"),
     ],
@@ -147,6 +153,18 @@ def test_rejects(
     with pytest.raises(error, match=message):
         run(tiny_model, "--num-tasks", 1, *options)
     assert not list(home.glob("evals/*/scores.json"))
+
+
+def test_forms_of_calls_are_a_setting_of_the_evaluation(tiny_model: Path, tmp_path: Path):
+    for place, forms in (("one", "xml, json"), ("two", "json,xml")):
+        run(tiny_model, *QUICK, "--call-forms", forms, "--output", tmp_path / place)
+        assert scores(tmp_path / place)["settings"]["call_forms"] == "json,xml"
+    with pytest.raises(RunFolderError, match="call_forms"):
+        run(tiny_model, *QUICK, "--output", tmp_path / "one")
+    renderer = EngineOptions(call_forms="json").renderer(open_model(str(tiny_model)))
+    tools = [Tool("now", "")]
+    said = [renderer.parse(renderer.encode_answer(text), tools) for text in ('{"name": "now"}', write_call("now", {}))]
+    assert [len(message.calls) for message in said] == [1, 0]
 
 
 def test_no_such_model(tmp_path: Path):

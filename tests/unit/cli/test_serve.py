@@ -14,7 +14,10 @@ from typer.testing import CliRunner
 
 from assay.cli import serve as command
 from assay.cli.main import app
+from assay.errors import ModelError
+from assay.render.tool_calls import write_call
 from assay.serving.server import Gateway
+from assay.types import Message, Tool
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, talk: Any, *arguments: object) -> str:
@@ -80,6 +83,25 @@ def test_captured_sessions_are_shown(monkeypatch: pytest.MonkeyPatch, tiny_model
     shown = CliRunner().invoke(app, ["show", str(folder), "--group", "0"], env=plain).output
     assert "hello" in shown
     assert "half" in shown
+
+
+def test_tools_are_told_and_read_as_the_options_say(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    load, renderers = command.load_engine, []
+
+    def load_engine(*arguments: Any) -> Any:
+        engine, renderer = load(*arguments)
+        renderers.append(renderer)
+        return engine, renderer
+
+    monkeypatch.setattr(command, "load_engine", load_engine)
+    serve(monkeypatch, lambda client: None, tiny_model, "--tools", "text", "--call-forms", "json")
+    tools = [Tool("now", "")]
+    (renderer,) = renderers
+    said = [renderer.parse(renderer.encode_answer(text), tools) for text in ('{"name": "now"}', write_call("now", {}))]
+    assert [len(message.calls) for message in said] == [1, 0]
+    serve(monkeypatch, lambda client: None, tiny_model, "--tools", "template")
+    with pytest.raises(ModelError, match=r"model\.tools is 'template'"):
+        renderers[-1].render([Message("user", "?")], tools)
 
 
 def test_options_without_effect_are_errors(tiny_model: Path, tmp_path: Path) -> None:
