@@ -44,6 +44,7 @@ REWARDS = {
     "mixture": "by_environment",
     "math": "math",
     "reasoning_gym": "reasoning_gym",
+    "units": "units",
 }
 CODE = ("programs", "mbpp", "humaneval", "cruxeval", "competition")
 

@@ -10,7 +10,7 @@ _NUM_TASKS = 20
 """Tasks of each split and level that are read to see what an environment promises."""
 
 if TYPE_CHECKING:
-    from assay.environments import Environment
+    from assay.environments import Environment, Level
     from assay.types import Split, Task
     from assay.verifiers import Verifier
 
@@ -32,9 +32,10 @@ def environment(
 ) -> None:
     """Hold an environment to what it promises, and run the gold answer of every task through its reward.
 
-    Splits are disjoint, a seed fixes the order of tasks, dials do what they say; an episode starts the same for every
-    member of a group, survives hostile messages and closes. Where the environment has scripts, its expert must solve
-    every task; how often the weak one does is printed beside it.
+    Splits are disjoint, a seed fixes the order of tasks, dials do what they say; near misses are refused, and prompts
+    do not give answers away; an episode starts the same for every member of a group, survives hostile messages and
+    closes. Where the environment has scripts, its expert must solve every task, and the one of limited means must not
+    find harder levels easier; how often each one solves a level is printed.
     """
     import asyncio
 
@@ -58,7 +59,8 @@ def environment(
     if any(chosen.gold_response(task) is not None for some in tasks.values() for task in some):
         typer.echo(f"{chosen.name} accepts every gold answer")
     splits: list[Split] = [split for split, some in tasks.items() if some]
-    asyncio.run(check_environment(source, splits=splits, num_tasks=_NUM_TASKS))
+    scorer = chosen if chosen.is_cheap else None
+    asyncio.run(check_environment(source, verifier=scorer, splits=splits, num_tasks=_NUM_TASKS))
     asyncio.run(check_episode(source.episode, tasks[splits[0]][0], max_turns=source.max_turns))
     typer.echo("levels, splits and episodes keep their promises")
     _play_scripts(source, splits[-1])
@@ -68,19 +70,22 @@ def _play_scripts(source: Environment, split: Split) -> None:
     """Print what the environment's scripts earn, level by level.
 
     Raises:
-        ContractError: the expert did not solve a task.
+        ContractError: the expert did not solve a task, or a harder level is easier for the script of limited means.
     """
     import asyncio
 
     from assay.environments import choose_tasks
+    from assay.environments.check_dials import check_dials
     from assay.errors import ContractError
     from assay.rollout.scripted import ScriptedResult, play_script
     from assay.verifiers import close_verifiers
 
+    makers = {"expert": source.expert, "weak": source.weak, "limited": source.limited}
+
     async def level_results(tasks: list[Task], who: str) -> list[ScriptedResult] | None:
         results: list[ScriptedResult] = []
         for task in tasks:
-            script = source.expert(task) if who == "expert" else source.weak(task)
+            script = makers[who](task)
             if script is None:
                 return None
             results.append(await play_script(source, task, script))
@@ -88,13 +93,14 @@ def _play_scripts(source: Environment, split: Split) -> None:
         return results
 
     first = choose_tasks(source, split, source.levels()[:1], 1, 0)[0]
-    if source.expert(first) is None and source.weak(first) is None:
+    if all(make(first) is None for make in makers.values()):
         return
     unsolved: list[ScriptedResult] = []
+    limited: dict[Level, tuple[int, int]] = {}
     for level in source.levels():
         tasks = choose_tasks(source, split, [level], _NUM_TASKS, 0)
         told: list[str] = []
-        for who in ("expert", "weak"):
+        for who in makers:
             results = asyncio.run(level_results(tasks, who))
             if results is None:
                 continue
@@ -102,6 +108,8 @@ def _play_scripts(source: Environment, split: Split) -> None:
             mean = sum(result.value for result in results) / len(results)
             turns = max(len(result.rollout.turns) for result in results)
             told.append(f"{who} solves {len(solved)} of {len(results)}, mean reward {mean:.2f}, at most {turns} turns")
+            if who == "limited":
+                limited[level] = (len(solved), len(results))
             if who == "expert":
                 unsolved += [result for result in results if not result.solved]
         if told:
@@ -111,6 +119,8 @@ def _play_scripts(source: Environment, split: Split) -> None:
             f"the expert of {source.name} does not solve task {unsolved[0].rollout.task_id}: {unsolved[0].why}; a task "
             "that its own expert cannot solve may have no solution"
         )
+    if limited:
+        check_dials(source.name, limited)
 
 
 def _tasks(source: Environment, num_tasks: int | None) -> dict[Split, list[Task]]:

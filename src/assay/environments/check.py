@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Sequence
 
+from assay.environments.check_reward import check_leaks, check_near_misses
 from assay.environments.environment import Environment, require_tasks
 from assay.environments.splits import SPLITS
 from assay.errors import ContractError
@@ -26,13 +27,13 @@ async def check_environment(
 
     Tasks are distinct, survive JSON, carry the dials that were asked for, and come in an order fixed by the seed. No
     task is in two splits, whatever the level and the seed; where `metadata` has a "canonical" form, neither is a form.
-    With a verifier, it accepts every gold answer.
+    With a verifier, it accepts every gold answer and refuses every near miss, and prompts do not give answers away.
 
     Args:
         levels: (complexity, horizon) settings; the environment's own `levels()` where None.
 
     Raises:
-        ContractError: a promise is broken; the message shows the task.
+        ContractError: a promise is broken, a near miss accepted, or an answer given away; the message shows the task.
         DataError: an empty split, or a gold answer that the verifier rejects.
     """
     home: dict[str, tuple[Split, Task]] = {}
@@ -55,6 +56,8 @@ async def check_environment(
                             )
                 if verifier is not None:
                     await check_gold(verifier, tasks)
+                    await check_near_misses(environment, verifier, tasks)
+                    await check_leaks(environment, verifier, tasks)
 
 
 def _read(

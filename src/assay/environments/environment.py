@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from assay.components import Chosen, Component
@@ -83,6 +83,15 @@ class Environment(Component):
     def weak(self, task: Task) -> Script | None:
         """A script that plays without understanding, and solves a level rarely or never; None where there is none."""
         return None
+
+    def limited(self, task: Task) -> Script | None:
+        """A script of limited means, which solves easy tasks and fails hard ones: by it `assay check env` sees whether
+        the dials make tasks harder. None where there is none."""
+        return None
+
+    def near_misses(self, task: Task) -> Sequence[str]:
+        """Responses that look like a right one and are none: the reward must refuse each."""
+        return ()
 
     @property
     def rewards(self) -> Mapping[str, Verifier]:

@@ -27,6 +27,9 @@ class Changed:
     ) -> Iterator[Task]:
         return self.change(Arithmetic().tasks(split, complexity=complexity, horizon=horizon, seed=seed), split, seed)
 
+    def near_misses(self, task: Task) -> tuple[str, ...]:
+        return ()
+
     def levels(self) -> tuple[tuple[float | None, float | None], ...]:
         return ((2, 1),)
 
