@@ -36,7 +36,7 @@ def compare(
     from assay.observe.folder import write_json
     from assay.observe.visible import visible
 
-    first, second = _read(before), _read(after)
+    first, second = read_evaluation(before), read_evaluation(after)
     _check_same(before, first, after, second)
     readings = [reading for reading in first.readings if reading in second.readings]
     console = Console(highlight=False)
@@ -116,8 +116,12 @@ def _points(gain: PairedDifference) -> str:
     return f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
 
 
-def _read(folder: Path) -> Evaluation:
-    """The evaluation in a folder, which has ended."""
+def read_evaluation(folder: Path) -> Evaluation:
+    """The evaluation in a folder, which has ended.
+
+    Raises:
+        RunFolderError: there is none.
+    """
     from assay.evaluation import Evaluation
     from assay.evaluation.folder import read_rows
 

@@ -185,7 +185,9 @@ def _report(
     result: Evaluation, ks: Sequence[int], sampled: SampledModel, kept: EvaluationFolder, console: Console
 ) -> None:
     """Keep the scores, and print them with what a reader should know beside them."""
-    asked = {} if sampled.tally is None else {"asked": sampled.tally.to_dict()}
+    asked: dict[str, Any] = {} if sampled.tally is None else {"asked": sampled.tally.to_dict()}
+    if sampled.pace is not None and sampled.pace[0]:
+        asked["pace"] = {"samples": sampled.pace[0], "seconds": sampled.pace[1]}
     constant = _constant(result)
     scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
     console.print(_table(result, ks))

@@ -16,6 +16,7 @@ from assay.cli import (
     export,
     horizon,
     models,
+    power,
     sandbox,
     serve,
     show,
@@ -55,6 +56,7 @@ app.command("show")(show.show)
 app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare)
 app.command("horizon")(horizon.horizon)
+app.command("power")(power.power)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("sweep")(sweep.sweep)

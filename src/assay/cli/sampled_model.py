@@ -43,6 +43,8 @@ class SampledModel:
     """The file in which paid replies are kept; None: beside what they are for."""
     tally: Tally | None = None
     """Tally of what was asked of the endpoint by the last evaluation."""
+    pace: tuple[int, float] | None = None
+    """Samples that the last evaluation took, and the seconds that it took for them."""
 
     @classmethod
     def of(cls, model: str, local: EngineOptions, remote: EndpointOptions) -> SampledModel:
@@ -170,7 +172,9 @@ class SampledModel:
 
         began = time.monotonic()
         try:
-            return asyncio.run(hosted())
+            result = asyncio.run(hosted())
+            self.pace = (result.num_samples - num_done, time.monotonic() - began)
+            return result
         except KeyboardInterrupt:
             console.print("stopped; the same command continues this evaluation")
             raise
