@@ -50,6 +50,7 @@ SECTIONS = {
     "Runs": ("StepDone", "Subscriber", "Host", "current_host", "derive_seed"),
     "Types": (
         "Task",
+        "Suite",
         "Message",
         "Tool",
         "ToolCall",

@@ -44,6 +44,7 @@ _PLACES = {
     "assay.run": ("StepDone", "Subscriber", "TrainResult"),
     "assay.scaffolds": ("Scaffold", "Scaffolded"),
     "assay.seeds": ("derive_seed",),
+    "assay.suite": ("Suite",),
     "assay.types": (
         "CreditedSample",
         "Ending",
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from assay.run import StepDone, Subscriber, TrainResult
     from assay.scaffolds import Scaffold, Scaffolded
     from assay.seeds import derive_seed
+    from assay.suite import Suite
     from assay.types import (
         CreditedSample,
         Ending,
@@ -162,6 +164,7 @@ __all__ = [
     "Split",
     "StepDone",
     "Subscriber",
+    "Suite",
     "Task",
     "Tool",
     "ToolCall",

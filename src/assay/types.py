@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from assay.suite import Suite, read_suite
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -130,7 +132,8 @@ class Task:
     prompt: tuple[Message, ...]
     """Messages that the model is shown first."""
     answer: str
-    """The gold answer, in the form that its environment's verifier reads."""
+    """The gold answer, in the form that its environment's verifier reads. Of a task with tests: a program that passes
+    them, or empty."""
     complexity: float | None = None
     """Intellectual difficulty on the environment's own dial; None where the source states none."""
     horizon: float | None = None
@@ -139,17 +142,25 @@ class Task:
     """Further facts about the task, as JSON."""
     tools: tuple[Tool, ...] = ()
     """Tools that the prompt offers, where the task's data names some. An episode's tools are its own word."""
+    suite: Suite | None = None
+    """The tests that a program must pass, for the verifier `code`; None where responses are no programs."""
 
     @cached_property
     def task_id(self) -> str:
         """Content hash: the same task has the same id in every run and process. Of `metadata` only "world" counts: what
         the prompt does not show of the world that the task happens in."""
-        content: list[Any] = [self.domain, [message.to_list() for message in self.prompt], self.answer]
+        content: list[Any] = [self.domain, [message.to_list() for message in self.prompt], self.gold_text]
         if self.tools:
             content.append({"tools": [tool.to_dict() for tool in self.tools]})
         if "world" in self.metadata:
             content.append(self.metadata["world"])
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @property
+    def gold_text(self) -> str:
+        """What is right, as the text that records, files and functions of other people's know as the answer: the tests
+        as JSON where there are any, else the answer."""
+        return self.answer if self.suite is None else self.suite.to_json()
 
     @property
     def level(self) -> str:
@@ -168,6 +179,7 @@ class Task:
             "horizon": self.horizon,
             "metadata": dict(self.metadata),
             **({"tools": [tool.to_dict() for tool in self.tools]} if self.tools else {}),
+            **({} if self.suite is None else {"suite": self.suite.to_dict()}),
         }
 
     @classmethod
@@ -176,7 +188,9 @@ class Task:
             Message.from_dict({"role": role, "content": content, **(more[0] if more else {})})
             for role, content, *more in data["prompt"]
         )
-        return cls(**{**data, "prompt": prompt, "tools": tuple(map(Tool.from_dict, data.get("tools", ())))})
+        tools = tuple(map(Tool.from_dict, data.get("tools", ())))
+        suite = read_suite(data["suite"], "a stored task") if data.get("suite") else None
+        return cls(**{**data, "prompt": prompt, "tools": tools, "suite": suite})
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from assay.errors import DataError
 
 if TYPE_CHECKING:
+    from assay.suite import Suite
     from assay.types import Rollout, Score, Task
     from assay.verifiers import Code
 
@@ -22,17 +23,18 @@ FIELDS = (
 """Fields of a row that a suite of tests is made of."""
 
 
-def tests_of(row: Mapping[str, Any], place: str) -> str:
-    """The tests of a row, as a code task carries them.
+def tests_of(row: Mapping[str, Any], place: str) -> Suite:
+    """The tests of a row.
 
     A row has `prompt`, `test` and `entry_point` (HumanEval), `tests` (a list of asserts, with an optional `setup`),
     `cases` (a list of {input, output}), `inputs` and `outputs` (two lists, with `fn_name` for calls), `calls`, or all
-    of it as a task's `answer`.
+    of it as JSON in `answer`, as records of code tasks have it.
 
     Raises:
         DataError: it has none, or they cannot be read; names `place`.
     """
-    from assay.verifiers.code import make_plan, read_suite
+    from assay.suite import read_suite
+    from assay.verifiers.code import make_plan
 
     if isinstance(row.get("answer"), str):
         try:
@@ -50,7 +52,7 @@ def tests_of(row: Mapping[str, Any], place: str) -> str:
             data.pop("prompt", None)
     suite = read_suite(data, place)
     make_plan(suite, place)
-    return suite.to_json()
+    return suite
 
 
 class CodeRecorder:

@@ -156,7 +156,7 @@ def _line(task: Task, row: EvalRow, number: int, model: str) -> dict[str, Any]:
     return {
         "prompt": [message.to_dict() for message in task.prompt],
         **({"tools": [tool.to_dict() for tool in task.tools]} if task.tools else {}),
-        "answer": task.answer,
+        "answer": task.gold_text,
         "demonstration": row.response,
         **{name: dial for name, dial in dials.items() if dial is not None},
         "domain": task.domain,

@@ -19,8 +19,12 @@ from assay.cli.task_options import plain
 from assay.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from assay.suite import Suite
     from assay.types import Score
     from assay.verifiers import Verifier
+
+    Row = tuple[dict[str, Any], Suite | None]
+    """A row and, for code, its tests."""
 
 _IN_FLIGHT = 512
 _MAX_DEPTH = 100
@@ -97,7 +101,8 @@ def verify(
     from assay.verifiers.judge import judges_in
 
     verifier, options = _verifier(name, workers, timeout_seconds, _answer_form(bare, prose), settings or [])
-    rows = _read(input, name)
+    read = _read(input, name)
+    rows = [row for row, _ in read]
     scored_rows = ScoredRows(input, output, {"verifier": name, **options}, rows)
     if scored_rows.num_before:
         typer.echo(
@@ -115,7 +120,7 @@ def verify(
         signal.signal(signal.SIGINT, _interrupt)
     try:
         with scored_rows:
-            asyncio.run(_score(verifier, rows, scored_rows, counts, causes))
+            asyncio.run(_score(verifier, read, scored_rows, counts, causes))
     except KeyboardInterrupt:
         typer.echo("stopped; the same command continues", err=True)
         raise
@@ -161,7 +166,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 async def _score(
     verifier: Verifier,
-    rows: list[dict[str, Any]],
+    read: list[Row],
     scored_rows: ScoredRows,
     counts: Counter[str],
     causes: Counter[str],
@@ -176,11 +181,12 @@ async def _score(
     from assay.verifiers import close_verifiers
 
     under_way: deque[asyncio.Task[None]] = deque()
-    with progress("rows", len(rows) - len(scored_rows.missing), len(rows)) as advance:
+    with progress("rows", len(read) - len(scored_rows.missing), len(read)) as advance:
 
         async def score_row(place: int) -> None:
-            score, verdicts = await _judge(verifier, rows[place])
-            scored_rows.add(place, _line(rows[place], score, verdicts))
+            row, suite = read[place]
+            score, verdicts = await _judge(verifier, row, suite)
+            scored_rows.add(place, _line(row, score, verdicts))
             counts[score.verdict.value] += 1
             if score.verdict.value == "failed":
                 counts[score.reason] += 1
@@ -209,14 +215,14 @@ def _line(row: dict[str, Any], score: Score, verdicts: Verdicts | None) -> str:
     return json.dumps({**row, **outcome}) + "\n"
 
 
-async def _judge(verifier: Verifier, row: dict[str, Any]) -> tuple[Score, Verdicts | None]:
+async def _judge(verifier: Verifier, row: dict[str, Any], suite: Suite | None) -> tuple[Score, Verdicts | None]:
     from assay.types import Message, Score, Task
     from assay.verifiers import Code, as_rollout, score_rollout
 
     recorded = CodeRecorder(verifier) if isinstance(verifier, Code) else None
     try:
-        answer = str(row["answer"]) if recorded is None else tests_of(row, f"row {row['id']!r}")
-        task = Task("verify", (Message("user", row.get("question", "")),), answer)
+        answer = str(row["answer"]) if suite is None else suite.answer
+        task = Task("verify", (Message("user", row.get("question", "")),), answer, suite=suite)
         rollout = as_rollout(row["response"], task, finish_reason=row.get("finish_reason", "stop"))
         score = await score_rollout(recorded or verifier, rollout, task)
     except DataError as error:
@@ -256,7 +262,7 @@ def _verifier(
     }
 
 
-def _read(path: Path, verifier: str) -> list[dict[str, Any]]:
+def _read(path: Path, verifier: str) -> list[Row]:
     """Every row, checked before the first is scored."""
     rows = []
     try:
@@ -271,7 +277,7 @@ def _read(path: Path, verifier: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(line: bytes, place: str, verifier: str) -> dict[str, Any]:
+def _row(line: bytes, place: str, verifier: str) -> Row:
     try:
         row = json.loads(line)
         if _is_deep(row):
@@ -291,15 +297,14 @@ def _row(line: bytes, place: str, verifier: str) -> dict[str, Any]:
         raise DataError(f"{place} has a field {taken[0]!r} already, which the output would overwrite; rename it")
     if not isinstance(row["response"], str):
         raise DataError(f"{place}: response is {type(row['response']).__name__}, not text")
-    if is_code:
-        tests_of(row, place)
-    elif isinstance(row["answer"], bool) or not isinstance(row["answer"], str | int | float):
+    suite = tests_of(row, place) if is_code else None
+    if not is_code and (isinstance(row["answer"], bool) or not isinstance(row["answer"], str | int | float)):
         raise DataError(f"{place}: answer is {type(row['answer']).__name__}, not text")
     if not isinstance(row.get("question", ""), str):
         raise DataError(f"{place}: question is {type(row['question']).__name__}, not text")
     if row.get("finish_reason", "stop") not in _FINISH_REASONS:
         raise DataError(f"{place}: finish_reason {row['finish_reason']!r} is none of {', '.join(_FINISH_REASONS)}")
-    return row
+    return row, suite
 
 
 def _is_deep(value: object) -> bool:

@@ -1,6 +1,6 @@
 """The base of environments made of programming tasks with unit tests, which the verifier `code` grades.
 
-A task's tests and its reference solution are in its answer, which no model is shown; what a prompt shows of the tests
+A task's tests and its reference solution are in its suite, which no model is shown; what a prompt shows of the tests
 is an option. The reference in a fence is the demonstration for supervised fine-tuning.
 """
 
@@ -12,9 +12,10 @@ from typing import Any
 
 from assay.environments.file_environment import FileEnvironment
 from assay.errors import DataError
+from assay.suite import Suite, read_suite
 from assay.types import Message, Task
 from assay.verifiers import Code, Verifier
-from assay.verifiers.code import Suite, make_plan, read_suite
+from assay.verifiers.code import make_plan
 from assay.verifiers.code.program import completed, defines
 
 
@@ -45,9 +46,7 @@ class CodeRows(FileEnvironment):
         metadata: dict[str, Any] = {"row": place.rpartition("/")[2], **more}
         if "task_id" in row:
             metadata["id"] = str(row["task_id"])
-        if suite.reference:
-            metadata["demonstration"] = f"```{suite.language or 'python'}\n{suite.reference.strip()}\n```"
-        return Task(self.name, messages, suite.to_json(), self.dial(row, place), None, metadata)
+        return Task(self.name, messages, suite.answer, complexity=self.dial(row, place), metadata=metadata, suite=suite)
 
     def dial(self, row: Mapping[str, Any], place: str) -> float | None:
         """The complexity of a row; None where the source states none."""

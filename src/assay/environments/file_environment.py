@@ -181,10 +181,10 @@ def _read(domain: FileEnvironment, source: str, notes: list[str]) -> dict[str, T
         if task is None:
             continue
         key = prompt_key(task)
-        if key in tasks and tasks[key].answer != task.answer:
+        if key in tasks and tasks[key].gold_text != task.gold_text:
             raise DataError(
-                f"{place} asks what {places[key]} asks and has another answer ({task.answer[:60]!r}, there "
-                f"{tasks[key].answer[:60]!r}); correct one of them"
+                f"{place} asks what {places[key]} asks and has another answer ({task.gold_text[:60]!r}, there "
+                f"{tasks[key].gold_text[:60]!r}); correct one of them"
             )
         tasks.setdefault(key, task)
         places.setdefault(key, place)

@@ -62,7 +62,7 @@ class EvalRow:
     prompt: str
     """The messages that the model was shown first, one "role: content" a message."""
     answer: str
-    """The gold answer."""
+    """The gold answer; of a task with tests, these as JSON."""
     response: str
     """The last thing the model said."""
     ending: str
@@ -99,7 +99,7 @@ class EvalRow:
             complexity=task.complexity,
             horizon=task.horizon,
             prompt="\n".join(f"{message.role}: {message.text}" for message in task.prompt),
-            answer=task.answer,
+            answer=task.gold_text,
             response=rollout.response,
             ending=f"{ending.kind.value}: {ending.reason}" if ending.reason else ending.kind.value,
             num_tokens=rollout.num_tokens,

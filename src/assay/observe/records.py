@@ -22,7 +22,7 @@ class RolloutRecord:
     prompt: str
     """The first prompt, as tokens spell it, special tokens shown."""
     answer: str
-    """The gold answer."""
+    """The gold answer; of a task with tests, these as JSON."""
     response: str
     """Everything after the first prompt, as tokens spell it."""
     ending: str

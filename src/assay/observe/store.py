@@ -452,7 +452,7 @@ def _rollout_row(
     prompt = decode(token_ids[:prompt_length]) if rollout.turns else "\n".join(message.text for message in task.prompt)
     return (
         *(step, group.group_id, rollout.member, task.task_id, task.domain, task.level, task.complexity, task.horizon),
-        *(_text(prompt), _text(task.answer), _text(decode(token_ids[prompt_length:]))),
+        *(_text(prompt), _text(task.gold_text), _text(decode(token_ids[prompt_length:]))),
         *(rollout.ending.kind.value, _text(rollout.ending.reason), rollout.ending.boundary),
         *(score.verdict.value, score.value, _text(score.reason), _text(score.evidence), _json(dict(score.parts))),
         *(len(rollout.turns), len(logprobs), rollout.version, json.dumps(fork_starts)),

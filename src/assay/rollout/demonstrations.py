@@ -109,7 +109,7 @@ class Demonstrations:
         self._next_group_id = state["next_group_id"]
 
     async def _rollout(self, group_id: int, task: Task) -> Rollout:
-        given = task.metadata.get(DEMONSTRATION)
+        given = task.metadata.get(DEMONSTRATION) or (task.suite.fenced_reference() if task.suite else None)
         text = self._spelled(given, task) if isinstance(given, Mapping) else given
         if isinstance(text, str) and text.strip():
             rollout = self._told(group_id, task, text)

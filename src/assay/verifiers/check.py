@@ -124,7 +124,7 @@ async def check_gold(verifier: Verifier, tasks: Iterable[Task], *, leaves_out: b
             response = verifier.gold_response(task)
             score = None if response is None else await score_rollout(verifier, as_rollout(response, task), task)
         except DataError as error:
-            if not task.answer:
+            if not task.gold_text:
                 raise _no_answer(verifier, named) from error
             raise DataError(f"{row}: {error}" if row else str(error)) from error
         if score is None:
@@ -139,7 +139,7 @@ async def check_gold(verifier: Verifier, tasks: Iterable[Task], *, leaves_out: b
             if leaves_out and score.reason.startswith("cannot cross"):
                 leave_out(task.task_id)
                 continue
-            if not task.answer:
+            if not task.gold_text:
                 raise _no_answer(verifier, named)
             unsure = (
                 '; where no answer is sure to earn the reward, set gold_format = "" in its options'

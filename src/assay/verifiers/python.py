@@ -75,7 +75,7 @@ class PythonReward(Verifier):
     async def _ask(self, shown: str | list[str], task: Task) -> Any:
         reward = self.reward
         try:
-            value = reward(shown, task.answer)
+            value = reward(shown, task.gold_text)
             if inspect.isawaitable(value):
                 return await value
         except Exception as error:

@@ -141,8 +141,8 @@ class TRLReward(Verifier):
             else responses
         )
         about: dict[str, Any] = {**task.metadata, "complexity": task.complexity, "horizon": task.horizon}
-        if task.answer:
-            about["answer"] = task.answer
+        if task.gold_text:
+            about["answer"] = task.gold_text
         about |= about.pop(COLUMNS, {})
         return {
             **{name: [value] * len(rollouts) for name, value in about.items()},

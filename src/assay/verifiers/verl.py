@@ -121,7 +121,7 @@ class VerlReward(Verifier):
         return {
             "data_source": row.get("data_source", task.domain),
             "solution_str": rollout.response,
-            "ground_truth": task.answer if truth is None else truth,
+            "ground_truth": task.gold_text if truth is None else truth,
             "extra_info": {**(extra if isinstance(extra, Mapping) else {}), "num_turns": 2 * len(rollout.turns)},
             **self.options,
         }

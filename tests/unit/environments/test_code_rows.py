@@ -80,7 +80,8 @@ def test_what_an_mbpp_prompt_shows_of_the_tests(shown: str, says: str, tmp_path:
     assert "return x + 11" not in prompt
     assert prompt.count("assert") == {"all": 2, "one": 1, "signature": 0}[shown]
     assert len(suite_of(task).tests) == 2
-    assert task.metadata["demonstration"] == "```python\ndef add_11(x):\n  return x + 11\n```"
+    assert task.answer == "def add_11(x):\n  return x + 11"
+    assert suite_of(task).fenced_reference() == f"```python\n{task.answer}\n```"
 
 
 def test_humaneval_is_a_test_set(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_humaneval_is_a_test_set(tmp_path: Path) -> None:
     asyncio.run(check_gold(Code(), [task]))
     (plain,) = tasks_of(HumanEval(path=domain.path, form="complete"))
     assert plain.prompt[0].content == HUMAN_EVAL_ROW["prompt"]
-    assert plain.answer == task.answer
+    assert (plain.answer, plain.suite) == (task.answer, task.suite)
 
 
 def test_a_solution_indented_otherwise_than_its_prompt(tmp_path: Path) -> None:
@@ -116,6 +117,7 @@ def test_cruxeval_in_both_directions(tmp_path: Path) -> None:
     assert "['x', 'x']" not in of_output.prompt[0].content
     (of_input,) = tasks_of(CRUXEval(path=path, predict="input"))
     assert "assert f(??) == ['x', 'x']" in of_input.prompt[0].content
+    assert (of_output.answer, of_input.answer) == ("['x', 'x']", "'x', 2")
     asyncio.run(check_gold(Code(), [of_output, of_input]))
     with pytest.raises(DataError, match="line 1: 'x y' is no Python literal"):
         tasks_of(CRUXEval(path=write(tmp_path, [{**row, "output": "x y"}])))

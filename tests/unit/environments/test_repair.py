@@ -12,23 +12,18 @@ from assay.environments import check_environment, check_episode
 from assay.environments.repair import Repair
 from assay.host import Host
 from assay.rollout import run_rollout
+from assay.suite import Suite
 from assay.types import Message, Rollout, Task, Verdict
 
+TESTS = ("assert double(1) == 2", "assert double(2) == 4", "assert double(3) == 6")
 TASK = Task(
     "repair",
     (Message("user", "Write double(n)."),),
     "",
     complexity=1,
     horizon=3,
-    metadata={
-        "demonstration": "```python\ndef double(n):\n    return 2 * n\n```",
-        "world": {
-            "attempts": 3,
-            "visible": ["assert double(1) == 2", "assert double(2) == 4"],
-            "hidden": ["assert double(3) == 6"],
-            "entry_point": "double",
-        },
-    },
+    metadata={"world": {"attempts": 3, "visible": list(TESTS[:2]), "hidden": list(TESTS[2:]), "entry_point": "double"}},
+    suite=Suite(tests=TESTS, entry_point="double", reference="def double(n):\n    return 2 * n\n"),
 )
 
 

@@ -55,6 +55,8 @@ def first_number(text: str) -> re.Match[str] | None:
 
 def link_of(task: Task) -> Link | str:
     """Return the link that a task can be, or why it can be none."""
+    if task.suite is not None:
+        return "its answer is a program"
     if not _ANSWER.fullmatch(task.answer.strip()):
         return f"its answer {task.answer[:40]!r} is no whole number"
     found = first_number(task.prompt[-1].content)

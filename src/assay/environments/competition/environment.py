@@ -18,8 +18,8 @@ import pydantic
 
 from assay.environments.code_rows import CodeRows
 from assay.errors import DataError
+from assay.suite import Suite, read_suite
 from assay.types import Task
-from assay.verifiers.code import Suite, read_suite
 
 MAX_UNPACKED_BYTES = 1 << 28
 """Most bytes that the private tests of one LiveCodeBench row may unpack to."""

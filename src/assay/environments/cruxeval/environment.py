@@ -8,8 +8,8 @@ from typing import Any, Literal
 from assay.config import FileText
 from assay.environments.code_rows import CodeRows
 from assay.errors import DataError
+from assay.suite import read_suite
 from assay.types import Task
-from assay.verifiers.code import read_suite
 
 
 class CRUXEval(CodeRows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -38,4 +39,4 @@ class HumanEval(CodeRows):
         if self.form == "instruct":
             return task
         messages = tuple(m for m in task.prompt if m.role == "system")
-        return Task(task.domain, (*messages, Message("user", suite.prompt)), task.answer, metadata=task.metadata)
+        return dataclasses.replace(task, prompt=(*messages, Message("user", suite.prompt)))

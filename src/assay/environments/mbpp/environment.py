@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from assay.config import FileText
 from assay.environments.code_rows import CodeRows, column, human_eval_row, signature
+from assay.suite import Suite, read_suite
 from assay.types import Split, Task
-from assay.verifiers.code import Suite, make_plan, read_suite
+from assay.verifiers.code import make_plan
 
 MBPP_SPLITS: tuple[tuple[range, Split], ...] = (
     (range(11, 511), "test"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Literal
@@ -18,6 +17,7 @@ from assay.environments.programs.reference import RejectedError
 from assay.environments.splits import SPLITS
 from assay.errors import DataError
 from assay.seeds import derive_seed
+from assay.suite import Suite
 from assay.types import Message, Split, Task
 from assay.verifiers import Code, Verifier
 
@@ -140,19 +140,19 @@ class Programs(Environment):
 
     def task(self, composed: Composed, level: int, horizon: int, exchanges: tuple[Message, ...] = ()) -> Task:
         """A program as a task."""
-        hidden = [assertion(test) for suite in composed.suites for test in suite.hidden]
-        answer = {"tests": hidden, "entry_point": composed.functions[-1].name, "reference": composed.source}
+        hidden = tuple(assertion(test) for suite in composed.suites for test in suite.hidden)
+        tests = Suite(tests=hidden, entry_point=composed.functions[-1].name, reference=composed.source)
         return Task(
             domain=self.name,
             prompt=(*exchanges, self._ask(composed)),
-            answer=json.dumps(answer, ensure_ascii=False),
+            answer=tests.answer,
             complexity=level,
             horizon=horizon,
             metadata={
                 "canonical": composed.canonical,
                 "functions": [function.name for function in composed.functions],
-                "demonstration": fenced(composed.source),
             },
+            suite=tests,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,6 +20,7 @@ from assay.environments.programs.reference import MAX_TICKS, Reference, Rejected
 from assay.environments.programs.suite import MutantCounts, Test
 from assay.seeds import derive_seed
 from assay.types import Task
+from assay.verifiers.code import suite_of
 
 CHEATS = ("constant", "identity", "examples")
 """constant: always the most frequent result of the hidden tests. identity: the first argument. examples: the results of
@@ -91,11 +91,11 @@ def survey(complexity: int, horizon: int = 1, *, num_tasks: int = 100, seed: int
 
 def problems(task: Task) -> list[str]:
     """Return the faults of a task: its reference fails its tests, or an example is among them."""
-    answer = json.loads(task.answer)
+    suite = suite_of(task)
     names: dict[str, Any] = {"__name__": "reference"}
-    exec(compile(answer["reference"], "<reference>", "exec"), names)
+    exec(compile(suite.reference, "<reference>", "exec"), names)
     found = []
-    for text in answer["tests"]:
+    for text in suite.tests:
         test = ast.parse(text).body[0]
         assert isinstance(test, ast.Assert)
         if not eval(compile(ast.Expression(test.test), "<test>", "eval"), names):

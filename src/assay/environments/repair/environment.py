@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -17,6 +16,7 @@ from assay.environments.repair.episode import RepairEpisode, Writer
 from assay.environments.script import Script
 from assay.types import Split, Task
 from assay.verifiers import EpisodeScore, Verifier
+from assay.verifiers.code import suite_of
 
 MAX_ATTEMPTS = 8
 
@@ -57,26 +57,24 @@ class Repair(Environment):
         return require_tasks(tasks, self, split, complexity, float(attempts))
 
     def _task(self, task: Task, attempts: int) -> Task:
-        suite = json.loads(task.answer)
-        tests = suite["tests"]
+        suite = suite_of(task)
         # At least one stays hidden.
-        num_visible = min(self.visible_tests, len(tests) - 1)
+        num_visible = min(self.visible_tests, len(suite.tests) - 1)
+        # In words, since the task's id is made of it: how many tests are visible tells two tasks apart.
         world = {
             "attempts": attempts,
-            "visible": tests[:num_visible],
-            "hidden": tests[num_visible:],
-            "entry_point": suite["entry_point"],
+            "visible": list(suite.tests[:num_visible]),
+            "hidden": list(suite.tests[num_visible:]),
+            "entry_point": suite.entry_point,
         }
         return dataclasses.replace(task, domain=self.name, horizon=attempts, metadata={**task.metadata, "world": world})
 
     def episode(self, task: Task) -> Episode:
         world = task.metadata["world"]
-        return RepairEpisode(
-            task, world["attempts"], tuple(world["visible"]), tuple(world["hidden"]), world["entry_point"]
-        )
+        return RepairEpisode(task, world["attempts"], suite_of(task), len(world["visible"]))
 
     def expert(self, task: Task) -> Script:
-        return Writer(task.metadata["demonstration"])
+        return Writer(suite_of(task).fenced_reference())
 
     def weak(self, task: Task) -> Script:
-        return Writer(f"```python\ndef {task.metadata['world']['entry_point']}(*values):\n    return None\n```")
+        return Writer(f"```python\ndef {suite_of(task).entry_point}(*values):\n    return None\n```")

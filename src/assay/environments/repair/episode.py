@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from assay.environments.episode import Episode, EpisodeStep
+from assay.suite import Suite
 from assay.types import Message, Score, Task, Tool, Verdict
 from assay.verifiers import Code, as_rollout
 from assay.verifiers.code.verifier import Judgement
@@ -24,10 +25,9 @@ class RepairEpisode(Episode):
 
     task: Task
     attempts: int
-    visible: Sequence[str]
-    """Asserts that the model is told of when they fail."""
-    hidden: Sequence[str]
-    entry_point: str
+    suite: Suite
+    num_visible: int
+    """Number of the suite's asserts, from the first on, that the model is told of when they fail."""
     _last: str = field(default="", init=False)
     _num_attempts: int = field(default=0, init=False)
     _passed: float = field(default=0.0, init=False)
@@ -38,7 +38,7 @@ class RepairEpisode(Episode):
     async def step(self, message: Message) -> EpisodeStep:
         self._last = message.content
         self._num_attempts += 1
-        judgement = await self._judge(self.visible, "share")
+        judgement = await self._judge(self._visible, "share")
         self._passed = judgement.score.value or 0.0
         if judgement.score.verdict is Verdict.SOLVED or self._num_attempts >= self.attempts:
             return EpisodeStep(done=True)
@@ -49,14 +49,16 @@ class RepairEpisode(Episode):
         parts = {"attempts": float(self._num_attempts), "visible_passed": self._passed}
         if not self._num_attempts:
             return Score.failed("no program", parts=parts)
-        score = (await self._judge([*self.visible, *self.hidden], "all")).score
+        score = (await self._judge(self.suite.tests, "all")).score
         return replace(score, parts={**score.parts, **parts})
 
-    async def _judge(self, tests: Sequence[str], how: str) -> Judgement:
-        answer = json.dumps({"tests": list(tests), "entry_point": self.entry_point}, ensure_ascii=False)
-        task = replace(self.task, answer=answer)
-        verifier = Code(score="share" if how == "share" else "all")
-        return await verifier.judge(as_rollout(self._last, task), task)
+    @property
+    def _visible(self) -> tuple[str, ...]:
+        return self.suite.tests[: self.num_visible]
+
+    async def _judge(self, tests: tuple[str, ...], how: Literal["all", "share"]) -> Judgement:
+        task = replace(self.task, suite=Suite(tests=tests, entry_point=self.suite.entry_point))
+        return await Code(score=how).judge(as_rollout(self._last, task), task)
 
     def _told(self, judgement: Judgement) -> str:
         """What failed, for the model."""
@@ -66,12 +68,12 @@ class RepairEpisode(Episode):
             return f"No program was found in that ({judgement.score.reason}). {tail}"
         failures = [
             f"{test}: {result.verdict.value}{f', {result.detail}' if result.detail else ''}"[:MAX_CHARACTERS]
-            for test, result in zip(self.visible, judgement.results, strict=False)
+            for test, result in zip(self._visible, judgement.results, strict=False)
             if result.points < 1
         ]
         more = len(failures) - MAX_SHOWN_FAILURES
         lines = [*failures[:MAX_SHOWN_FAILURES], *([f"and {more} more"] if more > 0 else [])]
-        return "\n".join([f"{len(failures)} of {len(self.visible)} tests failed:", *lines, tail])
+        return "\n".join([f"{len(failures)} of {self.num_visible} tests failed:", *lines, tail])
 
 
 @dataclass

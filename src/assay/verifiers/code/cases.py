@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from assay.errors import VerifierError
 from assay.sandbox import COMPILE_LIMITS, Compiled, Limits, Program, ProgramRun, RunStatus, Sandbox
+from assay.suite import Comparison, InputOutputCase, Language, Referee, Suite
 from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.comparison import same_output
 from assay.verifiers.code.functions import OUT_OF_TIME
 from assay.verifiers.code.harness import CHECKER
-from assay.verifiers.code.suite import Comparison, InputOutputCase, Language, Referee, Suite
 from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, ended, shortened, shown, wrong
 
 REFEREE_LIMITS = Limits(cpu_seconds=30.0, wall_seconds=60.0, memory_bytes=1 << 30, file_bytes=128 << 20)

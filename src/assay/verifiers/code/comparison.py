@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from assay.verifiers.code.suite import Comparison
+from assay.suite import Comparison
 
 DEFAULT_TOLERANCE = 1e-6
 _ROUNDING = 1e-12

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from assay.errors import DataError
+from assay.suite import Suite, read_suite
 from assay.types import Task
 from assay.verifiers.code.asserts import (
     Ask,
@@ -25,7 +27,6 @@ from assay.verifiers.code.harness import CALLS_PREAMBLE
 from assay.verifiers.code.names import free_names, imports_in, prelude, shared_facts
 from assay.verifiers.code.prediction import literal_value
 from assay.verifiers.code.program import runnable
-from assay.verifiers.code.suite import Suite, suite_of
 
 EVALPLUS_TOLERANCE = 1e-6
 
@@ -104,28 +105,46 @@ class Plan:
         return len(self.suite.cases) or len(self.checks) or 1
 
 
+# Parsing costs more than most runs; a task comes once for each of its rollouts.
+_PLANS: dict[str, Plan] = {}
+_MAX_PLANS = 4096
+
+
 def plan_of(task: Task) -> Plan:
     """The tests of a task, read.
 
     Raises:
         DataError: it has none, or they are no Python.
     """
-    return _planned(task.answer, task)
-
-
-# Parsing costs more than most runs; a task comes once for each of its rollouts.
-_PLANS: dict[str, Plan] = {}
-_MAX_PLANS = 4096
-
-
-def _planned(answer: str, task: Task) -> Plan:
-    plan = _PLANS.get(answer)
+    plan = _PLANS.get(task.task_id)
     if plan is None:
         plan = make_plan(suite_of(task), f"task {task.task_id}")
         if len(_PLANS) >= _MAX_PLANS:
             _PLANS.clear()
-        _PLANS[answer] = plan
+        _PLANS[task.task_id] = plan
     return plan
+
+
+def suite_of(task: Task) -> Suite:
+    """The tests of a task. One that comes as text, from a row of a file or from a record, has them as JSON in its
+    answer: only here is it known that the text is a suite.
+
+    Raises:
+        DataError: there are none, or something about them is wrong.
+    """
+    if task.suite is not None:
+        return task.suite
+    try:
+        data = json.loads(task.answer)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise DataError(
+            f"task {task.task_id} has no tests (its answer is {task.answer[:60]!r}); the code verifier needs an "
+            "environment whose tasks have them, such as mbpp, humaneval or competition, or a file with the tests as "
+            "JSON in its answer column"
+        )
+    return read_suite(data, f"task {task.task_id}")
 
 
 def make_plan(suite: Suite, place: str) -> Plan:

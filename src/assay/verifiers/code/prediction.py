@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from assay.errors import DataError
+from assay.suite import Prediction
 from assay.types import Rollout
-from assay.verifiers.code.suite import Prediction
 from assay.verifiers.text import is_cut_off, last_characters, strip_reasoning
 
 MAX_LITERAL = 5_000

@@ -21,8 +21,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from assay.suite import Language, Suite
 from assay.types import Rollout
-from assay.verifiers.code.suite import Language, Suite
 from assay.verifiers.text import is_cut_off, strip_reasoning
 
 MAX_PROGRAM_BYTES = 256 * 1024

@@ -14,6 +14,7 @@ import pydantic
 from assay.errors import VerifierError
 from assay.host import current_host
 from assay.sandbox import Limits, Sandbox
+from assay.suite import Comparison, Language
 from assay.types import Rollout, Score, Task
 from assay.verifiers.cases import Case
 from assay.verifiers.code.attack_cases import code_cases
@@ -24,7 +25,6 @@ from assay.verifiers.code.functions import run_checks
 from assay.verifiers.code.plan import Plan, plan_of, plan_of_assert
 from assay.verifiers.code.prediction import find_value, gold_value
 from assay.verifiers.code.program import find_program
-from assay.verifiers.code.suite import Comparison, Language, suite_of
 from assay.verifiers.code.tally import CodeTally
 from assay.verifiers.code.value_check import run_prediction
 from assay.verifiers.code.verdict import TestResult, TestVerdict
@@ -48,7 +48,7 @@ class Judgement:
 class Code(AnswerReader):
     """Runs the program of a response in a sandbox and compares, outside it, what it says with what it should.
 
-    The tests are the task's answer (see `Suite`): cases from stdin to stdout, asserts, a test file, or calls. Expected
+    The tests are the task's suite (see `Suite`): cases from stdin to stdout, asserts, a test file, or calls. Expected
     values never enter the program's space. What the program is: docs/concepts/code.md, as the rules of comparison.
 
     A program that ends early, answers with an object that only looks like a value, passes a limit or prints a verdict
@@ -150,14 +150,10 @@ class Code(AnswerReader):
 
     def gold_response(self, task: Task) -> str | None:
         """The reference solution in a fence; None where the task has none."""
-        suite = suite_of(task)
+        suite = plan_of(task).suite
         if suite.prediction is not None:
             return gold_value(suite.prediction, suite.entry_point)
-        if not suite.reference.strip():
-            return None
-        tag = suite.language or self.language
-        fence = "`" * max(3, 1 + _longest_run(suite.reference, "`"))
-        return f"{fence}{tag}\n{suite.reference.rstrip()}\n{fence}"
+        return suite.fenced_reference(self.language) or None
 
     async def close(self) -> None:
         """Ends the sandboxes; another score would start them again."""
@@ -234,11 +230,3 @@ def _test_text(plan: Plan, number: int) -> str:
     if plan.way == "cases":
         return f"input {plan.suite.cases[number].input[:100]!r}"
     return "the test file" if plan.way == "test sandbox" else "the value"
-
-
-def _longest_run(text: str, character: str) -> int:
-    longest = run = 0
-    for each in text:
-        run = run + 1 if each == character else 0
-        longest = max(longest, run)
-    return longest

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import dataclasses
 import itertools
-import json
 import os
 import re
 import subprocess
@@ -17,6 +17,7 @@ from assay.environments.programs import Programs
 from assay.environments.programs.survey import problems
 from assay.errors import ConfigError, DataError
 from assay.types import Split, Task
+from assay.verifiers.code import suite_of
 
 DOMAIN = Programs()
 LEVELS = range(1, 11)
@@ -36,21 +37,21 @@ def run(source: str) -> dict[str, Any]:
 def test_the_reference_passes_and_shown_calls_are_true_and_not_hidden(complexity: int) -> None:
     for task in take(4, complexity=complexity):
         assert problems(task) == []
-        answer = json.loads(task.answer)
-        names = run(answer["reference"])
+        suite = suite_of(task)
+        names = run(suite.reference)
         shown = re.findall(r"^- `(.*)` returns `(.*)`$", task.prompt[-1].content, re.MULTILINE)
         assert len(shown) == 2
         for call, result in shown:
             assert eval(call, names) == ast.literal_eval(result)
-            assert not any(test.startswith(f"assert {call} ==") for test in answer["tests"])
+            assert not any(test.startswith(f"assert {call} ==") for test in suite.tests)
 
 
 def test_problems_are_seen() -> None:
     (task,) = take(1, complexity=1)
-    answer = json.loads(task.answer)
+    suite = suite_of(task)
     call, result = re.findall(r"^- `(.*)` returns `(.*)`$", task.prompt[-1].content, re.MULTILINE)[0]
-    answer["tests"] = [f"assert {call} == {result}", f"assert {call} == {result} + 1"]
-    found = problems(Task(task.domain, task.prompt, json.dumps(answer)))
+    tests = (f"assert {call} == {result}", f"assert {call} == {result} + 1")
+    found = problems(dataclasses.replace(task, suite=suite.model_copy(update={"tests": tests})))
     assert [re.sub(r"^\w+: ", "", problem)[:18] for problem in found] == [
         "the hidden test as",
         "the reference fail",
@@ -72,7 +73,7 @@ def test_the_first_level_asks_for_its_formula() -> None:
         names = re.findall(r"(\w+): int", signature)
         if words.startswith("`"):
             num_formulas += 1
-            for test in json.loads(task.answer)["tests"]:
+            for test in suite_of(task).tests:
                 given, result = re.findall(r"\((.*)\) == (.*)$", test)[0]
                 values = dict(zip(names, ast.literal_eval(f"[{given}]"), strict=True))
                 assert eval(words.strip("`"), {}, values) == int(result)
@@ -84,7 +85,7 @@ def test_all_functions_of_a_task_are_of_its_split() -> None:
     for split, seed in itertools.product(("train", "validation", "test"), (0, 1)):
         for horizon in (1, 2):
             for task in take(12, split, complexity=1, horizon=horizon, seed=seed):
-                functions = json.loads(task.answer)["reference"]
+                functions = suite_of(task).reference
                 first = re.sub(r"\b(def )\w+", r"\1f", functions.split("\n\n\n")[0]).strip()
                 assert homes.setdefault(first, split) == split
     assert set(homes.values()) == {"train", "validation", "test"}
@@ -124,12 +125,12 @@ def test_the_seed_fixes_the_order() -> None:
 @pytest.mark.parametrize("complexity", [1, 4, 8])
 def test_each_function_builds_on_an_earlier_one_and_is_tested(complexity: int) -> None:
     for task in take(3, complexity=complexity, horizon=4):
-        answer = json.loads(task.answer)
-        functions = [node for node in ast.parse(answer["reference"]).body if isinstance(node, ast.FunctionDef)]
+        suite = suite_of(task)
+        functions = [node for node in ast.parse(suite.reference).body if isinstance(node, ast.FunctionDef)]
         names = [function.name for function in functions]
         assert names == task.metadata["functions"]
         assert len(set(names)) == 4
-        assert answer["entry_point"] == names[-1]
+        assert suite.entry_point == names[-1]
         for place, function in enumerate(functions):
             called = {
                 node.func.id
@@ -138,18 +139,18 @@ def test_each_function_builds_on_an_earlier_one_and_is_tested(complexity: int) -
             }
             assert place == 0 or names[place - 1] in called
             assert f"`{function.name}(" in task.prompt[0].content
-            assert sum(test.startswith(f"assert {function.name}(") for test in answer["tests"]) >= 8
+            assert sum(test.startswith(f"assert {function.name}(") for test in suite.tests) >= 8
         assert (task.complexity, task.horizon) == (complexity, 4)
 
 
 @pytest.mark.parametrize("complexity", LEVELS)
 def test_sizes_are_bounded(complexity: int) -> None:
     for task in take(5, complexity=complexity):
-        answer = json.loads(task.answer)
+        suite = suite_of(task)
         assert len(task.prompt[0].content) < 2500
-        assert len(answer["reference"].splitlines()) < 60
-        assert 8 <= len(answer["tests"]) <= 20
-        assert all(len(test) < 800 for test in answer["tests"])
+        assert len(suite.reference.splitlines()) < 60
+        assert 8 <= len(suite.tests) <= 20
+        assert all(len(test) < 800 for test in suite.tests)
 
 
 def test_options() -> None:
@@ -158,10 +159,10 @@ def test_options() -> None:
     assert "For example" not in task.prompt[0].content
     assert "```" not in task.prompt[0].content
     assert "`f(" in task.prompt[0].content
-    assert 4 <= len(json.loads(task.answer)["tests"]) <= 14
+    assert 4 <= len(suite_of(task).tests) <= 14
     (chain,) = take(1, domain=plain, complexity=2, horizon=2)
     assert chain.metadata["functions"] == ["f1", "f2"]
-    assert task.metadata["demonstration"] == f"```python\n{json.loads(task.answer)['reference'].rstrip()}\n```"
+    assert suite_of(task).fenced_reference() == f"```python\n{task.answer.rstrip()}\n```"
 
 
 def test_examples_come_before_the_question_and_are_not_asked() -> None:

@@ -51,7 +51,7 @@ def _sandboxes():
 
 
 def judge(program: str, **tests: Any) -> Judgement:
-    task = Task("d", (), read_suite(tests, "row").to_json())
+    task = Task("d", (), "", suite=read_suite(tests, "row"))
     return asyncio.run(CODE.judge(as_rollout(program, task), task))
 
 
@@ -106,7 +106,7 @@ def test_a_program_that_will_not_say_has_failed(program: str, test: str) -> None
 
 def test_what_cannot_cross_is_a_failure_of_that_name_and_counted() -> None:
     code = Code(seconds=4.0)
-    task = Task("d", (), read_suite({"tests": ["assert f(3) == 9"]}, "row").to_json())
+    task = Task("d", (), "", suite=read_suite({"tests": ["assert f(3) == 9"]}, "row"))
     score = asyncio.run(code(as_rollout(LIAR.format(base=""), task), task))
     assert (score.verdict, score.reason) == (Verdict.FAILED, "cannot cross")
     assert code.tally.counts["code/cannot_cross"] == 1

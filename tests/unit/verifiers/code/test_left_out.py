@@ -20,7 +20,7 @@ OWN_EQUAL = "class L:\n    def __eq__(self, other): return other == {}\ndef f():
 
 
 def task(reference: str) -> Task:
-    return Task("d", (), read_suite({"tests": ["assert f() == 9"], "reference": reference}, "row").to_json())
+    return Task("d", (), "", suite=read_suite({"tests": ["assert f() == 9"], "reference": reference}, "row"))
 
 
 def test_the_reference_decides_and_no_response() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -88,13 +89,28 @@ def test_what_cannot_be_tested_with_is_an_error_that_names_the_row(data: dict[st
 
 
 def test_a_task_without_tests() -> None:
-    with pytest.raises(DataError, match=r"holds no tests \('42'\)"):
+    with pytest.raises(DataError, match=r"has no tests \(its answer is '42'\)"):
         plan_of(Task("d", (), "42"))
 
 
-def test_tests_survive_the_answer_of_a_task() -> None:
+def test_a_task_carries_its_tests_as_data_and_records_have_them_as_text() -> None:
     suite = read_suite({"tests": ["assert f('\u00e9') == '\\ud83d'"], "reference": "def f(x): return x"}, "row")
-    assert plan_of(Task("d", (), suite.to_json())).suite == suite
+    task = Task("d", (), suite.answer, suite=suite)
+    assert task.answer == "def f(x): return x"
+    assert plan_of(task).suite is suite
+    assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
+    # A row of a file, and a record: the same task, by its id too.
+    as_text = Task("d", (), task.gold_text)
+    assert plan_of(as_text).suite == suite
+    assert as_text.task_id == task.task_id
+
+
+def test_a_task_with_tests_that_was_stored_as_text_is_read() -> None:
+    """As exports and checkpoints of before have it."""
+    stored = {"domain": "d", "prompt": [["user", "f?"]], "answer": '{"tests": ["assert f(1) == 1"]}', "metadata": {}}
+    task = Task.from_dict(stored)
+    assert (task.suite, plan_of(task).suite.tests) == (None, ("assert f(1) == 1",))
+    assert Task.from_dict({**task.to_dict(), "suite": {"tests": ["assert f(1) == 1"]}}).task_id == task.task_id
 
 
 def test_a_name_may_have_spaces_around_it() -> None:

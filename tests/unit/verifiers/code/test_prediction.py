@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from assay.suite import Prediction
 from assay.types import Task
 from assay.verifiers.code.prediction import NoLiteralError, arguments_in, find_value, gold_value, output_in
-from assay.verifiers.code.suite import Prediction
 from assay.verifiers.verifier import as_rollout
 
 

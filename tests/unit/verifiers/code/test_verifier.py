@@ -30,7 +30,7 @@ def _sandboxes() -> Iterator[None]:
 
 
 def judge(response: str, code: Code | None = None, **tests: Any) -> Judgement:
-    task = Task("d", (), read_suite(tests, "row").to_json())
+    task = Task("d", (), "", suite=read_suite(tests, "row"))
     return asyncio.run((code or Code(seconds=2.0)).judge(as_rollout(response, task), task))
 
 
@@ -463,7 +463,7 @@ def test_predictions() -> None:
 
 def test_the_reference_in_a_fence_is_the_gold_response() -> None:
     code = Code()
-    task = Task("d", (), read_suite({"tests": ADD, "reference": f'"""\n```\n"""\n{RIGHT}'}, "row").to_json())
+    task = Task("d", (), "", suite=read_suite({"tests": ADD, "reference": f'"""\n```\n"""\n{RIGHT}'}, "row"))
     gold = code.gold_response(task)
     assert gold is not None
     assert gold.startswith("````python\n")
@@ -484,7 +484,7 @@ def test_a_sandbox_that_fails_leaves_the_response_not_measured(monkeypatch: pyte
         return ProgramRun(RunStatus.SANDBOX_FAILURE, None, None, b"", b"", 0.0, 0.0, None, "disk full", "bubblewrap")
 
     monkeypatch.setattr(Sandbox, "run", broken)
-    task = Task("d", (), read_suite({"cases": CASES}, "row").to_json())
+    task = Task("d", (), "", suite=read_suite({"cases": CASES}, "row"))
     score = asyncio.run(score_rollout(Code(), as_rollout(SUM, task), task))
     assert score.verdict is Verdict.NOT_MEASURED
     assert "disk full" in score.reason
@@ -508,7 +508,7 @@ def test_its_settings_are_plain() -> None:
 
 def test_it_starts_nothing_before_the_first_score_and_ends_with_the_host() -> None:
     async def score() -> tuple[list[int], Score]:
-        task = Task("d", (), read_suite({"tests": ADD}, "row").to_json())
+        task = Task("d", (), "", suite=read_suite({"tests": ADD}, "row"))
         code, open_then = Code(num_workers=7), []
         async with Host() as host:
             open_then.append(len(host))

@@ -1,4 +1,4 @@
-"""The tests of one task: what a code task carries as its answer, as JSON.
+"""Suite: the tests of a programming task, in one of these forms. Files hold it as JSON.
 
     {"cases": [{"input": "1 2\\n", "output": "3\\n"}]}                            a program from stdin to stdout
     {"tests": ["assert add(1, 2) == 3"], "setup": ""}                            asserts (MBPP)
@@ -6,12 +6,12 @@
     {"entry_point": "add", "calls": [{"arguments": [1, 2], "expected": 3}]}      calls with JSON values
     {"entry_point": "f", "prediction": {"of": "output", "code": "def f...", "input": "1", "output": "2"}}    CRUXEval
 
-The tests are in `Task.answer` and nowhere else: a domain that wants some of them shown writes them into the prompt.
+They are in `Task.suite` and nowhere else: an environment that wants some of them shown writes them into the prompt.
 """
 
 from __future__ import annotations
 
-import functools
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -21,7 +21,6 @@ import pydantic
 
 from assay.config import Settings, validate
 from assay.errors import ConfigError, DataError
-from assay.types import Task
 
 Language = Literal["python", "cpp"]
 Comparison = Literal["exact", "tokens", "floats"]
@@ -129,9 +128,29 @@ class Suite(Settings):
             )
         return self
 
+    @property
+    def answer(self) -> str:
+        """The value that a prediction asks for, else the reference; empty where there is neither."""
+        if self.prediction is None:
+            return self.reference
+        return self.prediction.output if self.prediction.of == "output" else self.prediction.input
+
+    def fenced_reference(self, language: Language = "python") -> str:
+        """Return the reference in a fence, as a response has it; empty where there is none. `language` is that of the
+        program where the suite says none."""
+        if not (program := self.reference.strip("\r\n").rstrip()):
+            return ""
+        runs = (len(list(run)) for character, run in itertools.groupby(program) if character == "`")
+        fence = "`" * max(3, 1 + max(runs, default=0))
+        return f"{fence}{self.language or language}\n{program}\n{fence}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the suite as JSON data: only what differs from the defaults, in a fixed order."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
     def to_json(self) -> str:
-        """Return the JSON that `Task.answer` holds: only what differs from the defaults, in a fixed order."""
-        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+        """Return the suite as the text that records and files hold."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 def read_suite(data: Mapping[str, Any], place: str) -> Suite:
@@ -180,26 +199,3 @@ def _json(value: object) -> Any:
         return json.loads(value) if isinstance(value, str) else value
     except RecursionError:
         raise ValueError("a value that is nested too deep") from None
-
-
-def suite_of(task: Task) -> Suite:
-    """The tests of a task.
-
-    Raises:
-        DataError: its answer holds none.
-    """
-    return _parsed(task.answer, task.task_id)
-
-
-@functools.lru_cache(maxsize=4096)
-def _parsed(answer: str, task_id: str) -> Suite:
-    try:
-        data = json.loads(answer)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise DataError(
-            f"the answer of task {task_id} holds no tests ({answer[:60]!r}); the code verifier needs a domain whose "
-            "tasks carry tests, such as mbpp, humaneval or competition"
-        )
-    return read_suite(data, f"task {task_id}")
