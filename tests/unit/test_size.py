@@ -17,7 +17,6 @@ FILES: Mapping[str, str] = {
     "kernels/packed_attention.py": "one kernel, forward and backward, compiled together from one set of tiles",
     "sandbox/attacks.py": "a list of attacks, read one by one",
     "types.py": "the nouns of the whole library, which everything imports from one place",
-    "verifiers/code/space/pytest_stand_in.py": "sent whole into a test's process: one module that stands for pytest",
     "verifiers/mathematics/grammar.py": "one grammar, a rule for each form, which is not clearer in two halves",
 }
 FUNCTIONS: Mapping[str, str] = {

@@ -28,7 +28,7 @@ def _assay_load(magic, modules):
 
 _VALUES = ("plain_values", "twins", "stand_ins", "exchange")
 PROGRAM_MODULES = (*_VALUES, "shared_state", "program_end")
-TEST_MODULES = (*_VALUES, "shared_state", "pytest_stand_in", "test_end")
+TEST_MODULES = (*_VALUES, "shared_state", "pytest_stand_in", "pytest_runner", "test_end")
 
 
 def shipment(names: tuple[str, ...], *, compiled: bool) -> tuple[bytes | None, list[tuple[str, str | bytes]]]:

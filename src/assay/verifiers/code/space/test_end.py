@@ -24,7 +24,8 @@ from typing import Any
 
 from assay.verifiers.code.space.exchange import Exchange
 from assay.verifiers.code.space.plain_values import SAFE_TYPES, CannotCrossError
-from assay.verifiers.code.space.pytest_stand_in import pytest_module, run_collected
+from assay.verifiers.code.space.pytest_runner import run_collected
+from assay.verifiers.code.space.pytest_stand_in import pytest_module
 from assay.verifiers.code.space.shared_state import SharedState, levels, repeat
 from assay.verifiers.code.space.stand_ins import (
     BINARY,
