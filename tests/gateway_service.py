@@ -12,7 +12,7 @@ import httpx2
 from assay.engines import Sampling
 from assay.engines.scripted import ScriptedEngine
 from assay.render import ChatRenderer
-from assay.serving import Conversation, Limits, Session
+from assay.serving import AgentSession, Conversation, ConversationLimits
 from assay.serving.server import Gateway
 
 TOKEN = "a token of the tests"
@@ -32,9 +32,9 @@ class Service:
             max_context=max_context,
             gate=gate,
         )
-        self.limits = Limits()
+        self.limits = ConversationLimits()
         self.sampling = SAMPLING
-        self.opened: dict[str, Session] = {}
+        self.opened: dict[str, AgentSession] = {}
         self.gateway = Gateway(TOKEN, open_session=self.open)
 
     def conversation(self, fixed: bool = True) -> Conversation:
@@ -48,8 +48,8 @@ class Service:
             limits=self.limits,
         )
 
-    def open(self, key: str) -> Session:
-        self.opened[key] = Session(key, self.conversation(), time.monotonic)
+    def open(self, key: str) -> AgentSession:
+        self.opened[key] = AgentSession(key, self.conversation(), time.monotonic)
         return self.opened[key]
 
     def run(self, talk: Callable[[httpx2.AsyncClient], Awaitable[Any]]) -> Any:

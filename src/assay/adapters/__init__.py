@@ -5,7 +5,7 @@ from __future__ import annotations
 from assay.adapters.server import AdapterServer, Connection, adapter_server
 from assay.adapters.venvs import (
     ADAPTERS,
-    Adapter,
+    AdaptedPackage,
     find_adapter,
     folder_of,
     install,
@@ -16,7 +16,7 @@ from assay.adapters.venvs import (
 
 __all__ = [
     "ADAPTERS",
-    "Adapter",
+    "AdaptedPackage",
     "AdapterServer",
     "Connection",
     "adapter_server",

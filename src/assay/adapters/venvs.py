@@ -24,7 +24,7 @@ from assay.home import assay_home
 
 
 @dataclass(frozen=True)
-class Adapter:
+class AdaptedPackage:
     """A package of somebody else's that Assay has an adapter for."""
 
     name: str
@@ -36,19 +36,21 @@ class Adapter:
 ADAPTERS = {
     adapter.name: adapter
     for adapter in (
-        Adapter("gymnasium", ("gymnasium==1.4.0",), "environments whose observations and actions are text"),
-        Adapter("inspect", ("inspect-ai==0.3.285",), "tasks of inspect-ai with their solvers, tools and scorers"),
-        Adapter("openenv", ("openenv==0.10.0",), "environments behind an OpenEnv server"),
+        AdaptedPackage("gymnasium", ("gymnasium==1.4.0",), "environments whose observations and actions are text"),
+        AdaptedPackage(
+            "inspect", ("inspect-ai==0.3.285",), "tasks of inspect-ai with their solvers, tools and scorers"
+        ),
+        AdaptedPackage("openenv", ("openenv==0.10.0",), "environments behind an OpenEnv server"),
         # numpy: what three of its games import and its requirements leave out.
-        Adapter("textarena", ("textarena==0.7.4", "numpy==2.4.6"), "text games for one and more players"),
-        Adapter("verifiers", ("verifiers==0.4.0",), "tasksets of verifiers, v1, scored by their own rewards"),
+        AdaptedPackage("textarena", ("textarena==0.7.4", "numpy==2.4.6"), "text games for one and more players"),
+        AdaptedPackage("verifiers", ("verifiers==0.4.0",), "tasksets of verifiers, v1, scored by their own rewards"),
     )
 }
 """Every adapter, by name."""
 _STAMP = "assay.json"
 
 
-def find_adapter(name: str) -> Adapter:
+def find_adapter(name: str) -> AdaptedPackage:
     """Return the adapter of this name.
 
     Raises:

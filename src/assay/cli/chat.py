@@ -42,7 +42,7 @@ def chat(
     for option in local.about_tools:
         raise ConfigError(f"--{option.replace('_', '-')} has no effect in a chat, which has no tools: leave it out")
     engine, renderer = load_engine(open_model(model, local.base), local, num_slots=1)
-    conversation = Conversation(engine, renderer, sampling, seed, system)
+    conversation = ChatHistory(engine, renderer, sampling, seed, system)
     console = Console(highlight=False, soft_wrap=True)
     with asyncio.Runner() as runner:
         if prompt is not None:
@@ -59,7 +59,7 @@ def chat(
                 return
 
 
-class Conversation:
+class ChatHistory:
     """Messages so far, and the tokens they are: each prompt extends the last, which the prefix cache then serves."""
 
     def __init__(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from assay.serving.capture import Captures
     from assay.serving.conversation import Conversation
     from assay.serving.server import Gateway
-    from assay.serving.session import Session
+    from assay.serving.session import AgentSession
     from assay.types import Ending
 
 
@@ -178,7 +178,7 @@ def _say_hello(gateway: Gateway, folder: Path | None) -> None:
         typer.echo(f"caution: {gateway.host} is reached by other machines, and nothing is encrypted", err=True)
 
 
-def _tell(session: Session, ending: Ending) -> None:
+def _tell(session: AgentSession, ending: Ending) -> None:
     reward = "no reward" if session.report is None else f"reward {session.report.reward:g}"
     turns = len(session.conversation.turns)
     ended = f"{ending.kind.value} ({ending.reason})" if ending.reason else ending.kind.value

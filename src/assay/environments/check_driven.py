@@ -13,7 +13,7 @@ from assay.environments.episode import Episode, EpisodeFactory
 from assay.errors import ContractError, InfrastructureError
 from assay.host import Host
 from assay.render.renderer import Extension
-from assay.serving.conversation import Conversation, Limits
+from assay.serving.conversation import Conversation, ConversationLimits
 from assay.types import Ending, EndingKind, Message, Score, Task, Tool
 
 DRIVE_SECONDS = 60.0
@@ -86,7 +86,7 @@ def _conversation(response: str, max_turns: int) -> Conversation:
         lambda prompt_ids, seed: tokens, stop_token_ids=(_END,), decode=_CodePoints().decode, max_context=1_000_000
     )
     sampling = Sampling(max_new_tokens=len(tokens) + 1)
-    limits = Limits(max_turns=max_turns)
+    limits = ConversationLimits(max_turns=max_turns)
     return Conversation(engine, _CodePoints(), sampling, name="check", seed_of=lambda number: number, limits=limits)
 
 

@@ -11,7 +11,7 @@ from assay.rollout.limits import EpisodeLimits
 from assay.rollout.requests import Requests
 from assay.rollout.timeouts import Timeouts
 from assay.rollout.world import World
-from assay.serving.conversation import Conversation, Limits
+from assay.serving.conversation import Conversation, ConversationLimits
 from assay.types import Ending, EndingKind, Turn
 
 
@@ -42,7 +42,7 @@ async def drive(
         sampling,
         name=requests.name,
         seed_of=requests.seed,
-        limits=Limits(limits.max_turns, limits.max_tokens, limits.max_context),
+        limits=ConversationLimits(limits.max_turns, limits.max_tokens, limits.max_context),
         turns=turns,
     )
     try:

@@ -13,8 +13,8 @@ from assay.errors import boundary_of
 from assay.observe.store import RunStore
 from assay.render.renderer import Renderer
 from assay.seeds import derive_seed
-from assay.serving.conversation import Conversation, Limits
-from assay.serving.session import Session, ending_of
+from assay.serving.conversation import Conversation, ConversationLimits
+from assay.serving.session import AgentSession, ending_of
 from assay.types import Ending, EndingKind, Group, Message, Rollout, Task
 
 LOOK_SECONDS = 0.1
@@ -43,7 +43,7 @@ class Captures:
         idle_seconds: float,
         folder: Path,
         model_folder: Path,
-        on_end: Callable[[Session, Ending], None],
+        on_end: Callable[[AgentSession, Ending], None],
     ) -> None:
         self._engine = engine
         self._renderer = renderer
@@ -58,7 +58,7 @@ class Captures:
         self._store = RunStore(folder)
         self._num_written = 1 + max((group for _, group, _ in self._store.rollout_places()), default=-1)
 
-    def open(self, key: str) -> Session:
+    def open(self, key: str) -> AgentSession:
         """A session for a key that nobody has asked with yet."""
         conversation = Conversation(
             self._engine,
@@ -66,11 +66,13 @@ class Captures:
             self._sampling,
             name=f"session/{key}",
             seed_of=lambda number: derive_seed(self._seed, "capture", key, number),
-            limits=Limits(),
+            limits=ConversationLimits(),
         )
-        return Session(key, conversation, time.monotonic)
+        return AgentSession(key, conversation, time.monotonic)
 
-    async def write_ended(self, sessions: Callable[[], tuple[Session, ...]], remove: Callable[[Session], None]) -> None:
+    async def write_ended(
+        self, sessions: Callable[[], tuple[AgentSession, ...]], remove: Callable[[AgentSession], None]
+    ) -> None:
         """Write sessions down as they end, until cancelled; those still open then are cut off.
 
         Args:
@@ -90,7 +92,7 @@ class Captures:
                 self._write(session, self._ended(session) or Ending(EndingKind.TRUNCATED, "closed"))
             self._store.close()
 
-    def _ended(self, session: Session) -> Ending | None:
+    def _ended(self, session: AgentSession) -> Ending | None:
         if session.num_open:
             return None
         try:
@@ -101,7 +103,7 @@ class Captures:
             return ending
         return (ending or Ending(EndingKind.TRUNCATED, "time")) if session.idle_seconds > self._idle_seconds else None
 
-    def _write(self, session: Session, ending: Ending) -> None:
+    def _write(self, session: AgentSession, ending: Ending) -> None:
         conversation = session.conversation
         task = Task("served", conversation.opening or _NO_MESSAGE, "", metadata={"session": session.key})
         turns = tuple(conversation.turns)

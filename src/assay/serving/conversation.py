@@ -19,7 +19,7 @@ from typing import Any
 from assay.engines.engine import Engine, Sampling
 from assay.errors import ContextLengthError, DataError, EngineError
 from assay.render.renderer import Renderer
-from assay.serving.wire import Ask, RefusedError
+from assay.serving.wire import Ask, RequestRefusedError
 from assay.types import Completion, Ending, EndingKind, Message, Tool, Turn
 
 MAX_THREADS = 64
@@ -38,7 +38,7 @@ class OverError(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConversationLimits:
     """Limits of one conversation; None for none."""
 
     max_turns: int | None = None
@@ -112,7 +112,7 @@ class Conversation:
         name: str,
         seed_of: Callable[[int], int],
         fixed: bool = True,
-        limits: Limits = Limits(),
+        limits: ConversationLimits = ConversationLimits(),
         turns: list[Turn] | None = None,
     ) -> None:
         self._engine = engine
@@ -135,7 +135,7 @@ class Conversation:
         """Answer one request and keep it. When cancelled, the engine takes the request back and nothing is kept.
 
         Raises:
-            RefusedError: the prompt does not fit in the context, or the chat template refuses the messages.
+            RequestRefusedError: the prompt does not fit in the context, or the chat template refuses the messages.
             OverError: a limit of the episode is reached.
             EngineError: the engine failed twice.
         """
@@ -186,7 +186,7 @@ class Conversation:
             more = self._renderer.encode_prompt(rest, begins=False)
             return _Prompt((*thread.token_ids, *more), (Message("user", rest),), thread, extends=True)
         except DataError as error:
-            raise RefusedError(str(error), param="messages") from error
+            raise RequestRefusedError(str(error), param="messages") from error
 
     def _chat_prompt(self, ask: Ask) -> _Prompt:
         keys = tuple(map(message_key, ask.messages))
@@ -241,7 +241,7 @@ class Conversation:
         except ContextLengthError as error:
             raise _too_long(len(prompt_ids), getattr(self._engine, "max_context", None)) from error
         except DataError as error:
-            raise RefusedError(str(error), param="prompt") from error
+            raise RequestRefusedError(str(error), param="prompt") from error
         except asyncio.CancelledError:
             self.counts[ABORTED] += 1
             await self._engine.abort(request_id)
@@ -303,9 +303,9 @@ def _before_stop(text: str, stops: Sequence[str]) -> str:
     return text[: min(found)] if found else text
 
 
-def _too_long(num_prompt: int, max_context: int | None) -> RefusedError:
+def _too_long(num_prompt: int, max_context: int | None) -> RequestRefusedError:
     most = "unknown" if max_context is None else str(max_context)
-    return RefusedError(
+    return RequestRefusedError(
         f"This model's maximum context length is {most} tokens, and the prompt has {num_prompt}, which leaves no room "
         "to answer; shorten the messages",
         code="context_length_exceeded",

@@ -32,8 +32,8 @@ from starlette.types import Receive, Scope, Send
 from assay.errors import ConfigError, explain_place
 from assay.serving import replies
 from assay.serving.conversation import Answer, Conversation
-from assay.serving.session import KEY, Session
-from assay.serving.wire import Ask, RefusedError, read_chat, read_completion
+from assay.serving.session import KEY, AgentSession
+from assay.serving.wire import Ask, RequestRefusedError, read_chat, read_completion
 
 MAX_BODY_BYTES = 4 * 2**20
 """Bytes of a request's body; a longer one is refused."""
@@ -45,7 +45,7 @@ _PEEK_SECONDS = 0.02
 """Seconds between two looks at what a streamed answer has so far."""
 
 ResultT = TypeVar("ResultT")
-Opener = Callable[[str], Session]
+Opener = Callable[[str], AgentSession]
 """Makes the session of a key that is asked for the first time."""
 
 
@@ -77,7 +77,7 @@ class Gateway:
         self.port = port
         self._open_session = open_session
         self._plain = plain
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, AgentSession] = {}
         self._closed: dict[str, None] = {}
         """Keys of closed sessions, the oldest first."""
         self._server: _Server | None = None
@@ -101,15 +101,15 @@ class Gateway:
         return f"{self.url}/sessions/{key}/reward"
 
     @property
-    def sessions(self) -> tuple[Session, ...]:
+    def sessions(self) -> tuple[AgentSession, ...]:
         """The sessions that are open."""
         return tuple(self._sessions.values())
 
-    def add(self, session: Session) -> None:
+    def add(self, session: AgentSession) -> None:
         """Open a session."""
         self._sessions[session.key] = session
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: AgentSession) -> None:
         """Close a session: whoever still asks with its key is told that it is over."""
         session.closed = True
         self._sessions.pop(session.key, None)
@@ -181,7 +181,7 @@ class Gateway:
                 Route("/sessions/{key}", self._session, methods=["GET"]),
                 Route("/health", self._health, methods=["GET"]),
             ],
-            exception_handlers={RefusedError: _refused, 404: _no_path, 405: _no_path, ClientDisconnect: _gone},
+            exception_handlers={RequestRefusedError: _refused, 404: _no_path, 405: _no_path, ClientDisconnect: _gone},
         )
 
     async def _chat(self, request: Request) -> Response:
@@ -197,12 +197,12 @@ class Gateway:
             ask = read(await _body(request))
             if session is None:
                 if self._plain is None:
-                    raise RefusedError(
+                    raise RequestRefusedError(
                         f"this server keeps what is said by session: put a key of yours in the base_url, as in "
                         f"{self.base_url('KEY')}",
                         code="session_needed",
                     )
-                session = Session("none", self._plain(), time.monotonic)
+                session = AgentSession("none", self._plain(), time.monotonic)
             answering = asyncio.create_task(session.ask(ask))
             name = ask.model or self.model
             about = replies.About(f"{session.key[:32]}-{time.time_ns():x}", int(time.time()), name)
@@ -234,22 +234,22 @@ class Gateway:
     def _check_token(self, request: Request) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode()):
-            raise RefusedError(
+            raise RequestRefusedError(
                 "the token is wrong or missing: send it as api_key (Authorization: Bearer TOKEN)",
                 status=401,
                 code="invalid_api_key",
             )
 
-    def _session_of(self, request: Request, *, opens: bool = True) -> Session:
+    def _session_of(self, request: Request, *, opens: bool = True) -> AgentSession:
         key = request.path_params["key"]
         if session := self._sessions.get(key):
             return session
         if key in self._closed:
-            raise RefusedError("this session is over", status=410, code="session_over")
+            raise RequestRefusedError("this session is over", status=410, code="session_over")
         if self._open_session is None or not opens or request.url.path.endswith("/reward"):
-            raise RefusedError("there is no session with this key", status=404, code="unknown_session")
+            raise RequestRefusedError("there is no session with this key", status=404, code="unknown_session")
         if not KEY.fullmatch(key):
-            raise RefusedError(f"a session key matches {KEY.pattern}", code="invalid_session")
+            raise RequestRefusedError(f"a session key matches {KEY.pattern}", code="invalid_session")
         session = self._open_session(key)
         self.add(session)
         return session
@@ -297,7 +297,7 @@ class _Stream(Response):
 
 
 async def _chunks(
-    about: replies.About, ask: Ask, session: Session, answering: asyncio.Task[Answer]
+    about: replies.About, ask: Ask, session: AgentSession, answering: asyncio.Task[Answer]
 ) -> AsyncIterator[str]:
     """The events of a streamed answer: text as it is sampled, then the rest of it."""
     shown = ""
@@ -310,7 +310,7 @@ async def _chunks(
         await asyncio.wait((answering,), timeout=_PEEK_SECONDS)
     try:
         answer = answering.result()
-    except RefusedError as refused:
+    except RequestRefusedError as refused:
         session.refuse(refused)
         yield replies.event(refused.body)
         return
@@ -319,7 +319,7 @@ async def _chunks(
     yield replies.DONE
 
 
-async def _first_of(answering: asyncio.Task[Answer], session: Session, ask: Ask) -> None:
+async def _first_of(answering: asyncio.Task[Answer], session: AgentSession, ask: Ask) -> None:
     """Wait until there is something to stream, so that a refusal is still an HTTP error."""
     try:
         while not answering.done() and not session.conversation.so_far(ask):
@@ -360,7 +360,7 @@ async def _body(request: Request) -> bytes:
     """The body of a request.
 
     Raises:
-        RefusedError: it is too long, or takes too long to arrive.
+        RequestRefusedError: it is too long, or takes too long to arrive.
     """
     pieces: deque[bytes] = deque()
     size = 0
@@ -369,34 +369,36 @@ async def _body(request: Request) -> bytes:
             async for piece in request.stream():
                 size += len(piece)
                 if size > MAX_BODY_BYTES:
-                    raise RefusedError(
+                    raise RequestRefusedError(
                         f"the body is longer than {MAX_BODY_BYTES} bytes", status=413, code="body_too_long"
                     )
                 pieces.append(piece)
     except TimeoutError:
-        raise RefusedError("the body took too long to arrive", status=400, code="body_too_slow") from None
+        raise RequestRefusedError("the body took too long to arrive", status=400, code="body_too_slow") from None
     return b"".join(pieces)
 
 
 @contextlib.contextmanager
-def _counted(session: Session | None) -> Iterator[None]:
+def _counted(session: AgentSession | None) -> Iterator[None]:
     try:
         yield
-    except RefusedError as refused:
+    except RequestRefusedError as refused:
         if session is not None:
             session.refuse(refused)
         raise
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, RequestRefusedError)
     return _Json(error.body, status_code=error.status)
 
 
 async def _no_path(request: Request, error: Exception) -> Response:
     return await _refused(
         request,
-        RefusedError(f"{request.method} {request.url.path[:200]} is not served", status=404, code="no_such_path"),
+        RequestRefusedError(
+            f"{request.method} {request.url.path[:200]} is not served", status=404, code="no_such_path"
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.serving.conversation import Answer, Conversation, OverError
-from assay.serving.wire import Ask, RefusedError, read_json
+from assay.serving.wire import Ask, RequestRefusedError, read_json
 from assay.types import Ending, EndingKind, Score
 
 KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -48,28 +48,30 @@ def read_report(content: bytes) -> Report:
     "parts". Where "solved" is not given, a reward of 1 or more is a solved task, and any other is not.
 
     Raises:
-        RefusedError: no finite reward, or a field that is wrong.
+        RequestRefusedError: no finite reward, or a field that is wrong.
     """
     data = read_json(content)
     unknown = data.keys() - {"reward", "solved", "reason", "parts"}
     if unknown:
-        raise RefusedError(
+        raise RequestRefusedError(
             f"a report has reward, solved, reason and parts, and no {min(unknown)[:80]!r}", param="reward"
         )
     reward = _finite(data.get("reward"), "reward")
     solved, reason, parts = data.get("solved", reward >= 1.0), data.get("reason", ""), data.get("parts", {})
     if not isinstance(solved, bool):
-        raise RefusedError("solved must be true or false", param="solved")
+        raise RequestRefusedError("solved must be true or false", param="solved")
     if not isinstance(reason, str):
-        raise RefusedError("reason must be a text", param="reason")
+        raise RequestRefusedError("reason must be a text", param="reason")
     if not isinstance(parts, dict) or len(parts) > MAX_PARTS or not all(map(_NAME.fullmatch, parts)):
-        raise RefusedError(f"parts must be an object of at most {MAX_PARTS} numbers by short name", param="parts")
+        raise RequestRefusedError(
+            f"parts must be an object of at most {MAX_PARTS} numbers by short name", param="parts"
+        )
     return Report(
         reward, solved, reason[:MAX_TEXT], {name: _finite(value, f"parts.{name}") for name, value in parts.items()}
     )
 
 
-class Session:
+class AgentSession:
     """One agent's requests, one after the other, and its report.
 
     It is over when the agent has reported, when it was cut off, or when something outside the agent failed; then every
@@ -112,12 +114,12 @@ class Session:
         """Answer a request once those before it are answered.
 
         Raises:
-            RefusedError: the session is over, too many wait, or the request cannot be answered.
+            RequestRefusedError: the session is over, too many wait, or the request cannot be answered.
         """
         self.num_asked += 1
         self._check_open()
         if self._num_open > MAX_WAITING:
-            raise RefusedError(
+            raise RequestRefusedError(
                 f"{MAX_WAITING} requests of this session wait already; they are answered one after the other",
                 status=429,
                 code="too_many_requests",
@@ -132,12 +134,14 @@ class Session:
             self.changed.set()
             self._check_open()
             raise AssertionError("a session at its limit is not open") from over
-        except RefusedError:
+        except RequestRefusedError:
             raise
         except Exception as error:
             self.failure = error
             self.changed.set()
-            raise RefusedError(f"the model could not be sampled: {error}", status=500, code="engine_error") from error
+            raise RequestRefusedError(
+                f"the model could not be sampled: {error}", status=500, code="engine_error"
+            ) from error
         finally:
             self._num_open -= 1
             self._last = self._now()
@@ -146,10 +150,10 @@ class Session:
         """Take the report of the session's reward, which ends it.
 
         Raises:
-            RefusedError: it was reported before, the session was closed, or the report cannot be read.
+            RequestRefusedError: it was reported before, the session was closed, or the report cannot be read.
         """
         if self.report is not None:
-            raise RefusedError(
+            raise RequestRefusedError(
                 f"the reward of this session was reported already: {self.report.reward:g}; it stays so",
                 status=409,
                 code="already_reported",
@@ -169,7 +173,7 @@ class Session:
             return Score.not_measured("no reward was reported", evidence=self.notes)
         return dataclasses.replace(self.report.score, evidence=self.notes)
 
-    def refuse(self, refused: RefusedError) -> None:
+    def refuse(self, refused: RequestRefusedError) -> None:
         """Count a refusal."""
         self.refusals[refused.code] += 1
 
@@ -216,11 +220,11 @@ class Session:
         if self.closed:
             raise self._over("it was closed")
 
-    def _over(self, why: str) -> RefusedError:
-        return RefusedError(f"this session is over: {why}", status=410, code="session_over")
+    def _over(self, why: str) -> RequestRefusedError:
+        return RequestRefusedError(f"this session is over: {why}", status=410, code="session_over")
 
 
-def ending_of(session: Session) -> Ending | None:
+def ending_of(session: AgentSession) -> Ending | None:
     """Return how a session ended by its own doing; None while it has not.
 
     Raises:
@@ -235,7 +239,9 @@ def ending_of(session: Session) -> Ending | None:
 
 def _finite(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(_as_float(value)):
-        raise RefusedError(f"{name} must be a finite number, not {str(value)[:80]}", code="invalid_reward", param=name)
+        raise RequestRefusedError(
+            f"{name} must be a finite number, not {str(value)[:80]}", code="invalid_reward", param=name
+        )
     return float(value)
 
 

@@ -63,7 +63,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 """Options that would change what is sampled, and the values of them under which nothing changes."""
 
 
-class RefusedError(Exception):
+class RequestRefusedError(Exception):
     """A request that is not answered. It becomes an error in OpenAI's form, and is counted.
 
     Args:
@@ -114,15 +114,15 @@ def read_json(content: bytes) -> Mapping[str, Any]:
     """Return the JSON object in a request's body.
 
     Raises:
-        RefusedError: there is none.
+        RequestRefusedError: there is none.
     """
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
         what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:MAX_SHOWN]
-        raise RefusedError(f"the body is no JSON: {what}", code="invalid_json") from None
+        raise RequestRefusedError(f"the body is no JSON: {what}", code="invalid_json") from None
     if not isinstance(data, dict):
-        raise RefusedError(f"the body is JSON, but no object: {_shown(data)}", code="invalid_json")
+        raise RequestRefusedError(f"the body is JSON, but no object: {_shown(data)}", code="invalid_json")
     return data
 
 
@@ -130,17 +130,17 @@ def read_chat(content: bytes) -> Ask:
     """Return what a request for a chat completion asks.
 
     Raises:
-        RefusedError: no JSON object, a field that is wrong, or an option that cannot be had.
+        RequestRefusedError: no JSON object, a field that is wrong, or an option that cannot be had.
     """
     data = _given(read_json(content), _CHAT)
     given = data.get("messages")
     if not isinstance(given, list) or not 0 < len(given) <= MAX_MESSAGES:
-        raise RefusedError(f"messages must be a list of 1 to {MAX_MESSAGES} messages", param="messages")
+        raise RequestRefusedError(f"messages must be a list of 1 to {MAX_MESSAGES} messages", param="messages")
     messages = tuple(_message(each, f"messages[{i}]") for i, each in enumerate(given))
     tools = () if data.get("tool_choice") == "none" else _tools(data.get("tools"))
     logprobs = data.get("logprobs", False)
     if not isinstance(logprobs, bool):
-        raise RefusedError(f"logprobs must be true or false, not {_shown(logprobs)}", param="logprobs")
+        raise RequestRefusedError(f"logprobs must be true or false, not {_shown(logprobs)}", param="logprobs")
     return replace(_common(data), messages=messages, tools=tools, logprobs=logprobs)
 
 
@@ -148,7 +148,7 @@ def read_completion(content: bytes) -> Ask:
     """Return what a request for a completion asks: of one prompt, text or token ids.
 
     Raises:
-        RefusedError: as for `read_chat`.
+        RequestRefusedError: as for `read_chat`.
     """
     data = _given(read_json(content), _COMPLETION)
     prompt = data.get("prompt")
@@ -157,10 +157,12 @@ def read_completion(content: bytes) -> Ask:
     if isinstance(prompt, list) and prompt and all(_is_int(token) and token >= 0 for token in prompt):
         prompt = tuple(prompt)
     if not isinstance(prompt, str | tuple) or not prompt:
-        raise RefusedError("prompt must be one text, or one list of token ids, that is not empty", param="prompt")
+        raise RequestRefusedError(
+            "prompt must be one text, or one list of token ids, that is not empty", param="prompt"
+        )
     logprobs = data.get("logprobs", False)
     if logprobs not in (False, True, 0, 1):
-        raise RefusedError(
+        raise RequestRefusedError(
             "logprobs may be 0 or 1: of other tokens than the sampled one none is kept", param="logprobs"
         )
     return replace(_common(data), prompt=prompt, logprobs="logprobs" in data and logprobs is not False)
@@ -171,13 +173,13 @@ def _given(data: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     given = {key: value for key, value in data.items() if value is not None}
     for key, value in given.items():
         if key not in known:
-            raise RefusedError(
+            raise RequestRefusedError(
                 f"the option {key[:MAX_SHOWN]!r} is not known here, and would have no effect: leave it out",
                 code="unknown_parameter",
                 param=key[:MAX_SHOWN],
             )
         if key in _NEUTRAL and value not in _NEUTRAL[key]:
-            raise RefusedError(
+            raise RequestRefusedError(
                 f"{key}={_shown(value)} cannot be had here: leave it out, or give "
                 + " or ".join(map(json.dumps, _NEUTRAL[key])),
                 code="unsupported_value",
@@ -189,14 +191,16 @@ def _given(data: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
 def _common(data: Mapping[str, Any]) -> Ask:
     for name in ("stream", "return_token_ids"):
         if not isinstance(data.get(name, False), bool):
-            raise RefusedError(f"{name} must be true or false, not {_shown(data[name])}", param=name)
+            raise RequestRefusedError(f"{name} must be true or false, not {_shown(data[name])}", param=name)
     options = data.get("stream_options", {})
     if not isinstance(options, dict):
-        raise RefusedError('stream_options must be an object, such as {"include_usage": true}', param="stream_options")
+        raise RequestRefusedError(
+            'stream_options must be an object, such as {"include_usage": true}', param="stream_options"
+        )
     stop = data.get("stop", ())
     stop = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else stop
     if not (isinstance(stop, tuple) and len(stop) <= MAX_STOPS and all(isinstance(s, str) and s for s in stop)):
-        raise RefusedError(
+        raise RequestRefusedError(
             f"stop must be a text, or a list of at most {MAX_STOPS} texts, none of them empty", param="stop"
         )
     name = "max_completion_tokens" if "max_completion_tokens" in data else "max_tokens"
@@ -218,25 +222,25 @@ def _common(data: Mapping[str, Any]) -> Ask:
 def _message(data: Any, place: str) -> Message:
     role = data.get("role") if isinstance(data, dict) else None
     if not isinstance(role, str) or role not in ROLES:
-        raise RefusedError(
+        raise RequestRefusedError(
             f"{place} has the role {_shown(role)}; a message has one of {', '.join(ROLES)}", param=f"{place}.role"
         )
     if data.get("audio") or data.get("function_call"):
-        raise RefusedError(f"{place} holds audio or a function_call; use text and tool_calls", param=place)
+        raise RequestRefusedError(f"{place} holds audio or a function_call; use text and tool_calls", param=place)
     calls = data.get("tool_calls") or []
     if not isinstance(calls, list) or len(calls) > MAX_TOOLS or (calls and role != "assistant"):
-        raise RefusedError(
+        raise RequestRefusedError(
             f"{place}.tool_calls must be a list of at most {MAX_TOOLS} calls, of an assistant's message",
             param=f"{place}.tool_calls",
         )
     content = data.get("content")
     if content is None and role != "assistant":
-        raise RefusedError(f"{place}.content is missing", param=f"{place}.content")
+        raise RequestRefusedError(f"{place}.content is missing", param=f"{place}.content")
     names = {}
     for key in ("name", "tool_call_id"):
         names[key] = data.get(key) or ""
         if not isinstance(names[key], str):
-            raise RefusedError(f"{place}.{key} must be a text", param=f"{place}.{key}")
+            raise RequestRefusedError(f"{place}.{key} must be a text", param=f"{place}.{key}")
     return Message(
         ROLES[role],
         _text(content, f"{place}.content"),
@@ -250,11 +254,11 @@ def _text(content: Any, place: str) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):
-        raise RefusedError(f"{place} must be a text, or a list of parts of text", param=place)
+        raise RequestRefusedError(f"{place} must be a text, or a list of parts of text", param=place)
     for i, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
         if kind != "text" or not isinstance(part.get("text"), str):
-            raise RefusedError(
+            raise RequestRefusedError(
                 f"{place}[{i}] is of type {_shown(kind)}; the model reads text alone",
                 code="unsupported_content",
                 param=f"{place}[{i}]",
@@ -266,14 +270,14 @@ def _call(data: Any, place: str) -> dict[str, Any]:
     """A tool call with its arguments as an object."""
     function = data.get("function") if isinstance(data, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise RefusedError(f"{place} is no call of a function with a name", param=place)
+        raise RequestRefusedError(f"{place} is no call of a function with a name", param=place)
     arguments = function.get("arguments", "{}")
     try:
         arguments = json.loads(arguments or "{}") if isinstance(arguments, str) else arguments
     except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
-        raise RefusedError(f"{place}.function.arguments is not the text of a JSON object", param=place)
+        raise RequestRefusedError(f"{place}.function.arguments is not the text of a JSON object", param=place)
     call = {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
     return {**call, "id": data["id"]} if isinstance(data.get("id"), str) and data["id"] else call
 
@@ -282,17 +286,17 @@ def _tools(given: Any) -> tuple[Tool, ...]:
     if given is None:
         return ()
     if not isinstance(given, list) or len(given) > MAX_TOOLS:
-        raise RefusedError(f"tools must be a list of at most {MAX_TOOLS} functions", param="tools")
+        raise RequestRefusedError(f"tools must be a list of at most {MAX_TOOLS} functions", param="tools")
     return tuple(_tool(each, f"tools[{i}]") for i, each in enumerate(given))
 
 
 def _tool(data: Any, place: str) -> Tool:
     function = data.get("function") if isinstance(data, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-        raise RefusedError(f"{place} is no function with a name", param=place)
+        raise RequestRefusedError(f"{place} is no function with a name", param=place)
     description, parameters = function.get("description") or "", function.get("parameters")
     if not isinstance(description, str) or not isinstance(parameters, dict | None):
-        raise RefusedError(f"{place} needs a text as description and a JSON Schema as parameters", param=place)
+        raise RequestRefusedError(f"{place} needs a text as description and a JSON Schema as parameters", param=place)
     described = Tool(function["name"], description)
     return described if parameters is None else replace(described, parameters=parameters)
 
@@ -301,7 +305,7 @@ def _integer(data: Mapping[str, Any], name: str, low: int, high: int) -> int | N
     value = data.get(name)
     if value is None or (_is_int(value) and low <= value <= high):
         return value
-    raise RefusedError(f"{name} must be a whole number from {low}, not {_shown(value)}", param=name)
+    raise RequestRefusedError(f"{name} must be a whole number from {low}, not {_shown(value)}", param=name)
 
 
 def _number(data: Mapping[str, Any], name: str, low: float, high: float) -> float | None:
@@ -310,7 +314,7 @@ def _number(data: Mapping[str, Any], name: str, low: float, high: float) -> floa
         return None
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high:
         return float(value)
-    raise RefusedError(f"{name} must be a number from {low:g} to {high:g}, not {_shown(value)}", param=name)
+    raise RequestRefusedError(f"{name} must be a number from {low:g} to {high:g}, not {_shown(value)}", param=name)
 
 
 def _is_int(value: Any) -> bool:

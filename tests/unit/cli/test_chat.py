@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from assay.cli.chat import Conversation, chat
+from assay.cli.chat import ChatHistory, chat
 from assay.engines import LocalEngine, Sampling
 from assay.errors import ConfigError, ModelError
 from assay.policies import DecoderConfig
@@ -57,7 +57,7 @@ def test_mistakes_are_named(tiny_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def conversation(tiny_model: Path) -> Conversation:
+def conversation(tiny_model: Path) -> ChatHistory:
     config, renderer = DecoderConfig.from_folder(tiny_model), load_renderer(tiny_model)
     engine = LocalEngine(
         config,
@@ -66,10 +66,10 @@ def conversation(tiny_model: Path) -> Conversation:
         decode=renderer.decode,
         dtype=torch.float32,
     )
-    return Conversation(engine, renderer, Sampling(max_new_tokens=6), seed=0, system="Be brief.")
+    return ChatHistory(engine, renderer, Sampling(max_new_tokens=6), seed=0, system="Be brief.")
 
 
-def test_each_turn_extends_the_last(conversation: Conversation) -> None:
+def test_each_turn_extends_the_last(conversation: ChatHistory) -> None:
     console = Console(file=io.StringIO())
     asyncio.run(conversation.say("Hello", console))
     first = conversation.token_ids
@@ -78,7 +78,7 @@ def test_each_turn_extends_the_last(conversation: Conversation) -> None:
     assert [message.role for message in conversation.messages] == ["system", "user", "assistant", "user", "assistant"]
 
 
-def test_a_stopped_reply_leaves_no_trace(conversation: Conversation) -> None:
+def test_a_stopped_reply_leaves_no_trace(conversation: ChatHistory) -> None:
     console = Console(file=io.StringIO())
 
     async def stop() -> None:
@@ -96,7 +96,7 @@ def test_a_stopped_reply_leaves_no_trace(conversation: Conversation) -> None:
 
 
 def test_what_the_model_says_cannot_steer_the_terminal(
-    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+    conversation: ChatHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation.renderer, "decode", lambda token_ids: "[bold]\x1b[2J" * len(token_ids))
     output = io.StringIO()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay import kernels
 from assay.engines.local import attention
-from assay.engines.local.attention import Extension, PageAttention, Pass
+from assay.engines.local.attention import NewTokens, PageAttention, Pass
 from assay.engines.local.pages import PAGE, PagePool
 from assay.policies import DecoderConfig
 
@@ -43,7 +43,7 @@ def test_like_one_sequence_at_a_time(
     pages[-1][:2] = pages[-2]
     for layer in pool.layers:
         layer.copy_(torch.randn(layer.shape, generator=generator))
-    work = Pass([Extension(range(n), start, own) for (start, n), own in zip(spans, pages, strict=True)])
+    work = Pass([NewTokens(range(n), start, own) for (start, n), own in zip(spans, pages, strict=True)])
     num_tokens = sum(count for _, count in spans)
     positions = [(own, start + i) for (start, count), own in zip(spans, pages, strict=True) for i in range(count)]
     work.writes.extend((token, own[at // PAGE], at % PAGE) for token, (own, at) in enumerate(positions))

@@ -102,7 +102,7 @@ def test_a_rule_switches_without_notice() -> None:
 
 
 def test_the_learner_by_hand() -> None:
-    learner = sorting.Learner(1)  # colour, shape
+    learner = sorting.RuleLearner(1)  # colour, shape
     learner.learn((0, 0), 2)
     assert learner.guess((0, 0)) == 2
     learner.learn((0, 1), 2)  # red again, another shape: colour counts

@@ -12,7 +12,7 @@ from assay.config import dump, load
 from assay.environments import check_environment
 from assay.environments.arithmetic import Arithmetic
 from assay.environments.chain import Chain
-from assay.environments.mixture import Mixture, Part
+from assay.environments.mixture import Mixture, MixturePart
 from assay.environments.second_try import SecondTry
 from assay.errors import ConfigError, DataError
 from assay.recipe import RunConfig
@@ -22,9 +22,9 @@ from assay.verifiers import Exact, Numeric, as_rollout
 
 MIXTURE = Mixture(
     parts=(
-        Part(environment=Arithmetic(), complexity=2),
-        Part(environment=Chain(), weight=3.0, horizon=2),
-        Part(environment=Chain(machine="stack"), label="stack", weight=1.0),
+        MixturePart(environment=Arithmetic(), complexity=2),
+        MixturePart(environment=Chain(), weight=3.0, horizon=2),
+        MixturePart(environment=Chain(machine="stack"), label="stack", weight=1.0),
     )
 )
 
@@ -46,7 +46,9 @@ def test_it_keeps_the_promises_of_environments() -> None:
 
 
 def test_one_that_has_come_to_its_end_leaves_the_rest_to_the_others() -> None:
-    mixture = Mixture(parts=(Part(environment=Arithmetic(), complexity=1), Part(environment=Chain(), horizon=1)))
+    mixture = Mixture(
+        parts=(MixturePart(environment=Arithmetic(), complexity=1), MixturePart(environment=Chain(), horizon=1))
+    )
     tasks = list(itertools.islice(mixture.tasks("validation"), 60))
     num_sums = sum(1 for _ in Arithmetic().tasks("validation", complexity=1))
     assert Counter(task.domain for task in tasks)["arithmetic"] == num_sums < 30

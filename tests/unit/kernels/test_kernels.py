@@ -19,7 +19,7 @@ from assay import kernels
 from assay.batching import pack
 from assay.engines import LocalEngine, Sampling
 from assay.engines.local import pages
-from assay.engines.local.attention import Extension, Pass
+from assay.engines.local.attention import NewTokens, Pass
 from assay.engines.local.pages import PagePool
 from assay.engines.local.prefixes import PrefixTree
 from assay.engines.local.prompts import PromptPass
@@ -319,7 +319,7 @@ def run_model(config: DecoderConfig, weights: dict[str, Tensor], dtype: torch.dt
                 position = len(prompt) + step
                 if position == len(place.pages) * PAGE:
                     place.pages.append(pool.allocate())
-                work.extensions.append(Extension([100 + 20 * row + step], position, place.pages))
+                work.extensions.append(NewTokens([100 + 20 * row + step], position, place.pages))
                 work.writes.append((row, place.pages[-1], position % PAGE))
             logits.append(runner.run(work, range(3)))
     return torch.stack(logits).float()

@@ -13,7 +13,7 @@ import httpx2
 from assay.observe.store import RunStore
 from assay.serving.capture import Captures
 from assay.serving.server import Gateway
-from assay.serving.session import Session
+from assay.serving.session import AgentSession
 from assay.types import Ending
 from gateway_service import TOKEN, Service, said
 
@@ -112,6 +112,6 @@ def test_a_failed_engine_is_a_broken_rollout(service: Service, tmp_path: Path) -
 
 def test_a_session_is_idle_only_while_nothing_is_asked(service: Service) -> None:
     clock = [0.0]
-    session = Session("a", service.conversation(), lambda: clock[0])
+    session = AgentSession("a", service.conversation(), lambda: clock[0])
     clock[0] = 5.0
     assert session.idle_seconds == 5.0

@@ -11,9 +11,9 @@ import pytest
 from assay.batching import to_samples
 from assay.engines import Sampling
 from assay.errors import EngineError
-from assay.serving import Limits
+from assay.serving import ConversationLimits
 from assay.serving.conversation import OVERRULED, Answer, Conversation, OverError
-from assay.serving.wire import Ask, RefusedError
+from assay.serving.wire import Ask, RequestRefusedError
 from assay.types import Ending, EndingKind, Group, Message, Rollout, Score, Task, Tool
 from gateway_service import Service
 
@@ -127,14 +127,14 @@ def test_shorter_limits_and_stops_are_the_agents_own(service: Service) -> None:
 
 
 def test_limits_of_the_episode_end_it(service: Service) -> None:
-    service.limits = Limits(max_turns=2)
+    service.limits = ConversationLimits(max_turns=2)
     talk = service.conversation()
     ask(talk, "a")
     ask(talk, "b")
     with pytest.raises(OverError) as over:
         ask(talk, "c")
     assert over.value.ending == Ending(EndingKind.TRUNCATED, "turns")
-    service.limits = Limits(max_tokens=8)
+    service.limits = ConversationLimits(max_tokens=8)
     talk = service.conversation()
     assert ask(talk, "a").completion.num_tokens == 6
     assert ask(talk, "a").completion.num_tokens == 2, "what is left of the episode's tokens"
@@ -144,11 +144,11 @@ def test_limits_of_the_episode_end_it(service: Service) -> None:
 
 
 def test_a_prompt_beyond_the_context_is_refused_as_openai_does_and_the_next_may_be_shorter(service: Service) -> None:
-    service.limits = Limits(max_context=60)
+    service.limits = ConversationLimits(max_context=60)
     talk = service.conversation()
     for limit, text in ((60, "x" * 100), (2000, "x" * 3000)):
-        service.limits = Limits(max_context=limit if limit == 60 else None)
-        with pytest.raises(RefusedError, match=f"maximum context length is {limit} tokens") as refused:
+        service.limits = ConversationLimits(max_context=limit if limit == 60 else None)
+        with pytest.raises(RequestRefusedError, match=f"maximum context length is {limit} tokens") as refused:
             ask(service.conversation(), text)
         assert (refused.value.code, refused.value.status) == ("context_length_exceeded", 400)
     ask(talk, "x")

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from assay.errors import ConfigError
-from assay.serving import Limits, ending_of
+from assay.serving import ConversationLimits, ending_of
 from assay.serving.server import MAX_BODY_BYTES, Gateway, is_loopback
 from assay.types import Ending, EndingKind, Verdict
 from gateway_service import TOKEN, Service, said
@@ -294,7 +294,7 @@ def test_more_waiting_requests_than_are_taken_are_told_to_come_again(
 
 
 def test_a_limit_is_told_and_the_reward_may_still_come(service: Service) -> None:
-    service.limits = Limits(max_turns=1)
+    service.limits = ConversationLimits(max_turns=1)
 
     async def talk(client: httpx2.AsyncClient) -> None:
         await client.post(CHAT, json={"messages": said("a")})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.serving.wire import MAX_MESSAGES, MAX_TOOLS, RefusedError, read_chat, read_completion
+from assay.serving.wire import MAX_MESSAGES, MAX_TOOLS, RequestRefusedError, read_chat, read_completion
 from assay.types import Message, Tool
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -98,7 +98,7 @@ def test_options_are_read_and_null_is_as_if_left_out() -> None:
     ids=lambda value: "body" if isinstance(value, bytes) else value,
 )
 def test_what_cannot_be_answered_is_refused_with_its_place(body: bytes, said: str, param: str | None) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RequestRefusedError) as refused:
         read_chat(body)
     error = refused.value.body["error"]
     assert said in error["message"]
@@ -116,7 +116,7 @@ def test_a_prompt_is_text_or_token_ids() -> None:
     assert not read("once").logprobs
     assert read("once", logprobs=0).logprobs
     for wrong in ("", [], ["a", "b"], [[1], [2]], [-1], [True], 7, None, {"a": 1}):
-        with pytest.raises(RefusedError, match="one text, or one list of token ids"):
+        with pytest.raises(RequestRefusedError, match="one text, or one list of token ids"):
             read(wrong)
-    with pytest.raises(RefusedError, match="echo=true cannot be had"):
+    with pytest.raises(RequestRefusedError, match="echo=true cannot be had"):
         read("once", echo=True)

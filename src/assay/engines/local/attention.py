@@ -39,7 +39,7 @@ Write = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Extension:
+class NewTokens:
     """New tokens of one sequence."""
 
     token_ids: Sequence[int]
@@ -54,7 +54,7 @@ class Pass:
     """New tokens of many sequences, end to end, and where their keys and values go. A token may see keys that the same
     pass computes for another sequence."""
 
-    extensions: list[Extension] = field(default_factory=list)
+    extensions: list[NewTokens] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     is_decode: bool = False
     """True where every sequence has one new token, which no other one sees."""
@@ -117,7 +117,7 @@ def _on(pool: PagePool, numbers: np.ndarray) -> Tensor:
 class _Piece:
     """A piece of at most MAX_QUERIES tokens of one extension."""
 
-    extension: Extension
+    extension: NewTokens
     first_token: int
     """Index of its first token among the T of the pass."""
     position: int
@@ -203,7 +203,7 @@ def causal_mask(position: Tensor, columns: int, window: int | None, dtype: torch
     return torch.zeros(unseen.shape, dtype=dtype, device=position.device).masked_fill_(unseen, -torch.inf)
 
 
-def _cut(extensions: Sequence[Extension]) -> list[_Piece]:
+def _cut(extensions: Sequence[NewTokens]) -> list[_Piece]:
     pieces: list[_Piece] = []
     first_token = 0
     for extension in extensions:

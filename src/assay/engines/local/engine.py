@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from assay.engines.local.attention import Extension, Pass
+from assay.engines.local.attention import NewTokens, Pass
 from assay.engines.local.batching import BatchingEngine
 from assay.engines.local.pages import PAGE, PagePool
 from assay.engines.local.prefixes import PrefixTree
@@ -122,7 +122,7 @@ class LocalEngine(BatchingEngine):
             assert place is not None, "a running request has pages"
             if position == len(place.pages) * PAGE:
                 place.pages.append(self._pool.allocate())
-            work.extensions.append(Extension(request.token_ids[-1:], position, place.pages))
+            work.extensions.append(NewTokens(request.token_ids[-1:], position, place.pages))
             work.writes.append((row, place.pages[-1], position % PAGE))
         return self._runner.run(work, range(len(running)))
 

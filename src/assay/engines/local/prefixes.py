@@ -16,14 +16,14 @@ from assay.engines.local.pages import PAGE, PagePool
 
 
 @dataclass(eq=False)
-class Node:
+class PageNode:
     """A page, and the tokens that it holds of the sequences that go through it."""
 
     token_ids: tuple[int, ...]
     """At most PAGE. The page may hold more, which belong to a request under way."""
     page: int
-    parent: Node | None
-    children: dict[int, list[Node]] = field(default_factory=dict)
+    parent: PageNode | None
+    children: dict[int, list[PageNode]] = field(default_factory=dict)
     """Nodes that go on from a whole page, by their first token."""
     num_users: int = 0
     """Requests under way that read the page."""
@@ -36,7 +36,7 @@ class Place:
     """Where a request under way has its keys and values."""
 
     pages: list[int] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[PageNode] = field(default_factory=list)
     """The nodes of the first of `pages`; those after it are the request's own until it ends."""
     epoch: int = -1
     """Of the tree that the nodes belong to."""
@@ -51,8 +51,8 @@ class PrefixTree:
         self.max_bytes = max_bytes
         self.epoch = 0
         """Number of times that the tree was emptied."""
-        self._root = Node((), -1, None)
-        self._idle: OrderedDict[Node, None] = OrderedDict()
+        self._root = PageNode((), -1, None)
+        self._idle: OrderedDict[PageNode, None] = OrderedDict()
         """Nodes that no request under way reads, the least recently used first. A node comes before the one that it
         goes on from: both are given back together, the longer first."""
 
@@ -61,10 +61,10 @@ class PrefixTree:
         """Number of bytes kept for requests yet to come."""
         return len(self._idle) * self._pool.page_bytes
 
-    def find(self, token_ids: Sequence[int]) -> tuple[list[Node], Node | None, int]:
+    def find(self, token_ids: Sequence[int]) -> tuple[list[PageNode], PageNode | None, int]:
         """Return the nodes whose whole pages `token_ids` start with, then the node in which they part from what is
         kept and how many of its tokens they share (None and 0 where they share no more)."""
-        nodes: list[Node] = []
+        nodes: list[PageNode] = []
         node = self._root
         while True:
             wanted = tuple(token_ids[len(nodes) * PAGE : (len(nodes) + 1) * PAGE])
@@ -78,13 +78,13 @@ class PrefixTree:
             nodes.append(best)
             node = best
 
-    def use(self, place: Place, node: Node) -> None:
+    def use(self, place: Place, node: PageNode) -> None:
         """Add a node to what a request under way reads."""
         node.num_users += 1
         self._idle.pop(node, None)
         place.nodes.append(node)
 
-    def add(self, place: Place, token_ids: tuple[int, ...]) -> Node:
+    def add(self, place: Place, token_ids: tuple[int, ...]) -> PageNode:
         """Make the first of a request's own pages, which holds these tokens, a node."""
         node = self._insert(place.nodes[-1] if place.nodes else self._root, token_ids, place.pages[len(place.nodes)])
         self.use(place, node)
@@ -124,11 +124,11 @@ class PrefixTree:
             waiting += (child for children in node.children.values() for child in children)
             if node.page >= 0 and not node.num_users:
                 self._pool.free(node.page)
-        self._root = Node((), -1, None)
+        self._root = PageNode((), -1, None)
         self._idle.clear()
 
-    def _insert(self, parent: Node, token_ids: tuple[int, ...], page: int) -> Node:
-        node = Node(token_ids, page, parent)
+    def _insert(self, parent: PageNode, token_ids: tuple[int, ...], page: int) -> PageNode:
+        node = PageNode(token_ids, page, parent)
         parent.children.setdefault(token_ids[0], []).append(node)
         return node
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from assay.engines.local.attention import Extension, Pass
+from assay.engines.local.attention import NewTokens, Pass
 from assay.engines.local.pages import PAGE, PagePool
-from assay.engines.local.prefixes import Node, Place, PrefixTree
+from assay.engines.local.prefixes import PageNode, Place, PrefixTree
 
 
 @dataclass
@@ -56,7 +56,7 @@ class PromptPass:
         self._register(place, prompt_ids)
         return place
 
-    def _go_on(self, place: Place, node: Node, num_shared: int) -> None:
+    def _go_on(self, place: Place, node: PageNode, num_shared: int) -> None:
         """Go on from the first tokens of a node's page: in it, where they are all it holds and nobody else does."""
         if num_shared == len(node.token_ids) and not node.is_growing:
             place.pages.append(node.page)
@@ -77,7 +77,7 @@ class PromptPass:
     def _extend(self, token_ids: Sequence[int], start: int, pages: Sequence[int]) -> None:
         for position in range(start, start + len(token_ids)):
             self._write(self.num_tokens + position - start, pages[position // PAGE], position % PAGE)
-        self.work.extensions.append(Extension(token_ids, start, pages))
+        self.work.extensions.append(NewTokens(token_ids, start, pages))
         self.num_tokens += len(token_ids)
 
     def _last(self, prompt_ids: tuple[int, ...], pages: Sequence[int]) -> int:
@@ -87,7 +87,7 @@ class PromptPass:
         if row is not None:
             return row
         # Its key and value are there; only what follows from them is computed again.
-        self.work.extensions.append(Extension(prompt_ids[-1:], position, pages))
+        self.work.extensions.append(NewTokens(prompt_ids[-1:], position, pages))
         self.num_tokens += 1
         return self.num_tokens - 1
 

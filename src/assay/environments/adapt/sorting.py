@@ -58,7 +58,7 @@ def _held_out(num_features: int, num_values: int) -> Mapping[Split, frozenset[Ru
     return {split: frozenset(some) for split, some in found.items()}
 
 
-class Learner:
+class RuleLearner:
     """Keeps every rule that explains the cards since the last surprise, and lets those rules vote on the next card."""
 
     def __init__(self, complexity: int) -> None:
@@ -80,8 +80,8 @@ class Learner:
             del self._memory[0]
             self._left = [rule for rule in self._rules if all(_explains(rule, *seen) for seen in self._memory)]
 
-    def copy(self) -> Learner:
-        twin = Learner.__new__(Learner)
+    def copy(self) -> RuleLearner:
+        twin = RuleLearner.__new__(RuleLearner)
         twin._rules, twin._memory, twin._left = self._rules, list(self._memory), list(self._left)
         return twin
 
@@ -94,10 +94,10 @@ def _explains(rule: Rule, card: Card, pile: int) -> bool:
 def drawn(complexity: int, horizon: int, split: Split, rng: random.Random) -> dict[str, Any] | None:
     """A world of this many rules, with cards by which each can be learned; None where 200 tries find none.
 
-    By which it can be learned: the first card after a switch contradicts the rule before it, a `Learner` is right from
-    trial `SETTLE` on, and the cards from there on do not all go to one pile.
+    By which it can be learned: the first card after a switch contradicts the rule before it, a `RuleLearner` is right
+    from trial `SETTLE` on, and the cards from there on do not all go to one pile.
     """
-    learner, stretches, last = Learner(complexity), [], None
+    learner, stretches, last = RuleLearner(complexity), [], None
     for _ in range(horizon):
         rule = rng.choice([rule for rule in rules_of(split, complexity) if rule != last])
         for _ in range(_TRIES):
@@ -121,7 +121,7 @@ def _cards(complexity: int, rng: random.Random) -> list[Card]:
     return [tuple(rng.randrange(num_values) for _ in range(num_features)) for _ in range(count)]
 
 
-def _late_is_right(learner: Learner, cards: Sequence[Card], piles: Sequence[int], settle: int) -> bool:
+def _late_is_right(learner: RuleLearner, cards: Sequence[Card], piles: Sequence[int], settle: int) -> bool:
     right = True
     for place, (card, pile) in enumerate(zip(cards, piles, strict=True)):
         right &= place < settle or learner.guess(card) == pile
@@ -175,10 +175,10 @@ def opening(complexity: int) -> str:
 
 
 class SortingExpert:
-    """Reads cards and what was said of them, and does what the `Learner` says."""
+    """Reads cards and what was said of them, and does what the `RuleLearner` says."""
 
     def __init__(self, complexity: int) -> None:
-        self._learner = Learner(complexity)
+        self._learner = RuleLearner(complexity)
         self._card: Card | None = None
         self._said = ""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from assay.environments.database.episode import DatabaseEpisode, Follower, Guesser, Walker
-from assay.environments.database.world import MAX_HOPS, World, generate
+from assay.environments.database.world import MAX_HOPS, DatabaseWorld, generate
 from assay.environments.dials import whole_dial
 from assay.environments.environment import Environment, Level, require_tasks
 from assay.environments.episode import Episode
@@ -95,10 +95,10 @@ class Database(Environment):
         return Guesser(_world(task))
 
 
-def _plain(world: World) -> dict[str, Any]:
+def _plain(world: DatabaseWorld) -> dict[str, Any]:
     return {**dataclasses.asdict(world), "tables": list(world.tables), "path": list(world.path)}
 
 
-def _world(task: Task) -> World:
+def _world(task: Task) -> DatabaseWorld:
     data = task.metadata["world"]
-    return World(**{**data, "tables": tuple(data["tables"]), "path": tuple(data["path"])})
+    return DatabaseWorld(**{**data, "tables": tuple(data["tables"]), "path": tuple(data["path"])})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.environments.database.sql import BoundedDatabase, QueryFailure
-from assay.environments.database.world import World
+from assay.environments.database.world import DatabaseWorld
 from assay.environments.episode import EpisodeStep
 from assay.environments.tools import ToolEpisode, ToolFailure
 from assay.types import Message, Score, Task, Tool
@@ -33,7 +33,7 @@ class DatabaseEpisode(ToolEpisode):
     database is in the state that was asked for."""
 
     task: Task
-    world: World
+    world: DatabaseWorld
     tools: Sequence[Tool] = (QUERY,)
     _database: BoundedDatabase | None = field(default=None, init=False)
     _answer: str | None = field(default=None, init=False)
@@ -92,7 +92,7 @@ def same_answer(said: str, answer: str) -> bool:
 class Follower:
     """The expert: follows one column after the other, and answers with what it finds."""
 
-    world: World
+    world: DatabaseWorld
     _hop: int = field(default=0, init=False)
     _told: bool = field(default=False, init=False)
 
@@ -131,7 +131,7 @@ class Follower:
 class Walker:
     """The expert of several turns: one query a hop, each with what the one before has found."""
 
-    world: World
+    world: DatabaseWorld
     _hop: int = field(default=0, init=False)
 
     def reply(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Message:
@@ -160,7 +160,7 @@ class Walker:
 class Guesser:
     """The weak script: names the first row of the last table, without following anything."""
 
-    world: World
+    world: DatabaseWorld
     _asked: bool = field(default=False, init=False)
 
     def reply(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Message:

@@ -51,7 +51,7 @@ NUM_ROWS = {1: 4, 2: 6, 3: 8}
 
 
 @dataclass(frozen=True)
-class World:
+class DatabaseWorld:
     """A generated database with one thing to do."""
 
     tables: tuple[str, ...]
@@ -74,7 +74,7 @@ class World:
         )
 
 
-def generate(rng: random.Random, complexity: int, hops: int) -> World:
+def generate(rng: random.Random, complexity: int, hops: int) -> DatabaseWorld:
     """A world whose question takes `hops` lookups, one after the other.
 
     Complexity 1 has four rows a table and asks for a name, 2 has six and asks how many people are led to the same
@@ -120,4 +120,4 @@ def generate(rng: random.Random, complexity: int, hops: int) -> World:
     elif complexity == 3:
         question, answer = f'Change the name of {people[chosen]}{trail} to "New". Change nothing else.', "done"
         changed = f"UPDATE {last} SET name = 'New' WHERE id = {target + 1}"
-    return World(tuple(table for table, _ in tables), script, question, answer, path, people[chosen], changed)
+    return DatabaseWorld(tuple(table for table, _ in tables), script, question, answer, path, people[chosen], changed)

@@ -20,7 +20,7 @@ _OTHER_EVERY = 5
 
 
 @dataclass(frozen=True)
-class Job:
+class PaidJob:
     """A job: it pays if it is finished in time."""
 
     name: str
@@ -47,7 +47,7 @@ class Change:
 class Day:
     """The clock and the jobs of one episode."""
 
-    jobs: Mapping[str, Job]
+    jobs: Mapping[str, PaidJob]
     changes: Sequence[Change]
     end: int
     other_every: int
@@ -62,7 +62,7 @@ class Day:
     @classmethod
     def of(cls, world: Mapping[str, Any]) -> Day:
         """The day that a task's metadata holds."""
-        jobs = [Job(*job) for job in world["jobs"]]
+        jobs = [PaidJob(*job) for job in world["jobs"]]
         changes = [Change(*change) for change in world["changes"]]
         return cls({job.name: job for job in jobs}, changes, world["end"], world["other_every"])
 
@@ -71,7 +71,7 @@ class Day:
         return self.time >= self.end
 
     @property
-    def open(self) -> list[Job]:
+    def open(self) -> list[PaidJob]:
         """Jobs that are shown: they have come, and nobody has begun them."""
         return [job for job in self.jobs.values() if job.arrives <= self.time and job.name not in self.gone]
 
@@ -114,11 +114,11 @@ def drawn(complexity: int, horizon: int, rng: random.Random) -> dict[str, Any]:
     end = MINUTES_AT_LEAST + MINUTES_PER_ROUND * horizon
     num_jobs = 1 + round(JOBS_PER_ROUND[complexity] * horizon)
     arrivals = sorted([0, 0, *(rng.randint(0, end - 5) for _ in range(num_jobs - 1))])
-    jobs: list[Job] = []
+    jobs: list[PaidJob] = []
     for name, arrives in zip(LETTERS, arrivals, strict=False):
         minutes = rng.randint(1, 4)
         by = min(end, arrives + minutes + rng.randint(2, 7))
-        jobs.append(Job(name, arrives, minutes, by, rng.randint(1, 9)))
+        jobs.append(PaidJob(name, arrives, minutes, by, rng.randint(1, 9)))
     changes: list[Change] = []
     if complexity >= CHANGES:
         for job in rng.sample(jobs, max(1, len(jobs) // 3)):

@@ -38,7 +38,7 @@ class _Played:
     done: bool = False
 
 
-class Player:
+class EpisodePlayer:
     """Holds the episodes that another program plays."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ async def main() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     # What is printed in between, by environments or verifiers, must not be taken for an answer.
     out, sys.stdout = sys.stdout, sys.stderr
-    player, tasks = Player(), set[asyncio.Task[None]]()
+    player, tasks = EpisodePlayer(), set[asyncio.Task[None]]()
 
     async def answered(line: bytes) -> None:
         out.write(json.dumps(await player.answer(json.loads(line))) + "\n")

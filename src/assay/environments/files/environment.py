@@ -11,7 +11,7 @@ from assay.environments.dials import whole_dial
 from assay.environments.environment import Environment, Level, require_tasks
 from assay.environments.episode import Episode
 from assay.environments.files.episode import FilesEpisode, Reader, Starter
-from assay.environments.files.world import MAX_HOPS, World, generate
+from assay.environments.files.world import MAX_HOPS, FilesWorld, generate
 from assay.environments.script import Script
 from assay.environments.splits import hashed_split
 from assay.seeds import derive_seed
@@ -88,6 +88,6 @@ class Files(Environment):
         return Starter(_world(task))
 
 
-def _world(task: Task) -> World:
+def _world(task: Task) -> FilesWorld:
     data = task.metadata["world"]
-    return World(**{**data, "path": tuple(data["path"])})
+    return FilesWorld(**{**data, "path": tuple(data["path"])})

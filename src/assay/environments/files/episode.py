@@ -9,7 +9,7 @@ from typing import Any
 
 from assay.environments.episode import EpisodeStep
 from assay.environments.files.workspace import Workspace
-from assay.environments.files.world import World
+from assay.environments.files.world import FilesWorld
 from assay.environments.tools import ToolEpisode
 from assay.types import Message, Score, Task, Tool
 
@@ -32,7 +32,7 @@ class FilesEpisode(ToolEpisode):
     """Ends with a message that calls no tool. Solved where every file is as it must be, and there is no other."""
 
     task: Task
-    world: World
+    world: FilesWorld
     tools: Sequence[Tool] = TOOLS
     _workspace: Workspace = field(init=False)
 
@@ -72,7 +72,7 @@ class FilesEpisode(ToolEpisode):
 class Reader:
     """The expert: reads one file after the other, and then writes."""
 
-    world: World
+    world: FilesWorld
     _seen: dict[str, str] = field(default_factory=dict, init=False)
     _path: str = field(init=False)
     _to_write: list[tuple[str, str]] | None = field(default=None, init=False)
@@ -109,7 +109,7 @@ class Reader:
 class Starter:
     """The weak script: does with the first file what should be done with the last, or with all."""
 
-    world: World
+    world: FilesWorld
     _turn: int = field(default=0, init=False)
 
     def reply(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Message:

@@ -37,7 +37,7 @@ MAX_HOPS = 12
 
 
 @dataclass(frozen=True)
-class World:
+class FilesWorld:
     """A generated folder with one thing to do."""
 
     files: dict[str, str]
@@ -50,7 +50,7 @@ class World:
     """"find", "sum" or "edit"."""
 
 
-def generate(rng: random.Random, complexity: int, hops: int) -> World:
+def generate(rng: random.Random, complexity: int, hops: int) -> FilesWorld:
     """A folder in which each of `hops` files names the next.
 
     Complexity 1 asks for the word in the last file, among few files; 2 for the sum of the numbers in all of them; 3 for
@@ -77,4 +77,4 @@ def generate(rng: random.Random, complexity: int, hops: int) -> World:
     else:
         request = f"{begin} In each of them replace the word after word: by done. Change nothing else."
         after = {name: files[name].replace(f"word: {codes[i]}", "word: done") for i, name in enumerate(path)}
-    return World(files, {**files, **after}, request, tuple(path), ("find", "sum", "edit")[complexity - 1])
+    return FilesWorld(files, {**files, **after}, request, tuple(path), ("find", "sum", "edit")[complexity - 1])

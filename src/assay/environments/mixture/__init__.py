@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from assay.environments.mixture.environment import Mixture, Part, as_mixture
+from assay.environments.mixture.environment import Mixture, MixturePart, as_mixture
 
-__all__ = ["Mixture", "Part", "as_mixture"]
+__all__ = ["Mixture", "MixturePart", "as_mixture"]

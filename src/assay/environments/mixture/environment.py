@@ -19,7 +19,7 @@ from assay.verifiers import Verifier
 from assay.verifiers.by_environment import ByEnvironment
 
 
-class Part(Settings):
+class MixturePart(Settings):
     """One environment of a mixture."""
 
     environment: AnyEnvironment
@@ -48,7 +48,7 @@ class Mixture(Environment):
     """
 
     name: Literal["mixture"] = "mixture"
-    parts: tuple[Part, ...] = pydantic.Field(min_length=1)
+    parts: tuple[MixturePart, ...] = pydantic.Field(min_length=1)
     """The environments, each with its weight."""
 
     @pydantic.model_validator(mode="after")
@@ -123,7 +123,7 @@ class Mixture(Environment):
         part, own = self._own(task)
         return part.environment.weak(own)
 
-    def _own(self, task: Task) -> tuple[Part, Task]:
+    def _own(self, task: Task) -> tuple[MixturePart, Task]:
         """The part that a task is from, and the task as that environment made it."""
         part = next(part for part in self.parts if part.filed_as == task.domain)
         return part, dataclasses.replace(task, domain=part.environment.name)

@@ -16,7 +16,7 @@ from assay.errors import ConfigError, WorldError
 from assay.host import current_host
 from assay.seeds import derive_seed
 from assay.serving.conversation import Conversation
-from assay.serving.session import Session, ending_of
+from assay.serving.session import AgentSession, ending_of
 from assay.types import Ending, EndingKind, Score, Task
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ServedEpisode(DrivenEpisode):
     def __init__(self, environment: Served, task: Task) -> None:
         self._environment = environment
         self._task = task
-        self._session: Session | None = None
+        self._session: AgentSession | None = None
         self._why_unreported = "the agent reported no reward"
 
     async def drive(self, conversation: Conversation) -> Ending:
@@ -51,7 +51,7 @@ class ServedEpisode(DrivenEpisode):
         places = current_host().hold(("agents", most), lambda: asyncio.Semaphore(most), lambda held: None)
         async with places:
             now = asyncio.get_running_loop().time
-            session = self._session = Session(secrets.token_urlsafe(24), conversation, now)
+            session = self._session = AgentSession(secrets.token_urlsafe(24), conversation, now)
             gateway.add(session)
             try:
                 with tempfile.TemporaryDirectory(prefix="served-agent-") as folder:
@@ -72,7 +72,7 @@ class ServedEpisode(DrivenEpisode):
             return Score.not_measured(self._why_unreported, evidence=session.notes)
         return Score.failed("unreported", self._environment.unreported, evidence=self._why_unreported)
 
-    async def _play(self, gateway: Gateway, session: Session, folder: Path) -> Ending:
+    async def _play(self, gateway: Gateway, session: AgentSession, folder: Path) -> Ending:
         environment, file = self._environment, folder / "task.json"
         file.write_text(task_text(self._task), encoding="utf-8")
         variables = environment_of(
@@ -96,7 +96,7 @@ class ServedEpisode(DrivenEpisode):
         finally:
             await agent.stop()
 
-    async def _until_over(self, session: Session, agent: Agent) -> Ending:
+    async def _until_over(self, session: AgentSession, agent: Agent) -> Ending:
         exited, changed = asyncio.create_task(agent.wait()), asyncio.create_task(session.changed.wait())
         try:
             silent = _Silence(session)
@@ -120,7 +120,7 @@ class ServedEpisode(DrivenEpisode):
                 task.cancel()
             await asyncio.gather(exited, changed, return_exceptions=True)
 
-    def _left(self, session: Session, code: int, agent: Agent) -> Ending:
+    def _left(self, session: AgentSession, code: int, agent: Agent) -> Ending:
         """The ending where the agent is gone without a report."""
         heard = bool(session.conversation.turns)
         self._why_unreported = f"the agent ended with exit code {code} and reported no reward"
@@ -129,7 +129,7 @@ class ServedEpisode(DrivenEpisode):
         asked = "" if heard else " and had asked nothing"
         raise WorldError(f"the agent ended with exit code {code}{asked}{_printed(agent)}")
 
-    def _cut_off(self, session: Session, agent: Agent) -> Ending:
+    def _cut_off(self, session: AgentSession, agent: Agent) -> Ending:
         """The ending where the agent has gone silent."""
         seconds = f"{self._environment.idle_seconds:g} seconds (environment.idle_seconds)"
         self._why_unreported = f"the agent asked nothing for {seconds} and reported no reward"
@@ -141,7 +141,7 @@ class ServedEpisode(DrivenEpisode):
 class _Silence:
     """Counts the seconds since an agent last asked something, those left out in which this event loop stood still."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: AgentSession) -> None:
         self._session = session
         self._num_asked = 0
         self._seconds = 0.0

@@ -1,7 +1,7 @@
 """Programs as answers: what a response's program is, what a task's tests are, and whether the one passes the other."""
 
 from assay.suite import Call, InputOutputCase, Referee, Suite, read_suite
-from assay.verifiers.code.plan import Plan, make_plan, plan_of, suite_of
+from assay.verifiers.code.plan import SuitePlan, make_plan, plan_of, suite_of
 from assay.verifiers.code.program import find_program
 from assay.verifiers.code.tally import CodeTally
 from assay.verifiers.code.verdict import TestResult, TestVerdict
@@ -13,9 +13,9 @@ __all__ = [
     "CodeTally",
     "InputOutputCase",
     "Judgement",
-    "Plan",
     "Referee",
     "Suite",
+    "SuitePlan",
     "TestResult",
     "TestVerdict",
     "find_program",

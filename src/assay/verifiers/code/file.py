@@ -23,7 +23,7 @@ from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.functions import ProgramFailedError, ProgramUnderTest
 from assay.verifiers.code.harness import TEST_HARNESS, TEST_NEXT, TEST_START
 from assay.verifiers.code.names import program_modules
-from assay.verifiers.code.plan import Plan
+from assay.verifiers.code.plan import SuitePlan
 from assay.verifiers.code.space import TEST_MODULES, shipment
 from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, cannot_cross, shortened, wrong
 
@@ -41,7 +41,7 @@ class _TestEndedError(Exception):
     """The test's space was over after the candidate had answered; says how."""
 
 
-async def run_file(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, bounds: Bounds) -> TestResult:
+async def run_file(plan: SuitePlan, source: str, programs: Sandbox, tests: Sandbox, bounds: Bounds) -> TestResult:
     """The result of a test file.
 
     Args:
@@ -66,7 +66,7 @@ async def run_file(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, b
         return wrong(f"the test came to no end with what it returned: {over}")
 
 
-async def _run(plan: Plan, source: str, programs: Sandbox, tests: Sandbox, bounds: Bounds) -> TestResult:
+async def _run(plan: SuitePlan, source: str, programs: Sandbox, tests: Sandbox, bounds: Bounds) -> TestResult:
     """The result of a test file.
 
     Raises:
@@ -132,7 +132,7 @@ def _verdict(kind: str, said: str, last: list[Any] | None) -> TestResult:
     return wrong(f"the test raised {said}")
 
 
-async def _begin(session: Session, plan: Plan) -> list[Any]:
+async def _begin(session: Session, plan: SuitePlan) -> list[Any]:
     """The test's first request."""
     names = [*plan.functions, *plan.names]
     modules = program_modules(plan.test, plan.functions)

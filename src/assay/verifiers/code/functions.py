@@ -20,7 +20,7 @@ from assay.verifiers.code.harness import (
     RESUME,
     beside_program,
 )
-from assay.verifiers.code.plan import CallCheck, Plan
+from assay.verifiers.code.plan import CallCheck, SuitePlan
 from assay.verifiers.code.space import PROGRAM_MODULES, shipment
 from assay.verifiers.code.verdict import ACCEPTED, TestResult, TestVerdict, cannot_cross, ended, shortened, shown, wrong
 
@@ -39,7 +39,7 @@ class ProgramUnderTest:
     """A program that is asked for values, one after the other; started at the first question, and again after its
     end."""
 
-    def __init__(self, source: str, plan: Plan, sandbox: Sandbox, bounds: Bounds) -> None:
+    def __init__(self, source: str, plan: SuitePlan, sandbox: Sandbox, bounds: Bounds) -> None:
         beside = beside_program(
             source,
             plan.setup,
@@ -153,7 +153,7 @@ def raised(reply: CallReply) -> TestResult:
 
 
 async def run_checks(
-    plan: Plan,
+    plan: SuitePlan,
     source: str,
     sandbox: Sandbox,
     bounds: Bounds,

@@ -64,7 +64,7 @@ class CallCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SuitePlan:
     """The tests of one task, read."""
 
     suite: Suite
@@ -106,11 +106,11 @@ class Plan:
 
 
 # Parsing costs more than most runs; a task comes once for each of its rollouts.
-_PLANS: dict[str, Plan] = {}
+_PLANS: dict[str, SuitePlan] = {}
 _MAX_PLANS = 4096
 
 
-def plan_of(task: Task) -> Plan:
+def plan_of(task: Task) -> SuitePlan:
     """The tests of a task, read.
 
     Raises:
@@ -147,17 +147,17 @@ def suite_of(task: Task) -> Suite:
     return read_suite(data, f"task {task.task_id}")
 
 
-def make_plan(suite: Suite, place: str) -> Plan:
+def make_plan(suite: Suite, place: str) -> SuitePlan:
     """Return the plan for the tests of a task.
 
     Raises:
         DataError: they are no Python; names `place`.
     """
     if suite.cases:
-        return Plan(suite, "cases")
+        return SuitePlan(suite, "cases")
     if suite.prediction is not None:
         literal_value(suite.prediction.output, place)
-        return Plan(suite, "prediction", (suite.entry_point,))
+        return SuitePlan(suite, "prediction", (suite.entry_point,))
     if suite.calls:
         checks = tuple(
             CallCheck(
@@ -169,11 +169,11 @@ def make_plan(suite: Suite, place: str) -> Plan:
             )
             for call in suite.calls
         )
-        return Plan(suite, "outside", (suite.entry_point,), checks)
+        return SuitePlan(suite, "outside", (suite.entry_point,), checks)
     return _plan_file(suite, place) if suite.test else _plan_asserts(suite, place)
 
 
-def _plan_asserts(suite: Suite, place: str) -> Plan:
+def _plan_asserts(suite: Suite, place: str) -> SuitePlan:
     trees = [_tree(text, f"{place}, test {number}") for number, text in enumerate(suite.tests, start=1)]
     whole = ast.Module([statement for tree in trees for statement in tree.body], [])
     setup = _tree(suite.setup, f"{place}, setup")
@@ -187,10 +187,12 @@ def _plan_asserts(suite: Suite, place: str) -> Plan:
     except NotUnderstoodError:
         return _file_plan(suite, functions, "\n".join(suite.tests), whole, place)
     expressions = {text: number for number, text in enumerate(dict.fromkeys(t for c in checks for t in c.expressions))}
-    return Plan(suite, "outside", functions, checks, setup=suite.setup if expressions else "", expressions=expressions)
+    return SuitePlan(
+        suite, "outside", functions, checks, setup=suite.setup if expressions else "", expressions=expressions
+    )
 
 
-def _plan_file(suite: Suite, place: str) -> Plan:
+def _plan_file(suite: Suite, place: str) -> SuitePlan:
     tree = _tree(suite.test, f"{place}, test")
     given = {name.id for name in ast.walk(tree) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)}
     given |= defined_names(suite.test) - {"check"} | defined_names(runnable(suite.prompt)) | defined_names(suite.setup)
@@ -204,19 +206,19 @@ def _plan_file(suite: Suite, place: str) -> Plan:
         with contextlib.suppress(NotUnderstoodError):
             checks = _evalplus(body, functions) or read_asserts(body.body, functions, asked=_asked(suite, functions))
     if checks:
-        return Plan(suite, "outside", functions, tuple(checks))
+        return SuitePlan(suite, "outside", functions, tuple(checks))
     return _file_plan(suite, functions, suite.test, tree, place)
 
 
-def _file_plan(suite: Suite, functions: Sequence[str], test: str, tree: ast.Module, place: str) -> Plan:
+def _file_plan(suite: Suite, functions: Sequence[str], test: str, tree: ast.Module, place: str) -> SuitePlan:
     """The plan of a test that runs in a space of its own, with what the prompt defines: that comes from the task."""
     setup = _tree(suite.setup, f"{place}, setup")
     names = free_names(ast.Module([*setup.body, *tree.body], []), functions)
     preambles = _preambles(suite, tree)
-    return Plan(suite, "test sandbox", tuple(functions), (), test, preambles, names, suite.setup)
+    return SuitePlan(suite, "test sandbox", tuple(functions), (), test, preambles, names, suite.setup)
 
 
-def plan_of_assert(plan: Plan, check: Assert) -> Plan:
+def plan_of_assert(plan: SuitePlan, check: Assert) -> SuitePlan:
     """The plan of one assert as a test file of its own, for an answer that this process does not look at."""
     test = f"assert {check.text}"
     return _file_plan(plan.suite, plan.functions, test, _tree(test, "the test"), "the test")

@@ -6,12 +6,12 @@ from assay.sandbox import NotPlainError, Sandbox
 from assay.verifiers.code.asserts import Question
 from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.functions import ProgramFailedError, ProgramUnderTest
-from assay.verifiers.code.plan import Plan
+from assay.verifiers.code.plan import SuitePlan
 from assay.verifiers.code.prediction import NoLiteralError, arguments_in, literal_value, output_in
 from assay.verifiers.code.verdict import ACCEPTED, TestResult, shown, wrong
 
 
-async def run_prediction(plan: Plan, said: str, sandbox: Sandbox, bounds: Bounds) -> TestResult:
+async def run_prediction(plan: SuitePlan, said: str, sandbox: Sandbox, bounds: Bounds) -> TestResult:
     """The result of what a response says: an output is compared; on an input, the task's own function is run.
 
     Raises:

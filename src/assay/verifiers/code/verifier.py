@@ -22,7 +22,7 @@ from assay.verifiers.code.bounds import Bounds
 from assay.verifiers.code.cases import run_cases
 from assay.verifiers.code.file import run_file
 from assay.verifiers.code.functions import run_checks
-from assay.verifiers.code.plan import Plan, plan_of, plan_of_assert
+from assay.verifiers.code.plan import SuitePlan, plan_of, plan_of_assert
 from assay.verifiers.code.prediction import find_value, gold_value
 from assay.verifiers.code.program import find_program
 from assay.verifiers.code.tally import CodeTally
@@ -123,7 +123,7 @@ class Code(AnswerReader):
         self.tally.ran(results)
         return Judgement(self._score(results, plan), tuple(results))
 
-    async def _reference_cannot_cross(self, plan: Plan, task: Task) -> bool:
+    async def _reference_cannot_cross(self, plan: SuitePlan, task: Task) -> bool:
         """Return True where the task's own reference returns what cannot cross either, and leave the task out. Only the
         task decides that, and no response."""
         reference = plan.suite.reference
@@ -160,7 +160,7 @@ class Code(AnswerReader):
         for role in ("programs", "tests"):
             current_host().release(self._sandbox_key(role))
 
-    async def _run(self, plan: Plan, source: str, language: Language) -> Sequence[TestResult]:
+    async def _run(self, plan: SuitePlan, source: str, language: Language) -> Sequence[TestResult]:
         suite, stop = plan.suite, self.score == "all"
         seconds = suite.seconds or self.seconds
         limits = Limits(
@@ -197,7 +197,7 @@ class Code(AnswerReader):
             stop_at_failure=stop,
         )
 
-    def _score(self, results: Sequence[TestResult], plan: Plan) -> Score:
+    def _score(self, results: Sequence[TestResult], plan: SuitePlan) -> Score:
         failed = next((number for number, result in enumerate(results) if result.verdict is not _ACCEPTED), None)
         if failed is None:
             return Score.solved(reason=UNSAFE if self.backend == "unsafe" else "")
@@ -224,7 +224,7 @@ class Code(AnswerReader):
 _ACCEPTED = TestVerdict.ACCEPTED
 
 
-def _test_text(plan: Plan, number: int) -> str:
+def _test_text(plan: SuitePlan, number: int) -> str:
     if plan.way == "outside":
         return plan.checks[number].text[:200]
     if plan.way == "cases":

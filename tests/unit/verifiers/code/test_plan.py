@@ -7,11 +7,11 @@ import pytest
 
 from assay.errors import DataError
 from assay.types import Task
-from assay.verifiers.code import Plan, make_plan, plan_of, read_suite
+from assay.verifiers.code import SuitePlan, make_plan, plan_of, read_suite
 from assay.verifiers.code.plan import CallCheck
 
 
-def plan(**data: Any) -> Plan:
+def plan(**data: Any) -> SuitePlan:
     return make_plan(read_suite(data, "row"), "row")
 
 

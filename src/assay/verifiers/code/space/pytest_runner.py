@@ -15,7 +15,7 @@ from typing import Any
 from assay.verifiers.code.space.pytest_stand_in import Captured, Fixture, LogCapture, MonkeyPatch, Skipped
 
 
-class Request:
+class FixtureRequest:
     def __init__(self, param, node, finalizers):
         self.param, self.node, self.finalizers = param, node, finalizers
         self.function, self.cls, self.instance = node, None, None
@@ -114,7 +114,7 @@ class Runner:
         found = self.fixtures.get(name)
         if found is None:
             if name == "request":
-                return Request(None, function, stack)
+                return FixtureRequest(None, function, stack)
             if name not in BUILTIN_FIXTURES:
                 raise LookupError(f"fixture {name!r} not found")
             values[name], close = BUILTIN_FIXTURES[name]()
@@ -127,7 +127,7 @@ class Runner:
         arguments = {}
         for needed in inspect.signature(found.function).parameters:
             if needed == "request":
-                arguments[needed] = Request(chosen.get(name), function, where)
+                arguments[needed] = FixtureRequest(chosen.get(name), function, where)
             elif needed != "self":
                 arguments[needed] = self.value(needed, given, chosen, values, where, function)
             else:
