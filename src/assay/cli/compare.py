@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.compare_logs import LogOptions, compare_logs
+from assay.cli.groups import with_groups
 from assay.errors import DataError, RunFolderError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from assay.evaluation import Evaluation
-    from assay.statistics import Interval, PairedDifference
+    from assay.statistics import PairedDifference
+
+MEASURES = {"pass@k": "pass_at_k", "pass^k": "pass_hat_k", "majority@k": "majority_at_k"}
+"""Measures of several samples, with their keys in the JSON."""
 
 
+@with_groups
 def compare(
-    before: Annotated[Path, typer.Argument(help="Folder of an evaluation, as `assay eval` prints it.")],
-    after: Annotated[Path, typer.Argument(help="Folder of another one, of the same tasks.")],
+    before: Annotated[
+        Path, typer.Argument(help="Folder of an evaluation, as `assay eval` prints it, or a log of another package.")
+    ],
+    after: Annotated[Path, typer.Argument(help="Another one, of the same tasks.")],
+    logs: LogOptions,
     output: Annotated[
         Path | None, typer.Option(help="Write the differences to this JSON file too.", show_default=False)
     ] = None,
@@ -27,19 +39,65 @@ def compare(
 
     Two models, one model with two prompts or temperatures, or a checkpoint before and after training. The gain that
     may be claimed is the smallest over the readings.
+
+    Logs of inspect-ai (.eval, .json) and of lm-evaluation-harness (samples_*.jsonl, from --log_samples), folders of
+    them, and tables are compared alike, every benchmark and measure, with Holm's correction for their number:
+
+        assay compare before/ after/ --measure exact_match,strict-match
+        assay compare before.jsonl after.jsonl --task question_id --score correct
     """
     from rich.console import Console
-    from rich.table import Table
 
+    console = Console(highlight=False)
+    if logs.any or not all(_is_ours(place) for place in (before, after)):
+        compare_logs(before, after, logs, output, console)
+        return
+    first, second = read_evaluation(before), read_evaluation(after)
+    _check_same(before, first, after, second)
+    _compare(first, second, output, console)
+
+
+def _compare(first: Evaluation, second: Evaluation, output: Path | None, console: Console) -> None:
+    """Print the differences, and write them to a file."""
     from assay.evaluation import cautions, smallest_gain
-    from assay.evaluation import compare as compare_evaluations
+    from assay.evaluation.of_k import gains_of_k
     from assay.observe.folder import write_json
     from assay.observe.visible import visible
 
-    first, second = read_evaluation(before), read_evaluation(after)
-    _check_same(before, first, after, second)
     readings = [reading for reading in first.readings if reading in second.readings]
-    console = Console(highlight=False)
+    table, found = _by_level(first, second, readings)
+    console.print(table)
+    of_k = {reading: gains_of_k(first, second, reading) for reading in readings}
+    for reading, each in ((reading, each) for reading, of_reading in of_k.items() for each in of_reading):
+        shown = f"{each.name}, {reading}: before {each.before.as_percent()}, after {each.after.as_percent()}"
+        line = f"{shown}, gain {_points(each.gain)}, p = {each.gain.p_value:.2g}"
+        console.print(line, markup=False, soft_wrap=True)
+    for line in _differences(first, second):
+        console.print(visible(line), markup=False)
+    claimed = smallest_gain({("", reading): (first, second) for reading in readings})
+    console.print(f"gain: {_points(claimed.difference)} points, the smallest of the readings ({claimed.reading})")
+    _print_noise_floor(first, second, claimed.reading, claimed.difference.value, console)
+    notes = cautions(second, claimed.reading)
+    for note in notes:
+        console.print(f"caution, after: {note}", markup=False)
+    if output is not None:
+        measures: dict[str, dict[str, dict[int, Any]]] = {key: {} for key in MEASURES.values()}
+        for reading, of_reading in of_k.items():
+            for each in of_reading:
+                measures[MEASURES[each.measure]].setdefault(reading, {})[each.k] = each.to_dict()
+        claim = {**claimed.difference.to_dict(), "reading": claimed.reading}
+        write_json(output, {"levels": found, **measures, "claimed": claim, "cautions": notes})
+        console.print(f"written: {output}", soft_wrap=True)
+
+
+def _by_level(
+    first: Evaluation, second: Evaluation, readings: Sequence[str]
+) -> tuple[Table, dict[str, dict[str, Any]]]:
+    """A table of the gain at each level, at each horizon, and over all, under each reading; and the same as data."""
+    from rich.table import Table
+
+    from assay.evaluation import compare as compare_evaluations
+
     table = Table(title=f"{first.num_tasks} tasks, 95 % intervals over tasks")
     for name in ("level", "reading", "before", "after", "gain, points", "better, worse", "p"):
         table.add_column(name, justify="left" if name in ("level", "reading") else "right")
@@ -57,26 +115,7 @@ def compare(
             accuracies = [part.accuracy(reading).as_percent() for part in (old, new)]
             changes = f"{gain.num_improved}, {gain.num_worsened}"
             table.add_row(level, reading, *accuracies, _points(gain), changes, f"{gain.p_value:.2g}")
-    console.print(table)
-    chances = {reading: _pass_at_k(first, second, reading) for reading in readings}
-    for reading, by_k in chances.items():
-        for k, (old, new) in by_k.items():
-            console.print(f"pass@{k}, {reading}: before {old.as_percent()}, after {new.as_percent()}", markup=False)
-    for line in _differences(first, second):
-        console.print(visible(line), markup=False)
-    claimed = smallest_gain({("", reading): (first, second) for reading in readings})
-    console.print(f"gain: {_points(claimed.difference)} points, the smallest of the readings ({claimed.reading})")
-    notes = cautions(second, claimed.reading)
-    for note in notes:
-        console.print(f"caution, after: {note}", markup=False)
-    if output is not None:
-        claim = {**claimed.difference.to_dict(), "reading": claimed.reading}
-        pass_at_k = {
-            reading: {k: {"before": old.to_dict(), "after": new.to_dict()} for k, (old, new) in by_k.items()}
-            for reading, by_k in chances.items()
-        }
-        write_json(output, {"levels": found, "pass_at_k": pass_at_k, "claimed": claim, "cautions": notes})
-        console.print(f"written: {output}", soft_wrap=True)
+    return table, found
 
 
 def _differences(first: Evaluation, second: Evaluation) -> list[str]:
@@ -105,15 +144,37 @@ def _world(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pass_at_k(first: Evaluation, second: Evaluation, reading: str) -> dict[int, tuple[Interval, Interval]]:
-    """pass@k before and after, for the powers of two of which each task has as many measured samples on both sides."""
-    fewest = min(measured for side in (first, second) for measured, _ in side.counts(reading).values())
-    ks = [2**power for power in range(1, 17) if 2**power <= fewest]
-    return {k: (first.pass_at_k(reading, k), second.pass_at_k(reading, k)) for k in ks}
+def _print_noise_floor(first: Evaluation, second: Evaluation, reading: str, gain: float, console: Console) -> None:
+    """Print how far two evaluations of the model before would be apart, beside a gain that is no more than twice that;
+    or that it is not known, beside a gain that may be nothing else."""
+    from assay.statistics import noise_floor
+
+    counts = [[count for count in part.counts(reading).values() if count[0]] for part in (first, second)]
+    sizes = [sum(measured for measured, _ in side) / max(len(side), 1) for side in counts]
+    floor = noise_floor(counts[0], (max(round(sizes[0]), 1), max(round(sizes[1]), 1)))
+    if floor is not None and abs(gain) <= 2 * floor:
+        within = "the gain is within it" if abs(gain) <= floor else "the gain is above it"
+        console.print(
+            f"noise floor: two evaluations of the model before differ by up to ±{100 * floor:.1f} points, 95 times in "
+            f"100 ({reading}); {within}",
+            soft_wrap=True,
+        )
+    temperature = (first.settings.get("sampling") or {}).get("temperature")
+    if floor is None and temperature and abs(gain) < 0.05:
+        console.print(
+            "noise floor: not known from one sample a task; --samples 2 or more tells how far two evaluations of one "
+            "model differ",
+            soft_wrap=True,
+        )
 
 
 def _points(gain: PairedDifference) -> str:
     return f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+
+
+def _is_ours(place: Path) -> bool:
+    """Return True for a folder of `assay eval`, finished or not, and for one that is not there or has nothing."""
+    return not place.is_file() and ((place / "settings.json").is_file() or not any(place.glob("*")))
 
 
 def read_evaluation(folder: Path) -> Evaluation:

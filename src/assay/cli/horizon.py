@@ -90,7 +90,7 @@ def horizon(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A table: .csv, .jsonl, .json or .parquet.",
+            help="A table (.csv, .jsonl, .json, .parquet), or a log of inspect-ai or lm-evaluation-harness.",
         ),
     ],
     table: TableOptions,
@@ -149,7 +149,7 @@ def _read(file: str, table: TableOptions, console: Console) -> HorizonRows:
     """The columns of the table that were named, as arrays."""
     import numpy as np
 
-    from assay.environments.data_files import read_rows
+    from assay.evaluation.logs import log_rows
     from assay.evaluation.table import Column, name, not_negative, number, positive, read_columns, share
     from assay.statistics import HorizonRows
 
@@ -163,7 +163,7 @@ def _read(file: str, table: TableOptions, console: Console) -> HorizonRows:
         *([Column(table.by, name, "--by")] if table.by else []),
         *(Column(each, name, f"--group {each}") for each in groups),
     ]
-    columns = read_columns(list(read_rows(file)), wanted, file)
+    columns = read_columns(log_rows(file), wanted, file)
     if told := columns.told():
         console.print(told, markup=False, soft_wrap=True)
     values = columns.values
