@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -132,6 +133,60 @@ class Seeded(Environment):
         return self.worlds[int(complexity) - 1]
 
 
+class Listed(Environment):
+    """Base class of environments whose tasks are the rows of somebody else's data set, once each by their "key", which
+    alone decides the split.
+
+    A subclass gives `source`, `rows` and `made`.
+    """
+
+    seconds: float = pydantic.Field(default=120.0, gt=0, le=3600)
+    """Time that the package may take for one thing: reading tasks, running tools, scoring an answer."""
+
+    @property
+    def source(self) -> str:
+        """The data set, as errors name it."""
+        raise NotImplementedError
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every row; of two with one key the first counts."""
+        raise NotImplementedError
+
+    def made(self, rows: Sequence[dict[str, Any]]) -> Iterator[Task]:
+        """The tasks of some rows, in their order."""
+        raise NotImplementedError
+
+    @property
+    def rewards(self) -> Mapping[str, Verifier]:
+        """What the package's own scoring says."""
+        return {"strict": EpisodeScore()}
+
+    def tasks(
+        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
+    ) -> Iterator[Task]:
+        """The tasks of a split, in an order fixed by the seed.
+
+        Raises:
+            ConfigError: the adapter is not installed; names the command.
+            DataError: no such data set, a dial, or an empty split.
+        """
+        if split not in SPLITS:
+            raise DataError(f"{self.name} has no split {split!r}; use train, validation or test")
+        if complexity is not None or horizon is not None:
+            raise DataError(f"{self.name} has no dials; leave complexity and horizon out")
+        distinct: dict[str, dict[str, Any]] = {}
+        for row in self.rows():
+            distinct.setdefault(row["key"], row)
+        mine = [distinct[key] for key in sorted(distinct) if hashed_split(self.name, key) == split]
+        if not mine:
+            raise DataError(
+                f"the {split} split of {self.source} is empty: it has {len(distinct)} different tasks, too few for "
+                "three splits; measure on another split, or add tasks"
+            )
+        random.Random(derive_seed(seed, self.name, split)).shuffle(mine)
+        return self.made(mine)
+
+
 class AdaptedEpisode(Episode):
     """One session of an adapter's worker, in a process of its own.
 
@@ -228,6 +283,13 @@ class SeededEpisode(AdaptedEpisode):
 
     def read_outcome(self, outcome: Any) -> Score | None:
         return self._environment.read_outcome(outcome, self.task)
+
+
+def file_and_name(named: str, separator: str) -> tuple[Path | None, str]:
+    """Return the file, by its absolute path, of a thing that is named like "path.py:Class", and the rest from the
+    separator on; without a Python file None, and the whole name."""
+    path, found, name = named.rpartition(separator) if separator in named else (named, "", "")
+    return (Path(path).expanduser().absolute(), f"{found}{name}") if path.endswith(".py") else (None, named)
 
 
 def worker_of(adapter: str) -> Path:

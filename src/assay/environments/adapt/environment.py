@@ -5,17 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from assay.environments.adapt import bandit, code, sorting
 from assay.environments.adapt.trials import Trials
-from assay.environments.dials import numbered_tasks, whole_dial
-from assay.environments.environment import Environment, Level, require_tasks
+from assay.environments.dials import Generated, numbered_tasks
 from assay.environments.episode import Episode, EpisodeStep
 from assay.environments.script import Script
 from assay.seeds import derive_seed
 from assay.types import Message, Score, Split, Task, Tool
-from assay.verifiers import EpisodeScore, Verifier
 
 Kind = Literal["sorting", "code", "bandit"]
 MAX_COMPLEXITY, MAX_HORIZON = 4, 16
@@ -23,7 +21,7 @@ _MAX_TRIALS = 16
 """No stretch of any kind is longer."""
 
 
-class Adapt(Environment):
+class Adapt(Generated):
     """Rules that are hidden, change without notice, and can only be learned inside the episode.
 
     - `sorting`: cards and piles; one feature decides the pile. Complexity 1 to 4: 2 features of 3 values, 3 of 3, 3 of
@@ -35,6 +33,9 @@ class Adapt(Environment):
     test split are in no task of the others. The reward is the mean over all trials of what each gained; a task is
     solved where all late trials of every rule were right. The score's parts hold the curve over a rule's trials.
     """
+
+    max_complexity: ClassVar[int] = MAX_COMPLEXITY
+    max_horizon: ClassVar[int] = MAX_HORIZON
 
     name: Literal["adapt"] = "adapt"
     rules: Kind = "sorting"
@@ -49,28 +50,15 @@ class Adapt(Environment):
     def max_turns(self) -> int:
         return MAX_HORIZON * _MAX_TRIALS
 
-    @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        return {"strict": EpisodeScore()}
-
-    def levels(self) -> tuple[Level, ...]:
-        """Every complexity with 1, 2 and 4 rules."""
-        return tuple((complexity, horizon) for horizon in (1, 2, 4) for complexity in range(1, MAX_COMPLEXITY + 1))
-
-    def tasks(
-        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
-    ) -> Iterator[Task]:
-        """See `Environment.tasks`."""
-        level = whole_dial(self.name, "complexity", complexity, 1, MAX_COMPLEXITY)
-        num_rules = whole_dial(self.name, "horizon", horizon, 1, MAX_HORIZON)
+    def generated(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
+        """See `Generated.generated`."""
 
         def make(number: int) -> Task | None:
-            rng = random.Random(derive_seed(self.name, self.rules, split, level, num_rules, number))
-            world = _KINDS[self.rules].drawn(level, num_rules, split, rng)
-            return None if world is None else self._task(level, num_rules, world)
+            rng = random.Random(derive_seed(self.name, self.rules, split, complexity, horizon, number))
+            world = _KINDS[self.rules].drawn(complexity, horizon, split, rng)
+            return None if world is None else self._task(complexity, horizon, world)
 
-        tasks = numbered_tasks(make, derive_seed(seed, self.name, self.rules, split, level, num_rules))
-        return require_tasks(tasks, self, split, level, num_rules)
+        return numbered_tasks(make, derive_seed(seed, self.name, self.rules, split, complexity, horizon))
 
     def _task(self, complexity: int, horizon: int, world: Mapping[str, Any]) -> Task:
         prompt = [_opening(self.rules, complexity, world)]

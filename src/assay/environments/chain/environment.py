@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Iterator
+from typing import ClassVar, Literal
 
 import pydantic
 
 from assay.environments.chain.episode import ChainEpisode, Forgetful, Keeper
 from assay.environments.chain.machines import MACHINES, Machine, State
-from assay.environments.dials import whole_dial
-from assay.environments.environment import Environment, Level, require_tasks
+from assay.environments.dials import Generated, drawn_tasks
 from assay.environments.episode import Episode
 from assay.environments.script import Script
-from assay.environments.splits import hashed_split
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
-from assay.verifiers import EpisodeScore, Verifier
 
 MAX_COMPLEXITY = 3
 MAX_HORIZON = 256
-_MAX_REPEATS = 1000
-"""Draws in a row that give nothing new, after which a small split counts as given out."""
 
 
-class Chain(Environment):
+class Chain(Generated):
     """Keep a state through H updates and report it: solved where the last report is right.
 
     Horizon is H, the number of updates; the model reports after each (form "turns"), or once after reading all of them
@@ -41,6 +36,10 @@ class Chain(Environment):
     Nothing says whether a report was right, and only the last one counts, so that an error may be mended. See Sinha et
     al. 2025 (https://arxiv.org/abs/2509.09677) for what long chains of simple steps show.
     """
+
+    max_complexity: ClassVar[int] = MAX_COMPLEXITY
+    max_horizon: ClassVar[int] = MAX_HORIZON
+    listed_horizons: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
 
     name: Literal["chain"] = "chain"
     machine: Literal["register", "ledger", "stack"] = "register"
@@ -60,38 +59,22 @@ class Chain(Environment):
         """Twice as many as there are updates: room for turns that a scaffold spends on something else."""
         return 2 * int(task.horizon or 1) if self.form == "turns" else 1
 
-    @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        return {"strict": EpisodeScore()}
+    def usual_horizon(self, complexity: int) -> int:
+        """The setting `horizon`."""
+        return self.horizon
 
-    def levels(self) -> tuple[Level, ...]:
-        return tuple((float(c), float(h)) for h in (1, 2, 4, 8, 16) for c in range(1, MAX_COMPLEXITY + 1))
-
-    def tasks(
-        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
-    ) -> Iterator[Task]:
-        level = whole_dial(self.name, "complexity", complexity, 1, MAX_COMPLEXITY)
-        steps = whole_dial(self.name, "horizon", horizon, self.horizon, MAX_HORIZON)
-        return require_tasks(self._generate(split, level, steps, seed), self, split, level, steps)
-
-    def _generate(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
+    def generated(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
+        """See `Generated.generated`."""
         machine = MACHINES[self.machine](complexity)
-        rng = random.Random(derive_seed(seed, self.name, self.machine, split, complexity, horizon))
-        seen: set[str] = set()
-        repeats = 0
-        while repeats < _MAX_REPEATS:
+
+        def draw(rng: random.Random) -> Task:
             first = state = machine.start(rng)
             updates: list[str] = []
             for _ in range(horizon):
                 updates.append(machine.draw(rng, state))
                 state = machine.apply(state, updates[-1])
             canonical = f"{self.machine}: {machine.shown(first)}; {'; '.join(updates)}"
-            if canonical in seen or hashed_split(self.name, canonical) != split:
-                repeats += 1
-                continue
-            seen.add(canonical)
-            repeats = 0
-            yield Task(
+            return Task(
                 domain=self.name,
                 prompt=(Message("user", self._text(machine, first, updates)),),
                 answer=machine.shown(state),
@@ -99,6 +82,8 @@ class Chain(Environment):
                 horizon=horizon,
                 metadata={"canonical": canonical, "world": {"start": list(first), "updates": updates}},
             )
+
+        return drawn_tasks(draw, split, derive_seed(seed, self.name, self.machine, split, complexity, horizon))
 
     def _text(self, machine: Machine, first: State, updates: list[str]) -> str:
         if self.form == "single":

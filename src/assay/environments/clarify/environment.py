@@ -5,27 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pydantic
 
 from assay.environments.clarify.customer import Customer, form_text, needed, request
 from assay.environments.clarify.forms import CONDITIONAL, DELIVERY, DOOR, FORMS, HANDOVER, read_order
 from assay.environments.clarify.scripts import AskingScript, BlindScript
-from assay.environments.dials import numbered_tasks, whole_dial
-from assay.environments.environment import Environment, Level, require_tasks
+from assay.environments.dials import Generated, numbered_tasks
 from assay.environments.episode import Episode, EpisodeStep
 from assay.environments.script import Script
 from assay.environments.splits import hashed_split
 from assay.seeds import derive_seed
 from assay.types import Message, Score, Split, Task
-from assay.verifiers import EpisodeScore, Verifier
 
-MAX_COMPLEXITY, MAX_HORIZON = 4, 6
 _MAX_TURNS = 32
 
 
-class Clarify(Environment):
+class Clarify(Generated):
     """Take the order of a customer who said too little: ask for what is missing, one thing a turn, then order.
 
     Horizon, 1 to 6, is the number of questions that are needed. Complexity is what else is to be kept apart:
@@ -41,6 +38,9 @@ class Clarify(Environment):
     matter, for two things at once, or one that cannot be understood. Any other order, or none, earns 0.
     """
 
+    max_complexity: ClassVar[int] = 4
+    max_horizon: ClassVar[int] = 6
+
     name: Literal["clarify"] = "clarify"
     question_cost: float = pydantic.Field(default=0.1, ge=0.0, le=1.0)
     """Reward that a needless question costs; a right order never earns less than 0."""
@@ -49,29 +49,16 @@ class Clarify(Environment):
     def max_turns(self) -> int:
         return _MAX_TURNS
 
-    @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        return {"strict": EpisodeScore()}
-
-    def levels(self) -> tuple[Level, ...]:
-        """Every complexity with 1, 2 and 4 questions."""
-        return tuple((complexity, horizon) for horizon in (1, 2, 4) for complexity in range(1, MAX_COMPLEXITY + 1))
-
-    def tasks(
-        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
-    ) -> Iterator[Task]:
-        """See `Environment.tasks`."""
-        level = whole_dial(self.name, "complexity", complexity, 1, MAX_COMPLEXITY)
-        num_missing = whole_dial(self.name, "horizon", horizon, 1, MAX_HORIZON)
+    def generated(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
+        """See `Generated.generated`."""
 
         def make(number: int) -> Task | None:
-            world = _drawn(level, num_missing, random.Random(derive_seed(self.name, level, num_missing, number)))
+            world = _drawn(complexity, horizon, random.Random(derive_seed(self.name, complexity, horizon, number)))
             # By what is meant: one order that is asked for with more and with less said is in one split.
             meant = f"{world['thing']}: {sorted(world['truth'].items())}"
-            return self._task(level, num_missing, world) if hashed_split(self.name, meant) == split else None
+            return self._task(complexity, horizon, world) if hashed_split(self.name, meant) == split else None
 
-        tasks = numbered_tasks(make, derive_seed(seed, self.name, split, level, num_missing))
-        return require_tasks(tasks, self, split, level, num_missing)
+        return numbered_tasks(make, derive_seed(seed, self.name, split, complexity, horizon))
 
     def _task(self, complexity: int, horizon: int, world: Mapping[str, Any]) -> Task:
         truth = world["truth"]

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
 
 from assay.environments.database.episode import DatabaseEpisode, Follower, Guesser, Walker
 from assay.environments.database.world import MAX_HOPS, DatabaseWorld, generate
-from assay.environments.dials import whole_dial
-from assay.environments.environment import Environment, Level, require_tasks
+from assay.environments.dials import Generated, drawn_tasks
 from assay.environments.episode import Episode
 from assay.environments.script import Script
-from assay.environments.splits import hashed_split
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
-from assay.verifiers import EpisodeScore, Verifier
-
-MAX_COMPLEXITY = 3
-_MAX_REPEATS = 1000
 
 
-class Database(Environment):
+class Database(Generated):
     """Answer a question, or make a change, by SQL queries with the tool `query`.
 
     Horizon is the number of hops: rows that must be looked up one after the other, since each names the next.
@@ -30,6 +24,11 @@ class Database(Environment):
     tables of eight, and is judged by the state that the whole database is in afterwards. An answer after a change that
     nobody asked for has failed.
     """
+
+    max_complexity: ClassVar[int] = 3
+    max_horizon: ClassVar[int] = MAX_HOPS
+    listed_horizons: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
+    default_horizon: ClassVar[int] = 2
 
     name: Literal["database"] = "database"
     extra_turns: int = 4
@@ -45,43 +44,24 @@ class Database(Environment):
         """One a hop, one for the answer, one for a change, and `extra_turns`."""
         return int(task.horizon or 1) + 2 + self.extra_turns
 
-    @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        return {"strict": EpisodeScore()}
+    def generated(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
+        """See `Generated.generated`."""
 
-    def levels(self) -> tuple[Level, ...]:
-        return tuple((float(c), float(h)) for h in (1, 2, 4, 8) for c in range(1, MAX_COMPLEXITY + 1))
-
-    def tasks(
-        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
-    ) -> Iterator[Task]:
-        level = whole_dial(self.name, "complexity", complexity, 1, MAX_COMPLEXITY)
-        hops = whole_dial(self.name, "horizon", horizon, 2, MAX_HOPS)
-        return require_tasks(self._generate(split, level, hops, seed), self, split, level, hops)
-
-    def _generate(self, split: Split, complexity: int, hops: int, seed: int) -> Iterator[Task]:
-        rng = random.Random(derive_seed(seed, self.name, split, complexity, hops))
-        seen: set[str] = set()
-        repeats = 0
-        while repeats < _MAX_REPEATS:
-            world = generate(rng, complexity, hops)
-            canonical = f"{world.script}\n{world.question}"
-            if canonical in seen or hashed_split(self.name, canonical) != split:
-                repeats += 1
-                continue
-            seen.add(canonical)
-            repeats = 0
+        def draw(rng: random.Random) -> Task:
+            world = generate(rng, complexity, horizon)
             text = f"A database has these tables:\n{world.schema}\n{world.question}"
             if not world.changed:
                 text += " Then say the answer only."
-            yield Task(
+            return Task(
                 domain=self.name,
                 prompt=(Message("user", text),),
                 answer=world.answer,
                 complexity=complexity,
-                horizon=hops,
-                metadata={"canonical": canonical, "world": _plain(world)},
+                horizon=horizon,
+                metadata={"canonical": f"{world.script}\n{world.question}", "world": _plain(world)},
             )
+
+        return drawn_tasks(draw, split, derive_seed(seed, self.name, split, complexity, horizon))
 
     def episode(self, task: Task) -> Episode:
         return DatabaseEpisode(task, _world(task))

@@ -6,27 +6,25 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pydantic
 
-from assay.environments.dials import numbered_tasks, whole_dial
+from assay.environments.dials import Generated, numbered_tasks
 from assay.environments.dispatch.day import MINUTES_AT_LEAST, MINUTES_PER_ROUND, OTHER_VAN, Day, drawn
 from assay.environments.dispatch.scripts import FirstOnTheList, Planner
-from assay.environments.environment import Environment, Level, require_tasks
 from assay.environments.episode import Episode, EpisodeStep
 from assay.environments.moves import plain, read_word
 from assay.environments.script import Script
 from assay.environments.splits import hashed_split
 from assay.seeds import derive_seed
 from assay.types import Message, Score, Split, Task
-from assay.verifiers import EpisodeScore, Verifier
 
 MAX_COMPLEXITY, MAX_HORIZON = 4, 9
 _MAX_CHARACTERS_COUNTED = 1_000_000
 
 
-class Dispatch(Environment):
+class Dispatch(Generated):
     """Send a van to jobs that come, expire and change on a clock that runs with turns and with characters written.
 
     A turn takes a minute, and one more for each `characters_per_minute` characters of its message, thoughts included;
@@ -37,6 +35,10 @@ class Dispatch(Environment):
     The reward is what was earned over the target, which the prompt names: what a plan that is made anew each turn, of
     the jobs shown, earns with short messages. A task is solved where the target is reached; more than 1 can be earned.
     """
+
+    max_complexity: ClassVar[int] = MAX_COMPLEXITY
+    max_horizon: ClassVar[int] = MAX_HORIZON
+    listed_horizons: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
 
     name: Literal["dispatch"] = "dispatch"
     characters_per_minute: int = pydantic.Field(default=60, ge=10)
@@ -49,32 +51,19 @@ class Dispatch(Environment):
     def max_turns(self) -> int:
         return MINUTES_AT_LEAST + MINUTES_PER_ROUND * MAX_HORIZON
 
-    @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        return {"strict": EpisodeScore()}
-
-    def levels(self) -> tuple[Level, ...]:
-        """Every complexity with days of 1, 2, 4 and 8 rounds."""
-        return tuple((complexity, horizon) for horizon in (1, 2, 4, 8) for complexity in range(1, MAX_COMPLEXITY + 1))
-
-    def tasks(
-        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
-    ) -> Iterator[Task]:
-        """See `Environment.tasks`."""
-        level = whole_dial(self.name, "complexity", complexity, 1, MAX_COMPLEXITY)
-        rounds = whole_dial(self.name, "horizon", horizon, 1, MAX_HORIZON)
+    def generated(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
+        """See `Generated.generated`."""
 
         def make(number: int) -> Task | None:
-            world = drawn(level, rounds, random.Random(derive_seed(self.name, level, rounds, number)))
+            world = drawn(complexity, horizon, random.Random(derive_seed(self.name, complexity, horizon, number)))
             if hashed_split(self.name, repr(world)) != split:
                 return None
-            target = _earned(world, self._task(level, rounds, world, 0), Planner())
-            task = self._task(level, rounds, world, target)
+            target = _earned(world, self._task(complexity, horizon, world, 0), Planner())
+            task = self._task(complexity, horizon, world, target)
             # Where taking the first job on the list earns as much, there is nothing to plan.
             return task if _earned(world, task, FirstOnTheList()) < target else None
 
-        tasks = numbered_tasks(make, derive_seed(seed, self.name, split, level, rounds))
-        return require_tasks(tasks, self, split, level, rounds)
+        return numbered_tasks(make, derive_seed(seed, self.name, split, complexity, horizon))
 
     def _task(self, complexity: int, horizon: int, world: Mapping[str, Any], target: int) -> Task:
         others = " Another van takes jobs too." if complexity >= OTHER_VAN else ""

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Iterator
+from typing import ClassVar, Literal
 
-from assay.environments.dials import whole_dial
-from assay.environments.environment import Environment, Level, require_tasks
+from assay.environments.dials import Generated, drawn_tasks
 from assay.environments.episode import Episode
 from assay.environments.files.episode import FilesEpisode, Reader, Starter
 from assay.environments.files.world import MAX_HOPS, FilesWorld, generate
 from assay.environments.script import Script
-from assay.environments.splits import hashed_split
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
-from assay.verifiers import EpisodeScore, Verifier
-
-MAX_COMPLEXITY = 3
-_MAX_REPEATS = 1000
 
 
-class Files(Environment):
+class Files(Generated):
     """Work on a folder of files with the tools `shell`, `read` and `write`; judged by the folder in the end.
 
     Horizon is the number of files that name each other, 1 to 12. Complexity 1 asks for the word in the last of them,
@@ -30,6 +24,11 @@ class Files(Environment):
     other, among sixteen. Commands run in the sandbox, without a network, in a copy of the folder; what one leaves there
     is what the next finds.
     """
+
+    max_complexity: ClassVar[int] = 3
+    max_horizon: ClassVar[int] = MAX_HOPS
+    listed_horizons: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
+    default_horizon: ClassVar[int] = 2
 
     name: Literal["files"] = "files"
     extra_turns: int = 6
@@ -43,40 +42,22 @@ class Files(Environment):
         """One to read each file, one to write each, one for the end, and `extra_turns`."""
         return 2 * int(task.horizon or 1) + 1 + self.extra_turns
 
-    @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        return {"strict": EpisodeScore()}
+    def generated(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
+        """See `Generated.generated`."""
 
-    def levels(self) -> tuple[Level, ...]:
-        return tuple((float(c), float(h)) for h in (1, 2, 4, 8) for c in range(1, MAX_COMPLEXITY + 1))
-
-    def tasks(
-        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
-    ) -> Iterator[Task]:
-        level = whole_dial(self.name, "complexity", complexity, 1, MAX_COMPLEXITY)
-        hops = whole_dial(self.name, "horizon", horizon, 2, MAX_HOPS)
-        return require_tasks(self._generate(split, level, hops, seed), self, split, level, hops)
-
-    def _generate(self, split: Split, complexity: int, hops: int, seed: int) -> Iterator[Task]:
-        rng = random.Random(derive_seed(seed, self.name, split, complexity, hops))
-        seen: set[str] = set()
-        repeats = 0
-        while repeats < _MAX_REPEATS:
-            world = generate(rng, complexity, hops)
+        def draw(rng: random.Random) -> Task:
+            world = generate(rng, complexity, horizon)
             canonical = f"{sorted(world.files.items())} {world.request}"
-            if canonical in seen or hashed_split(self.name, canonical) != split:
-                repeats += 1
-                continue
-            seen.add(canonical)
-            repeats = 0
-            yield Task(
+            return Task(
                 domain=self.name,
                 prompt=(Message("user", f"You have a folder of files. {world.request} Say done at the end."),),
                 answer="done",
                 complexity=complexity,
-                horizon=hops,
+                horizon=horizon,
                 metadata={"canonical": canonical, "world": {**dataclasses.asdict(world), "path": list(world.path)}},
             )
+
+        return drawn_tasks(draw, split, derive_seed(seed, self.name, split, complexity, horizon))
 
     def episode(self, task: Task) -> Episode:
         return FilesEpisode(task, _world(task))

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 
 from assay.adapters import adapter_server
-from assay.environments.adapted import AdaptedEpisode, read_messages, worker_of
-from assay.environments.environment import Environment
+from assay.environments.adapted import AdaptedEpisode, Listed, file_and_name, read_messages, worker_of
 from assay.environments.episode import Episode
-from assay.environments.splits import SPLITS, hashed_split
 from assay.errors import DataError
-from assay.seeds import derive_seed
-from assay.types import Message, Score, Split, Task
-from assay.verifiers import EpisodeScore, Verifier
+from assay.types import Message, Score, Task
 from assay.verifiers.text import strip_reasoning
 
 
-class Inspect(Environment):
+class Inspect(Listed):
     """A task of inspect-ai as it is: its solver asks for completions and the model here gives them, its tools run in
     its sandbox, its scorer judges. Each sample runs in a process of its own in the adapter's virtual environment
     (`assay adapters install inspect`); what the task itself needs is installed there.
@@ -44,54 +39,25 @@ class Inspect(Environment):
     """Name of the scorer that counts; empty where the task has one alone."""
     turns: int = pydantic.Field(default=20, ge=1)
     """Completions after which inspect-ai ends the sample, and scores it."""
-    seconds: float = pydantic.Field(default=120.0, gt=0, le=3600)
-    """Time that the task may take between two completions: for tools, and for the scorer."""
 
     @pydantic.field_validator("task")
     @classmethod
     def _absolute(cls, task: str) -> str:
         """The worker runs in another folder."""
-        path, at, name = task.partition("@")
-        return f"{Path(path).expanduser().absolute()}{at}{name}" if path.endswith(".py") else task
+        path, name = file_and_name(task, "@")
+        return f"{path or ''}{name}"
 
     def files(self) -> Mapping[str, list[Path]]:
-        path = Path(self.task.partition("@")[0])
-        return {"task": [path]} if path.suffix == ".py" and path.is_file() else {}
+        path, _ = file_and_name(self.task, "@")
+        return {"task": [path]} if path is not None and path.is_file() else {}
 
     @property
     def max_turns(self) -> int:
         return self.turns
 
     @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        """What the task's own scorer says, where it stands."""
-        return {"strict": EpisodeScore()}
-
-    def tasks(
-        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
-    ) -> Iterator[Task]:
-        """The samples of a split, in an order fixed by the seed.
-
-        Raises:
-            ConfigError: the adapter is not installed; names the command.
-            DataError: no such task, a dial, or an empty split.
-        """
-        if split not in SPLITS:
-            raise DataError(f"{self.name} has no split {split!r}; use train, validation or test")
-        if complexity is not None or horizon is not None:
-            raise DataError(f"{self.name} has no dials; leave complexity and horizon out")
-        server = adapter_server(self.name, worker_of(self.name))
-        rows = server.ask("samples", self.seconds, task=self.task, arguments=self.arguments)
-        distinct = {row["key"]: row for row in reversed(rows)}
-        mine = [row for key, row in distinct.items() if hashed_split(self.name, key) == split]
-        if not mine:
-            raise DataError(
-                f"the {split} split of {self.task} is empty: it has {len(distinct)} different samples, too few for "
-                "three splits; measure on another split, or add samples"
-            )
-        mine.sort(key=lambda row: row["key"])
-        random.Random(derive_seed(seed, self.name, split)).shuffle(mine)
-        return self._made(mine)
+    def source(self) -> str:
+        return self.task
 
     def episode(self, task: Task) -> Episode:
         return InspectEpisode(self, task)
@@ -106,7 +72,17 @@ class Inspect(Environment):
             "turns": self.turns,
         }
 
-    def _made(self, rows: list[dict[str, Any]]) -> Iterator[Task]:
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The samples."""
+        server = adapter_server(self.name, worker_of(self.name))
+        yield from server.ask("samples", self.seconds, task=self.task, arguments=self.arguments)
+
+    def made(self, rows: Sequence[dict[str, Any]]) -> Iterator[Task]:
+        """The samples that can be solved.
+
+        Raises:
+            DataError: none can.
+        """
         server = adapter_server(self.name, worker_of(self.name))
         num_left_out, problem = 0, ""
         for row in rows:

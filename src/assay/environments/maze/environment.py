@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from assay.environments.dials import numbered_tasks, whole_dial
-from assay.environments.environment import Environment, Level, require_tasks
+from assay.environments.dials import Generated, numbered_tasks
+from assay.environments.environment import Level
 from assay.environments.episode import Episode, EpisodeStep
 from assay.environments.maze.layout import SHAPES, STEPS, Layout, drawn, shortest_horizon
 from assay.environments.maze.scripts import Explorer, Northward
@@ -18,13 +18,12 @@ from assay.environments.splits import hashed_split
 from assay.errors import DataError
 from assay.seeds import derive_seed
 from assay.types import Message, Score, Split, Task
-from assay.verifiers import EpisodeScore, Verifier
 
 MAX_HORIZON = 32
 _TAKE = "take"
 
 
-class Maze(Environment):
+class Maze(Generated):
     """Find the exit of a maze of which only the room one is in is seen; locked doors need the key of their colour.
 
     Horizon, 1 to 32, is the number of moves of the shortest way out, keys included. Complexity is what is beside that
@@ -39,6 +38,9 @@ class Maze(Environment):
     everything takes, once for each key and once more. The exit earns 1.
     """
 
+    max_complexity: ClassVar[int] = max(SHAPES)
+    max_horizon: ClassVar[int] = MAX_HORIZON
+
     name: Literal["maze"] = "maze"
     pays_turns: bool = False
     """True to pay each turn by how much nearer to the exit it led, over the shortest way out: in sum 1 for an episode
@@ -47,10 +49,6 @@ class Maze(Environment):
     @property
     def max_turns(self) -> int:
         return 1_000
-
-    @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        return {"strict": EpisodeScore()}
 
     def levels(self) -> tuple[Level, ...]:
         """Every complexity with 2, 4, 8 and 16 moves, where it is not shorter than its doors allow."""
@@ -61,27 +59,27 @@ class Maze(Environment):
             if horizon >= shortest_horizon(complexity)
         )
 
-    def tasks(
-        self, split: Split, *, complexity: float | None = None, horizon: float | None = None, seed: int = 0
-    ) -> Iterator[Task]:
-        """See `Environment.tasks`."""
-        level = whole_dial(self.name, "complexity", complexity, 1, max(SHAPES))
-        length = whole_dial(self.name, "horizon", horizon, max(2, shortest_horizon(level)), MAX_HORIZON)
-        if length < shortest_horizon(level):
+    def usual_horizon(self, complexity: int) -> int:
+        """The shortest that its doors allow, and 2 at least."""
+        return max(2, shortest_horizon(complexity))
+
+    def generated(self, split: Split, complexity: int, horizon: int, seed: int) -> Iterator[Task]:
+        """See `Generated.generated`."""
+        if horizon < shortest_horizon(complexity):
+            num_doors = SHAPES[complexity][0]
             raise DataError(
-                f"maze has no complexity {level} at horizon {length}: its {SHAPES[level][0]} doors and keys take "
-                f"{shortest_horizon(level)} moves; choose a larger horizon, or a smaller complexity"
+                f"maze has no complexity {complexity} at horizon {horizon}: its {num_doors} doors and keys take "
+                f"{shortest_horizon(complexity)} moves; choose a larger horizon, or a smaller complexity"
             )
 
         def make(number: int) -> Task | None:
-            world = drawn(level, length, random.Random(derive_seed(self.name, level, length, number)))
+            world = drawn(complexity, horizon, random.Random(derive_seed(self.name, complexity, horizon, number)))
             # By its plan: the same maze with rooms and keys of other names is in the same split.
             if world is None or hashed_split(self.name, _plan(world)) != split:
                 return None
-            return self._task(level, length, world)
+            return self._task(complexity, horizon, world)
 
-        tasks = numbered_tasks(make, derive_seed(seed, self.name, split, level, length))
-        return require_tasks(tasks, self, split, level, length)
+        return numbered_tasks(make, derive_seed(seed, self.name, split, complexity, horizon))
 
     def _task(self, complexity: int, horizon: int, world: Mapping[str, Any]) -> Task:
         num_doors = SHAPES[complexity][0]
