@@ -47,7 +47,7 @@ def percent(count: float, total: int) -> str:
 def many_samples() -> Table:
     """pass@k, pass^k and majority@k: eight samples, k = 4; a task's chance p is beta, after training p + (1 - p) / 3.
     The wrong answers of a task are one with half of the rest, and others."""
-    generator, trials = np.random.default_rng(0), 1000
+    generator, trials = np.random.default_rng(0), 400
 
     def votes(p: np.ndarray) -> list[Votes]:
         counts = [generator.multinomial(8, [q, (1 - q) / 2, (1 - q) / 4, (1 - q) / 4]) for q in p]
@@ -87,7 +87,7 @@ def many_samples() -> Table:
 def bootstrap() -> Table:
     """Paired bootstrap of a mean and a median of exponential gains, with the percentile interval before its
     stretching."""
-    generator, trials = np.random.default_rng(1), 600
+    generator, trials = np.random.default_rng(1), 300
 
     def rows() -> Iterator[Sequence[object]]:
         for name, statistic, truth in (("mean", np.mean, 1.0), ("median", np.median, math.log(2))):
@@ -98,9 +98,9 @@ def bootstrap() -> Table:
                     after = before + generator.exponential(1, num_tasks) - truth
                     # The median of a difference is no difference of medians: gains are given as they are.
                     gains = after - before
-                    found = paired_bootstrap(np.zeros(num_tasks), gains, statistic, num_draws=500, seed=trial)
+                    found = paired_bootstrap(np.zeros(num_tasks), gains, statistic, num_draws=300, seed=trial)
                     covered += holds(found, 0.0)
-                    draws = statistic(gains[generator.integers(num_tasks, size=(500, num_tasks))], axis=1)
+                    draws = statistic(gains[generator.integers(num_tasks, size=(300, num_tasks))], axis=1)
                     low, high = np.quantile(draws, [0.025, 0.975])
                     plain += low <= 0.0 <= high
                 yield name, num_tasks, percent(covered, trials), percent(plain, trials)
@@ -221,7 +221,7 @@ def _looked_at(values: np.ndarray, bounds: tuple[float, float]) -> Interval:
 
 def horizons() -> Table:
     """Families of three tasks with five runs, log odds of a family and of a task with standard deviation 0.7."""
-    generator, trials = np.random.default_rng(5), 400
+    generator, trials = np.random.default_rng(5), 200
 
     def rows() -> Iterator[Sequence[object]]:
         for slope in (0.5, 1.0, 2.0):
@@ -237,7 +237,7 @@ def horizons() -> Table:
                     success = generator.random(shape) < 1 / (1 + np.exp(-slope * (5 - x) - shift))
                     flat = (success.astype(float).ravel(), np.exp2(x).ravel(), np.ones(x.size), np.zeros(x.size))
                     table = HorizonRows(*flat, (families.ravel(), tasks.ravel()))
-                    (found,) = fit_horizons(table, num_draws=300, seed=trial).values()
+                    (found,) = fit_horizons(table, num_draws=200, seed=trial).values()
                     kinds += found.kind == "fitted"
                     high = math.inf if found.high is None else found.high
                     covered += (found.low or 0.0) <= 32 <= high

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from assay.engines import Sampling
     from assay.environments import Environment
-    from assay.evaluation import Evaluation, EvaluationFolder
+    from assay.evaluation import Evaluation, EvaluationFolder, Until
     from assay.recipe import RunConfig
     from assay.scaffolds import Scaffold
     from assay.verifiers import Verifier
@@ -91,6 +91,21 @@ class MeasureOptions:
             show_default=False,
         ),
     ] = None
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help='Stop when this is decided: ">30" (is the accuracy above or below 30 %?), "±5" (to within 5 points?), '
+            'with a reading before it if need be: "strict>30". Tasks come shuffled, and the interval allows for it.',
+            show_default=False,
+        ),
+    ] = None
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help='With --until: an evaluation of the same tasks; the question is of the gain over it: --until ">0".',
+            show_default=False,
+        ),
+    ] = None
 
 
 @with_groups
@@ -130,6 +145,7 @@ def evaluate(
     source, levels, verifiers, max_new_tokens = _what(chosen, measured)
     scaffolds = _scaffolds(measured)
     sampling = _sampling(measured, max_new_tokens)
+    until = _until(measured, list(verifiers))
     num_tasks = measured.num_tasks or (None if _is_whole_file(source, measured) else DEFAULT_TASKS)
     tasks = choose_tasks(source, measured.split.value, levels, num_tasks, chosen.seed)
     record = {
@@ -176,21 +192,32 @@ def evaluate(
                 settings=settings,
                 console=console,
                 scaffold=scaffold,
+                until=until,
             )
-            _report(results[name], ks, sampled, kept, console)
+            _report(results[name], ks, sampled, kept, console, until)
     _print_differences(results, console)
 
 
 def _report(
-    result: Evaluation, ks: Sequence[int], sampled: SampledModel, kept: EvaluationFolder, console: Console
+    result: Evaluation,
+    ks: Sequence[int],
+    sampled: SampledModel,
+    kept: EvaluationFolder,
+    console: Console,
+    until: Until | None,
 ) -> None:
     """Keep the scores, and print them with what a reader should know beside them."""
     asked: dict[str, Any] = {} if sampled.tally is None else {"asked": sampled.tally.to_dict()}
     if sampled.pace is not None and sampled.pace[0]:
         asked["pace"] = {"samples": sampled.pace[0], "seconds": sampled.pace[1]}
+    look = None if until is None else until.looked(result)
+    if look is not None:
+        asked["until"] = look.to_dict()
     constant = _constant(result)
     scores = kept.write_scores({**result.to_dict(ks), **constant, **asked})
     console.print(_table(result, ks))
+    if look is not None:
+        console.print(look.told(), markup=False, soft_wrap=True)
     _print_doubts(result, constant["cautions"], console)
     console.print(f"scores: {scores}", soft_wrap=True)
 
@@ -252,6 +279,19 @@ def _print_differences(results: Mapping[str, Evaluation], console: Console) -> N
                 markup=False,
                 soft_wrap=True,
             )
+
+
+def _until(measured: MeasureOptions, readings: Sequence[str]) -> Until | None:
+    """The question that ends the evaluation; None where all tasks are measured."""
+    from assay.cli.compare import read_evaluation
+    from assay.evaluation import Until
+
+    if measured.until is None:
+        if measured.against is not None:
+            raise ConfigError('--against has no effect without --until, such as --until ">0"; or use assay compare')
+        return None
+    against = None if measured.against is None else read_evaluation(measured.against)
+    return Until.parse(measured.until, readings, against)
 
 
 def _is_whole_file(source: Environment, measured: MeasureOptions) -> bool:

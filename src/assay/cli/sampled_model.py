@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from assay.endpoints import Endpoint, Tally
     from assay.engines import Sampling
     from assay.environments import Environment
-    from assay.evaluation import Evaluation, EvaluationFolder
+    from assay.evaluation import Evaluation, EvaluationFolder, Until
     from assay.models import Model
     from assay.scaffolds import Scaffold
     from assay.types import Task
@@ -112,16 +112,18 @@ class SampledModel:
         console: Console,
         positions: Sequence[int] | None = None,
         scaffold: Scaffold | None = None,
+        until: Until | None = None,
     ) -> Evaluation:
         """Samples and scores what is not yet in the folder, with progress, and says what it cost.
 
         Args:
             positions: of the tasks in the list that the folder is about, where they are a part of it.
             scaffold: what is put around every episode; None for nothing.
+            until: the question that ends the evaluation when it is decided, tasks in a shuffled order.
         """
         import asyncio
 
-        from assay.evaluation import evaluate
+        from assay.evaluation import evaluate_until
         from assay.host import Host
         from assay.scaffolds import Plain
         from assay.verifiers import close_verifiers, judges_in
@@ -143,7 +145,8 @@ class SampledModel:
                         kept.append(row)
                         advance()
 
-                    return await evaluate(
+                    return await evaluate_until(
+                        until,
                         tasks,
                         engine=engine,
                         renderer=renderer,

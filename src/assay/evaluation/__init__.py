@@ -10,19 +10,23 @@ from assay.evaluation.folder import EvaluationFolder
 from assay.evaluation.over_seeds import accuracy_over_seeds, gain_over_seeds
 from assay.evaluation.row import EvalRow
 from assay.evaluation.transcripts import transcripts
+from assay.evaluation.until import Look, Until, evaluate_until
 
 __all__ = [
     "ClaimedGain",
     "EvalRow",
     "Evaluation",
     "EvaluationFolder",
+    "Look",
     "UnmeasuredBounds",
+    "Until",
     "accuracy_over_seeds",
     "cautions",
     "commonest_answer",
     "commonest_response",
     "compare",
     "evaluate",
+    "evaluate_until",
     "gain_over_seeds",
     "smallest_gain",
     "transcripts",

@@ -275,3 +275,18 @@ def test_answers_of_one_turn_have_no_line_about_turns():
     printed = io.StringIO()
     _print_turns(Evaluation(()), Console(file=printed))
     assert printed.getvalue() == ""
+
+
+def test_stops_when_the_question_is_decided(tiny_model: Path, tmp_path: Path):
+    """A model of random weights is below one half after one batch of 32 tasks, of 96 that there are."""
+    options = ("--complexity", 2, "--horizon", 1, "--num-tasks", 96, "--max-new-tokens", 2)
+    printed = run(tiny_model, *options, "--until", "strict>50", "--output", tmp_path / "out")
+    assert "below 50 %, after 32 tasks" in printed
+    kept = scores(tmp_path / "out")
+    assert (kept["num_tasks"], kept["until"]["decided"]) == (32, True)
+    assert kept["pace"]["samples"] == 32
+    again = run(tiny_model, *options, "--until", "strict>50", "--output", tmp_path / "out")
+    assert "32 of 96 samples were there before" in again
+    assert len(rows(tmp_path / "out")) == 32
+    with pytest.raises(ConfigError, match="--against has no effect without --until"):
+        run(tiny_model, *options, "--against", tmp_path / "out")
