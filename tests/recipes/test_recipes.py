@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import itertools
 import json
 import runpy
 import subprocess
@@ -15,6 +17,8 @@ from typer.testing import CliRunner
 
 from assay.cli.main import app
 from assay.config import load
+from assay.environments import make_environment
+from assay.errors import DataError
 from assay.evaluation.sweep import Sweep
 from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
@@ -162,3 +166,30 @@ def test_the_survey_of_reasoning_gym_goes_on_where_it_was_stopped(
     assert "| `chain_sum` | 1 | 2 |" in (tmp_path / "survey" / "survey.md").read_text()
     with pytest.raises(SystemExit, match="other settings"):
         survey("chain_sum", "--seed", "1")
+
+
+def test_mistakes_changes_earlier_reports_alone_and_pairs_its_tasks() -> None:
+    place = f"{RECIPES / 'long_horizon' / 'mistakes.py'}:Mistakes"
+    sides = {wrong: make_environment(place, {"wrong": wrong}) for wrong in ("none", "one", "all")}
+    tasks = list(itertools.islice(sides["none"].tasks("test", complexity=1, horizon=5), 20))
+    ids = [task.task_id for task in tasks]
+    for wrong, num_wrong in (("none", 0), ("one", 1), ("all", 3)):
+        side = sides[wrong]
+        assert [task.task_id for task in itertools.islice(side.tasks("test", complexity=1, horizon=5), 20)] == ids
+        for task in tasks:
+            shown = asyncio.run(side.episode(task).start())
+            assert [message.role for message in shown] == ["user", "assistant"] * 4 + ["user"]
+            (number,), updates = task.metadata["world"]["start"], task.metadata["world"]["updates"]
+            true = list(itertools.accumulate(map(amount, updates), initial=number))[1:]
+            reports = [int(message.content) for message in shown[1::2]]
+            differ = [place for place in range(4) if reports[place] != true[place]]
+            assert len(differ) == num_wrong
+            assert 3 not in differ  # the number to go on from is the same
+            assert shown[-1].content == f"Update: {updates[-1]}"
+            assert task.answer == str(true[-1])
+    with pytest.raises(DataError, match="3 or more"):
+        next(sides["none"].tasks("test", complexity=1, horizon=2))
+
+
+def amount(update: str) -> int:
+    return int(update.split()[-1]) * (1 if update.startswith("add") else -1)
