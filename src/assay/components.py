@@ -323,7 +323,7 @@ def _no_class(base: type[Component], place: str, attribute: str, found: Any) -> 
 
 
 def _is_method(value: Any) -> bool:
-    """Whether it is what a class computes: no option of a subclass can take its place (a property wins over it)."""
+    """Return True for what a class computes: no option of a subclass can take its place (a property wins over it)."""
     return inspect.isfunction(value) or isinstance(value, property | functools.cached_property)
 
 

@@ -116,7 +116,7 @@ class RunConfig(Settings):
     environment: AnyEnvironment = Arithmetic()
     """The environment: tasks, world and reward."""
     scaffold: AnyScaffold = Plain()
-    """What is put between the model and its task."""
+    """The scaffold, which is put between the model and its task."""
     verifier: AnyVerifier | None = None
     """The reward; None for the environment's own."""
     curriculum: AnyCurriculum = LevelByLevel()

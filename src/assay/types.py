@@ -36,7 +36,7 @@ class Tool:
     name: str
     """The name that a call gives."""
     description: str
-    """What the tool does, for the model to read."""
+    """Description of what the tool does, for the model to read."""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}}, hash=False)
     """JSON Schema of the arguments, which are always an object."""
 

@@ -1,5 +1,5 @@
-"""What workers of adapters share: values as text, texts that are bounded, functions of a file. Standard library alone,
-since it runs in the adapters' own interpreters."""
+"""Functions that workers of adapters share: values as text, texts that are bounded, functions of a file. Standard
+library alone, since it runs in the adapters' own interpreters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_TEXT = 20_000
 
 
 class RefusedError(Exception):
-    """What a person must change: no failure of the package, and no retry mends it."""
+    """Error that a person must mend: no failure of the package, and no retry mends it."""
 
 
 def canonical(value: Any, depth: int = 0) -> str:

@@ -29,7 +29,7 @@ class AdaptedPackage:
 
     name: str
     requirements: tuple[str, ...]
-    """What is installed, for pip: the version that the adapter was written for and is tested with."""
+    """Requirements that are installed, for pip: the version that the adapter was written for and is tested with."""
     summary: str
 
 

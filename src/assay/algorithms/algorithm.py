@@ -164,11 +164,11 @@ class Algorithm(Component):
     overlong_margin: int | None = pydantic.Field(default=None, ge=1)
     """Tokens before `max_response_tokens` over which the penalty grows; for "penalty". DAPO's paper: a fifth of it."""
     turn_rewards: TurnRewards = "refuse"
-    """What counts of the rewards that an environment pays for single turns. refuse: that it pays is an error. ignore:
+    """Treatment of the rewards that an environment pays for single turns. refuse: that it pays is an error. ignore:
     the score alone counts. add: they count beside the score, which the last turn earns. replace: they count in place of
     the score."""
     credit_by: CreditBy = "episode"
-    """What is compared with what. episode: whole episodes. turn: what each turn earned from itself on, with siblings
+    """The unit that is compared. episode: whole episodes. turn: what each turn earned from itself on, with siblings
     at the same turn. state: the same, with siblings that were in the same state."""
     turn_discount: float = pydantic.Field(default=1.0, ge=0.0, le=1.0)
     """Gamma: what a reward one turn later is worth, for `credit_by` "turn" and "state". 0 credits a turn with its own

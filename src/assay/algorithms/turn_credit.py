@@ -1,4 +1,4 @@
-"""What the turns of an episode earned, and which state each began in: credit over turns begins here."""
+"""Earnings of the turns of an episode, and the state that each began in: credit over turns begins here."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from assay.observe.metrics import metric
 from assay.types import Group, Rollout
 
 TurnRewards = Literal["refuse", "ignore", "add", "replace"]
-"""What counts of the rewards that an environment pays for single turns. refuse: that it pays is an error. ignore: they
+"""Treatment of the rewards that an environment pays for single turns. refuse: that it pays is an error. ignore: they
 count for nothing, the score alone does. add: they count, and so does the score, which the last turn earns. replace:
 they count in place of the score."""
 CreditBy = Literal["episode", "turn", "state"]
-"""What is compared with what. episode: whole episodes, and all turns of one get the same. turn: what each turn earned
+"""The unit that is compared. episode: whole episodes, and all turns of one get the same. turn: what each turn earned
 from itself on, with siblings at the same turn. state: the same, with siblings that were in the same state."""
 
 TURN_REWARD = metric(

@@ -137,7 +137,7 @@ def _differences(first: Evaluation, second: Evaluation) -> list[str]:
 
 
 def _world(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What was put around the model; the plain scaffold is not recorded."""
+    """The scaffold that was put around the model; the plain one is not recorded."""
     return {
         "environment": settings.get("environment") or {},
         "scaffold": settings.get("scaffold") or {"name": "plain"},

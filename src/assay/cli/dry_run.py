@@ -1,4 +1,4 @@
-"""What `assay train --dry-run` says of the data: its size, the first prompt, the gold answers, and capped lengths."""
+"""Lines on the data for `assay train --dry-run`: its size, the first prompt, the gold answers, and capped lengths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from assay.types import Task
 
 _MAX_CHARACTERS = 2000
-"""Of the first prompt; a longer one is cut."""
+"""Characters of the first prompt that are shown."""
 
 
 def describe_tasks(config: RunConfig, model: Model, chat_template: str | None) -> str:

@@ -28,7 +28,7 @@ class Seeded(Environment):
     """
 
     identity: Literal["start", "seed"] = "start"
-    """What makes two tasks the same: an equal start, or only an equal seed (for worlds of chance that start alike)."""
+    """Ground on which two tasks are the same: an equal start, or only an equal seed (worlds of chance start alike)."""
     turns: int = pydantic.Field(default=50, ge=1)
     """Replies of the model after which an episode is truncated."""
     seconds: float = pydantic.Field(default=60.0, gt=0, le=3600)
@@ -59,7 +59,7 @@ class Seeded(Environment):
 
     @property
     def rewards(self) -> Mapping[str, Verifier]:
-        """What the world itself says at its end."""
+        """Return the world's own word at its end."""
         return {"strict": EpisodeScore()}
 
     def levels(self) -> tuple[Level, ...]:

@@ -117,8 +117,8 @@ class Episode(ABC):
         """
 
     async def score(self) -> Score | None:
-        """What the episode earned, by the state of its world; None where only its messages say so. Asked after the
-        last step, also where a limit ended the episode."""
+        """Return what the episode earned, by the state of its world; None where only its messages say so. Asked after
+        the last step, also where a limit ended the episode."""
         return None
 
     @_to_the_end  # noqa: B027, most episodes hold nothing

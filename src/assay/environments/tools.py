@@ -20,7 +20,7 @@ MAX_CALLS_PER_TURN = 16
 call_limit: ContextVar[Callable[[float], AbstractAsyncContextManager[object]]] = ContextVar(
     "call_limit", default=asyncio.timeout
 )
-"""What limits the time of a call. Whoever plays the episode sets it to a clock that stands still in a pause."""
+"""The limit on the time of a call. Whoever plays the episode sets it to a clock that stands still in a pause."""
 
 
 class ToolFailure(Exception):  # noqa: N818, it is no fault of the program's

@@ -17,7 +17,7 @@ Visits = Sequence[Sequence[Hashable]]
 
 
 def returns_to_go(rewards_T: Tensor, discount: float = 1.0) -> Tensor:
-    """What each turn earned from itself on.
+    """Return what each turn earned from itself on.
 
     G_t = sum_{k >= t} discount^(k - t) r_k. Sutton and Barto 2018, "Reinforcement Learning", section 3.3.
 

@@ -120,7 +120,7 @@ def _by_environment(groups: Sequence[Group]) -> dict[str, float]:
 
 
 def _by_scaffold(groups: Sequence[Group]) -> dict[str, float]:
-    """What groups with the recipe's scaffold solve, beside those without; nothing where no group has one."""
+    """Shares solved by groups with the recipe's scaffold and by those without; nothing where no group has one."""
     scaffolded = ["scaffold" in group.task.metadata for group in groups]
     if not any(scaffolded):
         return {}

@@ -60,7 +60,7 @@ class ReadCalls:
     calls: tuple[Mapping[str, Any], ...] = ()
     """The calls, in the form of `Message.tool_calls`."""
     errors: tuple[str, ...] = ()
-    """What is wrong with each call that could not be read, in a sentence."""
+    """The fault of each call that could not be read, in a sentence."""
 
 
 @dataclass

@@ -30,7 +30,7 @@ class ScriptedResult:
 
     @property
     def why(self) -> str:
-        """What the score or the ending gives as its reason."""
+        """The reason that the score or the ending gives."""
         return self.score.reason or self.rollout.ending.reason or self.rollout.ending.kind.value
 
 

@@ -31,7 +31,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True)
 class WorldMessages:
-    """What an environment said, checked."""
+    """Messages of an environment, checked, with what came with them."""
 
     messages: tuple[Message, ...]
     state: str
@@ -122,7 +122,7 @@ class World:
         return ending
 
     async def score(self) -> Score | None:
-        """What the episode says that was earned."""
+        """Return the episode's own score."""
         score = await self._ask("score", lambda: self.episode.score())
         with self._reading("score"):
             if score is not None and not isinstance(score, Score):

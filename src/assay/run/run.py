@@ -93,7 +93,7 @@ class Run:
     undo: Callable[[], None]
     """Takes back what the start of a new run has made; gives the folder of a resumed one free."""
     has_begun: bool = False
-    """Whether `begin` accepted the tasks and their verifiers."""
+    """True once `begin` has accepted the tasks and their verifiers."""
 
     async def begin(self) -> None:
         """Prepare the first step: checks that gold answers pass, and measures the untrained model."""

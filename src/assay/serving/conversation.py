@@ -50,7 +50,7 @@ class ConversationLimits:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request is answered."""
+    """The answer to one request."""
 
     content: str
     """The text, without the end token and without the stop string that ended it."""
@@ -70,11 +70,11 @@ class _Thread:
     """Everything prompted and sampled."""
     last_turn: int
     messages: tuple[Message, ...] = ()
-    """Of chat completions: what was said, the last answer as it was parsed."""
+    """Messages of chat completions: what was said, the last answer as it was parsed."""
     keys: tuple[Any, ...] = ()
-    """Of chat completions: the same as the agent sees it."""
+    """The same messages as the agent sees them."""
     text: str | None = None
-    """Of completions whose prompt is a text: prompt and answers."""
+    """Text of completions whose prompt is a text: prompt and answers."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class _Prompt:
 
     token_ids: tuple[int, ...]
     new: tuple[Message, ...]
-    """What was said since the thread's last answer; the whole of it where there is no thread."""
+    """Messages since the thread's last answer; the whole of it where there is no thread."""
     thread: _Thread | None = None
     """The thread that the request goes on from."""
     extends: bool = False
@@ -285,15 +285,15 @@ class Conversation:
 
 
 def _goes_on(thread: _Thread, prompt: str | tuple[int, ...]) -> bool:
-    """Whether a completion's prompt begins with all of a thread."""
+    """Return True where a completion's prompt begins with all of a thread."""
     if isinstance(prompt, str):
         return bool(thread.text) and prompt.startswith(thread.text or "")
     return not thread.keys and prompt[: len(thread.token_ids)] == thread.token_ids
 
 
 def message_key(message: Message) -> tuple[Any, ...]:
-    """What makes two messages of a conversation the same one. Blank space around a text is none of it: agents trim what
-    they are answered."""
+    """Return a key that is equal for messages that are one and the same. Blank space around a text is left out: agents
+    trim what they are answered."""
     calls = json.dumps([dict(call) for call in message.tool_calls], sort_keys=True, default=str)
     return (message.role, message.content.strip(), calls, message.tool_call_id, message.name)
 

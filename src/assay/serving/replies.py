@@ -17,7 +17,7 @@ Decode = Callable[[int], str]
 
 @dataclass(frozen=True)
 class About:
-    """What every part of one answer says of itself."""
+    """The fields that every part of one answer has."""
 
     id: str
     created: int

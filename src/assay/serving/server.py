@@ -428,7 +428,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return True where only this machine reaches an address."""
     if host == "localhost":
         return True
     try:

@@ -179,7 +179,7 @@ class AgentSession:
 
     @property
     def notes(self) -> str:
-        """What was refused, overruled or aborted, in a line; empty where nothing was."""
+        """Account of what was refused, overruled or aborted, in a line; empty where nothing was."""
         told = {name: number for name, number in self.counts.items() if name != "answered" and number}
         told |= {f"refused: {code}": number for code, number in self.refusals.items()}
         return ", ".join(f"{name} x{number}" for name, number in sorted(told.items()))

@@ -46,7 +46,7 @@ class NewTokens:
     start: int
     """Position of the first of them."""
     pages: Sequence[int]
-    """Of the sequence, up to its last new token at least."""
+    """Pages of the sequence, up to its last new token at least."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class PageNode:
     num_users: int = 0
     """Requests under way that read the page."""
     is_growing: bool = False
-    """Whether a request under way writes to the rest of the page."""
+    """True where a request under way writes to the rest of the page."""
 
 
 @dataclass(eq=False)
@@ -39,7 +39,7 @@ class Place:
     nodes: list[PageNode] = field(default_factory=list)
     """The nodes of the first of `pages`; those after it are the request's own until it ends."""
     epoch: int = -1
-    """Of the tree that the nodes belong to."""
+    """Epoch of the tree that the nodes belong to."""
 
 
 class PrefixTree:

@@ -46,7 +46,7 @@ def rules_of(split: Split, complexity: int) -> list[Rule]:
 
 @functools.cache
 def _held_out(num_features: int, num_values: int) -> Mapping[Split, frozenset[Rule]]:
-    """Of the rules of each feature, a sixth for validation and a sixth for the test, by a hash of the rule."""
+    """Return the rules of each split: a sixth of each feature's for validation and a sixth for the test, by a hash."""
     found: dict[Split, set[Rule]] = {"train": set(), "validation": set(), "test": set()}
     for feature in range(num_features):
         ranked = sorted(

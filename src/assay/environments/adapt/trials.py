@@ -20,12 +20,12 @@ def sixths(ranked: Sequence[RuleT]) -> dict[Split, Sequence[RuleT]]:
 
 @dataclass(frozen=True)
 class Played:
-    """What a trial came to."""
+    """The result of a trial."""
 
     result: str
-    """What the feedback says of it; cut where the episode gives no feedback."""
+    """Words of the feedback; cut where the episode gives no feedback."""
     illegal: str = ""
-    """What was wrong with the move, and which are legal; said with or without feedback."""
+    """Fault of the move, and the legal moves; said with or without feedback."""
 
 
 class Trials(ABC):
@@ -62,7 +62,7 @@ class Trials(ABC):
     @property
     @abstractmethod
     def state(self) -> str:
-        """What all later trials depend on, and what could be known of it."""
+        """The state that all later trials depend on, and what could be known of it."""
 
     @abstractmethod
     def show(self) -> str:
@@ -74,7 +74,7 @@ class Trials(ABC):
 
     @property
     def gained(self) -> float:
-        """What was gained until now, each trial from 0 to 1."""
+        """The gain until now, each trial from 0 to 1."""
         return sum(map(sum, self._curve))
 
     def record(self, gained: float, times: int = 1) -> None:

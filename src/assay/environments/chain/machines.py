@@ -44,7 +44,7 @@ class Machine(ABC):
     @property
     @abstractmethod
     def rules(self) -> str:
-        """What a model is told of the machine, in a sentence or two."""
+        """Return what a model is told of the machine, in a sentence or two."""
 
     @abstractmethod
     def read(self, report: str) -> State | None:
@@ -91,7 +91,7 @@ class Register(Machine):
 
 
 class Ledger(Machine):
-    """What several people have: each update moves some of it from one to another."""
+    """Accounts of several people: each update moves some of one to another."""
 
     name = "ledger"
     _PEOPLE = ("Ann", "Bob", "Cat", "Dan")

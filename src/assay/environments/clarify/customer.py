@@ -21,7 +21,7 @@ class Customer:
     form: Mapping[str, Sequence[str]]
     truth: Mapping[str, str]
     known: set[str]
-    """What has been said already."""
+    """Facts that have been said already."""
     num_asked: int = 0
     num_needless: int = 0
     """Questions for what was said already, for what does not matter, or that could not be answered."""

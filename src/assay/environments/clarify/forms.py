@@ -81,7 +81,7 @@ FORMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "time": _TIMES,
     },
 }
-"""What is ordered to what must be known of it, with the choices for each."""
+"""Thing that is ordered to what must be known of it, with the choices for each."""
 
 OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "flavour": ("flavor", "flavours", "flavors", "taste"),

@@ -45,7 +45,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("dog", ("Argo", "Bingo", "Coco", "Duke", "Echo", "Fido", "Gus", "Hugo")),
     ("toy", ("ball", "bell", "bone", "cube", "disc", "duck", "ring", "rope")),
 )
-"""What each table is about, in the order of the hops, with the names in it."""
+"""Kind of thing that each table holds, in the order of the hops, with their names."""
 MAX_HOPS = len(KINDS)
 NUM_ROWS = {1: 4, 2: 6, 3: 8}
 
@@ -60,7 +60,7 @@ class DatabaseWorld:
     answer: str
     """The text that answers; for a change, what is said at the end does not count and this is "done"."""
     path: tuple[dict[str, Any], ...]
-    """What leads there: for each hop the column, its table, and the table that it points to."""
+    """The path there: for each hop the column, its table, and the table that it points to."""
     start: str
     """The person that the question begins with."""
     changed: str

@@ -57,7 +57,7 @@ class Day:
     gone: set[str] = field(default_factory=set)
     """Jobs that were started, taken or have expired."""
     news: list[str] = field(default_factory=list)
-    """What happened since the model was last told."""
+    """Return what happened since the model was last told."""
 
     @classmethod
     def of(cls, world: Mapping[str, Any]) -> Day:

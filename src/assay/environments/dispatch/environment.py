@@ -100,7 +100,7 @@ def _shown(day: Day) -> str:
 
 
 def _earned(world: Mapping[str, Any], task: Task, script: Script) -> int:
-    """What a script with messages that take no time to write earns."""
+    """Return what a script earns whose messages take no time to write."""
     day = Day.of(world)
     shown = task.prompt
     while not day.over:

@@ -67,7 +67,7 @@ def episode() -> Any:
 
 @scorer(metrics={"solved": [accuracy(), stderr()], "reward": [mean(), stderr()]})
 def environment_score() -> Any:
-    """What the environment's own reward says: whether it is solved, and the reward."""
+    """The verdict of the environment's own reward: whether it is solved, and the reward."""
 
     async def score(state: Any, target: Any) -> Any:
         found = state.metadata["score"]

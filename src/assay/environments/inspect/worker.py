@@ -121,7 +121,7 @@ class Session:
         return await self._reply
 
     async def _until_asked(self) -> dict[str, Any] | None:
-        """What is new in the next request; None where the evaluation ended before one."""
+        """Return what is new in the next request; None where the evaluation ended before one."""
         waiting = asyncio.ensure_future(self._requests.get())
         await asyncio.wait((waiting, self._running), return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
@@ -250,7 +250,7 @@ def _value(text: str) -> float | None:
 
 
 _ANSWER: list[Any] = []
-"""What answers the requests for completions, last."""
+"""Stack of functions that answer requests for completions: the last one does."""
 
 
 def _register() -> None:

@@ -119,7 +119,7 @@ def _plan(world: Mapping[str, Any]) -> str:
 
 
 def _shown(world: Mapping[str, Any], room: int, held: list[str]) -> str:
-    """What is seen of a room, and held in it."""
+    """Return the text that shows a room and what is held in it."""
     layout = Layout.of(world)
     ways = [
         f"{way} ({layout.ways[room][way][1]} door)" if layout.ways[room][way][1] else way

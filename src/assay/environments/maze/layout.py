@@ -62,7 +62,7 @@ class Layout:
     """A maze: room 0 is the start."""
 
     ways: tuple[Mapping[str, tuple[int, str]], ...]
-    """Of each room: direction to the room that it leads to, and the colour of the door between; empty for no door."""
+    """Doors of each room: direction to the room that it leads to, and the colour of the door; empty for no door."""
     keys: Mapping[int, str]
     """The colour of the key that lies in a room."""
     exit: int

@@ -12,7 +12,7 @@ from assay.types import Message, Tool
 
 @dataclass
 class Seen:
-    """What a message shows of a room."""
+    """A room as a message shows it."""
 
     room: str
     ways: dict[str, str]

@@ -61,7 +61,7 @@ class RepairEpisode(Episode):
         return await Code(score=how).judge(as_rollout(self._last, task), task)
 
     def _told(self, judgement: Judgement) -> str:
-        """What failed, for the model."""
+        """Return what failed, for the model."""
         left = self.attempts - self._num_attempts
         tail = f"Mend the program and write all of it again ({left} more attempt{'s' if left > 1 else ''})."
         if not judgement.results:

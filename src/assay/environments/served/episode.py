@@ -60,7 +60,8 @@ class ServedEpisode(DrivenEpisode):
                 gateway.remove(session)
 
     async def score(self) -> Score | None:
-        """What the agent reported; where it did not, what the environment says that is worth, or not measured."""
+        """Return the agent's report as a score; where there is none, what the environment says that is worth, or not
+        measured."""
         session = self._session
         if session is None:
             return Score.not_measured(self._why_unreported)

@@ -35,7 +35,7 @@ _TURNS = r"(?:turns?|guess(?:es)?|moves?|rounds?|tries|attempts?|steps?|actions?
 _POINTS: dict[str, float | None] = {"Set": None, "Klondike": 52.0}
 """Games that pay points, by their folder: what a win pays, None where there is no win."""
 _BY_REPLY = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
-"""What a game raises on a reply that it did not foresee."""
+"""Errors that a game raises on a reply that it did not foresee."""
 
 
 def warm_up() -> None:
@@ -209,7 +209,7 @@ class Session:
         return least is not None and reward >= least and not self._late()
 
     def _late(self) -> bool:
-        """Whether the last turn came after those that the prompt grants: the game looks before it counts."""
+        """Return True where the last turn came after those that the prompt grants: the game looks before it counts."""
         counted = getattr(self._env.state, "turn", 0)
         return self._limit is not None and counted > self._limit
 
@@ -290,7 +290,7 @@ def _start(
 
 
 def _remedy(error: Exception, options: Mapping[str, Any]) -> str:
-    """What a person can do about a game that does not start."""
+    """Return the remedy for a game that does not start."""
     text = " ".join(str(error).split())
     data = re.search(r"Resource '?(\S+?)'? not found", re.sub(r"\x1b\[[0-9;]*m", "", text))
     lacking = re.search(r"No module named '([\w.]+)'", text)

@@ -41,7 +41,7 @@ class Verifiers(Listed):
     solved_at: float = 1.0
     """Least reward that solves a task."""
     answer_only: bool = True
-    """Whether reasoning (a <think> block) is taken off before the rewards read an answer."""
+    """True where reasoning (a <think> block) is taken off before the rewards read an answer."""
 
     @pydantic.field_validator("taskset")
     @classmethod

@@ -33,7 +33,7 @@ from assay.types import Score, Verdict
 ROWS, SUMMARIES, STEPS = "rows.jsonl.xz", "summaries.json", "steps.csv.xz"
 _KEPT = ("task_id", "level", "horizon", "prompt", "answer", "response", "ending", "num_tokens", "num_turns")
 _UNKNOWN = {"horizon": None, "num_tokens": None, "num_turns": None}
-"""What a line that lacks a key says of it; else an empty text."""
+"""Value that a line which lacks a key stands for; an empty text where none is known."""
 RunName = tuple[str, int]
 """Cell and seed."""
 Block = tuple[str, str]
