@@ -44,6 +44,6 @@ def test_a_doc_string_begins_with_what_it_is_about() -> None:
         f"{path.relative_to(SOURCE)}: {text[:60]}"
         for path in sorted(SOURCE.rglob("*.py"))
         for text in doc_strings(ast.parse(path.read_text(encoding="utf-8")))
-        if text.split(maxsplit=1)[0] in ("Of", "Whether", "What")
+        if text.split(maxsplit=1)[0] in ("Of", "Whether")
     ]
     assert not found, 'the noun first for a field ("The share of ..."), the verb first for a function ("Return ...")'

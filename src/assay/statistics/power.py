@@ -23,13 +23,13 @@ class Spread:
     """Variances that a paired gain is made of; values are shares from 0 to 1."""
 
     before: float
-    """Of one sample of a task around the task's own mean, before: mean of p (1 - p) over tasks."""
+    """Variance of one sample of a task around the task's own mean, before: mean of p (1 - p) over tasks."""
     after: float
     """The same after training."""
     gains: float
-    """Of the tasks' true gains around their mean."""
+    """Variance of the tasks' true gains around their mean."""
     seeds: float = 0.0
-    """Of the true gain from one training run to another."""
+    """Variance of the true gain from one training run to another."""
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(each) and each >= 0 for each in vars(self).values()):

@@ -260,7 +260,7 @@ def _make(game: str, options: Mapping[str, Any], seed: int) -> tuple[Any, Callab
     env.env_id, env.entry_point = game, spec.entry_point
     outer = env
     for wrapper in spec.default_wrappers or ():
-        if issubclass(wrapper, textarena.ActionWrapper):
+        if issubclass(wrapper, textarena.ActionWrapper):  # pyright: ignore[reportAttributeAccessIssue]
             outer = wrapper(outer)
     return env, outer.step
 
