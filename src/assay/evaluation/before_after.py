@@ -76,11 +76,11 @@ def _accuracy(evaluation: Evaluation, reading: str) -> dict[str, Any]:
     }
 
 
-def _by_horizon(evaluation: Evaluation, reading: str) -> dict[str, float]:
-    """The accuracy by horizon: a sweep tabulates it as "after.by_horizon.h4"."""
+def _by_horizon(evaluation: Evaluation, reading: str) -> dict[str, dict[str, float]]:
+    """The accuracy by horizon, with its interval over tasks: a sweep tabulates it as "after.by_horizon.h4"."""
     parts = evaluation.by_horizon()
     return {
-        horizon: part.accuracy(reading).value
+        horizon: {**part.accuracy(reading).to_dict(), "num_tasks": part.num_tasks}
         for horizon, part in parts.items()
         if part.num_not_measured(reading) < part.num_samples
     }

@@ -176,8 +176,10 @@ class Evaluation:
         return dict(Counter(row.ended for row in self.rows).most_common())
 
     def to_dict(self, ks: Iterable[int] = (1,)) -> dict[str, Any]:
-        """Scores as JSON: of each reading, and of each level within it. What nothing was measured for is null."""
-        ks = tuple(ks)
+        """Scores as JSON: of each reading, and within it of each level, and of each horizon where there are several.
+        What nothing was measured for is null."""
+        ks, horizons = tuple(ks), self.by_horizon()
+        horizons = horizons if len(horizons) > 1 else {}
         return {
             "settings": dict(self.settings),
             "num_tasks": self.num_tasks,
@@ -190,6 +192,7 @@ class Evaluation:
                 reading: {
                     **self._scores(reading, ks),
                     "by_level": {level: part._scores(reading, ks) for level, part in self.by_level().items()},
+                    "by_horizon": {horizon: part._scores(reading, ks) for horizon, part in horizons.items()},
                 }
                 for reading in self.readings
             },

@@ -23,6 +23,7 @@ from assay.observe.folder import read_json
 from assay.observe.records import EvaluationRecord, LevelShare
 from assay.observe.store import STORE_NAME, RunStore
 from assay.observe.visible import visible
+from assay.statistics import clustered_proportion
 
 REPORT_FOLDER = "report"
 REPORT_PAGE = "index.html"
@@ -144,7 +145,7 @@ def _store_view(store: RunStore, report: Path, summary: Mapping[str, Any]) -> di
         "outcomes": outcomes,
         "num_rollouts": sum(outcome.count for outcome in outcomes),
         "level_table": _level_table(evaluations),
-        "horizons": _horizons(store.level_shares()),
+        "horizons": _horizons(store.level_shares(by_group=True)),
         "episodes": _episodes(store),
         "events": events[-_MAX_EVENTS:],
         "num_events": len(events),
@@ -153,17 +154,23 @@ def _store_view(store: RunStore, report: Path, summary: Mapping[str, Any]) -> di
 
 
 def _horizons(shares: Sequence[LevelShare]) -> list[dict[str, Any]]:
-    """The solved share of the rollouts by horizon, over all steps and over the last quarter; empty where there is one
-    horizon only."""
+    """The solved share of the rollouts by horizon, over all steps and the last quarter, with intervals over groups;
+    empty where there is one horizon only.
+
+    Args:
+        shares: of each group.
+    """
     by_horizon: dict[str, list[LevelShare]] = {}
     for share in shares:
         by_horizon.setdefault(share.level.rpartition(" h")[2], []).append(share)
     steps = sorted({share.step for share in shares})
     late = steps[-max(len(steps) // 4, 1) :]
 
-    def solved(some: Sequence[LevelShare]) -> float | None:
-        measured = sum(share.measured for share in some)
-        return sum(share.solved for share in some) / measured if measured else None
+    def solved(some: Sequence[LevelShare]) -> str | None:
+        if not some:
+            return None
+        groups = [share.solved / share.measured for share in some]
+        return clustered_proportion(groups, sum(share.measured for share in some)).as_percent()
 
     rows = [
         {

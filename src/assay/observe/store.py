@@ -316,11 +316,12 @@ class RunStore:
         )
         return [OutcomeCount(**row) for row in rows]
 
-    def level_shares(self) -> list[LevelShare]:
-        """Solved and measured rollouts by step and level."""
+    def level_shares(self, *, by_group: bool = False) -> list[LevelShare]:
+        """Solved and measured rollouts by step and level; or one entry for each group."""
+        group = ", group_id" if by_group else ""
         rows = self._rows(
             "SELECT step, level, SUM(verdict = 'solved') AS solved, COUNT(*) AS measured FROM rollouts "
-            "WHERE verdict != 'not_measured' GROUP BY step, level ORDER BY step, level"
+            f"WHERE verdict != 'not_measured' GROUP BY step, level{group} ORDER BY step, level{group}"
         )
         return [LevelShare(**row) for row in rows]
 

@@ -225,7 +225,8 @@ def test_episodes_are_told_turn_by_turn(run: Path, group: Group) -> None:
     assert "rollouts left out, mean and most of a step 25.0 %, 25.0 %" in text
     assert "broken at the boundary: tool 2" in text
     assert "boundary: engine" not in text
-    assert "1 6 33.3 % – 4 1 100.0 % 100.0 %" in text
+    # Wilson over groups: 1 of 3 at an effective 2, and 1 of 1.
+    assert "1 6 33.3 % [4.5, 84.1] – 4 1 100.0 % [20.7, 100.0] 100.0 % [20.7, 100.0]" in text
     assert (run / "report" / "turns.png").is_file()
 
 

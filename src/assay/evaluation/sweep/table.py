@@ -93,10 +93,12 @@ def _result(sweep: Sweep, run: SweepRun, output: Path) -> dict[str, Any]:
 
 
 def number(summary: Any, key: str) -> float | None:
-    """The finite number under a dotted key; None where there is none."""
+    """The finite number under a dotted key, or its "value" where an interval stands there; None where there is none."""
     value = summary
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        value = value.get("value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return value
@@ -132,7 +134,9 @@ def _over_both(key: str, found: Sequence[BeforeAfter | None]) -> Interval | None
     """Interval over seeds and tasks of what the runs claim; None where the key is nothing that tasks have, or the tests
     of all runs, on the same tasks, are not there."""
     tests = [test for test in found if test is not None]
-    if len(tests) < len(found) or key not in ("before.accuracy", "after.accuracy", "gain.value"):
+    side, _, horizon = key.partition(".by_horizon.")
+    wanted = key if not horizon else f"{side}.accuracy"
+    if len(tests) < len(found) or wanted not in ("before.accuracy", "after.accuracy", "gain.value"):
         return None
     readings = [test.claimed.reading for test in tests]
     before, after = (
@@ -141,7 +145,13 @@ def _over_both(key: str, found: Sequence[BeforeAfter | None]) -> Interval | None
     )
     if key == "gain.value":
         return gain_over_seeds(before, after, readings)
-    return accuracy_over_seeds(before if key == "before.accuracy" else after, readings)
+    sampled = before if wanted == "before.accuracy" else after
+    if horizon:
+        parts = [evaluation.by_horizon().get(horizon) for evaluation in sampled]
+        sampled = [part for part in parts if part is not None]
+        if len(sampled) < len(parts):
+            return None
+    return accuracy_over_seeds(sampled, readings)
 
 
 def _detectable(cells: Sequence[Mapping[str, Any]], key: str, runs: Sequence[Mapping[str, Any]]) -> float | None:

@@ -12,7 +12,7 @@ import pytest
 from assay.evaluation import EvalRow, Evaluation, accuracy_over_seeds, gain_over_seeds
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.sweep.kept import closing_test, read_runs, short_row, write_rows, write_summaries
-from assay.evaluation.sweep.table import number, tabulate
+from assay.evaluation.sweep.table import _over_both, number, tabulate
 from assay.types import Score, Verdict
 
 Rows = list[dict[str, Any]]
@@ -189,9 +189,20 @@ def test_accuracy_by_horizon_follows_from_what_is_kept():
 
     sides = {"before": side("+---"), "after": side("+++?")}
     whole = BeforeAfter(*({"greedy": Evaluation(tuple(rows))} for rows in sides.values())).to_dict()
-    assert whole["before"]["by_horizon"] == {"h1": 0.5, "h4": 0.0}
+    # Wilson, 1 of 2 and 0 of 2 at z = 1.96: (k + z^2 / 2 +- z sqrt(k (n - k) / n + z^2 / 4)) / (n + z^2).
+    assert whole["before"]["by_horizon"] == {
+        "h1": pytest.approx({"value": 0.5, "low": 0.0945, "high": 0.9055, "num_tasks": 2}, abs=1e-4),
+        "h4": pytest.approx({"value": 0.0, "low": 0.0, "high": 0.6576, "num_tasks": 2}, abs=1e-4),
+    }
+    assert number(whole, "before.by_horizon.h4.high") == pytest.approx(0.6576, abs=1e-4)
     assert number(whole, "after.by_horizon.h4") == 1.0
     assert whole["after"]["mean_turns"] == 2.5
+    found = _over_both(
+        "after.by_horizon.h1", [BeforeAfter(*({"greedy": Evaluation(tuple(rows))} for rows in sides.values()))] * 2
+    )
+    assert found is not None
+    assert found.value == 1.0
+    assert _over_both("after.by_horizon.h2", [None]) is None
     kept = closing_test({(name, "greedy"): [short_row(row.to_dict()) for row in rows] for name, rows in sides.items()})
     assert kept is not None
     assert kept.to_dict()["readings"] == whole["readings"]
