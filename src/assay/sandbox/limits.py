@@ -16,7 +16,8 @@ class Limits:
     cpu_seconds: float = 4.0
     """Time on processors, summed over processes and threads."""
     wall_seconds: float = 8.0
-    """Time on the clock of whoever runs the program. In a session: while it loads or answers."""
+    """Time on the clock of whoever runs the program, less what it waited for a processor while others kept them busy
+    (at most ten times as long all the same). In a session: while it loads or answers."""
     memory_bytes: int = 256 << 20
     """Resident memory, files in the working folder included; what the warm interpreter had before is not counted."""
     processes: int = 16

@@ -35,7 +35,7 @@ class ProgramRun:
     """As written, up to the limit."""
     stderr: bytes
     wall_seconds: float
-    """On the clock of the parent."""
+    """On the clock of the parent, less what the program waited for a processor."""
     cpu_seconds: float
     """The CPU time of the whole tree of processes."""
     peak_memory_bytes: int | None

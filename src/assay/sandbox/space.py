@@ -72,6 +72,10 @@ class Space(Protocol):
         """Used so far by the whole tree; None where it cannot be told before the end."""
         ...
 
+    def waited_seconds(self) -> float:
+        """Return how long the tree has been ready to go on and had no processor, up to now; 0 where nobody can tell."""
+        ...
+
     def exceeded(self) -> str:
         """Return the limit that the tree has passed that only the parent holds ("memory", "processes"), or ""."""
         ...

@@ -36,7 +36,7 @@ class Supervisor:
 
     def look(self) -> None:
         """Sums once more."""
-        tree = list(_tree(self.root))
+        tree = list(tree_of(self.root))
         memory = tasks = 0
         before, self._cpu = self._cpu, {}
         for number in tree:
@@ -65,7 +65,7 @@ def number_of(pidfd: int) -> int | None:
     return None
 
 
-def _tree(root: int):
+def tree_of(root: int):
     """The process and all below it: in a process namespace of its own an orphan falls to the first process."""
     waiting = [root]
     while waiting:

@@ -21,6 +21,7 @@ from assay.sandbox.input_file import input_file
 from assay.sandbox.limits import Limits
 from assay.sandbox.shipment import BOOTSTRAP, bundle, job_frame
 from assay.sandbox.space import Ended, Job, Kind, Worker
+from assay.sandbox.waiting import Waiting
 
 
 class UnsafeBackend:
@@ -95,10 +96,14 @@ class UnsafeSpace:
         self.opening = text + job_frame(job, limits, address_bytes=4 * limits.memory_bytes, tasks=0)
         self.ended, self._end = os.pipe()
         self._usage: Ended | None = None
+        self._waiting = Waiting(process.pid)
         threading.Thread(target=self._wait, daemon=True).start()
 
     def cpu_seconds(self) -> float | None:
         return None
+
+    def waited_seconds(self) -> float:
+        return self._waiting.look()
 
     def exceeded(self) -> str:
         return ""

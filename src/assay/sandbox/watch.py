@@ -17,11 +17,12 @@ from assay.sandbox.limits import Limits
 from assay.sandbox.run import ProgramRun, RunStatus
 from assay.sandbox.space import Ended, Space
 from assay.sandbox.values import NotPlainError, decode
+from assay.sandbox.waiting import MAX_STRETCH
 
 READ_BYTES = 1 << 16
 END_SECONDS = 10.0
 """From the kill to the end of the tree. Past it the worker is given up."""
-MIN_CHECK_SECONDS = 0.01
+MIN_CHECK_SECONDS, MAX_CHECK_SECONDS = 0.01, 0.25
 MEMORY_ERRORS = (b"MemoryError", b"std::bad_alloc", b"Cannot allocate memory")
 _RUNNING = b"Traceback (most recent call last)"
 _REFUSALS = ("SyntaxError", "IndentationError", "TabError", "RecursionError", "OverflowError")
@@ -67,10 +68,11 @@ class Watch:
         self._killed: tuple[RunStatus, str] | None = None
         self._kill_deadline = 0.0
         self._driven_since = 0.0
-        self._driven_before = 0.0
+        self._driven_before = self._waited = 0.0
         self._deadline = float("inf")
         self._check_seconds = space.check_seconds
-        self._next_check = time.monotonic() + (space.check_seconds or limits.cpu_seconds / _NUM_CORES)
+        first = space.check_seconds or min(limits.cpu_seconds / _NUM_CORES, MAX_CHECK_SECONDS)
+        self._next_check = time.monotonic() + first
         self._run: ProgramRun | None = None
         self._is_closed = False
         self._has_begun = not space.tells_beginning
@@ -79,7 +81,11 @@ class Watch:
 
     @property
     def wall_seconds(self) -> float:
-        """While anybody waited for the program."""
+        """While anybody waited for the program, less the time that it waited for a processor until the last check."""
+        return max(0.0, self._clock_seconds - self._waited)
+
+    @property
+    def _clock_seconds(self) -> float:
         now = time.monotonic() - self._driven_since if self._driven_since else 0.0
         return self._driven_before + now
 
@@ -155,7 +161,7 @@ class Watch:
         self._driven_since = time.monotonic()
 
     def pause(self) -> None:
-        self._driven_before, self._driven_since = self.wall_seconds, 0.0
+        self._driven_before, self._driven_since = self._clock_seconds, 0.0
 
     def wanted(self) -> list[tuple[int, int]]:
         """Descriptors and the events to wait for."""
@@ -198,7 +204,13 @@ class Watch:
         if self._killed:
             self.has_ended = self.has_ended or now >= self._kill_deadline
             return
-        if self.wall_seconds >= self.limits.wall_seconds:
+        if self.wall_seconds >= min(self.limits.wall_seconds, self._deadline):
+            # A right program must not fail for others that keep the machine busy.
+            self._waited = self.space.waited_seconds()
+        longest = MAX_STRETCH * self.limits.wall_seconds
+        if self._clock_seconds >= longest:
+            self.kill(RunStatus.TIME_LIMIT, f"passed {longest:g} s on the clock, however busy the machine is")
+        elif self.wall_seconds >= self.limits.wall_seconds:
             self.kill(RunStatus.TIME_LIMIT, f"passed {self.limits.wall_seconds:g} s on the clock")
         elif self.wall_seconds >= self._deadline:
             self.kill(RunStatus.TIME_LIMIT, "passed the time allowed for the call")
@@ -215,7 +227,8 @@ class Watch:
         left = self.limits.cpu_seconds - (used or 0.0)
         if left <= 0:
             self.kill(RunStatus.TIME_LIMIT, _cpu_reason(self.limits))
-        soonest = max(MIN_CHECK_SECONDS, left / _NUM_CORES)
+        self._waited = self.space.waited_seconds()
+        soonest = min(max(MIN_CHECK_SECONDS, left / _NUM_CORES), MAX_CHECK_SECONDS)
         self._next_check = now + (soonest if self._check_seconds is None else min(soonest, self._check_seconds))
 
     def _read_output(self, descriptor: int) -> bytes:

@@ -26,6 +26,7 @@ from assay.sandbox.limits import Limits
 from assay.sandbox.shipment import START, job_frame
 from assay.sandbox.space import Ended, Job
 from assay.sandbox.supervisor import Supervisor, number_of, shared_bytes_of
+from assay.sandbox.waiting import Waiting
 
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
@@ -247,6 +248,7 @@ class BubblewrapSpace:
         self._lock = threading.Lock()
         self._closed = self._killed = False
         self._supervisor: Supervisor | None = None
+        self._waiting: Waiting | None = None
         num_bytes = limits.file_bytes + sum(map(len, job.files.values())) + len(job.source) * 4 + (1 << 16)
         tasks = base_tasks + limits.processes + EXTRA_TASKS if owner.plan.bounds_user_tasks else 0
         # First: what cannot be told begins nothing.
@@ -290,6 +292,11 @@ class BubblewrapSpace:
         if self._counts and self._cgroup:
             return self._cgroup.cpu_seconds() - self._cpu_before
         return self._supervisor.cpu_seconds if self._supervisor else None
+
+    def waited_seconds(self) -> float:
+        if self._waiting is None and (number := number_of(self.ended)):
+            self._waiting = Waiting(number)
+        return self._waiting.look() if self._waiting else 0.0
 
     def exceeded(self) -> str:
         if self._supervisor is None:

@@ -2,7 +2,8 @@
 
 A library that works out what a model wrote can hang where no signal reaches it (9 ** 9 ** 9 is one call into C), so it
 runs in a process of its own. A worker that passes the limit is killed and replaced; the others go on. The call is tried
-once more, on a fresh worker that has just said that it is ready: then the cause was the input, not the machine.
+once more, on a fresh worker that has just said that it is ready: then the cause was the input, not the machine. Time
+that a worker waits for a processor does not count.
 
     parent                           worker (python -m assay.verifiers.worker MODULE:FUNCTION)
     {"text": ...}\\n   ------------>   function(**arguments)
@@ -29,6 +30,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from assay.errors import VerifierError
+from assay.sandbox.waiting import MAX_STRETCH, Waiting
 
 START_SECONDS = 60.0
 """A worker that has not said by then that it is ready cannot be used."""
@@ -219,11 +221,16 @@ class _Worker:
                     pipe.close()
 
     def _read_line(self, seconds: float) -> bytes:
-        deadline, parts = time.monotonic() + seconds, b""
+        waiting, start = Waiting(self._process.pid, is_new=False), time.monotonic()
+        deadline, parts = start + seconds, b""
         while not parts.endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._from], [], [], left)[0]:
-                raise TimeoutError
+                stretched = min(start + seconds + waiting.look(), start + MAX_STRETCH * seconds)
+                if stretched <= time.monotonic():
+                    raise TimeoutError
+                deadline = stretched
+                continue
             part = os.read(self._from, 65536)
             if not part or len(parts) > MAX_REPLY_BYTES:
                 raise EOFError

@@ -14,7 +14,8 @@ class Bounds:
     limits: Limits
     """The limit of one test."""
     seconds: float
-    """The seconds of all tests, on the clock, while the program runs: what it waits for its turn does not count."""
+    """The seconds of all tests, on the clock, while the program runs: what it waits for its turn, or for a processor,
+    does not count."""
 
     def spend(self, seconds: float) -> None:
         """Takes from what is left."""

@@ -67,7 +67,7 @@ class Code(AnswerReader):
     tolerance: float = pydantic.Field(default=1e-6, ge=0, le=1)
     """For "floats": absolute, or relative to the expected number, whichever is larger."""
     seconds: float = pydantic.Field(default=4.0, gt=0, le=600)
-    """CPU time of one test, and half of what it may take on the clock."""
+    """CPU time of one test, and half of what it may take on the clock, where waiting for a processor does not count."""
     response_seconds: float = pydantic.Field(default=30.0, gt=0, le=3600)
     """Clock time of all tests of one response together; what is left then has passed its limit."""
     memory_mb: int = pydantic.Field(default=256, ge=16, le=1 << 16)
