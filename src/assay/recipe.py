@@ -193,6 +193,16 @@ class RunConfig(Settings):
                 f"group_size={self.group_size}, but {algorithm.name} compares at least "
                 f"{algorithm.needs.min_group_size} answers to the same task"
             )
+        if algorithm.needs.demonstrations and self.curriculum.measures_the_policy:
+            raise ValueError(
+                f"the curriculum {self.curriculum.name!r} follows what the policy solves, and {algorithm.name} shows "
+                'it demonstrations only: use "uniform" or "level_by_level"'
+            )
+        if self.group_size < self.curriculum.min_group_size:
+            raise ValueError(
+                f"group_size={self.group_size}, but the curriculum {self.curriculum.name!r} compares at least "
+                f"{self.curriculum.min_group_size} answers to the same task"
+            )
         if algorithm.needs.demonstrations and self.group_size != 1:
             raise ValueError(
                 f"group_size={self.group_size} has no effect with {algorithm.name}, one demonstration a task: "

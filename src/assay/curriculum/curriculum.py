@@ -36,7 +36,8 @@ class Curriculum(Protocol):
 
     @property
     def current_level_name(self) -> str:
-        """The level being learned, such as "c2 h1"; a change of it is an event of the run."""
+        """The level being learned, such as "c2 h1"; a change of it is an event of the run. Empty where there is no such
+        level."""
         ...
 
     def named_levels(self) -> list[tuple[str, LevelSettings]]:
@@ -74,6 +75,16 @@ class CurriculumSettings(Component):
         if len(set(self.levels)) < len(self.levels):
             raise ValueError("levels has the same level twice; name each once")
         return self
+
+    @property
+    def min_group_size(self) -> int:
+        """The number of attempts at a task below which the curriculum learns nothing from a group."""
+        return 1
+
+    @property
+    def measures_the_policy(self) -> bool:
+        """True where the curriculum has to see what the policy solves, and so not demonstrations by somebody else."""
+        return self.min_group_size > 1
 
     def begin(self, environment: Environment, seed: int) -> Curriculum:
         """A curriculum over the tasks of an environment."""

@@ -9,17 +9,17 @@ progress is measured on a fixed held-out grid.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
 
 from assay.curriculum.curriculum import CurriculumSettings, LevelSettings
-from assay.environments import Environment, require_tasks
+from assay.curriculum.stream import TaskStream
+from assay.environments import Environment
 from assay.errors import CheckpointError, ConfigError
 from assay.observe.metrics import metric
 from assay.seeds import derive_seed, uniform
@@ -29,10 +29,6 @@ FRONTIER = metric("curriculum/frontier_level", "Index of the level being learned
 FRONTIER_SOLVED = metric(
     "curriculum/frontier_solved_share", "Mean solved share of the frontier's groups in the curriculum's window."
 )
-
-
-_NUM_NAMING = 16
-"""Tasks of a level without dials by which it is named."""
 
 
 class LevelByLevel(CurriculumSettings):
@@ -54,19 +50,14 @@ class LevelByLevel(CurriculumSettings):
 class _Level:
     """The position of the curriculum in one level."""
 
-    settings: LevelSettings
-    name: str = ""
-    dials: tuple[float | None, float | None] = (None, None)
-    """Complexity and horizon of the level's tasks, as they carry them; None where they differ."""
-    epoch: int = 0
-    """Number of times that the whole split was gone through."""
-    position: int = 0
-    """Tasks given out in this epoch."""
-    num_groups: int = 0
-    recent: deque[float] = field(default_factory=deque)
+    tasks: TaskStream
+    recent: deque[float]
     """Solved shares of the last `window` groups."""
-    tasks: Iterator[Task] | None = None
-    """The rest of this epoch; None until it is needed."""
+    num_groups: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.tasks.name
 
 
 class LevelCurriculum:
@@ -83,16 +74,14 @@ class LevelCurriculum:
 
     def __init__(self, settings: LevelByLevel, environment: Environment, seed: int) -> None:
         self._settings = settings
-        self._environment = environment
         self._seed = seed
         self._frontier = 0
         self._issued: dict[int, tuple[int, Task]] = {}
         """Group to (index of its level, task), of groups that were not observed yet."""
-        self._levels = [_Level(level, recent=deque(maxlen=settings.window)) for level in settings.levels]
-        for index, level in enumerate(self._levels):
-            first = list(itertools.islice(self._epoch(index, 0), _NUM_NAMING if None in _dials(level.settings) else 1))
-            level.dials = _common(task.complexity for task in first), _common(task.horizon for task in first)
-            level.name = replace(first[0], complexity=level.dials[0], horizon=level.dials[1]).level
+        self._levels = [
+            _Level(TaskStream(environment, level, seed=seed, index=index), deque(maxlen=settings.window))
+            for index, level in enumerate(settings.levels)
+        ]
         names = [level.name for level in self._levels]
         if len(set(names)) < len(names):
             raise ConfigError(
@@ -106,13 +95,13 @@ class LevelCurriculum:
 
     def named_levels(self) -> list[tuple[str, LevelSettings]]:
         """Every level with its name, in the order of the settings."""
-        return [(level.name, level.settings) for level in self._levels]
+        return [(level.name, settings) for level, settings in zip(self._levels, self._settings.levels, strict=True)]
 
     def next_task(self, group_id: int) -> Task:
         """The task of this group. Asked again for a group that was not observed yet, it gives the same task again."""
         if group_id not in self._issued:
             index = self._choose_level(group_id)
-            self._issued[group_id] = index, self._draw(index)
+            self._issued[group_id] = index, self._levels[index].tasks.draw()
         return self._issued[group_id][1]
 
     def observe(self, groups: Iterable[Group]) -> None:
@@ -124,7 +113,7 @@ class LevelCurriculum:
         Raises:
             ValueError: a group at a level that is not in this curriculum.
         """
-        indices = {level.dials: index for index, level in enumerate(self._levels)}
+        indices = {level.tasks.dials: index for index, level in enumerate(self._levels)}
         newest = -1
         for group in groups:
             newest = max(newest, group.group_id)
@@ -153,13 +142,7 @@ class LevelCurriculum:
         return {
             "frontier": self._frontier,
             "levels": [
-                {
-                    "name": level.name,
-                    "epoch": level.epoch,
-                    "position": level.position,
-                    "num_groups": level.num_groups,
-                    "recent": list(level.recent),
-                }
+                {**level.tasks.state(), "num_groups": level.num_groups, "recent": list(level.recent)}
                 for level in self._levels
             ],
             "issued": [[group_id, index, task.to_dict()] for group_id, (index, task) in self._issued.items()],
@@ -180,9 +163,9 @@ class LevelCurriculum:
             )
         self._frontier = state["frontier"]
         for level, data in zip(self._levels, state["levels"], strict=True):
-            level.epoch, level.position, level.num_groups = data["epoch"], data["position"], data["num_groups"]
+            level.tasks.load_state(data)
+            level.num_groups = data["num_groups"]
             level.recent = deque(data["recent"], maxlen=self._settings.window)
-            level.tasks = None
         self._issued = {group_id: (index, Task.from_dict(task)) for group_id, index, task in state["issued"]}
 
     def _choose_level(self, group_id: int) -> int:
@@ -193,24 +176,6 @@ class LevelCurriculum:
             return int(uniform(derive_seed(self._seed, "curriculum", "level"), group_id) * self._frontier)
         return self._frontier
 
-    def _draw(self, index: int) -> Task:
-        level = self._levels[index]
-        if level.tasks is None:
-            level.tasks = itertools.islice(self._epoch(index, level.epoch), level.position, None)
-        task = next(level.tasks, None)
-        if task is None:
-            level.epoch, level.position = level.epoch + 1, 0
-            level.tasks = self._epoch(index, level.epoch)
-            task = next(level.tasks)
-        level.position += 1
-        return task
-
-    def _epoch(self, index: int, epoch: int) -> Iterator[Task]:
-        complexity, horizon = self._settings.levels[index].complexity, self._settings.levels[index].horizon
-        seed = derive_seed(self._seed, "curriculum", index, epoch)
-        tasks = self._environment.tasks("train", complexity=complexity, horizon=horizon, seed=seed)
-        return require_tasks(tasks, self._environment, "train", complexity, horizon)
-
     def _is_learned(self, level: _Level) -> bool:
         return len(level.recent) == self._settings.window and _mean(level.recent) >= self._settings.advance_at
 
@@ -218,13 +183,3 @@ class LevelCurriculum:
 def _mean(shares: Iterable[float]) -> float:
     values = list(shares)
     return math.fsum(values) / len(values) if values else math.nan
-
-
-def _dials(settings: LevelSettings) -> tuple[float | None, float | None]:
-    return settings.complexity, settings.horizon
-
-
-def _common(values: Iterable[float | None]) -> float | None:
-    """The one value that all of them are; None where they differ."""
-    different = set(values)
-    return different.pop() if len(different) == 1 else None
