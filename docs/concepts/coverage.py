@@ -220,8 +220,13 @@ def _looked_at(values: np.ndarray, bounds: tuple[float, float]) -> Interval:
 
 
 def horizons() -> Table:
-    """Families of three tasks with five runs, log odds of a family and of a task with standard deviation 0.7."""
+    """Families of three tasks with five runs, log odds of a family and of a task with standard deviation 0.7; and tasks
+    of one run each, drawn row by row."""
     generator, trials = np.random.default_rng(5), 200
+
+    def told(rows: HorizonRows, seed: int) -> tuple[bool, bool]:
+        (found,) = fit_horizons(rows, num_draws=200, seed=seed).values()
+        return (found.low or 0.0) <= 32 <= (math.inf if found.high is None else found.high), found.kind == "fitted"
 
     def rows() -> Iterator[Sequence[object]]:
         for slope in (0.5, 1.0, 2.0):
@@ -231,19 +236,23 @@ def horizons() -> Table:
                 families, tasks, _ = np.indices(shape)
                 for trial in range(trials):
                     x = np.broadcast_to(generator.uniform(0, 10, (num_families, 3, 1)), shape)
-                    shift = generator.normal(0, 0.7, (num_families, 1, 1)) + generator.normal(
-                        0, 0.7, (num_families, 3, 1)
-                    )
+                    shift = sum(generator.normal(0, 0.7, (num_families, count, 1)) for count in (1, 3))
                     success = generator.random(shape) < 1 / (1 + np.exp(-slope * (5 - x) - shift))
                     flat = (success.astype(float).ravel(), np.exp2(x).ravel(), np.ones(x.size), np.zeros(x.size))
-                    table = HorizonRows(*flat, (families.ravel(), tasks.ravel()))
-                    (found,) = fit_horizons(table, num_draws=200, seed=trial).values()
-                    kinds += found.kind == "fitted"
-                    high = math.inf if found.high is None else found.high
-                    covered += (found.low or 0.0) <= 32 <= high
-                yield slope, num_families, percent(covered, trials), percent(kinds, trials)
+                    holding, fitted = told(HorizonRows(*flat, (families.ravel(), tasks.ravel())), trial)
+                    covered, kinds = covered + holding, kinds + fitted
+                yield slope, f"{num_families} families", percent(covered, trials), percent(kinds, trials)
+            for num_tasks in (5, 10, 20, 50):
+                covered = kinds = 0
+                for trial in range(trials):
+                    x = generator.uniform(0, 10, num_tasks)
+                    success = (generator.random(num_tasks) < 1 / (1 + np.exp(-slope * (5 - x)))).astype(float)
+                    flat = (success, np.exp2(x), np.ones(num_tasks), np.zeros(num_tasks))
+                    holding, fitted = told(HorizonRows(*flat), trial)
+                    covered, kinds = covered + holding, kinds + fitted
+                yield slope, f"{num_tasks} tasks", percent(covered, trials), percent(kinds, trials)
 
-    return ("log odds a doubling", "families", "covered", "fitted (not separated)"), rows()
+    return ("log odds a doubling", "drawn", "covered", "fitted, not separated"), rows()
 
 
 def floors() -> Table:

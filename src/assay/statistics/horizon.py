@@ -20,8 +20,8 @@ from assay.statistics.logistic import fit_logistic
 
 RIDGE = 0.1
 """METR's regularisation: scikit-learn's `C = 1 / 0.1`."""
-FEW_GROUPS = 20
-"""Below so many outermost groups a bootstrap over them covers less than it says."""
+FEW_GROUPS = 5
+"""The fewest outermost groups for which coverage was looked at (docs/concepts/intervals.md)."""
 _LOGIT_80 = math.log(4)
 _RUN = 6
 """Consecutive units that must agree: (1/2)^6 < 0.025, the chance of either side of a 95 % interval."""
@@ -324,7 +324,9 @@ def _horizon(rows: HorizonRows, part: _Part, draws: np.ndarray, ridge: float) ->
         low, high = _quantiles(draws)
         groups = rows.groups[0][part.rows] if rows.groups else part.rows
         if len(draws) and (count := len(np.unique(groups))) < FEW_GROUPS:
-            notes.append(f"{count} groups to draw from are few: the interval covers less often than it says")
+            notes.append(
+                f"{count} groups to draw from say little of how groups differ: coverage is known from {FEW_GROUPS} on"
+            )
     if p50 is not None and not part.x[0] <= (x50 := float(part.point(part.start, 0.0))) <= part.x[-1]:
         where = "harder than any" if x50 > part.x[-1] else "easier than any"
         notes.append(f"p50 is {where} task that was tried: it is extrapolated")

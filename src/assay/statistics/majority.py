@@ -11,6 +11,7 @@ import numpy as np
 
 from assay.statistics.interval import Interval
 from assay.statistics.paired import PairedDifference, paired_difference
+from assay.statistics.pass_at_k import num_draws_of
 from assay.statistics.proportion import clustered_proportion
 
 
@@ -90,7 +91,7 @@ def majority_at_k_interval(votes_P: Sequence[Votes], k: int) -> Interval:
     Raises:
         ValueError: no tasks, or as `majority_at_k`.
     """
-    return clustered_proportion([majority_at_k(votes, k) for votes in votes_P], _num_samples(votes_P))
+    return clustered_proportion([majority_at_k(votes, k) for votes in votes_P], _num_draws(votes_P, k))
 
 
 def majority_at_k_difference(before_P: Sequence[Votes], after_P: Sequence[Votes], k: int) -> PairedDifference:
@@ -100,9 +101,9 @@ def majority_at_k_difference(before_P: Sequence[Votes], after_P: Sequence[Votes]
         ValueError: other tasks before than after, or as `majority_at_k`.
     """
     sides = [[majority_at_k(votes, k) for votes in side] for side in (before_P, after_P)]
-    sizes = (_num_samples(before_P), _num_samples(after_P))
+    sizes = (_num_draws(before_P, k), _num_draws(after_P, k))
     return paired_difference(*sides, num_samples=sizes, are_shares=False)
 
 
-def _num_samples(votes_P: Sequence[Votes]) -> int:
-    return sum(votes.num_samples for votes in votes_P)
+def _num_draws(votes_P: Sequence[Votes], k: int) -> int:
+    return num_draws_of([votes.num_samples for votes in votes_P], k)

@@ -97,17 +97,21 @@ def _in_pairs(
     measure: Measure, before_P: Sequence[tuple[int, int]], after_P: Sequence[tuple[int, int]], k: int
 ) -> PairedDifference:
     before, after = ([measure(*counts, k) for counts in side] for side in (before_P, after_P))
-    sizes = (_num_samples(before_P), _num_samples(after_P))
-    return paired_difference(before, after, num_samples=sizes, are_shares=False)
+    sizes = [num_draws_of([num_samples for num_samples, _ in side], k) for side in (before_P, after_P)]
+    return paired_difference(before, after, num_samples=(sizes[0], sizes[1]), are_shares=False)
 
 
 def _over_tasks(measure: Measure, counts_P: Sequence[tuple[int, int]], k: int) -> Interval:
     values = [measure(num_samples, num_correct, k) for num_samples, num_correct in counts_P]
-    return clustered_proportion(values, num_samples=_num_samples(counts_P))
+    return clustered_proportion(values, num_draws_of([num_samples for num_samples, _ in counts_P], k))
 
 
-def _num_samples(counts_P: Sequence[tuple[int, int]]) -> int:
-    return sum(num_samples for num_samples, _ in counts_P)
+def num_draws_of(num_samples_P: Sequence[int], k: int) -> int:
+    """The independent draws of k that the samples of all tasks hold: what an effective number of them never exceeds.
+
+    Estimates of pass^k crowd near 0, and of pass@k near 1, where their spread over tasks says that there are more.
+    """
+    return sum(num_samples // k for num_samples in num_samples_P)
 
 
 def _check(num_samples: int, num_correct: int, k: int) -> None:

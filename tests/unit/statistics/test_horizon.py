@@ -246,7 +246,10 @@ def test_every_model_of_a_table_has_what_it_would_have_alone():
 def test_extrapolation_and_few_groups_are_told():
     found = one(table([1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0], [1] * 4 + [2] * 4 + [4] * 4))
     assert any("harder than any" in note for note in found.notes)
-    assert any("12 groups to draw from are few" in note for note in found.notes)
+    rows = table([1, 0, 1, 0, 1, 1, 0, 1], [1, 2, 2, 4] * 2)
+    families = np.array([0] * 4 + [1] * 4)
+    found = one(HorizonRows(rows.success, rows.difficulty, rows.weight, rows.by, (families,)))
+    assert any("2 groups to draw from say little" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
