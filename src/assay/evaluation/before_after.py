@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from assay.evaluation.attribution import attribute
 from assay.evaluation.cautions import cautions, commonest_answer, commonest_response
 from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
 from assay.evaluation.evaluation import Evaluation
@@ -19,6 +20,8 @@ class BeforeAfter:
 
     before: Mapping[str, Evaluation]
     after: Mapping[str, Evaluation]
+    trained_on: Collection[str] | None = None
+    """Ids of the tasks that were trained on; None where that is not known."""
 
     @cached_property
     def claimed(self) -> ClaimedGain:
@@ -32,8 +35,8 @@ class BeforeAfter:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `summary.json` keeps: the claimed gain with its two accuracies, all gains that were compared, the
-        commonest response and gold answer, cautions, and transcripts."""
+        """Return what `summary.json` keeps: the claimed gain with its two accuracies, all gains that were compared, its
+        attribution, the commonest response and gold answer, cautions, and transcripts."""
         claimed = self.claimed
         readings = [
             {
@@ -46,12 +49,14 @@ class BeforeAfter:
             for decoding in self.before
             for reading in self.before[decoding].readings
         ]
+        owed = attribute(self.before, self.after, trained_on=self.trained_on)
         chosen = next(r for r in readings if (r["decoding"], r["reading"]) == (claimed.decoding, claimed.reading))
         return {
             "before": chosen["before"],
             "after": chosen["after"],
             "gain": {**claimed.difference.to_dict(), "decoding": claimed.decoding, "reading": claimed.reading},
             "readings": readings,
+            "owed_to": None if owed is None else owed.to_dict(),
             "commonest_response": {
                 side: commonest_response(evaluations[claimed.decoding]).to_dict()
                 for side, evaluations in (("before", self.before), ("after", self.after))

@@ -96,6 +96,7 @@ def _summary_view(summary: Mapping[str, Any], config: Mapping[str, Any], folder:
         "after": _mapping(summary.get("after")),
         "cautions": [text for text in summary.get("cautions") or [] if isinstance(text, str)],
         "readings": [_reading(entry) for entry in _mappings(summary.get("readings"))],
+        "owed": _owed(_mapping(summary.get("owed_to"))),
         "transcripts": _mappings(summary.get("transcripts"))[:_MAX_TRANSCRIPTS],
         "settings": _flatten(settings),
         **{
@@ -112,6 +113,15 @@ def _reading(entry: Mapping[str, Any]) -> dict[str, Any]:
         "reading": entry.get("reading", ""),
         **{name: _mapping(entry.get(name)) for name in ("before", "after", "gain")},
     }
+
+
+def _owed(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the gain is owed to, part by part; None where the summary does not say."""
+    parts = [part for part in _mappings(found.get("parts")) if _is_number(_mapping(part.get("gain")).get("value"))]
+    if not parts:
+        return None
+    untold = [text for text in found.get("untold") or [] if isinstance(text, str)]
+    return {"total": _mapping(found.get("total")), "parts": parts, "untold": untold}
 
 
 def _store_view(store: RunStore, report: Path, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -289,6 +289,10 @@ class RunStore:
         """(step, group, member) of every rollout."""
         return self._connection.execute("SELECT step, group_id, member FROM rollouts ORDER BY 1, 2, 3").fetchall()
 
+    def trained_task_ids(self) -> set[str]:
+        """Ids of the tasks that rollouts were of."""
+        return {task_id for (task_id,) in self._connection.execute("SELECT DISTINCT task_id FROM rollouts")}
+
     def evaluations(self) -> list[EvaluationRecord]:
         """Every accuracy, in step order."""
         rows = self._rows("SELECT * FROM evaluations ORDER BY step, split, decoding, reading, level")

@@ -102,7 +102,8 @@ class Measurements:
                     step, "test", decoding, [row.to_dict() for row in result.rows]
                 )
         self._records.store.commit()
-        return {"level": name_of_level, **BeforeAfter(*sides).to_dict()}
+        trained_on = self._records.store.trained_task_ids()
+        return {"level": name_of_level, **BeforeAfter(*sides, trained_on).to_dict()}
 
     def _most_trained_level(self) -> tuple[str, LevelSettings]:
         """Name and dials; the easiest where several were trained on equally."""
