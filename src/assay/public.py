@@ -182,6 +182,7 @@ def evaluate(
                     samples_per_task=samples,
                     make_episode=around.episodes(world),
                     max_turns=around.turns(world),
+                    hands_on=around if around.persists else None,
                 )
             finally:
                 await engine.close()

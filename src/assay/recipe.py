@@ -188,6 +188,11 @@ class RunConfig(Settings):
             raise ValueError(
                 "model.fp32_head has no effect with model.compute_dtype='fp32', where all is: leave it out"
             )
+        if self.scaffold.persists:
+            raise ValueError(
+                f"scaffold.persist of {self.scaffold.name} is for `assay eval`: in training the groups of a step are "
+                "played at the same time, so that no episode comes before another, whatever the machine; leave it out"
+            )
         if self.group_size < algorithm.needs.min_group_size:
             raise ValueError(
                 f"group_size={self.group_size}, but {algorithm.name} compares at least "

@@ -84,6 +84,10 @@ class MeasureOptions:
             show_default=False,
         ),
     ] = ""
+    scaffold_set: Annotated[
+        list[str] | None,
+        typer.Option(help="A setting of a scaffold, such as notes.persist=true; repeatable.", show_default=False),
+    ] = None
     verifier: Annotated[
         str | None,
         typer.Option(
@@ -180,6 +184,13 @@ def evaluate(
             place = place / name
         if name != "plain":
             console.print(f"with the scaffold {name}:", markup=False)
+        if scaffold.persists:
+            console.print(
+                f"{measured.samples} streams of {len(tasks)} episodes, one after the other: what one earns depends on "
+                "those before it, and intervals over tasks say nothing of another order",
+                markup=False,
+                soft_wrap=True,
+            )
         with EvaluationFolder(place, settings, made) as kept:
             results[name] = sampled.evaluate(
                 kept,
@@ -254,10 +265,16 @@ def _what(
 
 def _scaffolds(measured: MeasureOptions) -> dict[str, Scaffold]:
     """The scaffolds to measure with, by the names that were given."""
+    from assay.config import parse_overrides
     from assay.scaffolds import Plain, make_scaffold
 
-    if measured.scaffold:
-        return {name: make_scaffold(name) for name in _names("--scaffold", measured.scaffold)}
+    options = parse_overrides(measured.scaffold_set or [])
+    names = _names("--scaffold", measured.scaffold) if measured.scaffold else []
+    for name, values in options.items():
+        if name not in names or not isinstance(values, dict):
+            raise ConfigError(f"--scaffold-set {name}: give NAME.KEY=VALUE, with the NAME of a scaffold of --scaffold")
+    if names:
+        return {name: make_scaffold(name, options.get(name)) for name in names}
     if measured.recipe is not None and (scaffold := _recipe(measured.recipe).scaffold).stays:
         return {scaffold.name: scaffold}
     return {"plain": Plain()}
@@ -372,7 +389,7 @@ def _recipe(place: Path) -> RunConfig:
 
 
 def _table(result: Evaluation, ks: Sequence[int]) -> Table:
-    """Accuracy, and pass@k, of each level under each reading."""
+    """Accuracy, and pass@k, of each level under each reading, and of each horizon where several levels have it."""
     from rich.table import Table
 
     table = Table(title="accuracy, with 95 % intervals over tasks")
@@ -380,7 +397,9 @@ def _table(result: Evaluation, ks: Sequence[int]) -> Table:
     names = [reading if k is None else f"{reading} pass@{k}" for reading, k in measures]
     table.add_column("level")
     table.add_column("tasks", justify="right")
-    parts = result.by_level()
+    parts, horizons = result.by_level(), result.by_horizon()
+    if 1 < len(horizons) < len(parts):
+        parts |= horizons
     if len(parts) > 1:
         parts["all"] = result
     if len(measures) > MOST_COLUMNS:

@@ -161,6 +161,7 @@ class SampledModel:
                         on_row=keep,
                         done=done,
                         settings=settings,
+                        hands_on=around if around.persists else None,
                     )
             finally:
                 judges = [judge for verifier in verifiers.values() for judge in judges_in(verifier)]

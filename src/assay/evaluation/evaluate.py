@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,15 @@ from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.row import EvalRow
 from assay.render.renderer import Renderer
 from assay.rollout import EpisodeLimits, MaxTurns, run_rollout
+from assay.scaffolds import Scaffold, with_handed_on
 from assay.types import EndingKind, Task
 from assay.verifiers.score import score_rollout
 from assay.verifiers.verifier import Verifier
 
 SEED_LABEL = "evaluation"
 """Keeps an evaluation's random numbers apart from those of the training run with the same seed."""
+Key = tuple[str, int]
+"""The name of a row: the id of its task, and the number of the attempt."""
 
 
 async def evaluate(
@@ -40,6 +44,7 @@ async def evaluate(
     done: Iterable[EvalRow] = (),
     retries: int = 2,
     settings: Mapping[str, Any] | None = None,
+    hands_on: Scaffold | None = None,
 ) -> Evaluation:
     """Samples every task and scores every sample under every reading.
 
@@ -62,6 +67,9 @@ async def evaluate(
         retries: how often a rollout that broke, or a verifier that failed, is tried again before it counts as not
             measured. A responder tries again by itself, so its rollouts are played once.
         settings: recorded with the result.
+        hands_on: the scaffold, where it hands something on from one episode of a stream to the next: sample s of each
+            task, in the order of the tasks, is stream s, whose episodes are played one after the other. Of `done`, what
+            others came after stays, measured or not.
 
     Raises:
         DataError: no tasks, the same task twice, no verifier, or a row in `done` of another evaluation.
@@ -86,24 +94,31 @@ async def evaluate(
     }
     if len(wanted) < len(tasks) * samples_per_task:
         raise DataError("the same task is in the list more than once; its samples would count twice")
-    rows = {row.key: row for row in done if row.measured}
+    streams = _streams(wanted, samples_per_task) if hands_on is not None else [[key] for key in wanted]
+    rows = _kept(done, streams)
     for key, row in rows.items():
         if key not in wanted or wanted[key][0] != row.task_index or set(row.scores) != set(verifiers):
             raise DataError(f"a finished row (task {row.task_id}, sample {row.sample}) is of another evaluation")
 
     under_way = asyncio.Semaphore(max_concurrent)
 
-    async def run(position: int, task: Task, sample: int) -> None:
-        async with under_way:
-            row = await measure(position, task, sample)
-        rows[row.key] = row
-        if on_row is not None:
-            on_row(row)
+    async def run(stream: Sequence[Key]) -> None:
+        handed_on: tuple[str, ...] = ()
+        for key in stream:
+            row = rows.get(key)
+            if row is None:
+                async with under_way:
+                    row = rows[key] = await measure(*wanted[key], handed_on)
+                if on_row is not None:
+                    on_row(row)
+            if hands_on is not None and not row.boundary:
+                handed_on = hands_on.handed_on(handed_on, row.said)
 
-    async def measure(position: int, task: Task, sample: int) -> EvalRow:
+    async def measure(position: int, task: Task, sample: int, handed_on: tuple[str, ...]) -> EvalRow:
+        given = task if hands_on is None else with_handed_on(task, handed_on)
         for _ in range(1 if isinstance(engine, Responder) else 1 + retries):
             rollout = await run_rollout(
-                task,
+                given,
                 make_episode,
                 engine,
                 renderer,
@@ -125,10 +140,33 @@ async def evaluate(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for key, attempt in wanted.items():
-                if key not in rows:
-                    group.create_task(run(*attempt))
+            for stream in streams:
+                if any(key not in rows for key in stream):
+                    group.create_task(run(stream))
     except ExceptionGroup as failures:
         # The first that failed cancelled the others: one cause, and the one a person can act on.
         raise failures.exceptions[0] from None
     return Evaluation(tuple(rows[key] for key in wanted), dict(settings or {}))
+
+
+def _streams(wanted: Iterable[Key], num_streams: int) -> list[list[Key]]:
+    """Return the rows of each stream, in the order in which they are played."""
+    streams: list[list[Key]] = [[] for _ in range(num_streams)]
+    for key in wanted:
+        streams[key[1]].append(key)
+    return streams
+
+
+def _kept(done: Iterable[EvalRow], streams: Sequence[Sequence[Key]]) -> dict[Key, EvalRow]:
+    """Return the rows that are there already. One that was not measured is tried again, unless others of its stream
+    came after it."""
+    rows = {row.key: row for row in done}
+    for key in rows.keys() - set(itertools.chain(*streams)):
+        if not rows[key].measured:
+            del rows[key]
+    for stream in streams:
+        for key in reversed(stream):
+            if key in rows and rows[key].measured:
+                break
+            rows.pop(key, None)
+    return rows

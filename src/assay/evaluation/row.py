@@ -83,6 +83,11 @@ class EvalRow:
         return self.task_id, self.sample
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """What the model said, turn by turn, without the calls that were read from it."""
+        return tuple(turn.message.content for turn in self.turns) or (self.response,)
+
+    @property
     def measured(self) -> bool:
         """True where every reading has a verdict."""
         return all(score.measured for score in self.scores.values())

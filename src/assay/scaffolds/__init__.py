@@ -15,7 +15,7 @@ from assay.scaffolds.plain import Plain
 from assay.scaffolds.plan import Plan
 from assay.scaffolds.react import React
 from assay.scaffolds.reflect import Reflect
-from assay.scaffolds.scaffold import AnyScaffold, Scaffold, Scaffolded
+from assay.scaffolds.scaffold import AnyScaffold, Scaffold, Scaffolded, with_handed_on
 
 
 def make_scaffold(name: str, options: Mapping[str, Any] | None = None) -> Scaffold:
@@ -37,4 +37,5 @@ __all__ = [
     "Scaffold",
     "Scaffolded",
     "make_scaffold",
+    "with_handed_on",
 ]

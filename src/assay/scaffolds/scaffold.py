@@ -10,6 +10,8 @@ import pydantic
 
 from assay.components import Chosen, Component
 from assay.environments import Environment, Episode, EpisodeFactory, EpisodeStep
+from assay.environments.driven import DrivenEpisode
+from assay.errors import ConfigError
 from assay.types import Message, Score, Task, Tool
 
 
@@ -20,6 +22,11 @@ class Scaffolded(Episode):
     """
 
     def __init__(self, inner: Episode) -> None:
+        if isinstance(inner, DrivenEpisode):
+            raise ConfigError(
+                f"{type(inner).__name__} asks the model itself, and a scaffold has no place between them: leave the "
+                "scaffold out, or build it into the agent"
+            )
         self.inner = inner
 
     @property
@@ -80,9 +87,29 @@ class Scaffold(Component):
         return lambda task: self.max_turns(environment.turns_of(task))
 
     @property
+    def persists(self) -> bool:
+        """True where what the model leaves in an episode is handed on to the next one of the same stream of tasks: for
+        each sample the tasks in their order, whatever ends when."""
+        return False
+
+    def handed_on(self, before: tuple[str, ...], said: Sequence[str]) -> tuple[str, ...]:
+        """Return what an episode hands on, from what it was handed and what the model said in it: of nothing else, so
+        that it follows from what is kept of the episode."""
+        return ()
+
+    @property
     def stays(self) -> bool:
         """True where the scaffold is still there at the end of training: then held-out tasks are measured with it."""
         return self.share_at(1.0) > 0.0
+
+
+HANDED_ON = "handed_on"
+"""Key of a task's metadata with what the episode before it in its stream has handed on."""
+
+
+def with_handed_on(task: Task, handed_on: tuple[str, ...]) -> Task:
+    """Return the task with what an earlier episode has handed on, which its scaffold shows the model."""
+    return dataclasses.replace(task, metadata={**task.metadata, HANDED_ON: list(handed_on)})
 
 
 AnyScaffold = Annotated[Scaffold, Chosen()]
