@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import jsonschema
+from referencing import Registry
 
 from assay.environments.episode import Episode, EpisodeStep
 from assay.errors import FailureKind, InfrastructureError, ToolBrokenError, classify
@@ -115,11 +116,20 @@ def _tool_message(call: ToolCall, text: str) -> Message:
 
 
 def schema_problem(tool: Tool, arguments: Mapping[str, Any]) -> str:
-    """Return what is wrong with the arguments of a call, by the tool's JSON Schema; empty where nothing is."""
-    validator = jsonschema.Draft202012Validator(dict(tool.parameters))
-    error = next(iter(sorted(validator.iter_errors(dict(arguments)), key=lambda each: list(map(str, each.path)))), None)
-    if error is None:
+    """Return what is wrong with the arguments of a call, by the tool's JSON Schema; empty where nothing is.
+
+    Raises:
+        ToolBrokenError: the schema is none, or refers to what is not in it: nothing is fetched.
+    """
+    validator = jsonschema.Draft202012Validator(dict(tool.parameters), registry=Registry())
+    try:
+        errors = sorted(validator.iter_errors(dict(arguments)), key=lambda each: list(map(str, each.path)))
+    except Exception as error:  # of any kind: it is not the call's doing
+        said = f"{type(error).__name__}: {error}"
+        raise ToolBrokenError(f"the schema of the tool {tool.name} cannot be used: {said[:200]}") from error
+    if not errors:
         return ""
+    error = errors[0]
     place = ".".join(map(str, error.path)) or "arguments"
     return f"{tool.name}: {place}: {error.message[:300]}"
 

@@ -13,7 +13,15 @@ from assay.engines.engine import Engine, Sampling
 from assay.environments.driven import DrivenEpisode
 from assay.environments.episode import EpisodeFactory
 from assay.environments.script import Script
-from assay.errors import ContextLengthError, EngineError, FailureKind, boundary_of, classify
+from assay.errors import (
+    ContextLengthError,
+    EngineError,
+    FailureKind,
+    InfrastructureError,
+    WorldError,
+    boundary_of,
+    classify,
+)
 from assay.render.renderer import Renderer
 from assay.rollout.driven import drive
 from assay.rollout.limits import EpisodeLimits
@@ -84,8 +92,7 @@ async def run_rollout(
         turns: list[Turn] = []
         score: Score | None = None
         try:
-            own_turns = max_turns if isinstance(max_turns, int) else max_turns(task)
-            limits = limits.model_copy(update={"max_turns": limits.max_turns or own_turns})
+            limits = limits.model_copy(update={"max_turns": limits.max_turns or own_turns(max_turns, task)})
             world = World(make_episode, task, timeouts, limits.step_timeout_seconds)
             if isinstance(world.episode, DrivenEpisode):
                 ending = await drive(world, engine, renderer, sampling, requests, limits, timeouts, turns)
@@ -107,6 +114,25 @@ async def run_rollout(
         return Rollout(task.task_id, group_id, member, tuple(turns), ending, score)
 
     return await _closing_whole(play(), lambda: world is not None and world.closing)
+
+
+def own_turns(max_turns: MaxTurns, task: Task) -> int:
+    """Return the environment's own limit.
+
+    Raises:
+        WorldError: it gives none, or one that is no whole number from 1 on.
+    """
+    if isinstance(max_turns, int):
+        return max_turns
+    try:
+        turns: object = max_turns(task)
+    except Exception as error:
+        if classify(error) is FailureKind.USER or isinstance(error, InfrastructureError):
+            raise
+        raise WorldError(f"the turns of the task cannot be told: {describe(error)}") from error
+    if not isinstance(turns, int) or turns < 1:
+        raise WorldError(f"the turns of the task are {turns!r:.80}; they are a whole number from 1 on")
+    return turns
 
 
 def _too_long(task: Task, error: ContextLengthError) -> ContextLengthError:

@@ -15,6 +15,7 @@ MAX_STEPS = 12
 MAX_CHARACTERS = 160
 """Characters of a step of the plan that are kept."""
 INSTRUCTION = "Do not answer yet. First write a plan: a few steps, each in a line that begins with its number."
+NOT_YET = "Error: not carried out, since a plan comes first"
 GO = "Now carry the plan out. When a step is done, write a line such as: Done: 1"
 _STEP = re.compile(r"^\s*\d{1,2}[.):]\s*(\S.*)$", re.MULTILINE)
 
@@ -44,7 +45,9 @@ class _Planned(Scaffolded):
     async def step(self, message: Message) -> EpisodeStep:
         if self._steps is None:
             self._steps = [step[:MAX_CHARACTERS] for step in _STEP.findall(message.content)][:MAX_STEPS]
-            return EpisodeStep((Message("user", f"{self._checklist()}{GO}"),))
+            # Some templates, and most servers, want every call answered.
+            calls = (Message("tool", NOT_YET, tool_call_id=call.id, name=call.name) for call in message.calls)
+            return EpisodeStep((*calls, Message("user", f"{self._checklist()}{GO}")))
         ticks, action = bounded_lines(message.content, "done:", max_lines=MAX_STEPS, max_characters=20)
         self._done |= {int(number) for tick in ticks for number in re.findall(r"\d{1,2}", tick)}
         step = await self.inner.step(dataclasses.replace(message, content=action))

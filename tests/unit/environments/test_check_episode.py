@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from assay.environments import Episode, EpisodeFactory, EpisodeStep, check_episode
 from assay.errors import ContractError
-from assay.types import Message, Task
+from assay.types import Message, Task, Tool
 
 TASK = Task("d", (Message("user", "?"),), "82")
 
@@ -82,6 +83,11 @@ def test_hostile_input_raises() -> None:
     ("step", "message"),
     [
         (EpisodeStep(reward=float("nan"), done=True), "paid nan"),
+        (EpisodeStep(reward="1", done=True), "paid '1'"),  # pyright: ignore[reportArgumentType]
+        (EpisodeStep(reward=10**400, done=True), "paid 1000"),
+        (EpisodeStep((Message("user", "?"),), state="x" * 1_000_001), "text of at most 1,000,000 characters"),
+        (EpisodeStep((Message("user", "?"),), state=None), "named the state None"),  # pyright: ignore[reportArgumentType]
+        (EpisodeStep((Message("user", None),)), "gave the content None"),  # pyright: ignore[reportArgumentType]
         (EpisodeStep(), "nothing to answer"),
         (EpisodeStep(messages=(Message("user", "bye"),), done=True), "nobody will read"),
     ],
@@ -93,3 +99,31 @@ def test_a_bad_step(step: EpisodeStep, message: str) -> None:
 
 def test_an_endless_environment_is_fine() -> None:
     check(lambda task: Scripted(answer=lambda text: EpisodeStep(messages=(Message("user", "go on"),))))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "nonsense"},
+        {"properties": []},
+        {"properties": {"a": {"$ref": "#/$defs/gone"}}},
+        {"properties": {"a": {"$ref": "http://127.0.0.1:9/schema.json"}}},
+        {"properties": {"a": {"$ref": "#/properties/a"}}},
+    ],
+)
+def test_a_tool_whose_schema_cannot_be_used(schema: dict[str, Any]) -> None:
+    class Tooled(Scripted):
+        tools = (Tool("look", "", schema),)
+
+    with pytest.raises(ContractError, match="the parameters of the tool look are no JSON Schema"):
+        check(lambda task: Tooled())
+
+
+def test_tools_of_any_schema_that_can_be_used_are_fine() -> None:
+    class Tooled(Scripted):
+        tools = (
+            Tool("one", "", {}),
+            Tool("two", "", {"properties": {"a": {"$ref": "#/$defs/a"}, "b": {}, "c": True}, "$defs": {"a": {}}}),
+        )
+
+    check(lambda task: Tooled())

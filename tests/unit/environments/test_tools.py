@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from assay.environments import EpisodeStep, ToolEpisode, ToolFailure
-from assay.environments.tools import MAX_CALLS_PER_TURN, shortened
+from assay.environments.tools import MAX_CALLS_PER_TURN, schema_problem, shortened
 from assay.errors import ToolBrokenError
 from assay.types import Message, Tool
 
@@ -113,3 +113,27 @@ def test_more_calls_than_are_carried_out_say_so() -> None:
     *done, last = step(Message("assistant", "", calls)).messages
     assert [each.content for each in done] == [str(i) for i in range(MAX_CALLS_PER_TURN)]
     assert "only the first 16 calls" in last.content
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments"),
+    [
+        ({"properties": {"a": {"$ref": "#/$defs/gone"}}}, {"a": 1}),
+        ({"properties": {"a": {"$ref": "http://127.0.0.1:9/schema.json"}}}, {"a": 1}),
+        ({"properties": {"a": {"$ref": "#/properties/a"}}}, {"a": 1}),
+        ({"$ref": "#"}, {}),
+        ({"type": "nonsense"}, {}),
+        ({"properties": {"a": {"pattern": "("}}}, {"a": "("}),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_the_tools_failure(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
+    with pytest.raises(ToolBrokenError, match="the schema of the tool odd cannot be used"):
+        schema_problem(Tool("odd", "", schema), arguments)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{}, {"properties": {"a": {}}}, {"properties": {"a": {"$ref": "#/$defs/n"}}, "$defs": {"n": {"type": "integer"}}}],
+)
+def test_odd_schemas_that_can_be_used_are(schema: dict[str, Any]) -> None:
+    assert schema_problem(Tool("odd", "", schema), {"a": 10**390}) == ""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -441,3 +443,21 @@ def test_tokens_of_which_some_are_unknown_are_unknown():
 def test_an_engine_needs_a_renderer(engine):
     with pytest.raises(ValueError, match="needs a renderer"):
         asyncio.run(run_rollout(TASK, SingleTurn, engine, None, SAMPLING, run_seed=0, group_id=0, member=0))
+
+
+@pytest.mark.parametrize("turns", [0, -1, None, math.nan, 2.0, "3", 1 << 70])
+def test_a_limit_of_turns_that_is_none_breaks_the_rollout(engine, renderer, turns: Any):
+    env = Chat(TASK)
+    rollout = play(engine, renderer, env, max_turns=lambda task: turns)
+    if isinstance(turns, int) and turns > 0:
+        assert rollout.ending == FINISHED
+        return
+    assert (rollout.ending.kind, rollout.ending.boundary) == (EndingKind.BROKEN, "environment")
+    assert f"the turns of the task are {turns!r}" in rollout.ending.reason
+    assert env.seen == []
+
+
+def test_a_limit_of_turns_that_raises_breaks_the_rollout(engine, renderer):
+    rollout = play(engine, renderer, Chat(TASK), max_turns=lambda task: 1 // 0)
+    assert (rollout.ending.kind, rollout.ending.boundary) == (EndingKind.BROKEN, "environment")
+    assert "ZeroDivisionError" in rollout.ending.reason

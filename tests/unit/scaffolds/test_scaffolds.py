@@ -10,7 +10,7 @@ import pytest
 
 from assay.batching import to_samples
 from assay.engines.engine import Sampling
-from assay.environments import Episode, EpisodeStep, check_episode
+from assay.environments import Episode, EpisodeStep, check_episode, make_environment
 from assay.environments.chain import Chain
 from assay.errors import ConfigError
 from assay.render import load_renderer
@@ -214,3 +214,28 @@ def test_a_share_of_the_groups_has_the_scaffold_and_fades() -> None:
 def test_an_unknown_scaffold_is_named() -> None:
     with pytest.raises(ConfigError, match="plan"):
         make_scaffold("plam")
+
+
+def test_a_call_before_the_plan_is_answered_and_not_carried_out() -> None:
+    call = {"type": "function", "id": "c1", "function": {"name": "ls", "arguments": {}}}
+    world, seen = Echo(1), []
+
+    class Hasty:
+        def reply(self, messages, tools) -> Message:
+            seen.append(list(messages))
+            return Message("assistant", "1. look", (call,) if len(seen) == 1 else ())
+
+    play(Plan(), world, Hasty())  # pyright: ignore[reportArgumentType]
+    assert heard(world) == ["1. look"], "the second message"
+    answer, go = seen[1][-2:]
+    assert (answer.role, answer.tool_call_id, answer.name) == ("tool", "c1", "ls")
+    assert "a plan comes first" in answer.content
+    assert go.content.startswith("Your plan:\n[ ] 1. look")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "plain"])
+def test_nothing_goes_around_an_agent_that_asks_the_model_itself(name: str) -> None:
+    served = make_environment("served", {"command": "python agent.py"})
+    task = next(served.tasks("train"))
+    with pytest.raises(ConfigError, match=r"ServedEpisode asks the model itself.*leave the scaffold out"):
+        make_scaffold(name).episodes(served)(task)
