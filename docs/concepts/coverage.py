@@ -14,11 +14,14 @@ import numpy as np
 
 from assay.statistics import (
     ConfidenceSequence,
+    Estimate,
     HorizonRows,
     Interval,
     Votes,
     clustered_proportion,
     difference_over_seeds,
+    fit_frontier,
+    fit_hazard,
     fit_horizons,
     majority_at_k_difference,
     majority_at_k_interval,
@@ -255,6 +258,44 @@ def horizons() -> Table:
     return ("log odds a doubling", "drawn", "covered", "fitted, not separated"), rows()
 
 
+def maps(repeats: int = 50) -> Table:
+    """Three complexities of four lengths, with so many tasks a cell."""
+    lengths, groups, slope = np.array([1.0, 2.0, 4.0, 8.0] * 3), [0] * 4 + [1] * 4 + [2] * 4, -1.4
+    reach, reliability = np.array([12.0, 3.0, 0.8]), np.array([0.98, 0.9, 0.6])
+    logistic = 1 / (1 + (lengths / reach[groups]) ** (-slope / math.log(2)))
+
+    def inside(estimate: Estimate, truth: float) -> bool:
+        low, high = estimate.low, estimate.high
+        return (low is None or low <= truth) and (high is None or truth <= high)
+
+    def rows() -> Iterator[Sequence[object]]:
+        for num in (6, 12, 30):
+            generator = np.random.default_rng(num)
+            held: dict[str, int] = dict.fromkeys(("50 %", "80 %", "doubling"), 0)
+            for _ in range(repeats):
+                solved = generator.binomial(num, logistic).tolist()
+                fit = fit_frontier(lengths.tolist(), [num] * 12, solved, groups, [1, 2, 3])
+                held["doubling"] += inside(fit.doubling, slope)
+                for name, share in (("50 %", 0.5), ("80 %", 0.8)):
+                    truth = reach * 2 ** (math.log(share / (1 - share)) / slope)
+                    held[name] += sum(inside(each[share], h) for each, h in zip(fit.horizons, truth, strict=True))
+            for name, count in held.items():
+                yield num, name, percent(count, repeats * (1 if name == "doubling" else 3)), ""
+            for shape in (1.0, 1.5):
+                chance = np.exp(np.log(reliability[groups]) * lengths**shape)
+                of_shape, rejected, of_rate = 0, 0, 0
+                for _ in range(repeats):
+                    hazard = fit_hazard(lengths.tolist(), [num] * 12, generator.binomial(num, chance).tolist(), groups)
+                    of_shape += inside(hazard.shape, shape)
+                    rejected += hazard.p_value is not None and hazard.p_value < 0.05
+                    of_rate += sum(inside(each, p) for each, p in zip(hazard.reliability, reliability, strict=True))
+                yield num, f"k = {shape:g}", percent(of_shape, repeats), percent(rejected, repeats)
+                if shape == 1:
+                    yield num, "p a step", percent(of_rate, 3 * repeats), ""
+
+    return ("tasks a cell", "of", "covered", "k = 1 rejected"), rows()
+
+
 def floors() -> Table:
     """How often two evaluations of one model, eight samples a task, differ by no more than the noise floor of the
     first."""
@@ -274,7 +315,7 @@ def floors() -> Table:
     return ("tasks x samples", "difficulties", "within the floor"), rows()
 
 
-TABLES = (many_samples, bootstrap, seeds, judged, stopping, horizons, floors)
+TABLES = (many_samples, bootstrap, seeds, judged, stopping, horizons, maps, floors)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ class Environment(Component):
 
     kind: ClassVar[str] = "environment"
     modules: ClassVar[tuple[str, ...]] = ("assay.environments",)
+    horizon_unit: ClassVar[str] = "steps"
+    """What its horizon counts, in the plural: "moves of the shortest way"."""
 
     @property
     def max_turns(self) -> int:

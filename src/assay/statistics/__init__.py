@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from assay.statistics.bootstrap import nested_rows, paired_bootstrap
 from assay.statistics.confidence_sequence import ConfidenceSequence
+from assay.statistics.frontier import Frontier, fit_frontier
+from assay.statistics.hazard import Hazard, fit_hazard
 from assay.statistics.horizon import Horizon, HorizonRows, fit_horizons
 from assay.statistics.interval import Interval
 from assay.statistics.logistic import fit_logistic
@@ -28,12 +30,16 @@ from assay.statistics.pass_at_k import (
 from assay.statistics.permutation import permutation_test, sign_flip_test
 from assay.statistics.power import Design, Spread, detectable_difference, detectable_gain, power_of, tasks_needed
 from assay.statistics.prediction_powered import PredictionPowered, prediction_powered_mean
+from assay.statistics.profile import Estimate
 from assay.statistics.proportion import clustered_mean, clustered_proportion, wilson
 from assay.statistics.seeds import difference_over_seeds, proportion_over_seeds, seeds_excess
 
 __all__ = [
     "ConfidenceSequence",
     "Design",
+    "Estimate",
+    "Frontier",
+    "Hazard",
     "Horizon",
     "HorizonRows",
     "Interval",
@@ -46,6 +52,8 @@ __all__ = [
     "detectable_difference",
     "detectable_gain",
     "difference_over_seeds",
+    "fit_frontier",
+    "fit_hazard",
     "fit_horizons",
     "fit_logistic",
     "holm",

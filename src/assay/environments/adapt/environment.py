@@ -36,6 +36,7 @@ class Adapt(Generated):
 
     max_complexity: ClassVar[int] = MAX_COMPLEXITY
     max_horizon: ClassVar[int] = MAX_HORIZON
+    horizon_unit: ClassVar[str] = "rules"
 
     name: Literal["adapt"] = "adapt"
     rules: Kind = "sorting"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from assay.environments.arithmetic.expression import ExpressionSpace, Shape, Term, canonical_form, expression_text
 from assay.environments.arithmetic.permutation import permuted
@@ -64,6 +64,7 @@ class Arithmetic(Environment):
     levels, or once bare and once as a chain.
     """
 
+    horizon_unit: ClassVar[str] = "chained operations"
     name: Literal["arithmetic"] = "arithmetic"
     instruction: str = "Answer with just the number."
     """Ends the prompt; empty for none."""

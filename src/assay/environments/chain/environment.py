@@ -40,6 +40,7 @@ class Chain(Generated):
     max_complexity: ClassVar[int] = MAX_COMPLEXITY
     max_horizon: ClassVar[int] = MAX_HORIZON
     listed_horizons: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
+    horizon_unit: ClassVar[str] = "updates"
 
     name: Literal["chain"] = "chain"
     machine: Literal["register", "ledger", "stack"] = "register"

@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import pydantic
 
@@ -46,6 +46,7 @@ class Chained(Environment):
     a chain are of its split there. A chain is solved where its last answer is right.
     """
 
+    horizon_unit: ClassVar[str] = "questions"
     name: Literal["chained"] = "chained"
     of: AnyEnvironment = Arithmetic()
     """The environment whose questions these are, at its default horizon."""

@@ -40,6 +40,7 @@ class Clarify(Generated):
 
     max_complexity: ClassVar[int] = 4
     max_horizon: ClassVar[int] = 6
+    horizon_unit: ClassVar[str] = "questions needed"
 
     name: Literal["clarify"] = "clarify"
     question_cost: float = pydantic.Field(default=0.1, ge=0.0, le=1.0)

@@ -39,6 +39,7 @@ class Dispatch(Generated):
     max_complexity: ClassVar[int] = MAX_COMPLEXITY
     max_horizon: ClassVar[int] = MAX_HORIZON
     listed_horizons: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
+    horizon_unit: ClassVar[str] = "stretches of six minutes"
 
     name: Literal["dispatch"] = "dispatch"
     characters_per_minute: int = pydantic.Field(default=60, ge=10)

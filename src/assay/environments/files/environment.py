@@ -29,6 +29,7 @@ class Files(Generated):
     max_horizon: ClassVar[int] = MAX_HOPS
     listed_horizons: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)
     default_horizon: ClassVar[int] = 2
+    horizon_unit: ClassVar[str] = "files that name each other"
 
     name: Literal["files"] = "files"
     extra_turns: int = 6

@@ -40,6 +40,7 @@ class Maze(Generated):
 
     max_complexity: ClassVar[int] = max(SHAPES)
     max_horizon: ClassVar[int] = MAX_HORIZON
+    horizon_unit: ClassVar[str] = "moves of the shortest way"
 
     name: Literal["maze"] = "maze"
     pays_turns: bool = False

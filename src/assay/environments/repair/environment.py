@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pydantic
 
@@ -28,6 +28,7 @@ class Repair(Environment):
     Horizon is the number of attempts, 1 to 8. Complexity is that of `programs`, 1 to 10.
     """
 
+    horizon_unit: ClassVar[str] = "attempts"
     name: Literal["repair"] = "repair"
     programs: Programs = Programs()
     """The generator of the functions."""
