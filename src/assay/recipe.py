@@ -16,7 +16,6 @@ from assay.environments.arithmetic import Arithmetic
 from assay.environments.mixture import as_mixture
 from assay.errors import ConfigError
 from assay.evaluation.held_out import EvaluationSettings
-from assay.models.family import check_family
 from assay.observe.tracking import TrackingSettings
 from assay.policies.lora.settings import LoraSettings
 from assay.render.template import ToolChoice
@@ -61,6 +60,11 @@ class ModelSettings(Settings):
     @pydantic.field_validator("policy")
     @classmethod
     def _known_policy(cls, policy: str) -> str:
+        if policy == "auto":
+            return policy
+        # What families there are is known once torch is loaded.
+        from assay.models.family import check_family
+
         try:
             return check_family(policy)
         except ConfigError as error:

@@ -35,6 +35,30 @@ def test_importing_assay_is_quick_and_loads_no_torch() -> None:
     assert float(seconds) < 0.3
 
 
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ("nonsense=1", "unknown key 'nonsense'"),
+        ("trainer.learning_rte=1", "did you mean 'learning_rate'"),
+        ("model.lora.rnk=1", "did you mean 'rank'"),
+        ("algorithm.nme=1", "did you mean 'name'"),
+        ("algorithm.kl_coefficient=-1", "kl_coefficient"),
+    ],
+)
+def test_a_wrong_setting_is_refused_without_torch(wrong: str, error: str) -> None:
+    recipe = ROOT / "recipes" / "arithmetic_rlvr" / "demo.toml"
+    code = (
+        "import sys; from pathlib import Path; from assay.config import load; from assay.recipe import RunConfig\n"
+        "try: load(RunConfig, Path(sys.argv[1]), [sys.argv[2]])\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+        "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code, recipe, wrong], check=True, capture_output=True, text=True)
+    *message, loaded = told.stdout.splitlines()
+    assert error in "\n".join(message)
+    assert loaded == "[]"
+
+
 @pytest.mark.parametrize("page", ["reference", "settings"])
 def test_a_reference_page_is_made_from_what_the_code_says(page: str) -> None:
     program = ROOT / "docs" / f"{page}.py"

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import pydantic
-import torch
-from torch import Tensor
 
 from assay.algorithms.turn_credit import (
     CreditBy,
@@ -25,6 +23,7 @@ from assay.algorithms.turn_credit import (
 from assay.components import Chosen, Component
 from assay.errors import ContractError
 from assay.estimators import overlong_penalty
+from assay.later import torch
 from assay.losses import (
     OFF_POLICY_SHARE,
     ImportanceCorrection,
@@ -39,6 +38,9 @@ from assay.losses import (
 from assay.losses.ratio import RATIO_MAX, RATIO_MEAN
 from assay.observe.step_metrics import SIGNAL
 from assay.types import CreditedSample, EndingKind, Group, Rollout, Sample, Score
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RatioAgainst = Literal["proximal", "sampling"]
 """The log-probabilities that the importance ratio is taken against. proximal: the trainer's own at the start of the

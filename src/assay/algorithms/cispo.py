@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import pydantic
-from torch import Tensor
 
 from assay.algorithms.algorithm import LossInputs
 from assay.algorithms.group_relative import GroupRelative
 from assay.losses import cut_metrics, cut_weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class CISPO(GroupRelative):

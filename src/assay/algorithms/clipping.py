@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pydantic
-from torch import Tensor
 
 from assay.algorithms.algorithm import Algorithm, LossInputs
 from assay.losses import clip_metrics, clipped, importance_ratio
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Clipping(Algorithm):

@@ -7,17 +7,19 @@ divergence of Gu et al. 2023, "MiniLLM", https://arxiv.org/abs/2306.08543, taken
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import pydantic
-import torch
-from torch import Tensor
 
 from assay.algorithms.algorithm import Algorithm, LossInputs, Needs
 from assay.errors import ContractError
+from assay.later import torch
 from assay.losses import k1, policy_gradient
 from assay.observe.metrics import metric
 from assay.types import CreditedSample, Group, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TEACHER_KL = metric(
     "loss/teacher_kl_nats",

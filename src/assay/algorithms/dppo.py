@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pydantic
-from torch import Tensor
 
 from assay.algorithms.algorithm import LossInputs, RatioAgainst
 from assay.algorithms.group_relative import GroupRelative
 from assay.losses import MASKED_SHARE, BinaryDivergence, cut_metrics, cut_weight, divergence_mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class DPPO(GroupRelative):

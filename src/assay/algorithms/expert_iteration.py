@@ -7,13 +7,14 @@ https://arxiv.org/abs/2308.01825.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.later import torch
 from assay.types import Group, Rollout, Score, Verdict
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ExpertIteration(Algorithm):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pydantic
-import torch
-from torch import Tensor
 
 from assay.algorithms.clipping import Clipping
 from assay.algorithms.turn_credit import states_of
 from assay.estimators import anchored, group_mean, returns_to_go, standardised
+from assay.later import torch
 from assay.types import Group
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class GiGPO(Clipping):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pydantic
-from torch import Tensor
 
 from assay.algorithms.algorithm import Algorithm
 from assay.estimators import best_of_k, group_mean, standardised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EPSILON = 1e-6
 """Added to a standard deviation, in units of reward: differences of this size or below fade out."""

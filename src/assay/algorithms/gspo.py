@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pydantic
-from torch import Tensor
 
 from assay.algorithms.algorithm import LossInputs
 from assay.algorithms.grpo import GRPO
 from assay.losses import sequence_ratio
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class GSPO(GRPO):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pydantic
-import torch
-from torch import Tensor
 
 from assay.algorithms.algorithm import Needs, token_divergences
 from assay.algorithms.clipping import Clipping
 from assay.algorithms.whitening import whitened_credit
 from assay.errors import ContractError
 from assay.estimators import gae, no_baseline
+from assay.later import torch
 from assay.losses import value_loss
 from assay.types import CreditedSample, Group, Rollout, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class PPO(Clipping):

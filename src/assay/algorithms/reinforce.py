@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from assay.algorithms.algorithm import Algorithm, LossInputs
 from assay.estimators import group_mean, no_baseline
 from assay.losses import policy_gradient
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Reinforce(Algorithm):

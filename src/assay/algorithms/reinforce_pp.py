@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from assay.algorithms.clipping import Clipping
 from assay.algorithms.whitening import whitened_credit
 from assay.estimators import group_mean, no_baseline
 from assay.types import CreditedSample, Group, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ReinforcePP(Clipping):

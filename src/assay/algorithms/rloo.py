@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import pydantic
-from torch import Tensor
 
 from assay.algorithms.algorithm import Algorithm, LossInputs
 from assay.estimators import best_of_k
 from assay.losses import policy_gradient, sequence_policy_gradient
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class RLOO(Algorithm):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from assay.algorithms.algorithm import Algorithm, LossInputs, Needs
+from assay.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SFT(Algorithm):

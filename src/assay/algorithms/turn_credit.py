@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from assay.errors import ConfigError, DataError
 from assay.estimators import at_turn, in_state, returns_to_go
+from assay.later import torch
 from assay.observe.metrics import metric
 from assay.types import Group, Rollout
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TurnRewards = Literal["refuse", "ignore", "add", "replace"]
 """Treatment of the rewards that an environment pays for single turns. refuse: that it pays is an error. ignore: they

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from assay.estimators import whitened
+from assay.later import torch
 from assay.types import CreditedSample
 
 

@@ -4,11 +4,18 @@ any engine to the contract.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from assay.engines.check import check_engine
 from assay.engines.engine import AnyEngine, Engine, EngineCapabilities, EngineSettings, Sampling
-from assay.engines.hf import HFEngine
-from assay.engines.local import BatchingEngine, LocalEngine
 from assay.engines.scripted import Script, ScriptedEngine
+from assay.later import exports
+
+if TYPE_CHECKING:
+    from assay.engines.hf import HFEngine
+    from assay.engines.local import BatchingEngine, LocalEngine
+
+__getattr__ = exports(__name__, {"hf": ("HFEngine",), "local": ("BatchingEngine", "LocalEngine")})
 
 __all__ = [
     "AnyEngine",

@@ -6,8 +6,12 @@ is left out, so that the recursion goes from one sampled token to the next.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+from assay.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def gae(rewards_N: Tensor, values_N: Tensor, *, discount: float, decay: float) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,12 @@ equal rewards give exact zeros: what rounding leaves of r - mean must not be blo
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+from assay.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def no_baseline(rewards_G: Tensor) -> Tensor:

@@ -6,11 +6,13 @@ Shape letters: G members of one group.
 from __future__ import annotations
 
 import math
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from assay.estimators.group import leave_one_out
+from assay.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def best_of_k(rewards_G: Tensor, k: int) -> Tensor:

@@ -8,9 +8,12 @@ baseline that depends on the action. Whatever is compared here is compared with 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from assay.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Visits = Sequence[Sequence[Hashable]]
 """[G][T] the state that each turn of each member began in."""

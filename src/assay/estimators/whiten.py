@@ -5,8 +5,12 @@ Shape letters: B measured rollouts of a batch.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+from assay.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def whitened(advantages_B: Tensor, num_tokens_B: Tensor, epsilon: float = 1e-8) -> Tensor:

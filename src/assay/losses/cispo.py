@@ -5,10 +5,13 @@ Shape letters: N predicted tokens.
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from assay.losses.ratio import importance_ratio
 from assay.observe.metrics import metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHT_CUT_SHARE = metric(
     "loss/weight_cut_share",

@@ -9,16 +9,18 @@ Shape letters: N predicted tokens, S sequences.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from assay.config import Settings
+from assay.later import torch
 from assay.losses.ratio import log_ratio
 from assay.losses.sequence import per_sequence_mean, per_sequence_sum
 from assay.observe.metrics import metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CORRECTION_MEAN = metric(
     "loss/correction_mean",

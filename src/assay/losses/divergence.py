@@ -5,13 +5,14 @@ Shape letters: N predicted tokens.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
-
+from assay.later import torch
 from assay.losses.ratio import log_ratio
 from assay.observe.metrics import metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BinaryDivergence = Literal["tv", "kl"]
 """Divergence between two distributions over "this token" and "any other": total variation, or KL(old || now)."""

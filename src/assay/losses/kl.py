@@ -9,11 +9,14 @@ https://arxiv.org/abs/2512.02556). Shape letters: N predicted tokens.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
+from assay.later import torch
 from assay.losses.ratio import importance_ratio, log_ratio
 from assay.observe.metrics import metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 REFERENCE_KL = metric(
     "loss/reference_kl_nats",

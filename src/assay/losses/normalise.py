@@ -8,10 +8,12 @@ That is why how the minibatch was cut does not matter. Shape letters: N predicte
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+from assay.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Normaliser = Literal["tokens", "groups", "turns", "sequences", "episodes", "constant"]
 """tokens: every trained-on token counts the same, so a long response counts more.

@@ -5,11 +5,14 @@ Shape letters: N predicted tokens.
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from assay.losses.ratio import log_ratio
 from assay.losses.sequence import per_sequence_mean
 from assay.observe.metrics import metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OFF_POLICY_SHARE = metric(
     "loss/off_policy_share",

@@ -5,10 +5,13 @@ Shape letters: N predicted tokens.
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from assay.losses.ratio import MAX_LOG_RATIO, importance_ratio
 from assay.losses.sequence import per_sequence_sum, product_ratio
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def policy_gradient(policy_logprobs_N: Tensor, old_logprobs_N: Tensor, advantages_N: Tensor) -> Tensor:

@@ -6,10 +6,13 @@ update, or the sampler's.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
+from assay.later import torch
 from assay.observe.metrics import metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_LOG_RATIO = 20.0
 """Bound on a token's |log ratio| in nats. exp(20) is 4.9e8: a token this far off has no useful gradient left, and

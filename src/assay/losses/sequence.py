@@ -5,10 +5,13 @@ Shape letters: N predicted tokens, S sequences.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
+from assay.later import torch
 from assay.losses.ratio import log_ratio
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def per_sequence_sum(values_N: Tensor, sequence_ids_N: Tensor, num_sequences: int) -> Tensor:

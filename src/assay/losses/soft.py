@@ -5,8 +5,12 @@ Shape letters: N predicted tokens.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+from assay.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def soft_gate(

@@ -5,10 +5,13 @@ Shape letters: N predicted tokens.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
+from assay.later import torch
 from assay.observe.metrics import metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VALUE_LOSS = metric(
     "loss/value", "The critic's loss: half the squared error of its returns, mean over tokens and updates."

@@ -5,12 +5,25 @@ names.
 
 from __future__ import annotations
 
-from assay.policies.config import DecoderConfig
-from assay.policies.hf import HFPolicy
-from assay.policies.model import DecoderPolicy
-from assay.policies.policy import Policy, PolicyOutput
+from typing import TYPE_CHECKING
 
-AnyPolicy = DecoderPolicy | HFPolicy
-"""A policy that a model of this machine makes."""
+from assay.later import exports
+from assay.policies.config import DecoderConfig
+
+if TYPE_CHECKING:
+    from assay.policies.any_policy import AnyPolicy
+    from assay.policies.hf import HFPolicy
+    from assay.policies.model import DecoderPolicy
+    from assay.policies.policy import Policy, PolicyOutput
+
+__getattr__ = exports(
+    __name__,
+    {
+        "any_policy": ("AnyPolicy",),
+        "hf": ("HFPolicy",),
+        "model": ("DecoderPolicy",),
+        "policy": ("Policy", "PolicyOutput"),
+    },
+)
 
 __all__ = ["AnyPolicy", "DecoderConfig", "DecoderPolicy", "HFPolicy", "Policy", "PolicyOutput"]

@@ -3,27 +3,58 @@ memory."""
 
 from __future__ import annotations
 
-from assay.training.checkpoint import (
-    Best,
-    latest_checkpoint,
-    prune,
-    read_best,
-    read_checkpoint,
-    write_best,
-    write_checkpoint,
+from typing import TYPE_CHECKING
+
+from assay.later import exports
+from assay.training.settings import TrainerSettings
+
+if TYPE_CHECKING:
+    from assay.training.checkpoint import (
+        Best,
+        latest_checkpoint,
+        prune,
+        read_best,
+        read_checkpoint,
+        write_best,
+        write_checkpoint,
+    )
+    from assay.training.memory import (
+        MemoryEstimate,
+        check_memory,
+        device_memory_bytes,
+        keep_freed_memory,
+        memory_estimate,
+        tidy_memory,
+    )
+    from assay.training.precision import PrecisionChoice, choose_dtype
+    from assay.training.report import StepReport
+    from assay.training.trainer import Trainer, TrainerStateDict
+
+__getattr__ = exports(
+    __name__,
+    {
+        "checkpoint": (
+            "Best",
+            "latest_checkpoint",
+            "prune",
+            "read_best",
+            "read_checkpoint",
+            "write_best",
+            "write_checkpoint",
+        ),
+        "memory": (
+            "MemoryEstimate",
+            "check_memory",
+            "device_memory_bytes",
+            "keep_freed_memory",
+            "memory_estimate",
+            "tidy_memory",
+        ),
+        "precision": ("PrecisionChoice", "choose_dtype"),
+        "report": ("StepReport",),
+        "trainer": ("Trainer", "TrainerStateDict"),
+    },
 )
-from assay.training.memory import (
-    MemoryEstimate,
-    check_memory,
-    device_memory_bytes,
-    keep_freed_memory,
-    memory_estimate,
-    tidy_memory,
-)
-from assay.training.precision import PrecisionChoice, choose_dtype
-from assay.training.random_state import random_state, set_random_state
-from assay.training.report import StepReport
-from assay.training.trainer import Trainer, TrainerSettings, TrainerStateDict
 
 __all__ = [
     "Best",
@@ -40,10 +71,8 @@ __all__ = [
     "latest_checkpoint",
     "memory_estimate",
     "prune",
-    "random_state",
     "read_best",
     "read_checkpoint",
-    "set_random_state",
     "tidy_memory",
     "write_best",
     "write_checkpoint",

@@ -17,13 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pydantic
 import torch
 from torch import Tensor
 
 from assay.algorithms.algorithm import Algorithm, LossInputs, Needs
 from assay.batching import pack
-from assay.config import Settings
 from assay.errors import ConfigError, ContractError, TrainingStoppedError, is_out_of_memory
 from assay.losses import normalising_count, token_weights
 from assay.losses.value import VALUE_EXPLAINED, VALUE_LOSS
@@ -43,7 +41,8 @@ from assay.training.report import (
     StepRecorder,
     StepReport,
 )
-from assay.training.schedule import Schedule, check_schedule, learning_rate_factor
+from assay.training.schedule import check_schedule, learning_rate_factor
+from assay.training.settings import TrainerSettings
 from assay.training.trained import OptimizerOptions, TrainedModule
 from assay.types import Batch, Sample
 
@@ -52,39 +51,6 @@ LOSS_SCALE_UPDATES = 200
 MAX_LOSS_SCALE_EXPONENT = 24
 CRITIC = "critic/"
 """Prefix of the critic's tensors in a trainer's state."""
-
-
-class TrainerSettings(Settings):
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), its learning rate over time, and passes over each step."""
-
-    learning_rate: float = pydantic.Field(default=1e-5, gt=0.0, le=1.0, allow_inf_nan=False)
-    """The peak: reached after warm-up."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of the first and second moment, each in [0, 1)."""
-    epsilon: float = pydantic.Field(default=1e-8, gt=0.0, le=1.0, allow_inf_nan=False)
-    """AdamW's epsilon, added to the root of the second moment."""
-    weight_decay: float = pydantic.Field(default=0.0, ge=0.0, le=1.0, allow_inf_nan=False)
-    """Decoupled; of matrices only, not of norms and biases."""
-    max_grad_norm: float = pydantic.Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """Gradients with a larger Euclidean norm are scaled down to it."""
-    warmup_steps: int = pydantic.Field(default=0, ge=0)
-    """Updates over which the learning rate rises from 0."""
-    schedule: Schedule = "constant"
-    """Course of the learning rate after warm-up: it stays, or falls to 0 at the end of the run, be it the last step or
-    the end of its budget."""
-    epochs_per_step: int = pydantic.Field(default=1, ge=1, le=100)
-    """Passes over each step's samples."""
-    critic_learning_rate: float | None = pydantic.Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
-    """The critic's peak, for algorithms that have one; None for the policy's."""
-    max_skipped_in_a_row: int = pydantic.Field(default=5, ge=1)
-    """Updates left out one after the other at which training stops."""
-
-    @pydantic.field_validator("betas")
-    @classmethod
-    def _in_unit_interval(cls, betas: tuple[float, float]) -> tuple[float, float]:
-        if not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError("both betas must be at least 0 and below 1")
-        return betas
 
 
 @dataclass(frozen=True)

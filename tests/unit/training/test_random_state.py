@@ -6,7 +6,7 @@ import random
 import numpy as np
 import torch
 
-from assay.training import random_state, set_random_state
+from assay.training.random_state import random_state, set_random_state
 
 
 def draw() -> list[float]:

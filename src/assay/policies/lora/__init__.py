@@ -5,10 +5,23 @@ Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106
 
 from __future__ import annotations
 
-from assay.policies.lora.adapter import Adapter, LinearShape, LowRank, linear_shapes, num_adapter_parameters
+from typing import TYPE_CHECKING
+
+from assay.later import exports
 from assay.policies.lora.document import is_adapter
-from assay.policies.lora.folder import read_adapter
 from assay.policies.lora.settings import LoraSettings
+
+if TYPE_CHECKING:
+    from assay.policies.lora.adapter import Adapter, LinearShape, LowRank, linear_shapes, num_adapter_parameters
+    from assay.policies.lora.folder import read_adapter
+
+__getattr__ = exports(
+    __name__,
+    {
+        "adapter": ("Adapter", "LinearShape", "LowRank", "linear_shapes", "num_adapter_parameters"),
+        "folder": ("read_adapter",),
+    },
+)
 
 __all__ = [
     "Adapter",
