@@ -370,12 +370,17 @@ class Score:
     """Reason in a word or two: the category of the failure, the cause of NOT_MEASURED."""
     evidence: str = ""
     """Text that the verifier read: the extracted answer, the failing test."""
+    suspected: float | None = None
+    """The value that counts where a measured sibling shows that the response may well be the cause; only of
+    NOT_MEASURED. None where it cannot be."""
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.verdict is Verdict.NOT_MEASURED):
             raise ValueError(f"a {self.verdict.value} score has value {self.value}")
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"a score must be finite, got {self.value}")
+        if self.suspected is not None and (self.measured or not math.isfinite(self.suspected)):
+            raise ValueError(f"a {self.verdict.value} score has the suspected value {self.suspected}")
 
     @classmethod
     def solved(cls, value: float = 1.0, **details: Any) -> Score:
@@ -394,7 +399,10 @@ class Score:
         return self.verdict is not Verdict.NOT_MEASURED
 
     def to_dict(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "verdict": self.verdict.value, "parts": dict(self.parts)}
+        data = {**dataclasses.asdict(self), "verdict": self.verdict.value, "parts": dict(self.parts)}
+        if self.suspected is None:
+            del data["suspected"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Score:

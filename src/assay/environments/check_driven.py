@@ -47,19 +47,25 @@ async def _play(factory: EpisodeFactory, task: Task, response: str, max_turns: i
     except TimeoutError:
         raise ContractError(f"{name} took longer than {DRIVE_SECONDS:g} seconds {on}; let it end by itself") from None
     except InfrastructureError as error:
-        raise ContractError(
-            f"{name} failed {on}: {error}. What the model says must not break it: catch that and report what it is "
-            "worth, or say what it is worth by the option unreported"
-        ) from error
+        raise _broke(f"{name} failed {on}: {error}") from error
     finally:
         await _close_twice(episode)
-    if not isinstance(ending, Ending) or ending.kind is EndingKind.BROKEN:
+    if not isinstance(ending, Ending):
         raise ContractError(f"{name}.drive returned {ending!r:.80} {on}; return an Ending, or raise what broke it")
+    if ending.kind is EndingKind.BROKEN:
+        raise _broke(f"{name} failed {on}: {ending.reason}")
     if not conversation.turns:
         raise ContractError(f"{name} ended {on} and had asked the model nothing")
     score = await episode.score()
     if not isinstance(score, Score):
         raise ContractError(f"{name}.score returned {score!r:.80} {on}; return a Score")
+
+
+def _broke(what: str) -> ContractError:
+    return ContractError(
+        f"{what}. What the model says must not break it: catch that and report what it is worth, or say what it is "
+        "worth by the option unreported"
+    )
 
 
 async def _cancelled(factory: EpisodeFactory, task: Task) -> None:

@@ -29,7 +29,7 @@ from assay.rollout.limits import EpisodeLimits
 from assay.rollout.runner import MaxTurns, run_rollout
 from assay.rollout.timeouts import Timeouts
 from assay.rollout.world import describe
-from assay.types import EndingKind, Group, Rollout, Score, Task, Verdict
+from assay.types import Ending, EndingKind, Group, Rollout, Score, Task, Verdict
 
 DROPPED_UNMEASURED = metric(
     "rollout/dropped_unmeasured_count", "Groups dropped and replaced because too few of their rollouts were measured."
@@ -371,6 +371,7 @@ class Collector:
         scores = tuple(score for _, score, _ in played)
         if self._score_group is not None:
             scores = tuple(await self._score_group(rollouts, issued.task))
+        rollouts, scores = _with_suspects_failed(rollouts, scores)
         group = Group(issued.group_id, issued.task, rollouts, scores)
         issued.result = _Result(group, num_retried=sum(num_retried for _, _, num_retried in played))
 
@@ -407,3 +408,24 @@ class Collector:
             limits=self._limits,
             timeouts=self._timeouts,
         )
+
+
+def _with_suspects_failed(
+    rollouts: tuple[Rollout, ...], scores: tuple[Score, ...]
+) -> tuple[tuple[Rollout, ...], tuple[Score, ...]]:
+    """Count what the policy may have caused as failed where a sibling was measured: the world works for this task, so
+    what the model said made the difference. Left out, it would be a way to get around every bad reward.
+
+    Without a measured sibling nobody can tell; such a group is left out, and has nothing to compare anyway.
+    """
+    if not any(score.measured for score in scores):
+        return rollouts, scores
+    settled: list[tuple[Rollout, Score]] = []
+    for rollout, score in zip(rollouts, scores, strict=True):
+        own = rollout.score
+        if not score.measured and own is not None and own.suspected is not None:
+            score = Score.failed("unreported", own.suspected, evidence=own.reason)
+            if rollout.ending.kind is EndingKind.BROKEN:
+                rollout = dataclasses.replace(rollout, ending=Ending(EndingKind.FINISHED, rollout.ending.reason))
+        settled.append((rollout, score))
+    return tuple(rollout for rollout, _ in settled), tuple(score for _, score in settled)

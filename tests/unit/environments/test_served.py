@@ -29,9 +29,10 @@ from assay.observe.store import RunStore
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer, load_renderer
 from assay.rollout import run_rollout
+from assay.rollout.collector import _with_suspects_failed
 from assay.rollout.limits import EpisodeLimits
 from assay.seeds import derive_seed
-from assay.types import EndingKind, Rollout, Verdict
+from assay.types import Ending, EndingKind, Rollout, Score, Verdict
 from assay.verifiers import score_rollout
 from gateway_service import Service
 
@@ -167,7 +168,10 @@ def test_an_agent_that_dies_breaks_the_rollout_and_says_with_what(play: Play) ->
     assert "exit code 1" in rollout.ending.reason
     assert not score.measured
     assert len(rollout.turns) == 1
+    assert rollout.score is not None
+    assert rollout.score.suspected == 0.0, "the model had spoken"
     rollout, _ = play("sys.exit(3)")
+    assert rollout.score is None
     assert "exit code 3 and had asked nothing" in rollout.ending.reason
 
 
@@ -356,6 +360,70 @@ def test_the_command_that_checks_environments_checks_agents(play: Play) -> None:
     options = ["--set", f"command={environment.command}", "--set", f"folder={environment.folder}"]
     shown = CliRunner().invoke(app, ["check", "env", "served", "--num-tasks", "5", *options], catch_exceptions=False)
     assert "levels, splits and episodes keep their promises" in shown.output
+
+
+CHOOSY = """
+said = ask("a")
+if sum(map(ord, said)) % 2:
+    sys.exit("cannot read that")
+report(0.5)
+"""
+
+
+def test_an_agent_that_fails_on_some_answers_alone_earns_nothing_on_those(
+    play: Play, tiny_model: Path, tmp_path: Path
+) -> None:
+    """What the model says decides whether the agent fails: left out, such answers would never be unlearned."""
+    play.environment(CHOOSY)
+    data = {
+        "environment": {"name": "served", "command": "python -S agent.py", "folder": str(tmp_path), "num_tasks": 40},
+        "model": {"source": str(tiny_model), "compute_dtype": "fp32", "device": "cpu"},
+        "sampling": {"max_new_tokens": 4},
+        "evaluation": {"every_steps": 0, "validation_tasks": 1, "test_tasks": 0},
+        "num_steps": 1,
+        "groups_per_step": 4,
+        "group_size": 4,
+        "rollout_retries": 1,
+        "max_left_out_share": 1.0,
+        "num_threads": 1,
+    }
+    run = build_run(load(RunConfig, data), tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
+    assert asyncio.run(train(run)).status == "finished"
+    with RunStore.open_readonly(tmp_path / "run") as store:
+        earned = {(each.ending, each.verdict, each.reason) for each in store.outcomes()}
+    assert ("finished", "failed", "unreported") in earned
+    assert {each for each in earned if each[0] == "broken"} == set(), "four attempts fail together one time in sixteen"
+
+
+def test_a_suspect_counts_only_beside_a_sibling_that_was_measured() -> None:
+    def rollout(member: int, *, broken: bool, suspected: float | None = 0.0) -> Rollout:
+        ending = Ending(EndingKind.BROKEN, "died", "environment") if broken else Ending(EndingKind.TRUNCATED, "time")
+        return Rollout("t", 0, member, (), ending, Score.not_measured("silent", suspected=suspected))
+
+    suspects = tuple(rollout(member, broken=member == 1) for member in range(3))
+    unmeasured = tuple(Score.not_measured("silent") for _ in suspects)
+    assert _with_suspects_failed(suspects, unmeasured) == (suspects, unmeasured), "nobody can tell"
+    good, clear = Rollout("t", 0, 3, (), Ending(EndingKind.FINISHED)), rollout(4, broken=True, suspected=None)
+    rollouts, scores = _with_suspects_failed(
+        (*suspects, good, clear), (*unmeasured, Score.solved(), Score.not_measured("died"))
+    )
+    assert [(score.verdict, score.value) for score in scores[:3]] == [(Verdict.FAILED, 0.0)] * 3
+    assert scores[0] == Score.failed("unreported", evidence="silent")
+    assert [each.ending.kind for each in rollouts[:3]] == [
+        EndingKind.TRUNCATED,
+        EndingKind.FINISHED,
+        EndingKind.TRUNCATED,
+    ]
+    assert (rollouts[3:], scores[3:]) == ((good, clear), (Score.solved(), Score.not_measured("died")))
+
+
+def test_only_what_was_not_measured_is_suspected() -> None:
+    score = Score.not_measured("silent", suspected=0.0)
+    assert Score.from_dict(score.to_dict()) == score
+    assert "suspected" not in Score.not_measured("silent").to_dict()
+    for wrong in (lambda: Score.failed(suspected=0.0), lambda: Score.not_measured("x", suspected=float("nan"))):
+        with pytest.raises(ValueError, match="suspected value"):
+            wrong()
 
 
 FAULTY = """

@@ -52,8 +52,8 @@ class Served(Environment):
     """Seconds that an agent has to report its reward once a limit of the episode has ended it, and to end by itself
     once it has reported."""
     unreported: float | None = pydantic.Field(default=None, allow_inf_nan=False)
-    """Reward of an agent that has heard the model and then ends, fails or hangs without a report, where that is the
-    model's doing (an answer that the agent cannot read); None to leave such rollouts out and count them."""
+    """Reward of an agent that has heard the model and then ends, fails or hangs without a report. None: 0 in training
+    where a sibling of its group was measured, so that the model's words made the difference; else left out, counted."""
     max_processes: int = pydantic.Field(default=16, ge=1)
     """Agents that run at once; the rest wait."""
 

@@ -43,7 +43,7 @@ class ServedEpisode(DrivenEpisode):
 
         Raises:
             ConfigError: the program cannot be started, or the library that serves is not installed.
-            WorldError: the agent failed, or hung before it had asked anything.
+            WorldError: the agent failed, or hung, before it had asked anything.
         """
         gateway = _gateway()
         await gateway.start()
@@ -61,7 +61,7 @@ class ServedEpisode(DrivenEpisode):
 
     async def score(self) -> Score | None:
         """Return the agent's report as a score; where there is none, what the environment says that is worth, or not
-        measured."""
+        measured: of an agent that has heard the model, with the suspicion that this was the model's doing."""
         session = self._session
         if session is None:
             return Score.not_measured(self._why_unreported)
@@ -70,7 +70,8 @@ class ServedEpisode(DrivenEpisode):
                 return session.score
             self._why_unreported = f"the agent reported {session.report.reward:g} and had heard nothing from the model"
         if self._environment.unreported is None or not session.conversation.turns:
-            return Score.not_measured(self._why_unreported, evidence=session.notes)
+            suspected = 0.0 if session.conversation.turns else None
+            return Score.not_measured(self._why_unreported, evidence=session.notes, suspected=suspected)
         return Score.failed("unreported", self._environment.unreported, evidence=self._why_unreported)
 
     async def _play(self, gateway: Gateway, session: AgentSession, folder: Path) -> Ending:
@@ -127,8 +128,10 @@ class ServedEpisode(DrivenEpisode):
         self._why_unreported = f"the agent ended with exit code {code} and reported no reward"
         if heard and (code == 0 or self._environment.unreported is not None):
             return Ending(EndingKind.FINISHED, f"exit code {code}" if code else "no report")
-        asked = "" if heard else " and had asked nothing"
-        raise WorldError(f"the agent ended with exit code {code}{asked}{_printed(agent)}")
+        if heard:
+            # Played again with the same words of the model, it may be that it does not fail.
+            return Ending(EndingKind.BROKEN, f"{self._why_unreported}{_printed(agent)}", "environment")
+        raise WorldError(f"the agent ended with exit code {code} and had asked nothing{_printed(agent)}")
 
     def _cut_off(self, session: AgentSession, agent: Agent) -> Ending:
         """The ending where the agent has gone silent."""
