@@ -26,6 +26,7 @@ from assay.observe.folder import LOCK, write_json
 from assay.observe.provenance import provenance
 from assay.recipe import CHANGEABLE_ON_RESUME, RunConfig
 from assay.render import read_chat_template
+from assay.rollout.lengths import EpisodeLengths, unknown_lengths
 from assay.run import Run
 from assay.run.wiring import Resolved, wire
 from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_freed_memory, memory_estimate
@@ -36,8 +37,6 @@ RECORD_FORMAT = 2
 _LAST_OF_FORMAT_1 = "8726201"
 """The commit that could resume runs of format 1."""
 _LEFT_BY_A_KILL = (LOCK, ".config.json.tmp")
-PROMPT_TOKENS = 256
-"""Length of a prompt, in tokens, that the estimate of memory takes."""
 COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -85,8 +84,7 @@ def build_run(
             "base_folder": None if model.adapter is None else str(model.base),
             **provenance(),
         }
-    estimate = run_memory(config, model, resolved)
-    available = check_memory(estimate, resolved["device"])
+    available = check_memory(run_memory(config, model, resolved), resolved["device"])
     check_disk(folder, run_disk(config, model))
     made = not folder.exists()
     lock = _lock(folder)
@@ -110,8 +108,8 @@ def build_run(
             device=resolved["device"],
             compute_dtype=COMPUTE_DTYPES[resolved["compute_dtype"]],
             chat_template=resolved.get("chat_template"),
-            memory=estimate.summary(available),
-            expected_bytes=estimate.total_bytes,
+            estimate=lambda lengths: run_memory(config, model, resolved, lengths),
+            available_bytes=available,
             undo=undo,
         )
         run = wire(config, machine, console=console, resume=resume, started=started)
@@ -177,8 +175,14 @@ def named_model(config: RunConfig) -> Model:
     return open_model(config.model.source, config.model.base, policy=config.model.policy)
 
 
-def run_memory(config: RunConfig, model: Model, resolved: Mapping[str, Any]) -> MemoryEstimate:
-    """Estimate the memory that a run will need before anything is loaded; prompts are taken as `PROMPT_TOKENS`.
+def run_memory(
+    config: RunConfig, model: Model, resolved: Mapping[str, Any], lengths: EpisodeLengths | None = None
+) -> MemoryEstimate:
+    """Estimate the memory that a run will need before anything is loaded.
+
+    Args:
+        lengths: of its longest episodes; None where no task has been looked at, which leaves what is needed in any
+            case as it is.
 
     Raises:
         ModelError: the model's folder cannot be used.
@@ -192,15 +196,19 @@ def run_memory(config: RunConfig, model: Model, resolved: Mapping[str, Any]) -> 
         frozen += shape.num_parameters
     if needs.teacher:
         frozen += open_model(needs.teacher).shape.num_parameters
-    rollouts, response = config.groups_per_step * config.group_size, config.sampling.max_new_tokens
+    if lengths is None:
+        lengths = unknown_lengths(config.sampling, config.limits, shape.max_context)
+    rollouts = config.groups_per_step * config.group_size
     prompts = config.groups_per_step if shape.kind == "decoder" else rollouts
-    of_a_step = prompts * PROMPT_TOKENS + rollouts * response
+    of_a_step = prompts * lengths.prompt + rollouts * (lengths.whole - lengths.prompt)
+    under_way = rollouts * (1 + config.max_staleness)
     return memory_estimate(
         shape,
         compute_dtype=COMPUTE_DTYPES[resolved["compute_dtype"]],
         tokens_per_microbatch=min(config.tokens_per_microbatch, of_a_step),
-        num_slots=min(config.num_slots, rollouts * (1 + config.max_staleness)),
-        slot_tokens=min(shape.max_context, PROMPT_TOKENS + response),
+        num_slots=(num_slots := min(config.num_slots, under_way)),
+        num_kept=under_way - num_slots if shape.kind == "decoder" else 0,
+        slot_tokens=lengths.whole,
         num_trainable=num_trainable,
         num_frozen_parameters=frozen,
         critic=needs.values,

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from assay.models import Model
     from assay.recipe import RunConfig
     from assay.render import ChatRenderer
+    from assay.rollout.lengths import EpisodeLengths
     from assay.types import Task
 
 _MAX_CHARACTERS = 2000
 """Characters of the first prompt that are shown."""
 
 
-def describe_tasks(config: RunConfig, model: Model, chat_template: str | None) -> str:
-    """Open the data and the functions of a recipe as the start of a run does, without loading any weights.
+def describe_tasks(config: RunConfig, model: Model, chat_template: str | None) -> tuple[str, EpisodeLengths]:
+    """Open the data and the functions of a recipe as the start of a run does, without loading any weights; return what
+    there is to say of them, and the lengths of episodes.
 
     Args:
         chat_template: in place of the tokenizer's own.
@@ -32,13 +34,15 @@ def describe_tasks(config: RunConfig, model: Model, chat_template: str | None) -
         ContextLengthError: the first prompt fills the model's context.
     """
     renderer = model.renderer(chat_template, tools=config.model.tools, call_forms=config.model.call_forms)
-    return "\n".join(asyncio.run(_lines(config, model, renderer)))
+    lines, lengths = asyncio.run(_lines(config, model, renderer))
+    return "\n".join(lines), lengths
 
 
-async def _lines(config: RunConfig, model: Model, renderer: ChatRenderer) -> list[str]:
+async def _lines(config: RunConfig, model: Model, renderer: ChatRenderer) -> tuple[list[str], EpisodeLengths]:
     from assay.evaluation.held_out import HeldOut
     from assay.host import Host
     from assay.observe.visible import visible
+    from assay.rollout.lengths import episode_lengths
     from assay.verifiers import close_verifiers, tell_progress
 
     verifiers = [config.reward, *config.readings.values()]
@@ -56,13 +60,22 @@ async def _lines(config: RunConfig, model: Model, renderer: ChatRenderer) -> lis
             )
             unchecked = await held_out.check_tasks(config.reward)
             prompt = await _first_prompt(config, renderer, task)
+            lengths = await episode_lengths(
+                held_out.examples,
+                config.environment,
+                config.scaffold,
+                renderer,
+                config.sampling,
+                config.limits,
+                model.shape.max_context,
+            )
         finally:
             await close_verifiers(verifiers)
     text = visible(renderer.decode(prompt))
     if len(text) > _MAX_CHARACTERS:
         text = f"{text[:_MAX_CHARACTERS]} ... and {len(text) - _MAX_CHARACTERS:,} characters more"
     gold = unchecked or f"no gold answer is rejected by {config.reward.name}"
-    return [
+    lines = [
         *config.environment.notes,
         held_out.sizes,
         f"gold answers: {gold}",
@@ -70,6 +83,7 @@ async def _lines(config: RunConfig, model: Model, renderer: ChatRenderer) -> lis
         f"first prompt, of task {task.task_id}, as the model sees it ({len(prompt)} tokens):",
         text,
     ]
+    return lines, lengths
 
 
 async def _first_prompt(config: RunConfig, renderer: ChatRenderer, task: Task) -> tuple[int, ...]:

@@ -95,7 +95,7 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> None:
     from assay.loop import train as train_loop
 
     run = build_run(config, folder, resume=resume, started=_STARTED)
-    typer.echo(f"run folder: {folder}\nmemory: {run.memory}")
+    typer.echo(f"run folder: {folder}")
     try:
         with run.records.console, stop_on_interrupt(run):
             if resume:
@@ -115,7 +115,7 @@ def _describe(config: RunConfig, folder: Path) -> None:
 
     from assay.cli.dry_run import describe_tasks
     from assay.config import dump
-    from assay.launch import PROMPT_TOKENS, named_model, resolve, run_disk, run_memory
+    from assay.launch import named_model, resolve, run_disk, run_memory
     from assay.training import check_memory
     from assay.training.disk import check_disk
 
@@ -123,21 +123,23 @@ def _describe(config: RunConfig, folder: Path) -> None:
         raise RunFolderError(f"{folder} exists already; choose another --run-folder")
     resolved = resolve(config)
     model = named_model(config)
-    estimate, disk = run_memory(config, model, resolved), run_disk(config, model)
+    disk = run_disk(config, model)
     typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
-    typer.echo(f"\nmemory, about (prompts taken as {PROMPT_TOKENS} tokens):")
+    tasks, lengths = describe_tasks(config, model, resolved["chat_template"])
+    estimate = run_memory(config, model, resolved, lengths)
+    typer.echo(f"\nmemory, about, with episodes of up to {lengths.line()}:")
     for line in estimate.lines():
         typer.echo(f"  {line}")
     typer.echo(f"  {estimate.summary(check_memory(estimate, resolved['device']))}")
     typer.echo(f"\ndisk: {disk.line()}")
     check_disk(folder, disk)
     rollouts = config.groups_per_step * config.group_size
-    most = rollouts * config.sampling.max_new_tokens
+    most = rollouts * lengths.sampled
     typer.echo(
         f"\ntokens: {rollouts} completions a step, at most {most:,} sampled tokens; "
         f"in {config.num_steps} steps at most {most * config.num_steps:,}"
     )
-    typer.echo(f"\n{describe_tasks(config, model, resolved['chat_template'])}\n")
+    typer.echo(f"\n{tasks}\n")
     typer.echo(f"run folder: {folder} (not made: this was a dry run)")
 
 

@@ -91,6 +91,8 @@ class HeldOut:
         self._scaffold = scaffold
         self._progress = progress
         self._validation_tasks: list[Task] = []
+        self.examples: list[Task] = []
+        """A training task of each level, easiest first; known from `check_tasks` on."""
         self.sizes = ""
         """The number of held-out tasks, and where they are fewer than asked for, in a sentence; known from
         `check_tasks` on."""
@@ -110,11 +112,13 @@ class HeldOut:
         """
         asked = self.settings.validation_tasks
         per_level = math.ceil(asked / len(self._levels))
-        self._validation_tasks = []
+        self._validation_tasks, self.examples = [], []
         fewest_test = self.settings.test_tasks
         seen: set[str] = set()
         for level in self._levels:
-            await check_gold(reward, list(itertools.islice(self._tasks("train", level), 32)), leaves_out=True)
+            first = list(itertools.islice(self._tasks("train", level), 32))
+            self.examples.append(first[0])
+            await check_gold(reward, first, leaves_out=True)
             # Levels may share tasks (a sum of two terms is also one of sums and differences): each counts once.
             fresh = (task for task in self._tasks("validation", level) if task.task_id not in seen)
             validation = list(itertools.islice(fresh, per_level))

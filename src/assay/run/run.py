@@ -28,6 +28,7 @@ from assay.host import Host
 from assay.models import Model
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer
+from assay.rollout.lengths import EpisodeLengths, episode_lengths
 from assay.run.ending import finish
 from assay.run.events import StepDone, Subscriber
 from assay.run.keeping import Keeping
@@ -35,7 +36,7 @@ from assay.run.measuring import Measurements
 from assay.run.position import Clock, Position
 from assay.run.records import Records
 from assay.run.services import LocalLearner, Publisher, Sampler
-from assay.training import StepReport
+from assay.training import MemoryEstimate, StepReport
 from assay.training.report import NUM_TOKENS
 from assay.types import Group
 from assay.verifiers import close_verifiers, tell_progress
@@ -88,8 +89,10 @@ class Run:
     """Holder of what the run keeps open: sandboxes, worker pools, connections."""
     lock: IO[str]
     """Keeps other processes out of the run folder until it is closed."""
-    memory: str
-    """The memory estimate in a line."""
+    estimate: Callable[[EpisodeLengths], MemoryEstimate]
+    """The memory that the run needs, given the lengths of its episodes."""
+    available_bytes: int
+    """Memory of the device."""
     undo: Callable[[], None]
     """Takes back what the start of a new run has made; gives the folder of a resumed one free."""
     has_begun: bool = False
@@ -109,9 +112,27 @@ class Run:
         notes = [*self.config.environment.notes, self.measurements.held_out.sizes, unchecked]
         for note in filter(None, notes):
             self.records.console.message(note)
+        await self._tell_memory()
         if self.position.step == 0:
             await self.measurements.validate_untrained()
         self.has_begun = True
+
+    async def _tell_memory(self) -> None:
+        """Say what memory is expected, from the first prompts of some tasks on."""
+        config = self.config
+        lengths = await episode_lengths(
+            self.measurements.held_out.examples,
+            config.environment,
+            config.scaffold,
+            self.renderer,
+            config.sampling,
+            config.limits,
+            self.model.shape.max_context,
+        )
+        estimate = self.estimate(lengths)
+        self.records.expected_bytes = estimate.total_bytes
+        told = f"memory, with episodes of up to {lengths.line()}: {estimate.summary(self.available_bytes)}"
+        self.records.console.message(told)
 
     def steps(self) -> Iterator[int]:
         """Steps still to make, until the recipe's number, a budget, or a request to stop."""

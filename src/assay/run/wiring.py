@@ -20,6 +20,7 @@ from assay.observe.store import RunStore
 from assay.observe.tracking import Trackers
 from assay.recipe import RunConfig
 from assay.rollout import Collector, Demonstrations
+from assay.rollout.lengths import EpisodeLengths
 from assay.run.keeping import CHECKPOINTS, Keeping
 from assay.run.measuring import Measurements
 from assay.run.models import RunModels
@@ -29,7 +30,7 @@ from assay.run.run import Run
 from assay.run.scaffolding import Scaffolding
 from assay.run.services import LocalLearner, LocalPublisher
 from assay.scaffolds import Plain
-from assay.training import Trainer
+from assay.training import MemoryEstimate, Trainer
 from assay.training.checkpoint import latest_checkpoint, read_checkpoint
 from assay.training.random_state import set_random_state
 from assay.types import Rollout, Score, Task
@@ -46,8 +47,10 @@ class Resolved:
     device: str
     compute_dtype: torch.dtype
     chat_template: str | None
-    memory: str
-    expected_bytes: int
+    estimate: Callable[[EpisodeLengths], MemoryEstimate]
+    """The memory that the run needs, given the lengths of its episodes."""
+    available_bytes: int
+    """Memory of the device."""
     undo: Callable[[], None]
     """Takes back what the start of a new run has made."""
 
@@ -112,7 +115,6 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         renderer=models.renderer,
         device=models.policy.device,
     )
-    records.expected_bytes = resolved.expected_bytes
     keeping = Keeping(
         resolved.folder,
         config.checkpoint,
@@ -153,7 +155,8 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         renderer=models.renderer,
         host=Host(),
         lock=resolved.lock,
-        memory=resolved.memory,
+        estimate=resolved.estimate,
+        available_bytes=resolved.available_bytes,
         undo=resolved.undo,
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from assay.engines.local.prefixes import PREFIX_CACHE_BYTES
 from assay.errors import ConfigError
 from assay.policies.head import CHUNK_ROWS, MAX_KEPT_ELEMENTS
 from assay.policies.shape import ModelShape
@@ -124,6 +125,7 @@ def memory_estimate(
     tokens_per_microbatch: int,
     num_slots: int,
     slot_tokens: int,
+    num_kept: int = 0,
     train: bool = True,
     num_trainable: int | None = None,
     num_frozen_parameters: int = 0,
@@ -137,6 +139,7 @@ def memory_estimate(
         compute_dtype: of products and activations; master weights, gradients and moments are fp32.
         tokens_per_microbatch: T, packed tokens of one forward and backward pass.
         num_slots, slot_tokens: of the engine's key-value cache: sequences at once, and the longest of them.
+        num_kept: sequences beside them whose keys and values the engine keeps for their next turns, as far as they fit.
         train: False leaves out what only updates need, as in evaluation.
         num_trainable: parameters of an adapter, which alone have gradients and moments; None: all weights are trained.
         num_frozen_parameters: of models that are kept beside it and not trained: a reference, a teacher.
@@ -157,6 +160,10 @@ def memory_estimate(
             certain=False,
         ),
     ]
+    if num_kept:
+        kept = min(PREFIX_CACHE_BYTES, num_kept * slot_tokens * layers * cached * b)
+        how = f"{num_kept} sequences that wait or have ended, at most {_gigabytes(PREFIX_CACHE_BYTES)}"
+        rows.append(MemoryRow("kept prefixes", kept, how, certain=False))
     if num_frozen_parameters:
         how = f"{num_frozen_parameters:,} parameters in fp32, not trained"
         rows.append(MemoryRow("frozen models", 4 * num_frozen_parameters, how))

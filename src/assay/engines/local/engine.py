@@ -10,7 +10,7 @@ from torch import Tensor
 from assay.engines.local.attention import NewTokens, Pass
 from assay.engines.local.batching import BatchingEngine
 from assay.engines.local.pages import PAGE, PagePool
-from assay.engines.local.prefixes import PrefixTree
+from assay.engines.local.prefixes import PREFIX_CACHE_BYTES, PrefixTree
 from assay.engines.local.prompts import PromptPass
 from assay.engines.local.request import Request
 from assay.engines.local.runner import ModelRunner
@@ -55,7 +55,7 @@ class LocalEngine(BatchingEngine):
         num_slots: int = 64,
         max_context: int | None = None,
         version: int = 0,
-        prefix_cache_bytes: int = 2**30,
+        prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
         fp32_head: bool = False,
     ) -> None:
         super().__init__(

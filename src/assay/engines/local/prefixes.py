@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 
 from assay.engines.local.pages import PAGE, PagePool
 
+PREFIX_CACHE_BYTES = 2**30
+"""Memory for keys and values that no request under way needs and later ones may, where nobody says how much."""
+
 
 @dataclass(eq=False)
 class PageNode:
