@@ -117,13 +117,19 @@ def test_the_best_of_graded_rewards_has_the_highest_mean_reward() -> None:
     results = [result(0.1, 0.1, 0.1), result(0.3, 0.4, 0.5), result(1, 0.0, 0.0), result(0.0, 0.0, 0.0)]
     kept: list[float] = []
     silent: Any = SimpleNamespace(
-        evaluation=lambda *_: None, console=SimpleNamespace(message=lambda _: None), keep_best=kept.append
+        evaluation=lambda *_: None,
+        console=SimpleNamespace(message=lambda _: None),
+        keep_best=kept.append,
+        store=SimpleNamespace(record_evaluation_rows=lambda *_: None),
     )
 
     async def validate() -> Evaluation:
         return results.pop(0)
 
-    held_out: Any = SimpleNamespace(validate=validate, seconds_per_test_task=0.0)
+    async def probe() -> None:
+        return None
+
+    held_out: Any = SimpleNamespace(validate=validate, probe=probe, seconds_per_test_task=0.0)
     engine: Any = SimpleNamespace(forget=lambda: None)
     position = Position()
     curriculum: Any = None

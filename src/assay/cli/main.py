@@ -22,6 +22,7 @@ from assay.cli import (
     show,
     sweep,
     train,
+    trajectories,
     verify,
 )
 from assay.cli import eval as evaluation
@@ -57,6 +58,7 @@ app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare)
 app.command("horizon")(horizon.horizon)
 app.command("power")(power.power)
+app.command("trajectories")(trajectories.trajectories)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("sweep")(sweep.sweep)

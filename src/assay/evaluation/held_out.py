@@ -40,6 +40,9 @@ class EvaluationSettings(Settings):
     """Steps between validations; 0 for none (then the last weights are the best)."""
     validation_tasks: int = pydantic.Field(default=96, ge=1)
     """Validation tasks, spread evenly over the curriculum's levels; decoded greedily, read strictly."""
+    probe_samples: int = pydantic.Field(default=0, ge=0)
+    """Attempts at each validation task at temperature 1, beside the greedy one, so that `assay trajectories` can tell
+    pass@1 from pass@k; 0 for none. Each costs as much as a validation."""
     test_tasks: int = pydantic.Field(default=256, ge=0)
     """Test tasks on the level that was trained on most, before and after; 0 leaves the test out."""
     test_max_new_tokens: int | None = pydantic.Field(default=None, ge=1)
@@ -171,6 +174,20 @@ class HeldOut:
         self.seconds_per_test_task = max(self.seconds_per_test_task, seconds)
         return result
 
+    async def probe(self) -> Evaluation | None:
+        """Several answers to each validation task at temperature 1, read strictly; None where none are asked for."""
+        if not self.settings.probe_samples:
+            return None
+        verifiers = {"strict": self._readings["strict"]}
+        return await self._measure(
+            self._validation_tasks,
+            verifiers,
+            DECODINGS["sampled"],
+            self._sampling.max_new_tokens,
+            "validation, sampled",
+            samples_per_task=self.settings.probe_samples,
+        )
+
     async def test(self, level: LevelSettings, side: str) -> dict[str, Evaluation]:
         """Decoding to evaluation, over the test tasks of a level, under both readings.
 
@@ -205,6 +222,7 @@ class HeldOut:
         temperature: float,
         max_new_tokens: int,
         what: str,
+        samples_per_task: int = 1,
     ) -> Evaluation:
         if self._engine is None:
             raise ValueError("an engine is needed to measure: this one was made to check its tasks alone")
@@ -216,10 +234,11 @@ class HeldOut:
             verifiers=verifiers,
             sampling=Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=self._sampling.stop),
             seed=SEED,
+            samples_per_task=samples_per_task,
             make_episode=self._scaffold.episodes(self._environment),
             max_turns=self._scaffold.turns(self._environment),
             limits=self._limits,
-            on_row=lambda _: self._progress(what, next(num_done), len(tasks)),
+            on_row=lambda _: self._progress(what, next(num_done), samples_per_task * len(tasks)),
         )
 
 

@@ -132,6 +132,43 @@ def plot_horizons(path: Path, horizons: Mapping[str, Horizon], unit: str, *, is_
             axes.legend(loc="best", frameon=False, fontsize=8)
 
 
+def plot_trajectories(
+    path: Path, axis: str, series: Mapping[str, Mapping[str, Sequence[tuple[float, float, float, float]]]]
+) -> None:
+    """Solved shares along training, a panel for each level and a curve for each run, with 95 % bands.
+
+    Args:
+        axis: name of what training is measured in.
+        series: level to run to (where on the axis, share, low, high) of each probe.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(len(series), 3)
+    rows = -(-len(series) // columns)
+    figure = Figure(figsize=(3.6 * columns, 2.8 * rows), dpi=_DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    for panel, (level, runs) in enumerate(series.items()):
+        axes = figure.add_subplot(rows, columns, panel + 1)
+        for i, (run, points) in enumerate(runs.items()):
+            if not points:
+                continue
+            x, share, low, high = zip(*points, strict=True)
+            colour = _COLOURS[i % len(_COLOURS)]
+            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(
+                x, share, color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=3, linewidth=1.2, label=run
+            )
+        axes.set_title(level, loc="left", fontsize=9, parse_math=False)
+        axes.set_xlabel(axis, fontsize=8, parse_math=False)
+        axes.set_ylim(-0.03, 1.03)
+        axes.tick_params(labelsize=7)
+        if panel == 0 and runs:
+            for text in axes.legend(loc="best", frameon=False, fontsize=7).get_texts():
+                text.set_parse_math(False)
+    figure.savefig(path)
+
+
 @contextmanager
 def _picture(
     path: Path,

@@ -14,7 +14,17 @@ from assay.observe.report import write_report
 if TYPE_CHECKING:
     from assay.run.run import Run
 
-_NOT_FOR_TRACKERS = ("settings", "previous", "groups_by_level", "versions", "git", "machine", "readings", "transcripts")
+_NOT_FOR_TRACKERS = (
+    "settings",
+    "previous",
+    "owed_to",
+    "groups_by_level",
+    "versions",
+    "git",
+    "machine",
+    "readings",
+    "transcripts",
+)
 """Parts of the summary that are no result, or that trackers were told at the start."""
 _LOOK_SECONDS = 0.1
 """Between two looks at whether a person has asked the run to stop."""

@@ -10,6 +10,7 @@ from assay.engines import Engine
 from assay.evaluation import Evaluation
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.held_out import HeldOut
+from assay.evaluation.trajectories import PROBE, probe_row
 from assay.models import Model
 from assay.observe.store import BEFORE_TRAINING
 from assay.run.events import StepDone
@@ -66,7 +67,10 @@ class Measurements:
         result = await self.held_out.validate()
         self._engine.forget()
         position.seconds_per_test_task = self.held_out.seconds_per_test_task
-        self._records.evaluation(step, "validation", "greedy", result)
+        self._keep_probe(step, "greedy", result)
+        if (sampled := await self.held_out.probe()) is not None:
+            self._engine.forget()
+            self._keep_probe(step, "sampled", sampled)
         accuracy = result.accuracy("strict")
         mean = result.mean_reward("strict") if result.is_graded("strict") else None
         # Of plain verdicts the mean reward is the accuracy, so that validations of both kinds compare.
@@ -80,6 +84,12 @@ class Measurements:
         self._records.console.message(
             f"validation: {reward}{accuracy.as_percent()}  {levels}{'  best so far' if is_best else ''}"
         )
+
+    def _keep_probe(self, step: int, decoding: str, result: Evaluation) -> None:
+        """Writes down what was solved of the validation tasks, task by task, so that runs compare in pairs."""
+        self._records.evaluation(step, PROBE, decoding, result)
+        rows = [probe_row(row, "strict") for row in result.rows]
+        self._records.store.record_evaluation_rows(step, PROBE, decoding, rows)
 
     async def test(self, model: Model) -> dict[str, Any]:
         """The closing test on the level that was trained on most, before and after: a part of the summary.

@@ -1,0 +1,42 @@
+"""Learning trajectories: held-out success of a run against tokens, updates and time, and what can be said of it."""
+
+from __future__ import annotations
+
+from assay.evaluation.trajectories.compared import Compared, SeedRuns, compare_trajectories
+from assay.evaluation.trajectories.law import Judged, Law, fit_law, judge_law
+from assay.evaluation.trajectories.measures import (
+    Reached,
+    area,
+    first_reached,
+    order_of_skills,
+    plateaus,
+    time_to,
+    turnover,
+)
+from assay.evaluation.trajectories.report import describe
+from assay.evaluation.trajectories.trajectory import ALL, AXES, PROBE, Skill, Trajectory, probe_row, read_trajectory
+
+__all__ = [
+    "ALL",
+    "AXES",
+    "PROBE",
+    "Compared",
+    "Judged",
+    "Law",
+    "Reached",
+    "SeedRuns",
+    "Skill",
+    "Trajectory",
+    "area",
+    "compare_trajectories",
+    "describe",
+    "first_reached",
+    "fit_law",
+    "judge_law",
+    "order_of_skills",
+    "plateaus",
+    "probe_row",
+    "read_trajectory",
+    "time_to",
+    "turnover",
+]
