@@ -26,6 +26,7 @@ from assay.cli import (
     verify,
 )
 from assay.cli import eval as evaluation
+from assay.cli import map as mapping
 from assay.errors import AssayError, explain_place
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ app.command("power")(power.power)
 app.command("trajectories")(trajectories.trajectories)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
+app.command("map")(mapping.map_models)
 app.command("sweep")(sweep.sweep)
 app.command("demonstrate")(demonstrate.demonstrate)
 app.command("verify")(verify.verify)

@@ -137,7 +137,7 @@ class SampledModel:
             console.print(f"{num_done} of {total} samples were there before")
 
         async def measure() -> Evaluation:
-            engine, renderer, note = self._open(kept.folder)
+            engine, renderer, note = self.open_engine(kept.folder)
             try:
                 with progress("samples", num_done, total, note) as advance:
 
@@ -188,8 +188,12 @@ class SampledModel:
                 print_tally(self.tally, seconds, console, f"asked of {self.model}")
             print_judges(verifiers, seconds, console)
 
-    def _open(self, folder: Path) -> Any:
-        """Engine or responder, renderer, and what to say beside the progress."""
+    def open_engine(self, folder: Path) -> Any:
+        """The engine or responder, the renderer, and what to say beside the progress.
+
+        Args:
+            folder: where paid replies are kept, unless a file was named for them.
+        """
         if self.endpoint is None:
             assert self.local is not None
             return *load_engine(self.local, self.options), str

@@ -88,9 +88,12 @@ def _reach(horizon: Estimate, ends: tuple[float, float]) -> str:
 
 
 def _slopes(frontier: Mapping[str, Any]) -> str:
-    text = f"A doubling of the length changes the log odds by {Estimate(**frontier['doubling']).shown()}"
-    if frontier["surface"] is not None:
-        text += f", one more of complexity by {Estimate(**frontier['complexity']).shown()}"
+    doubling, complexity = Estimate(**frontier["doubling"]), Estimate(**frontier["complexity"])
+    if doubling == Estimate(None, None, None):
+        return "How fast success falls with length is not told: every complexity was solved, or failed, as a whole."
+    text = f"A doubling of the length changes the log odds by {doubling.shown()}"
+    if (complexity.low, complexity.high) != (None, None):
+        text += f", one more of complexity by {complexity.shown()}"
     if frontier["linear_p"] is not None and frontier["linear_p"] < _SIGNIFICANT:
         text += f" (the steps of complexity are not alike, p = {frontier['linear_p']:.2g}, so that this is a mean)"
     losses = f"{frontier['log_loss']:.3f} beside {frontier['log_loss_constant']:.3f} of one probability for all"
@@ -99,7 +102,7 @@ def _slopes(frontier: Mapping[str, Any]) -> str:
 
 def _hazard(frontier: Mapping[str, Any], hazard: Mapping[str, Any]) -> str:
     shape = Estimate(**hazard["shape"])
-    beside = f"log loss {hazard['log_loss']:.3f} beside {frontier['log_loss']:.3f} of the logistic fit"
+    beside = f"log loss {abs(hazard['log_loss']):.3f} beside {abs(frontier['log_loss']):.3f} of the logistic fit"
     if shape.value is None or hazard["p_value"] is None:
         return f"Whether reliability per step falls as episodes grow is not told by these outcomes ({beside})."
     test = f"p^(H^k) has k = {shape.shown()}, test of k = 1: p = {hazard['p_value']:.2g}; of p^H {beside}"

@@ -1,0 +1,256 @@
+"""`assay map MODEL`: success over complexity and horizon, sampled where it is uncertain, and where it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assay.cli.endpoint import EndpointOptions
+from assay.cli.engine import EngineOptions
+from assay.cli.groups import with_groups
+from assay.cli.sampled_model import SampledModel
+from assay.cli.task_options import numbers, plain, short_hash, tasks_hash
+from assay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from assay.cli.map_players import MapPlayers
+    from assay.environments import Environment
+    from assay.evaluation.map import MapCell, TaskLength
+
+DEFAULT_BUDGET = 100_000
+"""Sampled tokens for each model: three environments of twelve cells in some minutes on two cores with a model of 135 M
+parameters."""
+MAP, TABLE, UNITS, REPORT = "map.json", "table.json", "units.json", "report.md"
+MOST_TASKS = 60
+
+
+class AxisName(StrEnum):
+    HORIZON = "horizon"
+    ACTIONS = "actions"
+    TOKENS = "tokens"
+    MINUTES = "minutes"
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """Options that choose what is mapped, and how far."""
+
+    environments: Annotated[
+        str, typer.Option(help="Names with commas between, or your own as path.py:Class: a map each.")
+    ] = "arithmetic"
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME.KEY=VALUE",
+            help="An option of one of the environments, such as maze.pays_turns=true.",
+        ),
+    ] = None
+    complexity: Annotated[
+        str | None, typer.Option(help="Only these, such as 1,2,3. Default: three that each environment lists.")
+    ] = None
+    horizon: Annotated[
+        str | None, typer.Option(help="Only these, such as 1,2,4,8. Default: four that each environment lists.")
+    ] = None
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Sampled tokens, of all models together. Default: 100,000 for each model.", min=1, show_default=False
+        ),
+    ] = None
+    max_tasks: Annotated[int, typer.Option(help="Most tasks of a cell, beside the pilot's.", min=1)] = MOST_TASKS
+    axis: Annotated[
+        AxisName,
+        typer.Option(
+            help="The unit of horizons: the environment's own, actions or tokens of its expert, or people's minutes."
+        ),
+    ] = AxisName.HORIZON
+    reading: Annotated[str, typer.Option(help="Which of the environments' readings of an answer counts.")] = "strict"
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0
+    max_new_tokens: Annotated[int, typer.Option(help="Token limit of one message.", min=1)] = 64
+    seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0
+
+
+@with_groups
+def map_models(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help='"default", a Hugging Face folder, a run, an adapter, or "openai:NAME". Others are compared with '
+            "the first, on the same tasks.",
+        ),
+    ],
+    options: MapOptions,
+    engine: EngineOptions,
+    endpoint: EndpointOptions,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the map. Default: under ~/.assay/maps.", show_default=False)
+    ] = None,
+) -> None:
+    """Map how hard and how long the tasks are that a model can do: success over complexity and horizon.
+
+    A pilot of three tasks a cell decides where the budget goes: to where the outcome is uncertain and an episode is
+    cheap. The estimates are of other tasks, so that they are not of the luck that decided. Out come a heat map with
+    counts and intervals, a table, the 50 % and 80 % horizon at each complexity, and whether reliability per step falls
+    with length.
+
+    The same command continues a map that was interrupted; a larger --budget adds to it.
+    """
+    typer.echo(f"assay map: opening {', '.join(models)}", err=True)
+    from assay.cli.map_players import MapPlayers, label_models
+    from assay.config import validate
+    from assay.engines import Sampling
+
+    sources = _sources(options)
+    cells, notes = _cells(sources, options)
+    sampled = label_models([SampledModel.of(model, engine, endpoint) for model in models])
+    sampling = validate(Sampling, {"temperature": options.temperature, "max_new_tokens": options.max_new_tokens})
+    record = [
+        *({"environment": plain(source)} for source in sources.values()),
+        *({cell.name: tasks_hash(cell.tasks)} for cell in cells),
+        *(each.identity for each in sampled.values()),
+        {"sampling": plain(sampling), "seed": options.seed},
+    ]
+    name = "-".join([*sampled, short_hash(json.dumps(record, sort_keys=True).encode())[:8]])
+    players = MapPlayers(sampled, sources, (output or _maps() / name).absolute(), sampling, options.seed)
+    with players.open_folder(cells):
+        _run(players, cells, notes, options.budget or DEFAULT_BUDGET * len(models), options)
+
+
+def _run(
+    players: MapPlayers,
+    cells: Sequence[MapCell],
+    notes: Mapping[str, Sequence[str]],
+    budget: int,
+    options: MapOptions,
+) -> None:
+    """Sample, and write what the map says."""
+    from assay.evaluation.map import Axis, MapMeasurement, map_result, measure_map
+    from assay.evaluation.map.measure import check_budget
+
+    async def measure() -> tuple[MapMeasurement, list[TaskLength]]:
+        async with players:
+            units = await _units(players, cells)
+            check_budget(cells, [each.tokens for each in units], len(players.models), budget)
+            say: Callable[[str], None] = lambda line: typer.echo(line, err=True)  # noqa: E731
+            measured = await measure_map(
+                cells,
+                list(players.models),
+                players.play,
+                budget=budget,
+                reading=options.reading,
+                say=say,
+                on_plan=players.expect,
+            )
+            return measured, units
+
+    try:
+        measured, units = asyncio.run(measure())
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command continues this map")
+        raise
+    result = map_result(
+        measured,
+        units,
+        horizon_units={label: source.horizon_unit for label, source in players.sources.items()},
+        axis=Axis(options.axis.value),
+        reading=options.reading,
+        notes=notes,
+    )
+    _write(players.folder, {**result, "budget": budget})
+
+
+def _write(folder: Path, result: dict[str, Any]) -> None:
+    """Write the map to its folder, and print its report."""
+    from assay.evaluation.map import draw_map, map_markdown, table_rows
+    from assay.observe.folder import write_json
+    from assay.observe.provenance import provenance
+    from assay.observe.visible import visible
+
+    rows = table_rows(result)
+    write_json(folder / MAP, {**result, "provenance": provenance()})
+    write_json(folder / TABLE, rows)
+    report = map_markdown(result)
+    (folder / REPORT).write_text(report, encoding="utf-8")
+    draw_map(result, [folder / "map.png", folder / "map.svg"])
+    written = [MAP, TABLE, REPORT, "map.png", "map.svg"]
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        typer.echo("no table.parquet without pyarrow; pip install 'assay[data]'", err=True)
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "table.parquet")
+        written.append("table.parquet")
+    typer.echo("\n".join(map(visible, report.splitlines())))
+    typer.echo(f"map: {folder} ({', '.join(written)})")
+
+
+def _sources(options: MapOptions) -> dict[str, Environment]:
+    """The environments by label, with their options."""
+    from assay.config import parse_overrides
+    from assay.environments import make_environment, rewards_of
+
+    names = list(dict.fromkeys(part.strip() for part in options.environments.split(",") if part.strip()))
+    if not names:
+        raise ConfigError(f"--environments {options.environments!r}: expected names with commas between")
+    given = parse_overrides(options.settings or [])
+    labels = {name: make_environment(name, {}).name if ":" in name else name for name in names}
+    if unknown := sorted(given.keys() - set(labels.values())):
+        raise ConfigError(
+            f"--set {unknown[0]}: name one of the environments first, such as {next(iter(labels.values()))}.KEY=VALUE"
+        )
+    sources: dict[str, Environment] = {}
+    for name, label in labels.items():
+        own = given.get(label, {})
+        if not isinstance(own, dict):
+            raise ConfigError(f"--set {label}={own}: name an option of it, such as {label}.KEY=VALUE")
+        sources[label] = make_environment(name, own).to_measure()
+        if options.reading not in rewards_of(sources[label]):
+            raise ConfigError(f"--reading {options.reading}: {label} has {', '.join(rewards_of(sources[label]))}")
+    return sources
+
+
+def _cells(sources: Mapping[str, Environment], options: MapOptions) -> tuple[list[MapCell], dict[str, list[str]]]:
+    from assay.evaluation.map import choose_cells
+    from assay.evaluation.map.measure import PILOT_TASKS
+
+    dials = numbers("--complexity", options.complexity), numbers("--horizon", options.horizon)
+    cells: list[MapCell] = []
+    notes: dict[str, list[str]] = {}
+    for label, source in sources.items():
+        found, said = choose_cells(label, source, *dials, num_tasks=PILOT_TASKS + options.max_tasks, seed=options.seed)
+        cells += found
+        notes[label] = [*said, *source.notes]
+        for line in said:
+            typer.echo(line, err=True)
+    return cells, notes
+
+
+async def _units(players: MapPlayers, cells: Sequence[MapCell]) -> list[TaskLength]:
+    """Return the length of each cell's tasks: as the folder has it, or as the experts play them."""
+    from assay.evaluation.map import TaskLength, expert_units
+    from assay.observe.folder import read_json, write_json
+
+    path = players.folder / UNITS
+    kept = read_json(path)
+    if kept.keys() != {cell.name for cell in cells}:
+        count = players.count_tokens()
+        units = {cell.name: await expert_units(players.sources[cell.environment], cell, count) for cell in cells}
+        kept = {name: each.to_dict() for name, each in units.items()}
+        write_json(path, kept)
+    return [TaskLength(**kept[cell.name]) for cell in cells]
+
+
+def _maps() -> Path:
+    from assay.home import assay_home
+
+    return assay_home() / "maps"
