@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from horizons import long_horizon
 from verify import Numbers
 
 from assay.evaluation import Evaluation, accuracy_over_seeds, gain_over_seeds
@@ -20,8 +21,6 @@ from assay.evaluation.sweep import KeptRun, read_runs, recompute_table
 from assay.statistics import (
     Interval,
     detectable_difference,
-    difference_over_seeds,
-    proportion_over_seeds,
     t_interval,
     wilson,
 )
@@ -465,34 +464,6 @@ def sandbox() -> Numbers:
         ("Endurance", "memory"): [f"{before['memory_mib']} and {later['memory_mib']} MiB"],
         ("Endurance", "processes left"): [str(kept["processes_left"])],
     }
-    return Numbers(rows)
-
-
-def long_horizon() -> Numbers:
-    kept = read("long_horizon/rows.json")
-    seeds = [kept[f"seed_{number}"] for number in (1, 2, 3)]
-    rows: dict[tuple[str, str], Sequence[str | None]] = {}
-    for label, horizons in (("1", (1,)), ("2", (2,)), ("4", (4,)), ("8", (8,)), ("all", (1, 2, 4, 8))):
-        some = [place for place, (_, horizon) in enumerate(kept["tasks"]) if horizon in horizons]
-        before = [kept["cold_start"][place][0] for place in some]
-        after_SP = [[seed[place][0] for place in some] for seed in seeds]
-        samples = len(some), 3 * len(some)
-        gained = difference_over_seeds([before] * 3, after_SP, num_samples=samples)
-        after = proportion_over_seeds(after_SP, samples[1])
-        rows["", label] = [
-            str(len(some)),
-            wilson(sum(before), len(before)).as_percent(),
-            after.as_percent(),
-            points_with(gained),
-            ", ".join(percent(mean(seed)) for seed in after_SP),
-        ]
-    for column_number, part in enumerate(("reports_right", "steps_right", "steps_right_after_error"), 1):
-        of_all = [
-            [row[column_number] for row in side]
-            for side in (kept["cold_start"], [row for seed in seeds for row in seed])
-        ]
-        values = [[value for value in side if value is not None] for side in of_all]
-        rows["What errors do to later steps", f"`{part}`"] = [percent(mean(each)) for each in values]
     return Numbers(rows)
 
 
