@@ -113,7 +113,7 @@ class Measurements:
                 )
         self._records.store.commit()
         trained_on = self._records.store.trained_task_ids()
-        return {"level": name_of_level, **BeforeAfter(*sides, trained_on).to_dict()}
+        return {"level": name_of_level, **BeforeAfter(*sides, trained_on=trained_on).to_dict()}
 
     def _most_trained_level(self) -> tuple[str, LevelSettings]:
         """Name and dials; the easiest where several were trained on equally."""

@@ -19,9 +19,23 @@ from assay.types import Score
 
 def row(task: int, marks: str, response: str = "", ending: str = "finished") -> EvalRow:
     """One attempt: "1" solved, "0" failed, "-" not measured, strictly and leniently."""
-    scores = dict(zip(("strict", "lenient"), map(score, marks), strict=True))
+    strict, lenient = map(score, marks)
     said = response or f"response {task} {marks}"
-    return EvalRow(f"t{task}", task, 0, "d", "c1 h1", 1, 1, "q", f"answer {task}", said, ending, 3, scores)
+    return EvalRow(
+        f"t{task}",
+        task,
+        0,
+        "d",
+        "c1 h1",
+        1,
+        1,
+        "q",
+        f"answer {task}",
+        said,
+        ending,
+        3,
+        {"strict": strict, "lenient": lenient},
+    )
 
 
 def score(mark: str) -> Score:
