@@ -113,7 +113,7 @@ def test_an_endless_environment_is_fine() -> None:
 )
 def test_a_tool_whose_schema_cannot_be_used(schema: dict[str, Any]) -> None:
     class Tooled(Scripted):
-        tools = (Tool("look", "", schema),)
+        tools = (Tool("look", "", schema),)  # pyright: ignore[reportAssignmentType]
 
     with pytest.raises(ContractError, match="the parameters of the tool look are no JSON Schema"):
         check(lambda task: Tooled())
@@ -121,7 +121,7 @@ def test_a_tool_whose_schema_cannot_be_used(schema: dict[str, Any]) -> None:
 
 def test_tools_of_any_schema_that_can_be_used_are_fine() -> None:
     class Tooled(Scripted):
-        tools = (
+        tools = (  # pyright: ignore[reportAssignmentType]
             Tool("one", "", {}),
             Tool("two", "", {"properties": {"a": {"$ref": "#/$defs/a"}, "b": {}, "c": True}, "$defs": {"a": {}}}),
         )

@@ -58,7 +58,7 @@ def test_dials_have_defaults_and_ends() -> None:
         ({"horizon": float("inf")}, "few has no horizon inf"),
     ):
         with pytest.raises(DataError, match=said):
-            Few().tasks("train", **dials)
+            Few().tasks("train", **dials)  # pyright: ignore[reportArgumentType]
 
 
 class Rows(Listed):
@@ -88,7 +88,7 @@ def test_rows_count_once_by_their_key_which_alone_decides_the_split() -> None:
         assert [task.prompt[0].content for task in Rows(given=twice).tasks(split)] == tasks[split], "the first counts"
     elsewhere = next(split for split in SPLITS if split != hashed_split("given", "k0"))
     with pytest.raises(DataError, match=f"the {elsewhere} split of the data is empty: it has 1 different tasks"):
-        Rows(given=rows[:1]).tasks(elsewhere)
+        Rows(given=rows[:1]).tasks(elsewhere)  # pyright: ignore[reportArgumentType]
     with pytest.raises(DataError, match="given has no dials"):
         Rows(given=rows).tasks("train", horizon=1)
 

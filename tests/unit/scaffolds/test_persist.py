@@ -20,7 +20,7 @@ from assay.errors import ConfigError
 from assay.evaluation import EvalRow, evaluate
 from assay.recipe import RunConfig
 from assay.scaffolds import Notes, make_scaffold, with_handed_on
-from assay.types import Message, Score, Task
+from assay.types import Message, Score, Task, Tool
 from assay.verifiers import EpisodeScore
 
 TASKS = [Task("counting", (Message("user", f"Task {i}."),), "x") for i in range(5)]
@@ -55,7 +55,15 @@ class Noting:
     def __init__(self) -> None:
         self.shown: dict[str, str] = {}
 
-    async def respond(self, messages: Sequence[Message], sampling: Sampling, *, request_id: str, seed: int) -> Reply:
+    async def respond(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        request_id: str,
+        seed: int,
+        tools: Sequence[Tool] = (),
+    ) -> Reply:
         first = messages[0].content
         number = int(first.split("Task ")[1].split(".")[0])
         await asyncio.sleep(0.002 * (10 - number))
