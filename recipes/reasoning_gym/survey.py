@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from assay.cli.engine import Precision, load_engine
+from assay.cli.engine import EngineOptions, Precision, load_engine
 from assay.engines import LocalEngine, Sampling
 from assay.environments.reasoning_gym import ReasoningGym, ReasoningGymScorer
 from assay.environments.reasoning_gym.environment import families
@@ -45,7 +45,7 @@ def main() -> None:
     path = options.output / "cells.jsonl"
     done = read_cells(path, settings)
     wanted = list(cells(options.families or list(families()), options.levels))
-    engine, renderer = load_engine(open_model(options.model), "auto", Precision(options.dtype))
+    engine, renderer = load_engine(open_model(options.model), EngineOptions(dtype=Precision(options.dtype)))
     try:
         asyncio.run(survey(wanted, done, path, settings, options, engine, renderer))
     except KeyboardInterrupt:

@@ -44,7 +44,8 @@ REWARDS = {
     "mixture": "by_environment",
     "math": "math",
     "reasoning_gym": "reasoning_gym",
-    "units": "units",
+    **{name: name for name in ("units", "planning", "instructions", "sql", "schema")},
+    "ifeval": "instructions",
 }
 CODE = ("programs", "mbpp", "humaneval", "cruxeval", "competition")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.check_contamination import contamination
 from assay.cli.check_environment import environment
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Hold algorithms, verifiers and environments to what they promise.")
 app.command("env")(environment)
+app.command("contamination")(contamination)
 
 
 @app.command("algorithms")

@@ -41,6 +41,7 @@ def environment(
 
     from assay.config import parse_overrides
     from assay.environments import check_environment, check_episode, make_environment
+    from assay.environments.check import contamination_of
     from assay.errors import DataError
     from assay.verifiers import make_verifier
 
@@ -58,6 +59,13 @@ def environment(
         )
     if any(chosen.gold_response(task) is not None for some in tasks.values() for task in some):
         typer.echo(f"{chosen.name} accepts every gold answer")
+    shared = contamination_of([(split, task) for split, some in tasks.items() for task in some], "test")
+    counts = [sum(each.num_shared > 0 and each.share >= least for each in shared) for least in (0.0, 0.5, 1.0)]
+    if tasks["train"] and shared:
+        typer.echo(
+            f"of {len(shared)} test tasks, {counts[0]} share a 13-gram of their own with training tasks, {counts[1]} "
+            f"half of theirs, {counts[2]} all"
+        )
     splits: list[Split] = [split for split, some in tasks.items() if some]
     scorer = chosen if chosen.is_cheap else None
     asyncio.run(check_environment(source, verifier=scorer, splits=splits, num_tasks=_NUM_TASKS))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from assay.environments.check_reward import check_leaks, check_near_misses
+from assay.environments.contamination import Overlap, example_of, overlaps
 from assay.environments.environment import Environment, require_tasks
 from assay.environments.splits import SPLITS
 from assay.errors import ContractError
 from assay.types import Split, Task
 from assay.verifiers.check import check_gold
 from assay.verifiers.verifier import Verifier
+
+MAX_CONTAINED = 0.05
+"""Share of a split's tasks that may stand in training tasks, wording that several of them share left out: in a small
+level some do by chance."""
 
 
 async def check_environment(
@@ -27,6 +32,8 @@ async def check_environment(
 
     Tasks are distinct, survive JSON, carry the dials that were asked for, and come in an order fixed by the seed. No
     task is in two splits, whatever the level and the seed; where `metadata` has a "canonical" form, neither is a form.
+    Few tasks of a split that is measured stand, n-gram by n-gram, in training tasks (`contamination`).
+
     With a verifier, it accepts every gold answer and refuses every near miss, and prompts do not give answers away.
 
     Args:
@@ -58,6 +65,23 @@ async def check_environment(
                     await check_gold(verifier, tasks)
                     await check_near_misses(environment, verifier, tasks)
                     await check_leaks(environment, verifier, tasks)
+    for split in ("validation", "test"):
+        contained = [each for each in contamination_of(home.values(), split) if each.num_ngrams and each.share == 1]
+        count = len({task.task_id for other, task in home.values() if other == split})
+        if len(contained) > max(1, MAX_CONTAINED * count):
+            raise ContractError(
+                f"{environment.name}: {len(contained)} of {count} {split} tasks stand in training tasks word by word, "
+                f"such as {contained[0].place} in {contained[0].train_place}: {contained[0].shared!r}"
+            )
+
+
+def contamination_of(tasks: Iterable[tuple[Split, Task]], split: Split) -> list[Overlap]:
+    """Return what each task of a split shares with training tasks; n-grams of several of its tasks do not count."""
+    by_split: dict[Split, dict[str, Task]] = {"train": {}, split: {}}
+    for other, task in tasks:
+        by_split.setdefault(other, {})[task.task_id] = task
+    train, measured = ([example_of(task) for task in by_split[which].values()] for which in ("train", split))
+    return overlaps(train, measured, most_common=1)
 
 
 def _read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from assay.types import Message, Tool
@@ -20,3 +21,13 @@ class Script(Protocol):
             tools: the tools that may be called.
         """
         ...
+
+
+@dataclass
+class Says:
+    """The script that says one text, whatever it is shown."""
+
+    text: str
+
+    def reply(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Message:
+        return Message("assistant", self.text)

@@ -10,7 +10,7 @@ from assay.engines.engine import Sampling
 from assay.environments import Environment
 from assay.environments.driven import DrivenEpisode
 from assay.environments.episode import EpisodeFactory
-from assay.errors import InfrastructureError
+from assay.errors import AssayError
 from assay.render.renderer import Renderer
 from assay.rollout.limits import EpisodeLimits
 from assay.rollout.runner import own_turns
@@ -100,15 +100,16 @@ async def episode_lengths(
 
 async def _opening(task: Task, make_episode: EpisodeFactory) -> tuple[tuple[Message, ...], tuple[Tool, ...]]:
     """Return the first messages of a task's episode, and its tools."""
+    # What is wrong with a world is said when it is played, by a run that has its folder and can go on.
     try:
         world = World(make_episode, task, Timeouts(), START_SECONDS)
-    except InfrastructureError:
+    except AssayError:
         return task.prompt, ()
     try:
         if isinstance(world.episode, DrivenEpisode):
             return task.prompt, ()  # an agent of somebody's own makes its prompts itself, from the task
         return (await world.start()).messages, world.tools
-    except InfrastructureError:
+    except AssayError:
         return task.prompt, ()
     finally:
         await world.close()

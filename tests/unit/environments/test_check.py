@@ -10,7 +10,7 @@ import pytest
 from assay.environments import check_environment
 from assay.environments.arithmetic import Arithmetic
 from assay.errors import ContractError, DataError
-from assay.types import Split, Task
+from assay.types import Message, Split, Task
 from assay.verifiers import Exact
 
 
@@ -53,6 +53,18 @@ def test_a_mirror_image_in_two_splits() -> None:
         return (dataclasses.replace(task, metadata={"canonical": f"{index}"}) for index, task in enumerate(tasks))
 
     with pytest.raises(ContractError, match="canonical form '0' is in two splits"):
+        check(change)
+
+
+def test_test_tasks_that_stand_in_training_tasks_word_by_word() -> None:
+    def change(tasks: Iterator[Task], split: Split, seed: int) -> Iterator[Task]:
+        between = " " if split == "train" else ", "  # other characters, the same words
+        for number, task in zip(range(1, 9), Arithmetic().tasks("train"), strict=False):
+            words = ["word", *map(str, range(12)), str(number + 100)]
+            text = between.join(words)
+            yield dataclasses.replace(task, prompt=(Message("user", text),), metadata={}, answer=f"{split} {number}")
+
+    with pytest.raises(ContractError, match=r"validation tasks stand in training tasks word by word"):
         check(change)
 
 

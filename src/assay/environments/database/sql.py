@@ -15,6 +15,8 @@ MAX_STEPS = 5_000_000
 """Steps of SQLite's virtual machine that one statement may take: some tenths of a second."""
 MAX_ROWS = 50
 """Rows of a result that are shown."""
+MAX_RESULT_ROWS = 1_000
+"""Rows of a result that are compared with another."""
 MAX_VALUE_BYTES = 100_000
 """Bytes of a value, and of a statement's row."""
 MAX_PAGES = 2_000
@@ -47,9 +49,10 @@ class BoundedDatabase:
 
     Args:
         script: statements that make and fill the tables.
+        read_only: True to refuse every statement that would change a row.
     """
 
-    def __init__(self, script: str) -> None:
+    def __init__(self, script: str, *, read_only: bool = False) -> None:
         # A statement may run in another thread than the one that made the database, one at a time.
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._connection.executescript(script)
@@ -67,7 +70,7 @@ class BoundedDatabase:
             (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
         ):
             self._connection.setlimit(limit, value)
-        self._connection.set_authorizer(_authorize)
+        self._connection.set_authorizer(_authorize_reading if read_only else _authorize)
         self._looks = 0
         self._connection.set_progress_handler(self._look, _STEPS_BETWEEN_LOOKS)
 
@@ -77,12 +80,35 @@ class BoundedDatabase:
         Raises:
             QueryFailure: it is refused, wrong, or too much. Nothing of it is kept.
         """
+        names, rows, changed = self._execute(statement, MAX_ROWS)
+        if not names:
+            return f"ok, {max(changed, 0)} rows changed"
+        lines = [" | ".join(names), *(" | ".join(map(_shown, row)) for row in rows[:MAX_ROWS])]
+        if len(rows) > MAX_ROWS:
+            lines.append(f"... more than {MAX_ROWS} rows")
+        return "\n".join(lines if rows else [*lines, "(no rows)"])
+
+    def select(self, statement: str) -> list[tuple[object, ...]]:
+        """Run one statement that asks for rows, and return them in their order.
+
+        Raises:
+            QueryFailure: it is refused, wrong, or too much, asks for nothing, or gives more than `MAX_RESULT_ROWS`.
+        """
+        names, rows, _ = self._execute(statement, MAX_RESULT_ROWS)
+        if not names:
+            raise QueryFailure("the statement asks for no rows")
+        if len(rows) > MAX_RESULT_ROWS:
+            raise QueryFailure(f"more than {MAX_RESULT_ROWS:,} rows")
+        return rows
+
+    def _execute(self, statement: str, most: int) -> tuple[list[str], list[tuple[object, ...]], int]:
+        """The columns' names, at most one row more than `most`, and the number of changed rows."""
         if len(statement) > MAX_STATEMENT_CHARACTERS:
             raise QueryFailure(f"the statement has {len(statement):,} characters; at most {MAX_STATEMENT_CHARACTERS:,}")
         self._looks = 0
         try:
             cursor = self._connection.execute(statement)
-            rows = cursor.fetchmany(MAX_ROWS + 1)
+            rows = cursor.fetchmany(most + 1)
             names = [column[0] for column in cursor.description or ()]
             changed = cursor.rowcount
             cursor.close()
@@ -92,12 +118,7 @@ class BoundedDatabase:
             raise QueryFailure(self._explain(error)) from None
         except (ValueError, OverflowError, UnicodeError) as error:
             raise QueryFailure(f"{type(error).__name__}: {error}") from None
-        if not names:
-            return f"ok, {max(changed, 0)} rows changed"
-        lines = [" | ".join(names), *(" | ".join(map(_shown, row)) for row in rows[:MAX_ROWS])]
-        if len(rows) > MAX_ROWS:
-            lines.append(f"... more than {MAX_ROWS} rows")
-        return "\n".join(lines if rows else [*lines, "(no rows)"])
+        return names, rows, changed
 
     def rows(self, tables: Iterable[str]) -> dict[str, list[tuple[object, ...]]]:
         """Every row of our own tables, in a fixed order: the state of the database."""
@@ -132,6 +153,14 @@ def _authorize(action: int, first: str | None, second: str | None, database: str
     if (writes or action == sqlite3.SQLITE_READ) and (first or "").lower().startswith("sqlite_"):
         return sqlite3.SQLITE_DENY if writes else sqlite3.SQLITE_OK
     return sqlite3.SQLITE_OK
+
+
+def _authorize_reading(
+    action: int, first: str | None, second: str | None, database: str | None, source: str | None
+) -> int:
+    if action in (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE):
+        return sqlite3.SQLITE_DENY
+    return _authorize(action, first, second, database, source)
 
 
 def _shown(value: object) -> str:

@@ -492,7 +492,7 @@ def test_a_sandbox_that_fails_leaves_the_response_not_measured(monkeypatch: pyte
 
 def test_a_task_without_tests_stops_the_run() -> None:
     task = Task("d", (), "42")
-    with pytest.raises(DataError, match="holds no tests"):
+    with pytest.raises(DataError, match="has no tests"):
         asyncio.run(score_rollout(Code(), as_rollout(RIGHT, task), task))
 
 
