@@ -70,10 +70,12 @@ def train(
 
 def _new(recipe: Path, settings: list[str], run_folder: Path | None) -> tuple[Path, RunConfig]:
     from assay.config import load
-    from assay.public import new_run_folder
     from assay.recipe import RunConfig
 
     config = load(RunConfig, recipe, settings)
+    # Imported once the settings are known to be right: with it comes PyTorch, for seconds.
+    from assay.public import new_run_folder
+
     return (run_folder or new_run_folder(config)).absolute(), config
 
 
