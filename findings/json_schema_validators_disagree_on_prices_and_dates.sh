@@ -24,8 +24,8 @@ python3 -m venv "$work/venv"
 import fastjsonschema
 import jsonschema
 
-PRICE = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "number", "multipleOf": 0.01}
-DATE = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "string", "format": "date"}
+PRICE = {"type": "number", "multipleOf": 0.01}
+DATE = {"type": "string", "format": "date"}
 
 
 def accepts(schema: dict, value: object) -> tuple[bool, bool]:
