@@ -99,6 +99,24 @@ def test_a_path_that_leaves_the_folder_is_refused(path: str) -> None:
     assert workspace.files == {}
 
 
+@pytest.mark.parametrize(
+    "paths", [("a", "a/b"), ("a/b", "a"), ("program/x",), (".output/x",), ("é" * 150,), ("\ud800",)]
+)
+def test_what_no_folder_can_hold_is_the_policys_failure_and_commands_go_on(paths: tuple[str, ...]) -> None:
+    workspace = Workspace({"k.txt": b"1"})
+    *before, last = paths
+    for path in before:
+        workspace.write(path, "x")
+    with pytest.raises(ToolFailure):
+        workspace.write(last, "x")
+
+    async def list_files() -> str:
+        async with Host():
+            return await workspace.shell("ls")
+
+    assert asyncio.run(list_files()).split() == sorted({"k.txt", "program", *(p.split("/")[0] for p in before)})
+
+
 def test_a_folder_does_not_grow_without_bound() -> None:
     with pytest.raises(ToolFailure, match="Nothing is kept"):
         Workspace({}).write("a", "x" * (MAX_BYTES + 1))

@@ -22,6 +22,8 @@ from assay.sandbox.run import ProgramRun, RunStatus
 MAX_FILES = 200
 MAX_BYTES = 1 << 20
 """Bytes of all files together."""
+MAX_NAME_BYTES = 255
+"""Bytes of a file's or folder's name, as Linux has it."""
 MAX_OUTPUT_BYTES = 64 << 10
 """Bytes that a command may print; the rest is cut off."""
 _SCRIPT = "program"
@@ -104,17 +106,32 @@ def _inside(path: str) -> str:
     if not parts or path.startswith("/") or ".." in parts or "\0" in path or len(path) > 200:
         raise ToolFailure(f"{path[:80]!r} is no path inside the folder; name it as `ls` does, such as notes/a.txt")
     name = str(PurePosixPath(*parts))
-    if name in (".", _SCRIPT, _OUTPUT):
+    if parts[0] in (_SCRIPT, _OUTPUT):
         raise ToolFailure(f"{path[:80]!r} cannot be a file here; choose another name")
     return name
 
 
 def _check(files: Mapping[str, bytes]) -> None:
+    # What the sandbox could not lay out as a folder is the policy's failure, never the sandbox's.
+    folders = {str(parent) for name in files for parent in PurePosixPath(name).parents}
+    for name in files:
+        if name in folders:
+            raise ToolFailure(f"{name[:80]!r} would be a file and a folder. Nothing is kept")
+        if PurePosixPath(name).parts[0] in (_SCRIPT, _OUTPUT) or not _can_be_laid_out(name):
+            raise ToolFailure(f"{name[:80]!r} cannot be a file here; choose another name. Nothing is kept")
     if len(files) > MAX_FILES:
         raise ToolFailure(f"the folder would have {len(files)} files; at most {MAX_FILES}. Nothing is kept")
     size = sum(map(len, files.values()))
     if size > MAX_BYTES:
         raise ToolFailure(f"the folder would hold {size:,} bytes; at most {MAX_BYTES:,}. Nothing is kept")
+
+
+def _can_be_laid_out(name: str) -> bool:
+    """Return whether a file system takes the name: UTF-8, and at most MAX_NAME_BYTES for each part."""
+    try:
+        return all(len(part.encode()) <= MAX_NAME_BYTES for part in PurePosixPath(name).parts)
+    except UnicodeEncodeError:
+        return False
 
 
 def _read(archive: bytes) -> dict[str, bytes]:
