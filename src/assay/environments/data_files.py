@@ -1,15 +1,20 @@
-"""Rows of a data file as plain dictionaries: JSON, JSON lines, CSV, or Parquet; on this machine or on the hub."""
+"""Rows of a data file as plain dictionaries: JSON, JSON lines, CSV (each also in gzip), or Parquet; on this machine or
+on the hub."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import glob
+import gzip
+import io
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from assay.environments.parquet import parquet_rows
 from assay.environments.values import parse_json
@@ -25,17 +30,17 @@ def read_rows(source: str, notes: list[str] | None = None) -> Iterator[tuple[str
     """(where it stands, row) of each row. Values are those of JSON; NaN, which is how tables write "nothing", is None.
 
     Args:
-        source: a path ending in .jsonl, .json (an array of objects, or JSON lines), .csv or .parquet; or
-            "hub:owner/dataset/path/in/it" for a file of a data set on the Hugging Face hub, with "@revision" after the
-            data set for another one than its newest. A * stands for any part of a name: every file that fits, in the
-            order of their names.
+        source: a path ending in .jsonl, .json (an array of objects, or JSON lines), .csv, each also with .gz after it,
+            or .parquet; or "hub:owner/dataset/path/in/it" for a file of a data set on the Hugging Face hub, with
+            "@revision" after the data set for another one than its newest. A * stands for any part of a name: every
+            file that fits, in the order of their names.
         notes: gains a caution, in a sentence, for each column whose values may not be those of its source.
 
     Raises:
         DataError: there is no such file, its kind is not known, or a line does not parse; names the file and the line.
     """
     for path in data_files(source):
-        kind = path.suffix.lower()
+        kind = _kind(path)
         if kind in (".jsonl", ".ndjson") or (kind == ".json" and not _is_array(path)):
             yield from _json_lines(path)
         elif kind == ".json":
@@ -45,7 +50,10 @@ def read_rows(source: str, notes: list[str] | None = None) -> Iterator[tuple[str
         elif kind == ".parquet":
             yield from parquet_rows(path, notes)
         else:
-            raise DataError(f"{path} is no kind of data file that can be read; use .jsonl, .json, .csv or .parquet")
+            raise DataError(
+                f"{path} is no kind of data file that can be read; use .jsonl, .json, .csv or .parquet, all but the "
+                "last also with .gz"
+            )
 
 
 def data_files(source: str) -> list[Path]:
@@ -67,14 +75,33 @@ def _local(source: str) -> list[Path]:
     return found
 
 
+def _kind(path: Path) -> str:
+    """The ending that says what the file is, without .gz."""
+    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed where its name ends in .gz."""
+    if path.suffix.lower() != ".gz":
+        with path.open("rb") as file:
+            yield file
+        return
+    try:
+        with gzip.open(path) as file:
+            yield io.BufferedReader(file)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read as gzip ({error}); is it whole?") from None
+
+
 def _is_array(path: Path) -> bool:
-    with path.open("rb") as file:
+    with _opened(path) as file:
         first = next((line for line in file if line.strip()), b"")
     return first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 place = f"{path}, line {number}"
@@ -82,7 +109,9 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _json_array(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, row in enumerate(_parsed(path.read_bytes(), str(path)), start=1):
+    with _opened(path) as file:
+        text = file.read()
+    for number, row in enumerate(_parsed(text, str(path)), start=1):
         place = f"{path}, element {number}"
         yield place, _object(row, place)
 
@@ -105,8 +134,8 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     number = 0
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
+        with _opened(path) as file:
+            reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
             header: list[str] = []
             while True:
                 # A row may go over several lines, and one with a quote that is never closed over all.
