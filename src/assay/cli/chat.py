@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.common_options import max_new_tokens_option, seed_option, temperature_option
 from assay.cli.engine import EngineOptions, load_engine
 from assay.cli.groups import with_groups
 from assay.errors import ConfigError, ContextLengthError
@@ -27,9 +28,9 @@ def chat(
     local: EngineOptions,
     prompt: Annotated[str | None, typer.Option(help="Answer this one message, print the answer and exit.")] = None,
     system: Annotated[str | None, typer.Option(help="System message.")] = None,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.7,
-    max_new_tokens: Annotated[int, typer.Option(help="Token limit of a reply.", min=1)] = 512,
-    seed: Annotated[int, typer.Option(help="The same seed and messages give the same replies.")] = 0,
+    temperature: Annotated[float, temperature_option()] = 0.7,
+    max_new_tokens: Annotated[int, max_new_tokens_option("Token limit of a reply.")] = 512,
+    seed: Annotated[int, seed_option("The same seed and messages give the same replies.")] = 0,
 ) -> None:
     """Talk to a model. Ctrl-C stops a reply; Ctrl-D or an empty line ends the conversation."""
     from rich.console import Console

@@ -8,6 +8,7 @@ import typer
 
 from assay.cli.check_contamination import contamination
 from assay.cli.check_environment import environment
+from assay.cli.common_options import set_option
 
 if TYPE_CHECKING:
     from assay.verifiers import Verifier
@@ -57,9 +58,7 @@ def verifiers(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="An option of the one verifier named, such as a judge's model."
-        ),
+        set_option("An option of the one verifier named, such as a judge's model."),
     ] = None,
 ) -> None:
     """Run gold answers, near misses and hostile responses through each verifier; errors by category, with counts."""

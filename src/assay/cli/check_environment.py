@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.common_options import set_option
+
 _NUM_TASKS = 20
 """Tasks of each split and level that are read to see what an environment promises."""
 
@@ -27,7 +29,7 @@ def environment(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the environment, such as path=mbpp.jsonl."),
+        set_option("An option of the environment, such as path=mbpp.jsonl."),
     ] = None,
 ) -> None:
     """Hold an environment to what it promises, and run the gold answer of every task through its reward.

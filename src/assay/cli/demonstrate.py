@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import max_new_tokens_option, temperature_option
 from assay.cli.endpoint import EndpointOptions
 from assay.cli.engine import EngineOptions
 from assay.cli.groups import with_groups
@@ -36,10 +37,10 @@ class AnswerOptions:
         list[str] | None,
         typer.Option("--verifier-set", metavar="KEY=VALUE", help="An option of the verifier."),
     ] = None
-    temperature: Annotated[
-        float | None, typer.Option(help="Of the first try 0, of the further ones 1, where it is not given.")
-    ] = None
-    max_new_tokens: Annotated[int, typer.Option(help="Token limit of an answer; one cut off is not kept.", min=1)] = 512
+    temperature: Annotated[float | None, temperature_option("Default: 0 at the first try, 1 at the further ones.")] = (
+        None
+    )
+    max_new_tokens: Annotated[int, max_new_tokens_option("Token limit of an answer; one cut off is not kept.")] = 512
 
 
 @with_groups

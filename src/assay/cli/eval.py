@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import max_new_tokens_option, temperature_option
 from assay.cli.endpoint import EndpointOptions
 from assay.cli.engine import EngineOptions
 from assay.cli.groups import with_groups
@@ -68,13 +69,11 @@ class MeasureOptions:
     k: Annotated[
         str | None, typer.Option("--k", help="pass@k for these k. Default: those of 1,4,8,16,32 ... up to --samples.")
     ] = None
-    temperature: Annotated[
-        float | None, typer.Option(help="0 is greedy. Default: 0 for one sample, 1 for several.")
-    ] = None
+    temperature: Annotated[float | None, temperature_option("Default: 0 for one sample, 1 for several.")] = None
     top_p: Annotated[float, typer.Option(help="Share of the probability that is sampled from.")] = 1.0
     max_new_tokens: Annotated[
         int | None,
-        typer.Option(help="Token limit of a response. Default: the recipe's, or 256.", min=1, show_default=False),
+        max_new_tokens_option("Token limit of a response. Default: the recipe's, or 256."),
     ] = None
     scaffold: Annotated[
         str,

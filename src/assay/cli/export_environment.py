@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.common_options import seed_option, set_option
+
 
 def export(
     target: Annotated[str, typer.Argument(metavar="PACKAGE", help="inspect or verifiers.")],
@@ -14,11 +16,11 @@ def export(
     output: Annotated[Path, typer.Argument(help="The folder to write.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the environment, such as example=true."),
+        set_option("An option of the environment, such as example=true."),
     ] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     num_tasks: Annotated[int, typer.Option(help="Tasks of that split, the first.", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="Fixes the order of tasks.")] = 0,
+    seed: Annotated[int, seed_option("Fixes the order of tasks.")] = 0,
 ) -> None:
     """Write an environment as a task of inspect-ai, or as a taskset of verifiers, that its own tools run.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.common_options import seed_option
 from assay.cli.groups import with_groups
 from assay.errors import ConfigError, DataError
 
@@ -81,7 +82,7 @@ class FitOptions:
             help="Ridge on the slope: lambda, scikit-learn's 1 / C. It stands beside the sum of the weights.",
         ),
     ] = 0.1
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0
+    seed: Annotated[int, seed_option("Seed of the bootstrap.")] = 0
 
 
 @with_groups

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import max_new_tokens_option, seed_option, set_option, temperature_option
 from assay.cli.endpoint import EndpointOptions
 from assay.cli.engine import EngineOptions
 from assay.cli.groups import with_groups
@@ -47,11 +48,7 @@ class MapOptions:
     ] = "arithmetic"
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME.KEY=VALUE",
-            help="An option of one of the environments, such as maze.pays_turns=true.",
-        ),
+        set_option("An option of one of the environments, such as maze.pays_turns=true.", metavar="NAME.KEY=VALUE"),
     ] = None
     complexity: Annotated[
         str | None, typer.Option(help="Only these, such as 1,2,3. Default: three that each environment lists.")
@@ -73,9 +70,9 @@ class MapOptions:
         ),
     ] = AxisName.HORIZON
     reading: Annotated[str, typer.Option(help="Which of the environments' readings of an answer counts.")] = "strict"
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0
-    max_new_tokens: Annotated[int, typer.Option(help="Token limit of one message.", min=1)] = 64
-    seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0
+    temperature: Annotated[float, temperature_option()] = 0.0
+    max_new_tokens: Annotated[int, max_new_tokens_option("Token limit of one message.")] = 64
+    seed: Annotated[int, seed_option("Chooses the tasks and the samples.")] = 0
 
 
 @with_groups

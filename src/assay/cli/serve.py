@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import max_new_tokens_option, seed_option, temperature_option
 from assay.cli.engine import EngineOptions, load_engine
 from assay.cli.groups import with_groups
 from assay.errors import ConfigError
@@ -60,11 +61,12 @@ def serve(
     address: AddressOptions,
     kept: CaptureOptions,
     temperature: Annotated[
-        float, typer.Option(help="Of every captured request, whatever it asks for; else of those that ask for none.")
+        float,
+        temperature_option("Holds for every captured request, whatever it asks for; else for those that ask for none."),
     ] = 1.0,
-    max_new_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 1024,
+    max_new_tokens: Annotated[int, max_new_tokens_option("Most tokens of an answer.")] = 1024,
     num_slots: Annotated[int, typer.Option(help="Answers that are sampled at once.", min=1)] = 32,
-    seed: Annotated[int, typer.Option(help="The same seed, session key and requests give the same answers.")] = 0,
+    seed: Annotated[int, seed_option("The same seed, session key and requests give the same answers.")] = 0,
 ) -> None:
     """Serve a model to any program that takes a base_url; with --capture, keep what it does as rollouts.
 

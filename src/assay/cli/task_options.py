@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import seed_option, set_option
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ class TaskOptions:
     ] = None
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the environment, such as path=problems.jsonl."),
+        set_option("An option of the environment, such as path=problems.jsonl."),
     ] = None
     complexity: Annotated[
         str | None, typer.Option(help="Only these, such as 2 or 1,2,3. Default: each the environment lists.")
     ] = None
     horizon: Annotated[str | None, typer.Option(help="Only these. Default: each the environment lists.")] = None
-    seed: Annotated[int, typer.Option(help="Chooses the tasks and the samples.")] = 0
+    seed: Annotated[int, seed_option("Chooses the tasks and the samples.")] = 0
 
     def make(self) -> Environment:
         """The environment with its options."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import set_option
 from assay.errors import AssayError, ConfigError, RunFolderError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: --set trainer.learning_rate=2e-5."),
+        set_option("Override a setting: --set trainer.learning_rate=2e-5."),
     ] = None,
     resume: Annotated[
         str | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from assay.cli.code_rows import CodeRecorder, Verdicts, tests_of
+from assay.cli.common_options import set_option
 from assay.cli.progress import progress
 from assay.cli.sampled_model import print_judges
 from assay.cli.scored_rows import ScoredRows
@@ -78,11 +79,7 @@ def verify(
     ] = False,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="An option of the verifier, such as, for math, answer_form=after with marker=####, or decimals=2.",
-        ),
+        set_option("An option of the verifier, such as, for math, answer_form=after with marker=####, or decimals=2."),
     ] = None,
 ) -> None:
     """Score responses against gold answers or unit tests, without a model.
