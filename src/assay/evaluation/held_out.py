@@ -131,9 +131,9 @@ class HeldOut:
             validation = [task for task in validation if task.task_id not in left_out_tasks()]
             fewest_test = min(fewest_test, len(self._test_tasks(level)))
             self._validation_tasks += validation
+        num_validation = _of(len(self._validation_tasks), asked) if self.settings.every_steps else "no"
         self.sizes = (
-            f"held out: {_of(len(self._validation_tasks), asked)} validation tasks, "
-            f"{_of(fewest_test, self.settings.test_tasks)} test tasks"
+            f"held out: {num_validation} validation tasks, {_of(fewest_test, self.settings.test_tasks)} test tasks"
         )
         if num := len(left_out_tasks()):
             self.sizes += f"; {num} tasks left out, whose reference program returns what no test can look at"

@@ -55,6 +55,11 @@ def test_a_generator_has_no_file_to_count(tiny_model: Path) -> None:
     assert "<|im_start|>assistant" in said
 
 
+def test_tasks_that_nobody_will_measure_are_not_announced(tiny_model: Path) -> None:
+    said = dry_run(tiny_model, "evaluation = { every_steps = 0, test_tasks = 0 }")
+    assert "held out: no validation tasks, 0 test tasks" in said
+
+
 @pytest.mark.parametrize(
     ("limits", "capped"),
     [
