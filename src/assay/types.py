@@ -500,6 +500,9 @@ class Sample:
     """[L] float32, under another model, which is not trained; None where nobody needed them."""
     values: Tensor | None = None
     """[L] float32, the critic's value of the state before each trained-on token; None where there is no critic."""
+    reference_point: float | None = None
+    """KL divergence of the policy from the reference in nats, as estimated over all samples of the step, never below 0;
+    None where nobody needed it."""
 
     def __post_init__(self) -> None:
         length = len(self.token_ids)
@@ -583,6 +586,8 @@ class Batch:
     """[S] int64, number of the member in its group."""
     sample_ids: Tensor
     """[S] int64, index of the sample in the list that was packed: where results go back to."""
+    reference_points: Tensor | None = None
+    """[S] float32, `Sample.reference_point` of each sample."""
     turn_lengths: Tensor | None = None
     """[N] int64, trained-on tokens of the turn that sampled each prediction; None where nobody said."""
 

@@ -69,6 +69,10 @@ class Needs:
     """A critic's values; the trainer then trains the critic too."""
     demonstrations: bool = False
     """Responses that somebody else wrote, in place of sampled ones."""
+    pairs: bool = False
+    """Responses that somebody else wrote and compared, in place of sampled ones."""
+    reference_point: bool = False
+    """The divergence from the reference, estimated on responses of the step after other prompts."""
     proximal_in_credit: bool = False
     """Credit looks at the trainer's own log-probabilities: also where one update a step would leave them out."""
 
@@ -99,6 +103,9 @@ class LossInputs:
     """[N] the engine's, as sampled; None stands for `old_logprobs`."""
     reference_logprobs: Tensor | None = None
     """[N] under the model that training began with; None where the algorithm does not need them."""
+    reference_points: Tensor | None = None
+    """[S] the estimated KL(now || reference) of the whole step, the same for all its samples. None where the algorithm
+    does not need it."""
     teacher_kl: Tensor | None = None
     """[N] KL(now || teacher) over the whole vocabulary; differentiable. None where the algorithm does not need it."""
 

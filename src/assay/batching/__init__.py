@@ -3,7 +3,8 @@ out."""
 
 from __future__ import annotations
 
+from assay.batching.mismatched import mismatched
 from assay.batching.pack import pack
 from assay.batching.samples import to_samples
 
-__all__ = ["pack", "to_samples"]
+__all__ = ["mismatched", "pack", "to_samples"]

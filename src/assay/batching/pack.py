@@ -74,7 +74,7 @@ def pack(
     if max_tokens < 1 or num_minibatches < 1:
         raise ValueError(f"max_tokens and num_minibatches must be at least 1, got {max_tokens} and {num_minibatches}")
     pieces = [_Piece.of(i, sample) for i, sample in enumerate(samples) if bool(sample.loss_mask.any())]
-    for name in ("advantages", "returns", *ANNOTATIONS):
+    for name in ("advantages", "returns", "reference_point", *ANNOTATIONS):
         if len({getattr(piece.sample, name, None) is None for piece in pieces}) > 1:
             raise ValueError(f"either all samples have {name}, or none has")
     return [
@@ -177,6 +177,8 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
     sampling_logprobs = gather([sample.sampling_logprobs for sample in samples])
     credited = [sample.advantages for sample in samples if isinstance(sample, CreditedSample)]
 
+    points = [sample.reference_point for sample in samples if sample.reference_point is not None]
+
     def optional(name: str) -> Tensor | None:
         found = [value for sample in samples if (value := getattr(sample, name, None)) is not None]
         return gather(found) if found else None
@@ -201,5 +203,6 @@ def _lay_down(pieces: list[_Piece], share_prompts: bool) -> Batch:
         unit_ids=integers([units[_unit(piece)] for piece in pieces]),
         member_ids=integers([sample.member for sample in samples]),
         sample_ids=integers([piece.sample_id for piece in pieces]),
+        reference_points=torch.tensor(points, dtype=torch.float32) if points else None,
         turn_lengths=torch.cat([_turn_lengths(sample) for sample in samples]),
     )

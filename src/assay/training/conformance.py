@@ -20,9 +20,13 @@ from assay import losses as lo
 from assay.algorithms import (
     CISPO,
     DAPO,
+    DPO,
     DPPO,
     GRPO,
     GSPO,
+    IPO,
+    KTO,
+    ORPO,
     PPO,
     RLOO,
     SAPO,
@@ -33,6 +37,7 @@ from assay.algorithms import (
     GiGPO,
     Reinforce,
     ReinforcePP,
+    SimPO,
 )
 from assay.batching import pack, to_samples
 from assay.errors import ConfigError
@@ -96,6 +101,13 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     GRPO(turn_rewards="add", credit_by="state", normaliser="turns"),
     ReinforcePP(turn_rewards="add", credit_by="turn"),
     PPO(over="turn", turn_rewards="add"),
+    DPO(),
+    DPO(label_smoothing=0.1, length_normalised=True, likelihood_coefficient=1.0),
+    DPO(online=True, label_smoothing=0.1, unbiased=True),
+    IPO(),
+    KTO(undesirable_weight=1.5),
+    SimPO(),
+    ORPO(),
     GiGPO(),
     GiGPO(turn_rewards="add", scale_by_std=True),
 )
@@ -233,6 +245,7 @@ def _annotated(samples: list[Sample]) -> list[Sample]:
             proximal_logprobs=sample.sampling_logprobs + 0.02 * sample.loss_mask,
             reference_logprobs=sample.sampling_logprobs - 0.1 * sample.loss_mask,
             values=0.1 * torch.arange(len(sample.token_ids)) * sample.loss_mask,
+            reference_point=0.3,
             teacher_logprobs=sample.sampling_logprobs + 0.05 * torch.arange(len(sample.token_ids)) * sample.loss_mask,
         )
         for sample in samples

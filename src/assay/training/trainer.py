@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from assay.algorithms.algorithm import Algorithm, LossInputs, Needs
-from assay.batching import pack
+from assay.batching import mismatched, pack
 from assay.errors import ConfigError, ContractError, TrainingStoppedError, is_out_of_memory
-from assay.losses import normalising_count, token_weights
+from assay.losses import normalising_count, reference_point, token_weights
 from assay.losses.value import VALUE_EXPLAINED, VALUE_LOSS
 from assay.policies.policy import Policy, PolicyOutput
 from assay.policies.value import ValueModel
@@ -194,6 +194,8 @@ class Trainer:
                 raise ContractError(f"the algorithm needs a {name} model, and the trainer has none")
             if wanted and model is not None and not (name == "teacher" and needs.teacher_distribution):
                 annotated = self._annotate(annotated, self._logprobs_of(model), f"{name}_logprobs")
+        if needs.reference_point:
+            annotated = self._with_reference_point(annotated)
         return annotated
 
     def pack(self, samples: Sequence[Sample]) -> list[list[Batch]]:
@@ -201,6 +203,17 @@ class Trainer:
         return pack(
             samples, self.tokens_per_microbatch, self.minibatches_per_step, share_prompts=self.policy.shares_prompts
         )
+
+    def _with_reference_point(self, samples: list[Sample]) -> list[Sample]:
+        """The samples with the divergence from the reference as their responses after other prompts show it."""
+        if self.reference is None:
+            raise ContractError("the algorithm needs a reference model, and the trainer has none")
+        others = mismatched(samples, self.policy.max_context)
+        for model, name in ((self.policy, "proximal_logprobs"), (self.reference, "reference_logprobs")):
+            others = self._annotate(others, self._logprobs_of(model), name)
+        ratios = [float(_sum(sample.proximal_logprobs) - _sum(sample.reference_logprobs)) for sample in others]
+        point = float(reference_point(torch.tensor(ratios)))
+        return [sample.replace(reference_point=point) for sample in samples]
 
     def _logprobs_of(self, model: Policy) -> Callable[[Batch], Tensor]:
         return lambda batch: model.forward(batch, temperature=self.temperature).logprobs
@@ -389,6 +402,11 @@ class Trainer:
             )
 
 
+def _sum(values: Tensor | None) -> Tensor:
+    assert values is not None
+    return values.double().sum()
+
+
 def _at_step_start(batch: Batch, policy_logprobs: Tensor) -> Tensor:
     return policy_logprobs.detach() if batch.proximal_logprobs is None else batch.proximal_logprobs
 
@@ -426,6 +444,7 @@ def _loss_inputs(
         unit_ids=batch.unit_ids,
         sampling_logprobs=batch.sampling_logprobs,
         reference_logprobs=batch.reference_logprobs,
+        reference_points=batch.reference_points,
         teacher_kl=output.teacher_kl,
     )
 
