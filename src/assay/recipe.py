@@ -197,6 +197,11 @@ class RunConfig(Settings):
                 f"scaffold.persist of {self.scaffold.name} is for `assay eval`: in training the groups of a step are "
                 "played at the same time, so that no episode comes before another, whatever the machine; leave it out"
             )
+        if algorithm.needs.pairs and not self.environment.gives_pairs:
+            raise ValueError(
+                f"{algorithm.name} is trained on responses that somebody compared, and the environment "
+                f"{self.environment.name} has none: set algorithm.online=true to compare sampled ones by their reward"
+            )
         if self.group_size < algorithm.needs.min_group_size:
             raise ValueError(
                 f"group_size={self.group_size}, but {algorithm.name} compares at least "

@@ -32,6 +32,9 @@ class Environment(Component):
     horizon_unit: ClassVar[str] = "steps"
     """What its horizon counts, in the plural: "moves of the shortest way"."""
 
+    gives_pairs: ClassVar[bool] = False
+    """True where its tasks hold two responses that somebody compared, for algorithms that sample none."""
+
     @property
     def max_turns(self) -> int:
         """Turns after which an episode is truncated."""
