@@ -197,34 +197,15 @@ class RunConfig(Settings):
                 f"scaffold.persist of {self.scaffold.name} is for `assay eval`: in training the groups of a step are "
                 "played at the same time, so that no episode comes before another, whatever the machine; leave it out"
             )
-        if algorithm.needs.pairs and not self.environment.gives_pairs:
-            raise ValueError(
-                f"{algorithm.name} is trained on responses that somebody compared, and the environment "
-                f"{self.environment.name} has none: set algorithm.online=true to compare sampled ones by their reward"
-            )
         if self.group_size < algorithm.needs.min_group_size:
             raise ValueError(
                 f"group_size={self.group_size}, but {algorithm.name} compares at least "
                 f"{algorithm.needs.min_group_size} answers to the same task"
             )
-        if algorithm.needs.demonstrations and self.curriculum.measures_the_policy:
-            raise ValueError(
-                f"the curriculum {self.curriculum.name!r} follows what the policy solves, and {algorithm.name} shows "
-                'it demonstrations only: use "uniform" or "level_by_level"'
-            )
         if self.group_size < self.curriculum.min_group_size:
             raise ValueError(
                 f"group_size={self.group_size}, but the curriculum {self.curriculum.name!r} compares at least "
                 f"{self.curriculum.min_group_size} answers to the same task"
-            )
-        if algorithm.needs.demonstrations and self.group_size != 1:
-            raise ValueError(
-                f"group_size={self.group_size} has no effect with {algorithm.name}, one demonstration a task: "
-                "set group_size=1"
-            )
-        if algorithm.needs.demonstrations and self.max_sampled_tokens is not None:
-            raise ValueError(
-                f"max_sampled_tokens has no effect with {algorithm.name}, which samples nothing: use num_steps"
             )
         if self.trainer.critic_learning_rate is not None and not algorithm.needs.values:
             raise ValueError(f"trainer.critic_learning_rate has no effect with {algorithm.name}, which has no critic")
@@ -240,8 +221,6 @@ class RunConfig(Settings):
                     f'algorithm.overlong="penalty" has no effect: it begins beyond {free} tokens (max_response_tokens '
                     f"less overlong_margin), where sampling.max_new_tokens={sampling.max_new_tokens} has ended them"
                 )
-        if self.max_staleness and algorithm.needs.demonstrations:
-            raise ValueError(f"max_staleness has no effect with {algorithm.name}, which samples nothing: leave it out")
         corrected = algorithm.ratio_against == "sampling" or algorithm.correction.kind != "none"
         # The divergence over a vocabulary is exact in every state, whoever came there.
         corrected = corrected or algorithm.needs.teacher_distribution
@@ -251,10 +230,37 @@ class RunConfig(Settings):
                 'algorithm.correction.kind="truncate" or "mask", or where the algorithm has a ratio by '
                 'algorithm.ratio_against="sampling"'
             )
-        if algorithm.needs.demonstrations and sampling.temperature != 1.0:
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _given_responses(self) -> RunConfig:
+        """Checks what has no effect, or is missing, where responses are given and not sampled."""
+        algorithm, needs = self.algorithm, self.algorithm.needs
+        if needs.pairs and not self.environment.gives_pairs:
             raise ValueError(
-                f"sampling.temperature={sampling.temperature:g} would make {algorithm.name} the likelihood of another "
-                "distribution than the model's own: leave it at 1"
+                f"{algorithm.name} is trained on responses that somebody compared, and the environment "
+                f"{self.environment.name} has none: set algorithm.online=true to compare sampled ones by their reward"
+            )
+        if not needs.samples_nothing:
+            return self
+        if self.curriculum.measures_the_policy:
+            raise ValueError(
+                f"the curriculum {self.curriculum.name!r} follows what the policy solves, and {algorithm.name} shows "
+                'it responses of others only: use "uniform" or "level_by_level"'
+            )
+        size, what = (2, "two responses") if needs.pairs else (1, "one demonstration")
+        if self.group_size != size:
+            raise ValueError(
+                f"group_size={self.group_size} has no effect with {algorithm.name}, {what} a task: "
+                f"set group_size={size}"
+            )
+        for name, remedy in (("max_sampled_tokens", "use num_steps"), ("max_staleness", "leave it out")):
+            if getattr(self, name):
+                raise ValueError(f"{name} has no effect with {algorithm.name}, which samples nothing: {remedy}")
+        if self.sampling.temperature != 1.0:
+            raise ValueError(
+                f"sampling.temperature={self.sampling.temperature:g} would make {algorithm.name} the likelihood of "
+                "another distribution than the model's own: leave it at 1"
             )
         return self
 

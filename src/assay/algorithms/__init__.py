@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.algorithms.algorithm import Algorithm, AnyAlgorithm, LossInputs, LossOutput, Needs
+from assay.algorithms.algorithm import Algorithm, AnyAlgorithm, LossInputs, LossOutput
 from assay.algorithms.cispo import CISPO
 from assay.algorithms.dapo import DAPO
 from assay.algorithms.distillation import Distillation
@@ -14,6 +14,7 @@ from assay.algorithms.grpo import GRPO
 from assay.algorithms.gspo import GSPO
 from assay.algorithms.ipo import IPO
 from assay.algorithms.kto import KTO
+from assay.algorithms.needs import Needs
 from assay.algorithms.orpo import ORPO
 from assay.algorithms.ppo import PPO
 from assay.algorithms.preference import Preference

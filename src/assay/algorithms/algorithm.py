@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import pydantic
 
+from assay.algorithms.needs import Needs
 from assay.algorithms.turn_credit import (
     CreditBy,
     TurnRewards,
@@ -46,35 +47,6 @@ RatioAgainst = Literal["proximal", "sampling"]
 """The log-probabilities that the importance ratio is taken against. proximal: the trainer's own at the start of the
 update. sampling: the engine's, as sampled; the ratio then also corrects for stale weights and for what engine and
 trainer compute differently."""
-
-
-@dataclass(frozen=True)
-class Needs:
-    """The quantities that an algorithm needs: what the trainer must annotate samples with before credit, and the
-    collector provide."""
-
-    proximal: bool = False
-    """The trainer's own log-probabilities at the start of the update."""
-    min_group_size: int = 1
-    """Measured members a group must have to give credit; groups with fewer are dropped and replaced."""
-    reference: bool = False
-    """Log-probabilities under the model that training began with."""
-    teacher: str | None = None
-    """Log-probabilities under this other model, which is not trained: "default", a folder or a hub id."""
-    teacher_distribution: bool = False
-    """The divergence from the teacher over the whole vocabulary, in every update; then not its log-probabilities."""
-    entropy_gradient: bool = False
-    """An entropy that can be differentiated; slower."""
-    values: bool = False
-    """A critic's values; the trainer then trains the critic too."""
-    demonstrations: bool = False
-    """Responses that somebody else wrote, in place of sampled ones."""
-    pairs: bool = False
-    """Responses that somebody else wrote and compared, in place of sampled ones."""
-    reference_point: bool = False
-    """The divergence from the reference, estimated on responses of the step after other prompts."""
-    proximal_in_credit: bool = False
-    """Credit looks at the trainer's own log-probabilities: also where one update a step would leave them out."""
 
 
 @dataclass(frozen=True, eq=False)

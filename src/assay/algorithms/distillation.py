@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import pydantic
 
-from assay.algorithms.algorithm import Algorithm, LossInputs, Needs
+from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.algorithms.needs import Needs
 from assay.errors import ContractError
 from assay.later import torch
 from assay.losses import k1, policy_gradient

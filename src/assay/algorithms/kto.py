@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pydantic
 
-from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput, Needs
+from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput
+from assay.algorithms.needs import Needs
 from assay.algorithms.preference import Preference
 from assay.errors import ContractError
 from assay.later import torch

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import pydantic
 
-from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput, Needs
+from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput
+from assay.algorithms.needs import Needs
 from assay.errors import ContractError
 from assay.later import torch
 from assay.losses import Normaliser, per_sequence_sum

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from assay.algorithms.algorithm import Algorithm, LossInputs, Needs
+from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.algorithms.needs import Needs
 from assay.later import torch
 
 if TYPE_CHECKING:

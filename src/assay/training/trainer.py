@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from assay.algorithms.algorithm import Algorithm, LossInputs, Needs
+from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.algorithms.needs import Needs
 from assay.batching import mismatched, pack
 from assay.errors import ConfigError, ContractError, TrainingStoppedError, is_out_of_memory
 from assay.losses import normalising_count, reference_point, token_weights
