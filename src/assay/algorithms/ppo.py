@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pydantic
 
-from assay.algorithms.algorithm import Needs, token_divergences
+from assay.algorithms.algorithm import token_divergences
 from assay.algorithms.clipping import Clipping
+from assay.algorithms.needs import Needs
 from assay.algorithms.whitening import whitened_credit
 from assay.errors import ContractError
 from assay.estimators import gae, no_baseline
