@@ -17,6 +17,7 @@ from assay.cli import (
     horizon,
     models,
     power,
+    prefer,
     sandbox,
     serve,
     show,
@@ -71,6 +72,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(check.app, name="check")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(adapters.app, name="adapters")
+app.add_typer(prefer.app, name="prefer")
 
 
 def main() -> None:

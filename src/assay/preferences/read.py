@@ -171,6 +171,16 @@ def _contradictory_labels(labelled: Sequence[Labelled]) -> list[str]:
     return [places[key] for key, found in labels.items() if len(found) == 2]
 
 
+def judged_in(row: Mapping[str, Any]) -> Iterator[Judged]:
+    """The comparisons of one row, however they come out.
+
+    Raises:
+        RowError: it is of no form, or cannot be read.
+        DifferentPromptsError: its conversations answer no common prompt.
+    """
+    yield from _judged(row, as_chat=False)[1]
+
+
 def _judged(row: Mapping[str, Any], as_chat: bool) -> tuple[str, list[Judged]]:
     """The form of a row, and what it holds."""
     fitting = [form for form in FORMS if all(column in row for column in form.columns)]

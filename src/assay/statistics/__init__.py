@@ -1,5 +1,5 @@
 """Error bars: intervals of proportions and means, paired differences and tests, pass@k, pass^k and majority@k,
-horizons, intervals that hold under stopping, power. Every number gets its interval here.
+horizons, ratings from comparisons, intervals that hold under stopping, power. Every number gets its interval here.
 
 Pure functions of numbers, without torch. Bad input is a ValueError that names it. Which interval is used where, and how
 often each covers the truth: docs/concepts/intervals.md.
@@ -8,11 +8,14 @@ often each covers the truth: docs/concepts/intervals.md.
 from __future__ import annotations
 
 from assay.statistics.bootstrap import nested_rows, paired_bootstrap
+from assay.statistics.bradley_terry import Comparisons, Ratings, fit_bradley_terry
 from assay.statistics.confidence_sequence import ConfidenceSequence
+from assay.statistics.firth import LogisticFit, fit_with_covariance
 from assay.statistics.frontier import Frontier, fit_frontier
 from assay.statistics.hazard import Hazard, fit_hazard
 from assay.statistics.horizon import Horizon, HorizonRows, fit_horizons
 from assay.statistics.interval import Interval
+from assay.statistics.length_control import LengthControlled, length_controlled_rate
 from assay.statistics.logistic import fit_logistic
 from assay.statistics.majority import Votes, majority_at_k, majority_at_k_difference, majority_at_k_interval
 from assay.statistics.mean import t_interval
@@ -35,6 +38,7 @@ from assay.statistics.proportion import clustered_mean, clustered_proportion, wi
 from assay.statistics.seeds import difference_over_seeds, proportion_over_seeds, seeds_excess
 
 __all__ = [
+    "Comparisons",
     "ConfidenceSequence",
     "Design",
     "Estimate",
@@ -43,8 +47,11 @@ __all__ = [
     "Horizon",
     "HorizonRows",
     "Interval",
+    "LengthControlled",
+    "LogisticFit",
     "PairedDifference",
     "PredictionPowered",
+    "Ratings",
     "Spread",
     "Votes",
     "clustered_mean",
@@ -52,11 +59,14 @@ __all__ = [
     "detectable_difference",
     "detectable_gain",
     "difference_over_seeds",
+    "fit_bradley_terry",
     "fit_frontier",
     "fit_hazard",
     "fit_horizons",
     "fit_logistic",
+    "fit_with_covariance",
     "holm",
+    "length_controlled_rate",
     "majority_at_k",
     "majority_at_k_difference",
     "majority_at_k_interval",
