@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from assay.cli.prefer_rate import rate
+from assay.cli.prefer_stats import stats
 from assay.errors import DataError
 
 app = typer.Typer(help="Learn from comparisons of two responses, and see their biases.", no_args_is_help=True)
@@ -109,4 +110,5 @@ def export_pairs(
     console.print(f"written: {count:,} to {output}", markup=False, soft_wrap=True)
 
 
+app.command("stats")(stats)
 app.command("rate")(rate)

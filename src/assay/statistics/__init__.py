@@ -7,6 +7,7 @@ often each covers the truth: docs/concepts/intervals.md.
 
 from __future__ import annotations
 
+from assay.statistics.agreement import Agreement, krippendorff_alpha
 from assay.statistics.bootstrap import nested_rows, paired_bootstrap
 from assay.statistics.bradley_terry import Comparisons, Ratings, fit_bradley_terry
 from assay.statistics.confidence_sequence import ConfidenceSequence
@@ -38,6 +39,7 @@ from assay.statistics.proportion import clustered_mean, clustered_proportion, wi
 from assay.statistics.seeds import difference_over_seeds, proportion_over_seeds, seeds_excess
 
 __all__ = [
+    "Agreement",
     "Comparisons",
     "ConfidenceSequence",
     "Design",
@@ -66,6 +68,7 @@ __all__ = [
     "fit_logistic",
     "fit_with_covariance",
     "holm",
+    "krippendorff_alpha",
     "length_controlled_rate",
     "majority_at_k",
     "majority_at_k_difference",

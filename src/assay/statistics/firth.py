@@ -72,6 +72,26 @@ def fit_with_covariance(
     return LogisticFit(fitted, np.linalg.inv(_information(design_ND, weights, offsets, fitted)[0]), separated)
 
 
+def clustered_errors(
+    fit: LogisticFit, design_ND: np.ndarray, successes_N: np.ndarray, clusters_N: np.ndarray
+) -> np.ndarray:
+    """Return the standard error of each coefficient when clusters, such as prompts, are what was drawn: [D], never
+    below those of independent rows.
+
+    The sandwich of Liang and Zeger 1986, "Longitudinal data analysis using generalized linear models", Biometrika 73,
+    times G / (G - 1) for G clusters. With one cluster there is no spread between clusters, and it is left out.
+    """
+    plain = np.sqrt(np.diag(fit.covariance))
+    at = np.unique(clusters_N, return_inverse=True)[1].ravel()
+    count = int(at.max()) + 1
+    if count < 2:
+        return plain
+    scores_ND = design_ND * (successes_N - sigmoid(design_ND @ fit.coefficients))[:, None]
+    scores_GD = np.stack([np.bincount(at, column, count) for column in scores_ND.T], axis=1)
+    spread = fit.covariance @ (scores_GD.T @ scores_GD) @ fit.covariance * count / (count - 1)
+    return np.maximum(plain, np.sqrt(np.maximum(np.diag(spread), 0)))
+
+
 def _information(
     design_ND: np.ndarray, weights_N: np.ndarray, offsets_N: np.ndarray, coefficients_D: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,151 @@
+"""`assay prefer stats FILE`: what comparisons say of themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assay.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from assay.preferences.stats import Annotator, Bias, PairStats, Repeats
+    from assay.statistics import Interval
+
+_MOST_ANNOTATORS = 20
+"""Annotators that are shown one by one; the JSON has all."""
+
+
+def stats(
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A file of comparisons, of any form that assay prefer import reads."),
+    ],
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="OUT", help="Write all of it to this file.", show_default=False),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave rows out that cannot be read, and count them.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the agreement's bootstrap.")] = 0,
+) -> None:
+    """Count comparisons, and show their biases: ties, length, position, repeats, contradictions, agreement between and
+    within annotators, time. Every share and coefficient has its 95 % interval, over prompts."""
+    from rich.console import Console
+
+    from assay.observe.folder import write_json
+    from assay.preferences import read_preferences
+    from assay.preferences.stats import pair_stats
+
+    console = Console(highlight=False)
+    found = read_preferences(file, skip_bad=skip_bad)
+    for line in found.told():
+        console.print(line, markup=False, soft_wrap=True)
+    if not found.pairs:
+        raise DataError(
+            f"{file} holds no pair, but {len(found.labelled)} labelled responses: there is nothing to compare"
+        )
+    result = pair_stats(found.pairs, seed)
+    _print(result, console)
+    if found.labelled:
+        good = sum(each.label for each in found.labelled)
+        console.print(
+            f"beside the pairs: {len(found.labelled):,} labelled responses, {good:,} of them good", markup=False
+        )
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        left_out = dict(found.left_out)
+        write_json(json_file, {**result.to_dict(), "left_out": left_out, "num_labelled": len(found.labelled)})
+        console.print(f"written: {json_file}", soft_wrap=True, markup=False)
+
+
+def _print(found: PairStats, console: Console) -> None:
+    lines = [
+        ("pairs", f"{found.num:,}, {found.num_distinct:,} of them distinct, of {found.num_prompts:,} prompts"),
+        ("ties", f"{found.num_ties:,}, {found.ties.as_percent()}"),
+        ("length", _length(found.length)),
+        ("position", _position(found.position)),
+        ("repeats", _repeats(found.repeats)),
+        ("contradictions", f"{found.num_contradictions:,}" + (" judged both ways" if found.num_contradictions else "")),
+        ("agreement between annotators", _agreement(found)),
+        ("seconds for a judgement", _seconds(found)),
+    ]
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        console.print(f"{name:<{width}}  {text}", markup=False, soft_wrap=True)
+    if found.annotators:
+        _print_annotators(found.annotators, console)
+
+
+def _length(bias: Bias) -> str:
+    if bias.share is None or bias.coefficient is None:
+        return "unknown: no strict preference between responses of different lengths"
+    coefficient = _signed(bias.coefficient)
+    form = f"the longer is preferred in {bias.share.as_percent()}; log odds of twice the length {coefficient}"
+    return form + (" (it explains every pair; Firth's penalty keeps this finite)" if bias.is_separated else "")
+
+
+def _position(bias: Bias) -> str:
+    if not bias.num:
+        return "unknown: the order in which responses were shown is not"
+    if bias.share is None or bias.coefficient is None:
+        return f"unknown: no strict preference among the {bias.num:,} pairs whose order is known"
+    of = f" ({bias.num:,} pairs whose order is known)"
+    form = f"the second is preferred in {bias.share.as_percent()}; log odds at equal length {_signed(bias.coefficient)}"
+    return form + (", though it explains every pair" if bias.is_separated else "") + of
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
+def _repeats(repeats: Repeats) -> str:
+    if repeats.same is None:
+        return "none: no annotator has judged a pair twice"
+    text = f"{repeats.num:,} pairs judged again by one annotator, alike in {repeats.same.as_percent()}"
+    return text + (
+        "" if repeats.swapped is None else f"; shown in both orders, alike in {repeats.swapped.as_percent()}"
+    )
+
+
+def _agreement(found: PairStats) -> str:
+    agreement = found.agreement
+    if agreement.undefined:
+        return f"undefined: {agreement.undefined}"
+    units = f"{agreement.num_units:,} pairs, {agreement.num_annotators:,} annotators"
+    text = f"Krippendorff's alpha {agreement.alpha.shown('.3f')} ({units})"
+    return text + (", unanimous: they agree perfectly" if agreement.is_unanimous else "")
+
+
+def _seconds(found: PairStats) -> str:
+    if not found.num_timed:
+        return "unknown"
+    return f"{found.seconds.shown('.1f')}, the median of {found.num_timed:,}"
+
+
+def _print_annotators(annotators: dict[str, Annotator], console: Console) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from assay.observe.visible import visible
+
+    table = Table(title="annotators, with the most judgements first")
+    for heading in ("annotator", "pairs", "ties", "longer %", "second %", "alike on repeats %", "seconds"):
+        table.add_column(heading, justify="left" if heading == "annotator" else "right")
+    for name, each in list(annotators.items())[:_MOST_ANNOTATORS]:
+        shares = (_percent(share) for share in (each.longer, each.second, each.repeats.same))
+        seconds = "" if each.seconds.value is None else f"{each.seconds.value:.1f}"
+        table.add_row(*map(escape, (visible(name), f"{each.num:,}", f"{each.num_ties:,}", *shares, seconds)))
+    console.print(table)
+    if len(annotators) > _MOST_ANNOTATORS:
+        console.print(f"and {len(annotators) - _MOST_ANNOTATORS:,} more: --json has all", markup=False)
+
+
+def _percent(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f"{100 * interval.value:.0f} [{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
