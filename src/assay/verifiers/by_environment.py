@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pydantic
@@ -41,6 +41,9 @@ class ByEnvironment(Verifier):
     @property
     def nested(self) -> Mapping[str, Verifier]:
         return self.verifiers
+
+    def parts_for(self, task: Task) -> Sequence[Verifier]:
+        return (self._of(task),)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -128,7 +128,7 @@ async def check_gold(verifier: Verifier, tasks: Iterable[Task], *, leaves_out: b
                 raise _no_answer(verifier, named) from error
             raise DataError(f"{row}: {error}" if row else str(error)) from error
         if score is None:
-            for part in verifier.nested.values():
+            for part in verifier.parts_for(task):
                 await check_gold(part, [task], leaves_out=leaves_out)
         elif score.verdict is Verdict.NOT_MEASURED:
             raise ContractError(
@@ -171,20 +171,23 @@ async def check_all_gold(
     Returns:
         How many tasks were checked; all of them where there was nobody to ask.
     """
-    cheap = list(_cheap_in(verifier))
     deadline = time.monotonic() + seconds
-    done = 0 if cheap else len(tasks)
+    done = 0 if any(each.is_cheap for each in verifiers_in(verifier)) else len(tasks)
     while done < len(tasks) and time.monotonic() < deadline:
         some = tasks[done : done + _AT_ONCE]
-        await asyncio.gather(*(check_gold(each, [task]) for task in some for each in cheap))
+        await asyncio.gather(*(check_gold(each, [task]) for task in some for each in _cheap_for(verifier, task)))
         done += len(some)
         progress(done, len(tasks))
     return done
 
 
-def _cheap_in(verifier: Verifier) -> Iterator[Verifier]:
-    """The verifier, or parts of it, that need no program, no model and no function of somebody else's to be run."""
-    return (each for each in verifiers_in(verifier) if each.is_cheap)
+def _cheap_for(verifier: Verifier, task: Task) -> Iterator[Verifier]:
+    """The verifier, or parts of it that judge the task, that need no program, no model and no function of somebody
+    else's to be run."""
+    if verifier.is_cheap:
+        yield verifier
+    for part in verifier.parts_for(task):
+        yield from _cheap_for(part, task)
 
 
 def _no_answer(verifier: Verifier, named: str) -> DataError:

@@ -64,6 +64,10 @@ class Verifier(Component):
         """Verifiers that this one is made of, by name."""
         return {}
 
+    def parts_for(self, task: Task) -> Sequence[Verifier]:
+        """Return those of the verifiers that this one is made of which have a say about a task."""
+        return tuple(self.nested.values())
+
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that decide a score, as plain data: not how fast a judge is asked, nor what that costs."""

@@ -18,7 +18,8 @@ from assay.errors import ConfigError, DataError
 from assay.recipe import RunConfig
 from assay.rollout.scripted import play_script
 from assay.types import Message, Task, Verdict
-from assay.verifiers import Exact, Numeric, as_rollout
+from assay.verifiers import Exact, Numeric, as_rollout, check_gold
+from assay.verifiers.check import check_all_gold
 
 MIXTURE = Mixture(
     parts=(
@@ -67,6 +68,19 @@ def test_each_task_is_played_and_scored_as_by_its_own_environment() -> None:
     assert (MIXTURE.turns_of(total), MIXTURE.turns_of(stack)) == (1, 8)
     with pytest.raises(DataError, match="is from 'other'"):
         asyncio.run(rewards["strict"](said, Task("other", (Message("user", "?"),), "1")))
+
+
+def test_gold_answers_are_checked_by_their_own_environment() -> None:
+    """A chain of a stack has no number for an answer, which arithmetic's lenient reading would refuse."""
+    tasks = list(itertools.islice(MIXTURE.tasks("train"), 40))
+    assert any(not task.answer.isdigit() for task in tasks)
+    for verifier in MIXTURE.rewards.values():
+        asyncio.run(check_gold(verifier, tasks))
+        assert asyncio.run(check_all_gold(verifier, tasks)) == len(tasks)
+    sums = [task for task in tasks if task.domain == "arithmetic"]
+    wrong = Task("arithmetic", sums[0].prompt, "many")
+    with pytest.raises(DataError, match="'many'"):
+        asyncio.run(check_all_gold(MIXTURE.rewards["lenient"], [*tasks, wrong]))
 
 
 RECIPE = {
