@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from assay.evaluation import EvalRow
-from assay.evaluation.map import MapCell
+from assay.evaluation.map import Episode, MapCell
 from assay.types import Message, Score, Task
 
 
@@ -37,8 +37,8 @@ class Learners:
         self.num_played = 0
         self.kept: dict[tuple[str, str], EvalRow] = {}
 
-    async def play(self, model: str, label: str, tasks: Sequence[Task], positions: Sequence[int]) -> list[EvalRow]:
-        return [self._row(model, task, position) for task, position in zip(tasks, positions, strict=True)]
+    async def play(self, model: str, episodes: Sequence[Episode]) -> list[EvalRow]:
+        return [self._row(model, episode.task, episode.position) for episode in episodes]
 
     def _row(self, model: str, task: Task, position: int) -> EvalRow:
         if (model, task.task_id) not in self.kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,9 +22,10 @@ from assay.cli.task_options import numbers, plain, short_hash, tasks_hash
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from assay.cli.map_players import MapPlayers
+    from assay.cli.map_players import MapPlayers, MapRules
     from assay.environments import Environment
     from assay.evaluation.map import MapCell, TaskLength
+    from assay.rollout.scripted import ScriptedResult
 
 DEFAULT_BUDGET = 100_000
 """Sampled tokens for each model: three environments of twelve cells in some minutes on two cores with a model of 135 M
@@ -71,7 +73,13 @@ class MapOptions:
     ] = AxisName.HORIZON
     reading: Annotated[str, typer.Option(help="Which of the environments' readings of an answer counts.")] = "strict"
     temperature: Annotated[float, temperature_option()] = 0.0
-    max_new_tokens: Annotated[int, max_new_tokens_option("Token limit of one message.")] = 64
+    max_new_tokens: Annotated[
+        int | None,
+        max_new_tokens_option(
+            "Token limit of one message; an episode may have as many for each message of the expert. Default: twice "
+            "the expert's longest message, and at least 32."
+        ),
+    ] = None
     seed: Annotated[int, seed_option("Chooses the tasks and the samples.")] = 0
 
 
@@ -91,69 +99,85 @@ def map_models(
     output: Annotated[
         Path | None, typer.Option(help="Folder of the map. Default: under ~/.assay/maps.", show_default=False)
     ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all numbers to this JSON file too.", show_default=False)
+    ] = None,
 ) -> None:
     """Map how hard and how long the tasks are that a model can do: success over complexity and horizon.
 
-    A pilot of three tasks a cell decides where the budget goes: to where the outcome is uncertain and an episode is
-    cheap. The estimates are of other tasks, so that they are not of the luck that decided. Out come a heat map with
-    counts and intervals, a table, the 50 % and 80 % horizon at each complexity, and whether reliability per step falls
-    with length.
+    A pilot of three tasks a cell, shortest horizons first, decides where the budget goes: to where the outcome is
+    uncertain and an episode is cheap. The estimates are of other tasks, so that they are not of the luck that decided.
+    Out come a heat map with counts and intervals, a table, the 50 % and 80 % horizon at each complexity, and whether
+    reliability per step falls with length.
 
-    The same command continues a map that was interrupted; a larger --budget adds to it.
+    The same command continues a map that was interrupted; a larger --budget adds to it. Ctrl-C leaves a table of what
+    had ended by then.
     """
     typer.echo(f"assay map: opening {', '.join(models)}", err=True)
-    from assay.cli.map_players import MapPlayers, label_models
-    from assay.config import validate
-    from assay.engines import Sampling
+    from assay.cli.map_players import MapPlayers, label_models, token_counter
+    from assay.evaluation.map import check_budget
+    from assay.observe.folder import write_json
 
     sources = _sources(options)
     cells, notes = _cells(sources, options)
-    sampled = label_models([SampledModel.of(model, engine, endpoint) for model in models])
-    sampling = validate(Sampling, {"temperature": options.temperature, "max_new_tokens": options.max_new_tokens})
+    sampled = label_models(_sampled(models, engine, endpoint))
     record = [
         *({"environment": plain(source)} for source in sources.values()),
         *({cell.name: tasks_hash(cell.tasks)} for cell in cells),
         *(each.identity for each in sampled.values()),
-        {"sampling": plain(sampling), "seed": options.seed},
+        {"temperature": options.temperature, "max_new_tokens": options.max_new_tokens, "seed": options.seed},
     ]
     name = "-".join([*sampled, short_hash(json.dumps(record, sort_keys=True).encode())[:8]])
-    players = MapPlayers(sampled, sources, (output or _maps() / name).absolute(), sampling, options.seed)
+    folder = (output or _maps() / name).absolute()
+    units = asyncio.run(_units(sources, cells, folder, token_counter(sampled.values())))
+    rules = _rules(cells, units, options)
+    players = MapPlayers(sampled, sources, folder, rules)
+    budget = options.budget or DEFAULT_BUDGET * len(models)
+    check_budget(cells, units, len(models), budget)
     with players.open_folder(cells):
-        _run(players, cells, notes, options.budget or DEFAULT_BUDGET * len(models), options)
+        write_json(folder / UNITS, {cell.name: each.to_dict() for cell, each in zip(cells, units, strict=True)})
+        typer.echo(_told(players, cells, units, budget), err=True)
+        result = _run(players, cells, units, notes, budget, options)
+    _write(folder, result)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(json_file, result)
+        typer.echo(f"written: {json_file}")
+    if result["is_interrupted"]:
+        typer.echo("stopped; the same command continues this map")
+        raise KeyboardInterrupt
+    if result["left_out"]:
+        raise typer.Exit(1)
 
 
 def _run(
     players: MapPlayers,
     cells: Sequence[MapCell],
+    units: Sequence[TaskLength],
     notes: Mapping[str, Sequence[str]],
     budget: int,
     options: MapOptions,
-) -> None:
-    """Sample, and write what the map says."""
+) -> dict[str, Any]:
+    """Sample, and return what the map says."""
     from assay.evaluation.map import Axis, MapMeasurement, map_result, measure_map
-    from assay.evaluation.map.measure import check_budget
 
-    async def measure() -> tuple[MapMeasurement, list[TaskLength]]:
+    async def measure() -> MapMeasurement:
         async with players:
-            units = await _units(players, cells)
-            check_budget(cells, [each.tokens for each in units], len(players.models), budget)
-            say: Callable[[str], None] = lambda line: typer.echo(line, err=True)  # noqa: E731
-            measured = await measure_map(
+            return await measure_map(
                 cells,
                 list(players.models),
                 players.play,
                 budget=budget,
                 reading=options.reading,
-                say=say,
-                on_plan=players.expect,
+                lengths=units,
+                say=lambda line: typer.echo(line, err=True),
+                on_part=players.begin,
             )
-            return measured, units
 
     try:
-        measured, units = asyncio.run(measure())
+        measured = asyncio.run(measure())
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command continues this map")
-        raise
+        measured = players.so_far(cells)
     result = map_result(
         measured,
         units,
@@ -162,7 +186,7 @@ def _run(
         reading=options.reading,
         notes=notes,
     )
-    _write(players.folder, {**result, "budget": budget})
+    return {**result, "budget": budget}
 
 
 def _write(folder: Path, result: dict[str, Any]) -> None:
@@ -201,6 +225,10 @@ def _sources(options: MapOptions) -> dict[str, Environment]:
         raise ConfigError(f"--environments {options.environments!r}: expected names with commas between")
     given = parse_overrides(options.settings or [])
     labels = {name: make_environment(name, {}).name if ":" in name else name for name in names}
+    if twice := [name for name in names if list(labels.values()).count(labels[name]) > 1]:
+        raise ConfigError(
+            f"--environments: {' and '.join(twice)} are both named {labels[twice[0]]}; name one otherwise"
+        )
     if unknown := sorted(given.keys() - set(labels.values())):
         raise ConfigError(
             f"--set {unknown[0]}: name one of the environments first, such as {next(iter(labels.values()))}.KEY=VALUE"
@@ -218,7 +246,7 @@ def _sources(options: MapOptions) -> dict[str, Environment]:
 
 def _cells(sources: Mapping[str, Environment], options: MapOptions) -> tuple[list[MapCell], dict[str, list[str]]]:
     from assay.evaluation.map import choose_cells
-    from assay.evaluation.map.measure import PILOT_TASKS
+    from assay.evaluation.map.measurement import PILOT_TASKS
 
     dials = numbers("--complexity", options.complexity), numbers("--horizon", options.horizon)
     cells: list[MapCell] = []
@@ -232,19 +260,74 @@ def _cells(sources: Mapping[str, Environment], options: MapOptions) -> tuple[lis
     return cells, notes
 
 
-async def _units(players: MapPlayers, cells: Sequence[MapCell]) -> list[TaskLength]:
+def _sampled(models: Sequence[str], engine: EngineOptions, endpoint: EndpointOptions) -> list[SampledModel]:
+    """The models, each with the options that are about its kind where there are both kinds."""
+    from assay.types import ENDPOINT_PREFIX
+
+    remote = [model.startswith(ENDPOINT_PREFIX) for model in models]
+    if all(remote) or not any(remote):
+        return [SampledModel.of(model, engine, endpoint) for model in models]
+    return [
+        SampledModel.of(model, EngineOptions(), endpoint) if far else SampledModel.of(model, engine, EndpointOptions())
+        for model, far in zip(models, remote, strict=True)
+    ]
+
+
+async def _units(
+    sources: Mapping[str, Environment],
+    cells: Sequence[MapCell],
+    folder: Path,
+    count: Callable[[ScriptedResult], Sequence[int]] | None,
+) -> list[TaskLength]:
     """Return the length of each cell's tasks: as the folder has it, or as the experts play them."""
     from assay.evaluation.map import TaskLength, expert_units
-    from assay.observe.folder import read_json, write_json
+    from assay.host import Host
+    from assay.observe.folder import read_json
 
-    path = players.folder / UNITS
-    kept = read_json(path)
-    if kept.keys() != {cell.name for cell in cells}:
-        count = players.count_tokens()
-        units = {cell.name: await expert_units(players.sources[cell.environment], cell, count) for cell in cells}
-        kept = {name: each.to_dict() for name, each in units.items()}
-        write_json(path, kept)
-    return [TaskLength(**kept[cell.name]) for cell in cells]
+    kept = read_json(folder / UNITS)
+    if kept.keys() == {cell.name for cell in cells}:
+        return [TaskLength(**kept[cell.name]) for cell in cells]
+    async with Host():
+        return [await expert_units(sources[cell.environment], cell, count) for cell in cells]
+
+
+def _rules(cells: Sequence[MapCell], units: Sequence[TaskLength], options: MapOptions) -> MapRules:
+    """The limits of episodes: as they were asked for, or by what experts say."""
+    from assay.cli.map_players import MapRules
+    from assay.config import validate
+    from assay.engines import Sampling
+    from assay.evaluation.map import episode_limit, message_limit
+
+    sampling: dict[str, Sampling] = {}
+    for label in dict.fromkeys(cell.environment for cell in cells):
+        own = [length for cell, length in zip(cells, units, strict=True) if cell.environment == label]
+        limit = options.max_new_tokens or message_limit(own)
+        sampling[label] = validate(Sampling, {"temperature": options.temperature, "max_new_tokens": limit})
+    episode_tokens = {
+        cell.name: episode_limit(length, sampling[cell.environment].max_new_tokens)
+        for cell, length in zip(cells, units, strict=True)
+    }
+    return MapRules(sampling, episode_tokens, options.seed)
+
+
+def _told(players: MapPlayers, cells: Sequence[MapCell], units: Sequence[TaskLength], budget: int) -> str:
+    """Return what will be sampled, in sentences, before any of it is."""
+    from assay.evaluation.map.measurement import num_pilot
+
+    pilot = sum(map(num_pilot, cells))
+    least = sum(num_pilot(cell) * (length.tokens or 1.0) for cell, length in zip(cells, units, strict=True))
+    limits = [players.rules.episode_tokens[cell.name] for cell in cells]
+    most = sum(num_pilot(cell) * (limit or math.inf) for cell, limit in zip(cells, limits, strict=True))
+    models = len(players.models)
+    upper = f" to {most * models:,.0f}" if math.isfinite(most) else " or more"
+    messages = ", ".join(f"{each.max_new_tokens} ({label})" for label, each in players.rules.sampling.items())
+    return (
+        f"{len(cells)} cells of {', '.join(players.sources)}, {models} model{'s' * (models > 1)}, a budget of "
+        f"{budget:,} sampled tokens\n"
+        f"a message may take {messages} tokens, and an episode as many for each message of the expert\n"
+        f"pilot: {pilot * models} episodes, shortest horizons first: {least * models:,.0f}{upper} tokens; what they "
+        "take decides what the rest of the budget buys, and that is said before it is spent"
+    )
 
 
 def _maps() -> Path:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _PLAIN_LINES = 10
 """Lines of progress where there is no terminal, beside those that are due by time."""
@@ -14,14 +16,25 @@ _SECONDS_BETWEEN = 30.0
 
 
 @contextmanager
-def progress(what: str, done: int, total: int, note: Callable[[], str] = str) -> Iterator[Callable[[], None]]:
+def progress(
+    what: str,
+    done: int,
+    total: int,
+    note: Callable[[], str] = str,
+    *,
+    share: Callable[[], float | None] = lambda: None,
+    seconds_between: float = _SECONDS_BETWEEN,
+) -> Iterator[Callable[[], None]]:
     """Give the function to call as each item ends: it moves a bar on a terminal, and prints plain lines anywhere else.
-    Both go to the error stream.
+    Both go to the error stream. A plain line also comes where nothing has ended for a while.
 
     Args:
         what: plural, such as "samples".
         done: how many there were before.
         note: what else to say, such as the cost so far.
+        share: of the work, what is done of it, where items that are under way count too; None where the items that
+            ended tell it best.
+        seconds_between: time after which a plain line is due.
     """
     if sys.stderr.isatty():
         from rich.console import Console
@@ -39,23 +52,71 @@ def progress(what: str, done: int, total: int, note: Callable[[], str] = str) ->
             yield lambda: bar.update(task, advance=1, note=note())
         return
 
-    before, began = done, time.monotonic()
-    last = began
-
-    def advance() -> None:
-        nonlocal done, last
-        done += 1
-        now = time.monotonic()
-        is_due = done == total or done * _PLAIN_LINES // total > (done - 1) * _PLAIN_LINES // total
-        if is_due or now - last >= _SECONDS_BETWEEN:
-            last = now
-            left = time_left(done - before, total - done, now - began)
-            print(", ".join(filter(None, (f"{done} of {total} {what}", left, note()))), file=sys.stderr, flush=True)
-
-    yield advance
+    lines = _Lines(what, done, total, note, share, seconds_between)
+    with lines.at_times():
+        yield lines.advance
 
 
-def time_left(done: int, left: int, seconds: float) -> str:
+@dataclass
+class _Lines:
+    """Progress in plain lines: as items end, and from a thread of its own where none does."""
+
+    what: str
+    done: int
+    total: int
+    note: Callable[[], str]
+    share: Callable[[], float | None]
+    seconds_between: float
+
+    def __post_init__(self) -> None:
+        self._before, self._began = self.done, time.monotonic()
+        self._last = self._began
+        self._lock = threading.Lock()
+
+    def advance(self) -> None:
+        with self._lock:
+            self.done += 1
+            by_count = self.done * _PLAIN_LINES // self.total > (self.done - 1) * _PLAIN_LINES // self.total
+            if self.done == self.total or by_count or self._is_late():
+                self._print()
+
+    @contextmanager
+    def at_times(self) -> Iterator[None]:
+        """Print a line where none came for a while."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(self.seconds_between / 4):
+                with self._lock:
+                    if self._is_late() and self.done < self.total:
+                        self._print()
+
+        thread = threading.Thread(target=watch, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._last >= self.seconds_between
+
+    def _print(self) -> None:
+        self._last = now = time.monotonic()
+        share = self.share()
+        if share is not None and 0 < share < 1:
+            left = time_left(share, 1 - share, now - self._began)
+        else:
+            left = time_left(self.done - self._before, self.total - self.done, now - self._began)
+        print(
+            ", ".join(filter(None, (f"{self.done} of {self.total} {self.what}", left, self.note()))),
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def time_left(done: float, left: float, seconds: float) -> str:
     """ "about 3m20s left", at the pace of what was done in these seconds; empty where there is no pace or no end to
     come."""
     from assay.observe.console import duration

@@ -38,7 +38,7 @@ async def evaluate(
     positions: Sequence[int] | None = None,
     make_episode: EpisodeFactory = SingleTurn,
     max_turns: MaxTurns = 1,
-    limits: EpisodeLimits = EpisodeLimits(),  # noqa: B008, frozen
+    limits: EpisodeLimits | Callable[[Task], EpisodeLimits] = EpisodeLimits(),  # noqa: B008, frozen
     max_concurrent: int = 128,
     on_row: Callable[[EvalRow], None] | None = None,
     done: Iterable[EvalRow] = (),
@@ -60,7 +60,7 @@ async def evaluate(
         positions: of the tasks in a longer list that they are a part of, so that a sample does not depend on which
             others are asked for; 0, 1, ... where none are given.
         samples_per_task: attempts at each task; at temperature 0 they would all be the same.
-        limits: how far an episode may go.
+        limits: how far an episode may go, of every task or of the task that is given.
         max_concurrent: rollouts under way at once.
         on_row: called with each row as it ends, in the order in which they end; not for rows of `done`.
         done: rows of an earlier, interrupted evaluation of the same tasks. Those that were not measured run again.
@@ -127,7 +127,7 @@ async def evaluate(
                 group_id=position,
                 member=sample,
                 max_turns=max_turns,
-                limits=limits,
+                limits=limits if isinstance(limits, EpisodeLimits) else limits(task),
                 seed_label=SEED_LABEL,
             )
             if rollout.ending.kind is not EndingKind.BROKEN:

@@ -53,6 +53,8 @@ class BatchingEngine(ABC):
         self._driver: asyncio.Task[None] | None = None
         self._version = version
         self._closed = False
+        self.num_sampled = 0
+        """Number of tokens sampled so far, those of requests under way included."""
 
     # ---- what a subclass computes ----
 
@@ -177,6 +179,7 @@ class BatchingEngine(ABC):
         requests = admitted or list(self._scheduler.running)
         logits = self._read_prompts(admitted) if admitted else self._read_sampled(requests)
         token_ids, logprobs = sample(logits, [request.draw for request in requests])
+        self.num_sampled += len(requests)
         for request, token_id, logprob in zip(requests, token_ids, logprobs, strict=True):
             request.append(token_id, logprob, self._version)
         for request in requests:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from assay.evaluation.map.cells import Axis, MapCell, TaskLength, choose_cells, expert_units
-from assay.evaluation.map.measure import MapMeasurement, MapPlan, measure_map
+from assay.evaluation.map.limits import episode_limit, message_limit
+from assay.evaluation.map.measure import check_budget, measure_map
+from assay.evaluation.map.measurement import Episode, MapMeasurement, MapPlan, Part
 from assay.evaluation.map.picture import draw_map
 from assay.evaluation.map.plan import allocate
 from assay.evaluation.map.report import map_markdown
@@ -11,16 +13,21 @@ from assay.evaluation.map.result import map_result, table_rows
 
 __all__ = [
     "Axis",
+    "Episode",
     "MapCell",
     "MapMeasurement",
     "MapPlan",
+    "Part",
     "TaskLength",
     "allocate",
+    "check_budget",
     "choose_cells",
     "draw_map",
+    "episode_limit",
     "expert_units",
     "map_markdown",
     "map_result",
     "measure_map",
+    "message_limit",
     "table_rows",
 ]

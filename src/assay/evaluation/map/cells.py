@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ class TaskLength:
     """Tokens of those messages, in the first model's tokens."""
     minutes: float | None = None
     """Minutes that people take, on average, where tasks say so."""
+    message_tokens: float | None = None
+    """Tokens of the longest message that the scripted expert says."""
 
     def along(self, axis: Axis) -> float | None:
         return getattr(self, axis.value)
@@ -80,13 +83,14 @@ def choose_cells(
 
     Where no dials are asked for, up to three complexities, of those that are listed with the most horizons, and up to
     four horizons, each evenly among what there is. Dials that the environment has not are no fault of its map: it then
-    has one row or one column. A task that an easier cell has too is taken there.
+    has one row or one column. Of levels that are asked for, those that it has not are named and left out, as long as
+    some are there. A task that an easier cell has too is taken there.
 
     Args:
         num_tasks: most tasks of a cell.
 
     Raises:
-        DataError: the environment has no such level, or no tasks at it.
+        DataError: the environment has none of the levels, or no tasks at one that it lists.
     """
     listed = environment.levels()
     notes: list[str] = []
@@ -97,21 +101,33 @@ def choose_cells(
             notes.append(
                 f"{label} has no {dial} dial: {without}{f', and --{dial} says nothing of it' if asked else ''}"
             )
-    if any(has) and (complexities or horizons):
+    are_asked = any(has) and bool(complexities or horizons)
+    if are_asked:
         levels = list(choose_levels(environment, complexities if has[0] else [], horizons if has[1] else []))
     else:
         levels = _thinned(listed)
     seen: set[str] = set()
     cells: list[MapCell] = []
+    missing: list[tuple[str, DataError]] = []
     for complexity, horizon in levels:
-        tasks = environment.tasks("test", complexity=complexity, horizon=horizon, seed=seed)
-        fresh = tuple(itertools.islice((task for task in tasks if task.task_id not in seen), num_tasks))
-        if not fresh:
-            raise DataError(
-                f"{label} has no held-out tasks at complexity {complexity}, horizon {horizon}; choose other levels"
-            )
+        cell = MapCell(label, complexity, horizon)
+        try:
+            tasks = environment.tasks("test", complexity=complexity, horizon=horizon, seed=seed)
+            fresh = tuple(itertools.islice((task for task in tasks if task.task_id not in seen), num_tasks))
+            if not fresh:
+                raise DataError(f"{label} has no held-out tasks of its own at {cell.name}; choose other levels")
+        except DataError as error:
+            if not are_asked:
+                raise
+            missing.append((cell.name, error))
+            continue
         seen |= {task.task_id for task in fresh}
-        cells.append(MapCell(label, complexity, horizon, fresh))
+        cells.append(dataclasses.replace(cell, tasks=fresh))
+    if not cells:
+        raise missing[0][1]
+    if missing:
+        names = ", ".join(name for name, _ in missing)
+        notes.append(f"there is no level {names}: left out ({missing[0][1]})")
     return cells, notes
 
 
@@ -135,12 +151,12 @@ def _spread(values: Sequence[Any], most: int) -> list[Any]:
 
 
 async def expert_units(
-    environment: Environment, cell: MapCell, count_tokens: Callable[[ScriptedResult], int] | None
+    environment: Environment, cell: MapCell, count_tokens: Callable[[ScriptedResult], Sequence[int]] | None
 ) -> TaskLength:
     """Return the length of a cell's tasks, as its expert plays the first of them.
 
     Args:
-        count_tokens: of what the expert said; None where nobody knows the model's tokens.
+        count_tokens: of each message that the expert said; None where nobody knows the model's tokens.
     """
     plays: list[ScriptedResult] = []
     for task in cell.tasks[:EXPERT_TASKS]:
@@ -150,12 +166,14 @@ async def expert_units(
         played = await play_script(environment, task, script)
         if played.solved:
             plays.append(played)
+    tokens = [] if count_tokens is None else [count_tokens(play) for play in plays]
     minutes = [value for task in cell.tasks if isinstance(value := task.metadata.get(HUMAN_MINUTES), int | float)]
     return TaskLength(
         horizon=cell.horizon,
         actions=_mean([len(play.rollout.turns) for play in plays]),
-        tokens=None if count_tokens is None else _mean([count_tokens(play) for play in plays]),
+        tokens=_mean([sum(each) for each in tokens]),
         minutes=_mean(minutes) if len(minutes) == len(cell.tasks) else None,
+        message_tokens=max((token for each in tokens for token in each), default=None),
     )
 
 

@@ -10,79 +10,43 @@ cell's fixed order, whose number was decided before any of them was run.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from assay.errors import DataError
-from assay.evaluation.map.cells import MapCell
+from assay.errors import DataError, ModelError
+from assay.evaluation.map.cells import MapCell, TaskLength
+from assay.evaluation.map.measurement import (
+    LEAST_TASKS,
+    PILOT_TASKS,
+    Episode,
+    MapMeasurement,
+    MapPlan,
+    Part,
+    Play,
+    num_pilot,
+)
+from assay.evaluation.map.pilot import admitted, expected_costs, waves
 from assay.evaluation.map.plan import allocate, uncertainty, worst_half_width
-from assay.evaluation.row import EvalRow
-from assay.types import Task, Verdict
+from assay.types import Verdict
 
-PILOT_TASKS = 3
-"""Tasks of each cell that decide how many it gets."""
-LEAST_TASKS = 6
-"""Tasks that a cell has to get beside them: with fewer the widest interval is broader than 65 points."""
-NUM_ROUNDS = 4
-"""Parts in which the planned tasks are run, so that a budget that was reckoned wrong ends all cells alike."""
+NUM_ROUNDS = 2
+"""Parts in which the planned tasks are run, so that a budget that was reckoned wrong ends all cells alike. Each ends
+with its longest episodes, alone: more parts take longer."""
 RESERVE = 0.05
 """Share of what the pilot left that is not planned with, since what an episode costs is known by a few."""
 _POSITIONS = 100_000
-"""Positions of a cell's tasks begin at a multiple of this."""
-
-Play = Callable[[str, str, Sequence[Task], Sequence[int]], Awaitable[Sequence[EvalRow]]]
-"""(model, environment, tasks, positions) to a row each, in the order of the tasks."""
+"""Positions of a cell's tasks begin at a multiple of this, from where those of its environment do."""
 
 
-@dataclass(frozen=True)
-class MapPlan:
-    """The plan of what a map's budget is spent on."""
-
-    counts: tuple[int, ...]
-    """Tasks of each cell beside the pilot's; 0 for one that the budget leaves out."""
-    cost: tuple[float, ...]
-    """Expected tokens of one task of each cell, of all models together."""
-    pilot_tokens: int
-
-    @property
-    def expected_tokens(self) -> float:
-        return self.pilot_tokens + sum(count * cost for count, cost in zip(self.counts, self.cost, strict=True))
-
-
-@dataclass
-class MapMeasurement:
-    """The rows that were sampled of a map."""
-
-    cells: Sequence[MapCell]
-    models: Sequence[str]
-    plan: MapPlan | None = None
-    pilot: dict[tuple[str, int], list[EvalRow]] = field(default_factory=dict)
-    """(model, cell) to the rows that decided."""
-    rows: dict[tuple[str, int], list[EvalRow]] = field(default_factory=dict)
-    """(model, cell) to the rows that the estimates are of."""
-    is_cut: bool = False
-    """True where the budget ended before the plan did."""
-
-    @property
-    def num_tokens(self) -> int:
-        """Sampled tokens, of pilot and estimates."""
-        return sum(row.num_tokens or 0 for kept in (self.pilot, self.rows) for rows in kept.values() for row in rows)
-
-
-def num_estimating(rows: Iterable[EvalRow]) -> int:
-    """The number of rows that are not a pilot's."""
-    return sum(row.task_index % _POSITIONS >= PILOT_TASKS for row in rows)
-
-
-def check_budget(cells: Sequence[MapCell], expert_tokens: Sequence[float | None], models: int, budget: int) -> None:
+def check_budget(cells: Sequence[MapCell], lengths: Sequence[TaskLength], models: int, budget: int) -> None:
     """Before anything is spent: the budget allows the fewest tasks of every cell, did each model say as little as the
     expert.
 
     Raises:
         DataError: it does not.
     """
-    tokens = sum(max(each or 1.0, 1.0) for each in expert_tokens) * models
+    tokens = sum(max(length.tokens or 1.0, 1.0) for length in lengths) * models
     needed = math.ceil(tokens * (PILOT_TASKS + LEAST_TASKS))
     if budget < needed:
         raise DataError(
@@ -99,54 +63,48 @@ async def measure_map(
     *,
     budget: int,
     reading: str,
+    lengths: Sequence[TaskLength] | None = None,
     say: Callable[[str], None] = lambda line: None,
-    on_plan: Callable[[MapPlan], None] = lambda plan: None,
+    on_part: Callable[[Part], None] = lambda part: None,
 ) -> MapMeasurement:
-    """Samples the cells: one task of each to learn what they cost, the rest of the pilot, then what it led to plan.
+    """Samples the cells: the pilot, shortest horizons first as far as the budget goes, then what it led to plan.
 
     All models get the same tasks. `play` may know rows of before: the plan depends on the pilot and the budget alone,
-    so that a map that was interrupted, or is given a larger budget, uses all that was sampled.
+    so that a map that was interrupted, or is given a larger budget, uses all that was sampled. A model, other than the
+    first, that cannot be opened is left out from there on.
 
     Args:
         budget: sampled tokens, of all models together.
         reading: of the answers, whose verdict is the outcome.
+        lengths: of each cell's tasks; None where nothing is known of them.
+        on_part: called before each part of the work.
 
     Raises:
-        DataError: after the first task of each cell: the budget tells of less than half of the cells.
+        DataError: after the pilot: the budget tells of no cell.
+        ModelError: the first model cannot be opened.
     """
-    measured = MapMeasurement(cells, models)
-
-    async def run(parts: Mapping[int, range], into: dict[tuple[str, int], list[EvalRow]]) -> None:
-        for model in models:
-            for environment in dict.fromkeys(cell.environment for cell in cells):
-                chosen = [
-                    (cell, index)
-                    for cell, part in parts.items()
-                    for index in part
-                    if cells[cell].environment == environment
-                ]
-                if not chosen:
-                    continue
-                tasks = [cells[cell].tasks[index] for cell, index in chosen]
-                rows = await play(model, environment, tasks, [cell * _POSITIONS + index for cell, index in chosen])
-                for (cell, _), row in zip(chosen, rows, strict=True):
-                    into.setdefault((model, cell), []).append(row)
-
-    num_pilot = [min(PILOT_TASKS, max(len(cell.tasks) - 1, 1)) for cell in cells]
-    await run({cell: range(1) for cell in range(len(cells))}, measured.pilot)
-    _check_after_first(measured, budget)
-    await run({cell: range(1, num) for cell, num in enumerate(num_pilot)}, measured.pilot)
-    plan = measured.plan = _planned(measured, budget, reading)
-    on_plan(plan)
+    measured = MapMeasurement(cells, list(models))
+    known = lengths or [TaskLength(horizon=cell.horizon) for cell in cells]
+    pilot = [num_pilot(cell) for cell in cells]
+    for number, wave in enumerate(every := waves(cells), start=1):
+        chosen = admitted(measured, wave, known, budget)
+        parts = {cell: range(pilot[cell]) for cell in chosen}
+        if parts:
+            what = f"pilot episodes, horizons {number} of {len(every)}"
+            on_part(Part(what, _episodes(measured, parts), None))
+            await _run(measured, parts, measured.pilot, play, say)
+    plan = measured.plan = _planned(measured, known, budget, reading)
     for line in _told(measured, plan, budget):
         say(line)
+    everything = {cell: range(first, first + n) for cell, (first, n) in enumerate(zip(pilot, plan.counts, strict=True))}
+    on_part(Part("episodes", _episodes(measured, everything), plan.expected_tokens - plan.pilot_tokens))
     for number in range(NUM_ROUNDS):
         share = _share_that_fits(measured, plan, number, budget)
         parts = {
             cell: range(start, start + math.floor(share * (stop - start)))
-            for cell, (start, stop) in enumerate(_round(plan.counts, num_pilot, number))
+            for cell, (start, stop) in enumerate(_round(plan.counts, pilot, number))
         }
-        await run(parts, measured.rows)
+        await _run(measured, parts, measured.rows, play, say)
         if share < 1:
             measured.is_cut = True
             say(f"the budget of {budget:,} tokens ended before the plan did: all cells were cut alike")
@@ -154,46 +112,63 @@ async def measure_map(
     return measured
 
 
-def _round(counts: Sequence[int], num_pilot: Sequence[int], number: int) -> list[tuple[int, int]]:
+async def _run(
+    measured: MapMeasurement,
+    parts: Mapping[int, range],
+    into: dict[tuple[str, int], list[Any]],
+    play: Play,
+    say: Callable[[str], None],
+) -> None:
+    """Play so much of each cell with every model, the one that played last first, and keep the rows."""
+    episodes = _in_turn(measured.cells, parts)
+    if not episodes:
+        return
+    first = measured.models[0]
+    for model in sorted(measured.models, key=lambda model: model != measured.played_last):
+        try:
+            rows = await play(model, [episode for _, episode in episodes])
+        except ModelError as error:
+            if model == first:
+                raise
+            measured.leave_out(model, str(error))
+            say(f"caution: {model} is left out of the map: {error}")
+            continue
+        measured.played_last = model
+        for (cell, _), row in zip(episodes, rows, strict=True):
+            into.setdefault((model, cell), []).append(row)
+
+
+def _in_turn(cells: Sequence[MapCell], parts: Mapping[int, range]) -> list[tuple[int, Episode]]:
+    """Return the episodes of all cells, taken in turn, so that what an interruption leaves is of all of them."""
+    first: dict[str, int] = {}
+    for place, cell in enumerate(cells):
+        first.setdefault(cell.environment, place)
+    found = [((index - part.start) / len(part), place, index) for place, part in parts.items() for index in part]
+    episodes = []
+    for _, place, index in sorted(found):
+        cell = cells[place]
+        # By the environment's name and its own cells: another environment beside it changes nothing.
+        position = (
+            (zlib.crc32(cell.environment.encode()) << 32) + (place - first[cell.environment]) * _POSITIONS + index
+        )
+        episodes.append((place, Episode(cell, cell.tasks[index], position)))
+    return episodes
+
+
+def _episodes(measured: MapMeasurement, parts: Mapping[int, range]) -> list[tuple[str, Episode]]:
+    return [(model, episode) for model in measured.models for _, episode in _in_turn(measured.cells, parts)]
+
+
+def _round(counts: Sequence[int], first: Sequence[int], number: int) -> list[tuple[int, int]]:
     """(first, one past the last) of each cell's tasks in a round."""
     return [
-        (pilot + count * number // NUM_ROUNDS, pilot + count * (number + 1) // NUM_ROUNDS)
-        for count, pilot in zip(counts, num_pilot, strict=True)
+        (start + count * number // NUM_ROUNDS, start + count * (number + 1) // NUM_ROUNDS)
+        for count, start in zip(counts, first, strict=True)
     ]
 
 
-def _costs(measured: MapMeasurement) -> list[float]:
-    """Tokens of one task of each cell, of all models together: the mean over what was sampled of it."""
-    costs = []
-    for cell in range(len(measured.cells)):
-        cost = 0.0
-        for model in measured.models:
-            rows = [*measured.pilot.get((model, cell), ()), *measured.rows.get((model, cell), ())]
-            known = [row.num_tokens for row in rows if row.num_tokens is not None]
-            cost += sum(known) / len(known) if known else 0.0
-        costs.append(max(cost, 1.0))
-    return costs
-
-
-def _check_after_first(measured: MapMeasurement, budget: int) -> None:
-    costs = _costs(measured)
-    left = budget - sum(costs) * PILOT_TASKS
-    affordable, cells = 0, sorted(costs)
-    for cost in cells:
-        left -= cost * LEAST_TASKS
-        affordable += left >= 0
-    if affordable * 2 < len(cells):
-        needed = math.ceil(sum(costs) * (PILOT_TASKS + LEAST_TASKS))
-        raise DataError(
-            f"a budget of {budget:,} tokens tells of {affordable} of {len(cells)} cells: the first task of each took "
-            f"{measured.num_tokens:,} tokens, so that {PILOT_TASKS} of each to plan by and {LEAST_TASKS} to tell take "
-            f"about {needed:,}. Nothing else was spent, and the same command with a larger --budget goes on from here; "
-            "or ask for fewer cells with --environments, --complexity and --horizon, or for fewer --max-new-tokens"
-        )
-
-
-def _planned(measured: MapMeasurement, budget: int, reading: str) -> MapPlan:
-    cells, costs = measured.cells, _costs(measured)
+def _planned(measured: MapMeasurement, lengths: Sequence[TaskLength], budget: int, reading: str) -> MapPlan:
+    cells, costs = measured.cells, expected_costs(measured, lengths)
     beside = _neighbours(cells)
     variance: Any = 0.0
     for model in measured.models:
@@ -207,13 +182,14 @@ def _planned(measured: MapMeasurement, budget: int, reading: str) -> MapPlan:
         ]
         solved = [sum(verdict is Verdict.SOLVED for verdict in each) for each in verdicts]
         variance = variance + uncertainty(solved, [len(each) for each in verdicts], beside) ** 2
-    most = [max(len(cell.tasks) - PILOT_TASKS, 0) for cell in cells]
+    most = [max(len(cell.tasks) - PILOT_TASKS, 0) * measured.has_pilot(i) for i, cell in enumerate(cells)]
     spent = measured.num_tokens
     counts = allocate(variance**0.5, costs, most, budget=(1 - RESERVE) * (budget - spent), least=LEAST_TASKS)
     if not any(counts):
         raise DataError(
             f"the pilot took {spent:,} of {budget:,} tokens, and {LEAST_TASKS} tasks of no cell fit in what is left; "
-            "the same command with a larger --budget goes on from here"
+            "the same command with a larger --budget goes on from here, or ask for fewer cells with --environments, "
+            "--complexity and --horizon, or for fewer --max-new-tokens"
         )
     return MapPlan(tuple(counts), tuple(costs), spent)
 
@@ -241,10 +217,11 @@ def _neighbours(cells: Sequence[MapCell]) -> list[list[int]]:
 
 def _share_that_fits(measured: MapMeasurement, plan: MapPlan, number: int, budget: int) -> float:
     """Return the share of a round that the budget allows, by what tasks have cost until now."""
-    num_pilot = [0] * len(plan.counts)
     expected = sum(
         (stop - start) * cost
-        for (start, stop), cost in zip(_round(plan.counts, num_pilot, number), _costs(measured), strict=True)
+        for (start, stop), cost in zip(
+            _round(plan.counts, [0] * len(plan.counts), number), _costs_by_now(measured, plan), strict=True
+        )
     )
     left = budget - measured.num_tokens
     return 1.0 if expected <= left else max(left, 0.0) / expected
@@ -259,9 +236,18 @@ def _told(measured: MapMeasurement, plan: MapPlan, budget: int) -> list[str]:
         f"±{100 * worst_half_width(max(given)):.0f} to ±{100 * worst_half_width(min(given)):.0f} points"
     ]
     if missing := [cell.name for cell, count in zip(measured.cells, plan.counts, strict=True) if not count]:
-        needed = plan.pilot_tokens + math.ceil(sum(LEAST_TASKS * cost for cost in plan.cost))
+        least = [min(LEAST_TASKS, len(cell.tasks)) * cost for cell, cost in zip(measured.cells, plan.cost, strict=True)]
+        unknown = [PILOT_TASKS * cost for place, cost in enumerate(plan.cost) if not measured.has_pilot(place)]
+        needed = plan.pilot_tokens + math.ceil(sum(least) + sum(unknown))
         lines.append(
             f"left out, since {LEAST_TASKS} tasks of them are too many for the budget: {', '.join(missing)}; "
             f"about {needed:,} tokens have them all"
         )
+        if 2 * len(given) < len(measured.cells):
+            lines.append(f"caution: this budget tells of {len(given)} of {len(measured.cells)} cells")
     return lines
+
+
+def _costs_by_now(measured: MapMeasurement, plan: MapPlan) -> list[float]:
+    """Tokens of one task of each cell, of all models together, by all that was sampled of it."""
+    return [measured.cost(place) or cost for place, cost in enumerate(plan.cost)]

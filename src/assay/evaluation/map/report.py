@@ -21,13 +21,22 @@ def map_markdown(result: Mapping[str, Any]) -> str:
         f"{result['sampled_tokens']:,} tokens were sampled"
         + ("; the budget ended before the plan did." if result["is_cut"] else "."),
     ]
+    if result["is_interrupted"]:
+        lines += [
+            "",
+            "**Interrupted.** What had ended by then is counted. Episodes that take long are missing, and those may be "
+            "the ones that fail: shares lean to what ends soon. The same command goes on and tells horizons.",
+        ]
+    lines += [f"\n**{model} was left out**: {cause}" for model, cause in result["left_out"].items()]
     for label, found in result["environments"].items():
         lines += ["", f"## {label}", ""]
         if any(cell["horizon"] is not None for each in found["models"].values() for cell in each["cells"]):
             lines.append(f"Lengths are in {found['axis']}.")
         lines += [f"- {note}" for note in found["notes"]]
         for model, of_model in found["models"].items():
-            lines += ["", f"### {model}", "", *_table(of_model), "", *_fits(of_model, found["axis"])]
+            lines += ["", f"### {model}", "", *_table(of_model)]
+            if not result["is_interrupted"]:
+                lines += ["", *_fits(of_model, found["axis"])]
         for difference in found["differences"]:
             lines += ["", *_difference(difference, found)]
     return "\n".join(lines) + "\n"
@@ -50,7 +59,8 @@ def _table(of_model: Mapping[str, Any]) -> list[str]:
 def _share(cell: Mapping[str, Any]) -> str:
     accuracy = cell["accuracy"]
     if accuracy is None:
-        return "not measured"
+        pilot = cell["pilot"]
+        return f"pilot: {pilot['num_solved']} of {pilot['num_tasks']}" if pilot["num_tasks"] else "not measured"
     low, high = 100 * accuracy["low"], 100 * accuracy["high"]
     return f"{100 * accuracy['value']:.0f} % [{low:.0f}, {high:.0f}], {cell['num_solved']} of {cell['num_tasks']}"
 

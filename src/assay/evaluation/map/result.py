@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.evaluation.map.cells import Axis, MapCell, TaskLength
-from assay.evaluation.map.measure import MapMeasurement
+from assay.evaluation.map.measurement import MapMeasurement
 from assay.evaluation.row import EvalRow
 from assay.statistics import Estimate, Frontier, Hazard, fit_frontier, fit_hazard, holm, paired_difference, wilson
 from assay.types import Verdict
 
 FEW_CUT = 0.05
-"""Share of episodes that ended at the token limit from which on there is a caution."""
+"""Share of episodes that ended at a limit from which on there is a caution."""
+ENDINGS_AT_LIMITS = {
+    "truncated: length": "in a message that was cut off at --max-new-tokens",
+    "truncated: tokens": "after as many tokens as the expert's messages have at --max-new-tokens each",
+    "truncated: context": "at the model's context",
+}
 
 
 def map_result(
@@ -40,7 +45,9 @@ def map_result(
             model: {place: _outcomes(measured.rows.get((model, place), ()), reading) for place in places}
             for model in measured.models
         }
-        fits = {model: _fits(measured.cells, units, places, counts[model], axis) for model in measured.models}
+        # Where somebody ended it, what takes long is missing, and that is no random part: counts alone are told.
+        fitted = () if measured.is_interrupted else places
+        fits = {model: _fits(measured.cells, units, fitted, counts[model], axis) for model in measured.models}
         environments[label] = {
             "axis": _axis_name(axis, horizon_units.get(label, "steps")),
             "notes": [*notes.get(label, ()), *_notes(measured, units, places, axis)],
@@ -55,7 +62,7 @@ def map_result(
             },
             "differences": [
                 _difference(measured, places, (measured.models[0], model), counts, fits)
-                for model in measured.models[1:]
+                for model in ([] if measured.is_interrupted else measured.models[1:])
             ],
         }
     _correct(environments)
@@ -65,6 +72,8 @@ def map_result(
         "models": list(measured.models),
         "sampled_tokens": measured.num_tokens,
         "is_cut": measured.is_cut,
+        "is_interrupted": measured.is_interrupted,
+        "left_out": dict(measured.left_out),
         "environments": environments,
     }
 
@@ -99,7 +108,7 @@ def _cell(
         "num_not_measured": len(rows) - len(outcomes),
         "accuracy": solved,
         "mean_tokens": sum(tokens) / len(tokens) if tokens else None,
-        "num_cut_off": sum(row.ending == "truncated: length" for row in rows),
+        "num_cut_off": sum(row.ending in ENDINGS_AT_LIMITS for row in rows),
         "pilot": {"num_tasks": len(pilot), "num_solved": sum(pilot.values())},
     }
 
@@ -210,11 +219,9 @@ def _notes(measured: MapMeasurement, units: Sequence[TaskLength], places: Sequen
         notes.append(f"the {axis.value} of {', '.join(unknown)} are not known: left out of the fits")
     for model in measured.models:
         rows = [row for place in places for row in measured.rows.get((model, place), ())]
-        if (cut := sum(row.ending == "truncated: length" for row in rows)) > FEW_CUT * len(rows):
-            notes.append(
-                f"{model}: {cut} of {len(rows)} episodes ended in a message that was cut off at --max-new-tokens; "
-                "with more it may solve more"
-            )
+        for ending, what in ENDINGS_AT_LIMITS.items():
+            if (cut := sum(row.ending == ending for row in rows)) > FEW_CUT * len(rows):
+                notes.append(f"{model}: {cut} of {len(rows)} episodes ended {what}; with more it may solve more")
         if unmeasured := len(rows) - sum(row.measured for row in rows):
             notes.append(
                 f"{model}: {unmeasured} of {len(rows)} episodes were not measured; the same command tries again"

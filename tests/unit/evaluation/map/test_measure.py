@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
-from assay.errors import DataError
+from assay.errors import DataError, ModelError
 from assay.evaluation.map import (
     Axis,
     MapCell,
     MapMeasurement,
     TaskLength,
+    check_budget,
     map_markdown,
     map_result,
     measure_map,
     table_rows,
 )
-from assay.evaluation.map.measure import LEAST_TASKS, PILOT_TASKS, check_budget
+from assay.evaluation.map.measurement import LEAST_TASKS, PILOT_TASKS
 from assay.evaluation.map.picture import draw_map
 from assay.types import Task
 from simulated_learners import Learners, make_cells
@@ -109,13 +110,90 @@ def test_a_budget_that_was_reckoned_wrong_cuts_all_cells_alike(cells: list[MapCe
 
 def test_a_budget_too_small_is_said_before_it_is_spent(cells: list[MapCell]) -> None:
     with pytest.raises(DataError, match="a budget of 100 tokens says nothing of 8 cells"):
-        check_budget(cells, [4.0] * 8, 1, 100)
-    check_budget(cells, [4.0] * 8, 1, 8 * 4 * (PILOT_TASKS + LEAST_TASKS))
-    check_budget(cells, [None] * 8, 1, 8 * (PILOT_TASKS + LEAST_TASKS))
+        check_budget(cells, [TaskLength(tokens=4.0)] * 8, 1, 100)
+    check_budget(cells, [TaskLength(tokens=4.0)] * 8, 1, 8 * 4 * (PILOT_TASKS + LEAST_TASKS))
+    check_budget(cells, [TaskLength()] * 8, 1, 8 * (PILOT_TASKS + LEAST_TASKS))
+
+
+def test_a_small_budget_tells_of_short_horizons_and_says_what_it_leaves_out(cells: list[MapCell]) -> None:
+    said: list[str] = []
     learners = Learners({"a": logistic}, lambda task: 100)
-    with pytest.raises(DataError, match=r"tells of \d of 8 cells: the first task of each took 800 tokens"):
+    found = measured(cells, learners, 3_000, say=said.append)
+    assert found.num_tokens <= 3_000
+    told = sorted({cells[place].name for _, place in found.rows})
+    assert told == ["world c1 h1", "world c1 h2", "world c2 h1"]
+    assert learners.num_played == 3 * PILOT_TASKS + sum(map(len, found.rows.values())), "no pilot of what is left out"
+    assert "caution: this budget tells of 3 of 8 cells" in said
+    assert any("world c2 h8; about 7,200 tokens have them all" in line for line in said)
+
+
+def test_longer_tasks_are_reckoned_by_shorter_ones(cells: list[MapCell]) -> None:
+    """The expert's tasks grow with the horizon, and so does what is expected of a model that was seen at the first."""
+    lengths = [TaskLength(horizon=cell.horizon, tokens=3 * (cell.horizon or 1)) for cell in cells]
+    learners = Learners({"a": logistic}, lambda task: int(20 * (task.horizon or 1)))
+    found = measured(cells, learners, 3_000, lengths=lengths)
+    assert {cells[place].horizon for _, place in found.pilot} == {1, 2, 4}
+    assert learners.num_played == sum(len(rows) for kept in (found.pilot, found.rows) for rows in kept.values())
+    assert found.num_tokens <= 3_000
+
+
+def test_a_budget_that_tells_of_no_cell_ends_after_the_shortest(cells: list[MapCell]) -> None:
+    learners = Learners({"a": logistic}, lambda task: 1_000)
+    with pytest.raises(DataError, match=r"the pilot took 6,000 of 3,000 tokens, and 6 tasks of no cell fit"):
         measured(cells, learners, 3_000)
-    assert learners.num_played == 8, "one task of each cell was the price of knowing"
+    assert learners.num_played == 2 * PILOT_TASKS
+
+
+def test_a_model_that_cannot_be_opened_is_left_out_and_the_others_go_on(cells: list[MapCell]) -> None:
+    learners = Learners({"a": logistic, "gone": logistic, "bb": logistic}, lambda task: 10)
+    opened: list[str] = []
+
+    async def play(model: str, episodes: Any) -> Any:
+        opened.append(model)
+        if model == "gone" and opened.count(model) == 2:
+            raise ModelError("model.safetensors is cut short")
+        return await learners.play(model, episodes)
+
+    said: list[str] = []
+    names = list(learners.chances)
+    found = asyncio.run(measure_map(cells, names, play, budget=6_000, reading="strict", say=said.append))
+    assert found.models == ["a", "bb"]
+    assert opened.count("gone") == 2
+    assert said[0] == "caution: gone is left out of the map: model.safetensors is cut short"
+    whole = result(found)
+    assert "**gone was left out**: model.safetensors is cut short" in map_markdown(whole)
+    assert {row["model"] for row in table_rows(whole)} == {"a", "bb"}
+    assert opened[:4] == ["a", "gone", "bb", "bb"], "the model that is open plays first"
+    learners.chances = {"gone": logistic, "a": logistic}
+    with pytest.raises(ModelError):
+        asyncio.run(measure_map(cells, ["gone"], play_nothing, budget=6_000, reading="strict"))
+
+
+async def play_nothing(model: str, episodes: Any) -> Any:
+    raise ModelError("no such file")
+
+
+@pytest.mark.parametrize(("chance", "bound"), [(1.0, "above "), (0.0, "below ")])
+def test_all_success_and_all_failure_give_bounds(
+    cells: list[MapCell], chance: float, bound: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    report = map_markdown(result(measured(cells, Learners({"a": lambda task: chance}, lambda task: 10), 3_000)))
+    assert f"| 1 | {bound}" in report
+    assert f"| 2 | {bound}" in report
+    assert "How fast success falls with length is not told" in report
+    assert not recwarn.list
+
+
+def test_what_was_interrupted_is_told_as_counts_alone(cells: list[MapCell]) -> None:
+    whole = measured(cells, Learners({"a": logistic, "bb": logistic}, lambda task: 10), 6_000)
+    some = MapMeasurement(cells, ["a", "bb"], pilot=whole.pilot, is_interrupted=True)
+    some.rows = {("a", place): whole.rows["a", place] for place in (0, 1)}
+    report = map_markdown(result(some))
+    assert "**Interrupted.**" in report
+    assert f"{len(whole.rows['a', 0])} |" in report
+    assert "pilot: " in report
+    assert "50 % horizon" not in report
+    assert "on the same tasks" not in report
 
 
 def test_cells_that_cost_too_much_are_left_out_and_named(cells: list[MapCell]) -> None:
@@ -125,7 +203,7 @@ def test_cells_that_cost_too_much_are_left_out_and_named(cells: list[MapCell]) -
     assert found.plan is not None
     assert [count == 0 for count in found.plan.counts] == [cell.horizon == 8 for cell in cells]
     assert any("left out" in line and "world c1 h8, world c2 h8" in line for line in said)
-    assert map_markdown(result(found)).count("not measured") == 2
+    assert map_markdown(result(found)).count("pilot: ") == 2
 
 
 def test_models_get_the_same_tasks_and_are_compared_in_pairs(cells: list[MapCell]) -> None:
