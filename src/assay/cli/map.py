@@ -224,7 +224,11 @@ def _sources(options: MapOptions) -> dict[str, Environment]:
     if not names:
         raise ConfigError(f"--environments {options.environments!r}: expected names with commas between")
     given = parse_overrides(options.settings or [])
-    labels = {name: make_environment(name, {}).name if ":" in name else name for name in names}
+    try:
+        labels = {name: make_environment(name, {}).name if ":" in name else name for name in names}
+    except ConfigError as error:
+        hint = " (--environments is parted at commas, those in a path too)" if len(names) > 1 else ""
+        raise ConfigError(f"{error}{hint}") from None
     if twice := [name for name in names if list(labels.values()).count(labels[name]) > 1]:
         raise ConfigError(
             f"--environments: {' and '.join(twice)} are both named {labels[twice[0]]}; name one otherwise"
