@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from assay.evaluation import EvalRow
-from assay.evaluation.map import Episode, MapCell
+from assay.evaluation.map import MapCell, MapEpisode
 from assay.types import Message, Score, Task
 
 
@@ -37,7 +37,7 @@ class Learners:
         self.num_played = 0
         self.kept: dict[tuple[str, str], EvalRow] = {}
 
-    async def play(self, model: str, episodes: Sequence[Episode]) -> list[EvalRow]:
+    async def play(self, model: str, episodes: Sequence[MapEpisode]) -> list[EvalRow]:
         return [self._row(model, episode.task, episode.position) for episode in episodes]
 
     def _row(self, model: str, task: Task, position: int) -> EvalRow:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from assay.engines import Sampling
     from assay.environments import Environment
     from assay.evaluation import EvalRow, EvaluationFolder
-    from assay.evaluation.map import Episode, MapCell, MapMeasurement, Part
+    from assay.evaluation.map import MapCell, MapEpisode, MapMeasurement, MapPart
     from assay.rollout.scripted import ScriptedResult
 
 MAX_CONCURRENT = 128
@@ -108,7 +108,7 @@ class MapPlayers:
     async def __aexit__(self, *error: Any) -> None:
         await self._stack.aclose()
 
-    def begin(self, part: Part) -> None:
+    def begin(self, part: MapPart) -> None:
         """Show progress of a part, with the time that is left, until the next part begins."""
         self._bar.close()
         total = len(part.episodes)
@@ -135,9 +135,9 @@ class MapPlayers:
             self._ended_tokens, self._engine_tokens + getattr(self._opened and self._opened[1], "num_sampled", 0)
         )
 
-    async def play(self, model: str, episodes: Sequence[Episode]) -> Sequence[EvalRow]:
+    async def play(self, model: str, episodes: Sequence[MapEpisode]) -> Sequence[EvalRow]:
         """Sample and score what is not yet kept, all environments at once; nothing is opened where all is."""
-        by_label: dict[str, list[Episode]] = {}
+        by_label: dict[str, list[MapEpisode]] = {}
         for episode in episodes:
             if (model, episode.task.task_id) not in self._rows:
                 by_label.setdefault(episode.cell.environment, []).append(episode)
@@ -152,7 +152,7 @@ class MapPlayers:
                 raise failures.exceptions[0] from None
         return [self._rows[model, episode.task.task_id] for episode in episodes]
 
-    async def _play(self, model: str, label: str, episodes: Sequence[Episode], engine: Any, renderer: Any) -> None:
+    async def _play(self, model: str, label: str, episodes: Sequence[MapEpisode], engine: Any, renderer: Any) -> None:
         from assay.evaluation import evaluate
         from assay.rollout import EpisodeLimits
         from assay.scaffolds import Plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from assay.evaluation.map.cells import Axis, MapCell, TaskLength, choose_cells, expert_units
 from assay.evaluation.map.limits import episode_limit, message_limit
 from assay.evaluation.map.measure import check_budget, measure_map
-from assay.evaluation.map.measurement import Episode, MapMeasurement, MapPlan, Part
+from assay.evaluation.map.measurement import MapEpisode, MapMeasurement, MapPart, MapPlan
 from assay.evaluation.map.picture import draw_map
 from assay.evaluation.map.plan import allocate
 from assay.evaluation.map.report import map_markdown
@@ -13,11 +13,11 @@ from assay.evaluation.map.result import map_result, table_rows
 
 __all__ = [
     "Axis",
-    "Episode",
     "MapCell",
+    "MapEpisode",
     "MapMeasurement",
+    "MapPart",
     "MapPlan",
-    "Part",
     "TaskLength",
     "allocate",
     "check_budget",

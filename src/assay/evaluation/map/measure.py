@@ -19,10 +19,10 @@ from assay.evaluation.map.cells import MapCell, TaskLength
 from assay.evaluation.map.measurement import (
     LEAST_TASKS,
     PILOT_TASKS,
-    Episode,
+    MapEpisode,
     MapMeasurement,
+    MapPart,
     MapPlan,
-    Part,
     Play,
     num_pilot,
 )
@@ -65,7 +65,7 @@ async def measure_map(
     reading: str,
     lengths: Sequence[TaskLength] | None = None,
     say: Callable[[str], None] = lambda line: None,
-    on_part: Callable[[Part], None] = lambda part: None,
+    on_part: Callable[[MapPart], None] = lambda part: None,
 ) -> MapMeasurement:
     """Samples the cells: the pilot, shortest horizons first as far as the budget goes, then what it led to plan.
 
@@ -91,13 +91,13 @@ async def measure_map(
         parts = {cell: range(pilot[cell]) for cell in chosen}
         if parts:
             what = f"pilot episodes, horizons {number} of {len(every)}"
-            on_part(Part(what, _episodes(measured, parts), None))
+            on_part(MapPart(what, _episodes(measured, parts), None))
             await _run(measured, parts, measured.pilot, play, say)
     plan = measured.plan = _planned(measured, known, budget, reading)
     for line in _told(measured, plan, budget):
         say(line)
     everything = {cell: range(first, first + n) for cell, (first, n) in enumerate(zip(pilot, plan.counts, strict=True))}
-    on_part(Part("episodes", _episodes(measured, everything), plan.expected_tokens - plan.pilot_tokens))
+    on_part(MapPart("episodes", _episodes(measured, everything), plan.expected_tokens - plan.pilot_tokens))
     for number in range(NUM_ROUNDS):
         share = _share_that_fits(measured, plan, number, budget)
         parts = {
@@ -138,7 +138,7 @@ async def _run(
             into.setdefault((model, cell), []).append(row)
 
 
-def _in_turn(cells: Sequence[MapCell], parts: Mapping[int, range]) -> list[tuple[int, Episode]]:
+def _in_turn(cells: Sequence[MapCell], parts: Mapping[int, range]) -> list[tuple[int, MapEpisode]]:
     """Return the episodes of all cells, taken in turn, so that what an interruption leaves is of all of them."""
     first: dict[str, int] = {}
     for place, cell in enumerate(cells):
@@ -151,11 +151,11 @@ def _in_turn(cells: Sequence[MapCell], parts: Mapping[int, range]) -> list[tuple
         position = (
             (zlib.crc32(cell.environment.encode()) << 32) + (place - first[cell.environment]) * _POSITIONS + index
         )
-        episodes.append((place, Episode(cell, cell.tasks[index], position)))
+        episodes.append((place, MapEpisode(cell, cell.tasks[index], position)))
     return episodes
 
 
-def _episodes(measured: MapMeasurement, parts: Mapping[int, range]) -> list[tuple[str, Episode]]:
+def _episodes(measured: MapMeasurement, parts: Mapping[int, range]) -> list[tuple[str, MapEpisode]]:
     return [(model, episode) for model in measured.models for _, episode in _in_turn(measured.cells, parts)]
 
 

@@ -16,7 +16,7 @@ LEAST_TASKS = 6
 
 
 @dataclass(frozen=True)
-class Episode:
+class MapEpisode:
     """One task of a cell, to be played once by a model."""
 
     cell: MapCell
@@ -30,17 +30,17 @@ def num_pilot(cell: MapCell) -> int:
     return min(PILOT_TASKS, max(len(cell.tasks) - 1, 1))
 
 
-Play = Callable[[str, Sequence[Episode]], Awaitable[Sequence[EvalRow]]]
+Play = Callable[[str, Sequence[MapEpisode]], Awaitable[Sequence[EvalRow]]]
 """(model, episodes) to a row each, in their order; all are under way at once."""
 
 
 @dataclass(frozen=True)
-class Part:
+class MapPart:
     """A part of a map's work, for whoever shows progress."""
 
     what: str
     """Name of what is counted, in the plural."""
-    episodes: Sequence[tuple[str, Episode]]
+    episodes: Sequence[tuple[str, MapEpisode]]
     """(model, episode) of all that is to be played, or was before."""
     expected_tokens: float | None
     """Tokens that they take by the plan; None where nobody knows."""
