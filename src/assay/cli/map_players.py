@@ -31,7 +31,7 @@ class MapRules:
     """The rules that the episodes of a map are played by."""
 
     sampling: Mapping[str, Sampling]
-    """Of each environment."""
+    """Sampling of each environment."""
     episode_tokens: Mapping[str, int | None]
     """Name of a cell to the most tokens that an episode of it may sample."""
     seed: int
