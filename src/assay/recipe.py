@@ -10,6 +10,7 @@ import pydantic
 from assay.algorithms import GRPO, AnyAlgorithm
 from assay.config import FileText, Settings
 from assay.curriculum import AnyCurriculum, LevelByLevel
+from assay.curriculum.curriculum import no_verdict
 from assay.engines import AnyEngine, Sampling
 from assay.environments import AnyEnvironment, rewards_of
 from assay.environments.arithmetic import Arithmetic
@@ -202,6 +203,12 @@ class RunConfig(Settings):
                 f"group_size={self.group_size}, but {algorithm.name} compares at least "
                 f"{algorithm.needs.min_group_size} answers to the same task"
             )
+        if not self.reward.gives_verdicts:
+            if self.curriculum.needs_verdicts:
+                of = f"the curriculum {self.curriculum.name!r} over {len(self.curriculum.levels)} level(s)"
+                raise ValueError(f'{no_verdict(of, "moves by what is solved")}; or use one level, or "uniform"')
+            if algorithm.needs_verdicts:
+                raise ValueError(no_verdict(algorithm.name, "imitates what is solved"))
         if self.group_size < self.curriculum.min_group_size:
             raise ValueError(
                 f"group_size={self.group_size}, but the curriculum {self.curriculum.name!r} compares at least "

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FinishReason = Literal["stop", "length", "abort"]
 Split = Literal["train", "validation", "test"]
+SolvedAt = float | Literal["none"]
+"""The reward from which on a task counts as solved; "none" where the reward is a number that says no verdict."""
 ENDPOINT_PREFIX = "openai:"
 """Prefix of the name of a model that is at an endpoint, not on this machine."""
 
@@ -350,10 +352,12 @@ class Rollout:
 
 
 class Verdict(enum.Enum):
-    """A verifier's decision; NOT_MEASURED only where the cause lies outside the response."""
+    """A verifier's decision; NOT_MEASURED only where the cause lies outside the response. GRADED is none: the reward is
+    a number, and nothing says from where on a task is solved."""
 
     SOLVED = "solved"
     FAILED = "failed"
+    GRADED = "graded"
     NOT_MEASURED = "not_measured"
 
 
@@ -391,12 +395,30 @@ class Score:
         return cls(Verdict.FAILED, value, reason=reason, **details)
 
     @classmethod
+    def graded(cls, value: float, **details: Any) -> Score:
+        """Return a score that is a number without a verdict."""
+        return cls(Verdict.GRADED, value, **details)
+
+    @classmethod
+    def at(cls, value: float, solved_at: SolvedAt, reason: str = "", **details: Any) -> Score:
+        """Return the score of a value: SOLVED from `solved_at` on, FAILED for the reason below it; GRADED where that is
+        "none"."""
+        if solved_at == "none":
+            return cls.graded(value, **details)
+        return cls.solved(value, **details) if value >= solved_at else cls.failed(reason, value, **details)
+
+    @classmethod
     def not_measured(cls, reason: str, **details: Any) -> Score:
         return cls(Verdict.NOT_MEASURED, None, reason=reason, **details)
 
     @property
     def measured(self) -> bool:
         return self.verdict is not Verdict.NOT_MEASURED
+
+    @property
+    def has_verdict(self) -> bool:
+        """True where it is SOLVED or FAILED."""
+        return self.verdict in (Verdict.SOLVED, Verdict.FAILED)
 
     def to_dict(self) -> dict[str, Any]:
         data = {**dataclasses.asdict(self), "verdict": self.verdict.value, "parts": dict(self.parts)}
@@ -440,11 +462,14 @@ class Group:
 
     @property
     def solved_share(self) -> float:
-        """Solved members over measured members; NaN where none was measured."""
-        measured = self.measured
-        if not measured:
-            return math.nan
-        return sum(score.verdict is Verdict.SOLVED for _, score, _ in measured) / len(measured)
+        """Solved members over members with a verdict; NaN where none has one."""
+        verdicts = [score.verdict is Verdict.SOLVED for score in self.scores if score.has_verdict]
+        return sum(verdicts) / len(verdicts) if verdicts else math.nan
+
+    @property
+    def is_graded(self) -> bool:
+        """True where members were measured and none has a verdict."""
+        return bool(self.measured) and not any(score.has_verdict for score in self.scores)
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -162,6 +162,9 @@ class Algorithm(Component):
     uses_rewards: ClassVar[bool] = True
     """True where advantages come from rewards; where false, setting what changes a reward is an error."""
 
+    needs_verdicts: ClassVar[bool] = False
+    """True where it asks which attempts were solved, and not only what they earned."""
+
     @pydantic.model_validator(mode="after")
     def _check_effect(self) -> Self:
         if self.normaliser == "constant" and self.normaliser_constant is None:

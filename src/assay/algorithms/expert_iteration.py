@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from assay.algorithms.algorithm import Algorithm, LossInputs
+from assay.errors import ConfigError
 from assay.later import torch
 from assay.types import Group, Rollout, Score, Verdict
 
@@ -25,8 +26,14 @@ class ExpertIteration(Algorithm):
     page: ClassVar[str] = "expert_iteration.md"
     without_effect: ClassVar[tuple[str, ...]] = ("ratio_against", "kl_in", "dynamic_sampling", "off_policy_mask")
     uses_rewards: ClassVar[bool] = False
+    needs_verdicts: ClassVar[bool] = True
 
     def trains_on(self, rollout: Rollout, score: Score) -> bool:
+        if score.verdict is Verdict.GRADED:
+            raise ConfigError(
+                "expert_iteration imitates what is solved, and the reward is a number without a verdict: set solved_at "
+                "to the least reward that solves, or choose an algorithm that weighs rewards, such as rloo"
+            )
         return score.verdict is Verdict.SOLVED and super().trains_on(rollout, score)
 
     def keep(self, group: Group) -> bool:

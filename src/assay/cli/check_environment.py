@@ -118,6 +118,9 @@ def _play_scripts(source: Environment, split: Split) -> None:
             mean = sum(result.value for result in results) / len(results)
             turns = max(len(result.rollout.turns) for result in results)
             told.append(f"{who} solves {len(solved)} of {len(results)}, mean reward {mean:.2f}, at most {turns} turns")
+            if not source.rewards["strict"].gives_verdicts:
+                told[-1] = f"{who}: mean reward {mean:.4g}, at most {turns} turns"
+                continue
             if who == "limited":
                 limited[level] = (len(solved), len(results))
             if who == "expert":

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from assay.evaluation import Evaluation
-    from assay.statistics import PairedDifference
 
 MEASURES = {"pass@k": "pass_at_k", "pass^k": "pass_hat_k", "majority@k": "majority_at_k"}
 """Measures of several samples, with their keys in the JSON."""
@@ -59,7 +58,7 @@ def compare(
 
 def _compare(first: Evaluation, second: Evaluation, output: Path | None, console: Console) -> None:
     """Print the differences, and write them to a file."""
-    from assay.evaluation import cautions, smallest_gain
+    from assay.evaluation import cautions, smallest_gains
     from assay.evaluation.of_k import gains_of_k
     from assay.observe.folder import write_json
     from assay.observe.visible import visible
@@ -70,13 +69,17 @@ def _compare(first: Evaluation, second: Evaluation, output: Path | None, console
     of_k = {reading: gains_of_k(first, second, reading) for reading in readings}
     for reading, each in ((reading, each) for reading, of_reading in of_k.items() for each in of_reading):
         shown = f"{each.name}, {reading}: before {each.before.as_percent()}, after {each.after.as_percent()}"
-        line = f"{shown}, gain {_points(each.gain)}, p = {each.gain.p_value:.2g}"
+        line = f"{shown}, gain {each.gain.as_text()}, p = {each.gain.p_value:.2g}"
         console.print(line, markup=False, soft_wrap=True)
     for line in _differences(first, second):
         console.print(visible(line), markup=False)
-    claimed = smallest_gain({("", reading): (first, second) for reading in readings})
-    console.print(f"gain: {_points(claimed.difference)} points, the smallest of the readings ({claimed.reading})")
-    _print_noise_floor(first, second, claimed.reading, claimed.difference.value, console)
+    claims = smallest_gains({("", reading): (first, second) for reading in readings})
+    for unit, claim in claims.items():
+        what, points = ("gain", " points") if unit == "share" else ("gain in mean reward", "")
+        console.print(f"{what}: {claim.difference.as_text()}{points}, the smallest of the readings ({claim.reading})")
+    claimed = next(iter(claims.values()))
+    if "share" in claims:
+        _print_noise_floor(first, second, claimed.reading, claimed.difference.value, console)
     notes = cautions(second, claimed.reading)
     for note in notes:
         console.print(f"caution, after: {note}", markup=False)
@@ -85,8 +88,10 @@ def _compare(first: Evaluation, second: Evaluation, output: Path | None, console
         for reading, of_reading in of_k.items():
             for each in of_reading:
                 measures[MEASURES[each.measure]].setdefault(reading, {})[each.k] = each.to_dict()
-        claim = {**claimed.difference.to_dict(), "reading": claimed.reading}
-        write_json(output, {"levels": found, **measures, "claimed": claim, "cautions": notes})
+        claim = {unit: {**each.difference.to_dict(), "reading": each.reading} for unit, each in claims.items()}
+        rewards = {"reward_gain": claim["reward"]} if "reward" in claim else {}
+        first_claim = next(iter(claim.values()))
+        write_json(output, {"levels": found, **measures, "claimed": first_claim, **rewards, "cautions": notes})
         console.print(f"written: {output}", soft_wrap=True)
 
 
@@ -99,7 +104,8 @@ def _by_level(
     from assay.evaluation import compare as compare_evaluations
 
     table = Table(title=f"{first.num_tasks} tasks, 95 % intervals over tasks")
-    for name in ("level", "reading", "before", "after", "gain, points", "better, worse", "p"):
+    unit = "gain" if any(first.lacks_verdicts(reading) for reading in readings) else "gain, points"
+    for name in ("level", "reading", "before", "after", unit, "better, worse", "p"):
         table.add_column(name, justify="left" if name in ("level", "reading") else "right")
     levels = {level: (part, second.by_level()[level]) for level, part in first.by_level().items()}
     horizons = first.by_horizon()
@@ -112,9 +118,9 @@ def _by_level(
         for reading in readings:
             gain = compare_evaluations(old, new, reading)
             found.setdefault(level, {})[reading] = gain.to_dict()
-            accuracies = [part.accuracy(reading).as_percent() for part in (old, new)]
+            scores = [part.as_text(reading) for part in (old, new)]
             changes = f"{gain.num_improved}, {gain.num_worsened}"
-            table.add_row(level, reading, *accuracies, _points(gain), changes, f"{gain.p_value:.2g}")
+            table.add_row(level, reading, *scores, gain.as_text(), changes, f"{gain.p_value:.2g}")
     return table, found
 
 
@@ -166,10 +172,6 @@ def _print_noise_floor(first: Evaluation, second: Evaluation, reading: str, gain
             "model differ",
             soft_wrap=True,
         )
-
-
-def _points(gain: PairedDifference) -> str:
-    return f"{100 * gain.value:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
 
 
 def _is_ours(place: Path) -> bool:

@@ -15,7 +15,7 @@ from assay.cli.engine import EngineOptions
 from assay.cli.groups import with_groups
 from assay.cli.sampled_model import REPLIES, SampledModel
 from assay.cli.task_options import TaskOptions, plain, tasks_hash
-from assay.errors import DataError
+from assay.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from assay.evaluation import EvalRow
@@ -76,6 +76,11 @@ def demonstrate(
 
     sampled = SampledModel.of(model, engine, endpoint)
     judge = make_verifier(answers.verifier, parse_overrides(answers.verifier_settings or []))
+    if not judge.gives_verdicts:
+        raise ConfigError(
+            f"--verifier {answers.verifier} gives a number without a verdict, and demonstrations are the answers that "
+            "are solved: say from which reward on they are, --verifier-set solved_at=NUMBER"
+        )
     source = chosen.make()
     tasks = choose_tasks(source, "train", choose_levels(source, *chosen.dials), answers.num_tasks, chosen.seed)
     work = output.with_name(f"{output.name}.work").absolute()

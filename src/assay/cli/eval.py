@@ -148,6 +148,7 @@ def evaluate(
     source, levels, verifiers, max_new_tokens = _what(chosen, measured)
     scaffolds = _scaffolds(measured)
     sampling = _sampling(measured, max_new_tokens)
+    _check_verdicts(measured, verifiers)
     until = _until(measured, list(verifiers))
     num_tasks = measured.num_tasks or (None if _is_whole_file(source, measured) else DEFAULT_TASKS)
     tasks = choose_tasks(source, measured.split.value, levels, num_tasks, chosen.seed)
@@ -287,14 +288,28 @@ def _print_differences(results: Mapping[str, Evaluation], console: Console) -> N
     for name, result in others:
         for reading in result.readings:
             difference = compare(base, result, reading)
+            unit = "points" if difference.unit == "share" else "mean reward"
             console.print(
-                f"{name} over {first}, {reading}: {100 * difference.value:+.1f} points "
-                f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}], p = {difference.p_value:.2g}, over "
-                f"{difference.num_tasks} tasks, of which {difference.num_improved} got better and "
+                f"{name} over {first}, {reading}, in {unit}: {difference.as_text()}, p = {difference.p_value:.2g}, "
+                f"over {difference.num_tasks} tasks, of which {difference.num_improved} got better and "
                 f"{difference.num_worsened} worse",
                 markup=False,
                 soft_wrap=True,
             )
+
+
+def _check_verdicts(measured: MeasureOptions, verifiers: Mapping[str, Verifier]) -> None:
+    """Make sure that what asks for verdicts has some.
+
+    Raises:
+        ConfigError: --k or --until, where every reading's score is a number without a verdict.
+    """
+    asked = [option for option, value in (("--k", measured.k), ("--until", measured.until)) if value is not None]
+    if asked and not any(verifier.gives_verdicts for verifier in verifiers.values()):
+        raise ConfigError(
+            f"{asked[0]} asks for the share solved, and the score is a number without a verdict: leave it out, or set "
+            "solved_at of the verifier or environment to the least reward that solves"
+        )
 
 
 def _until(measured: MeasureOptions, readings: Sequence[str]) -> Until | None:
@@ -363,13 +378,23 @@ def _print_doubts(result: Evaluation, cautions: Mapping[str, Sequence[str]], con
     measured."""
     _print_turns(result, console)
     for reading in result.readings:
-        if result.is_graded(reading) and (mean := result.mean_reward(reading)) is not None:
+        if (
+            result.is_graded(reading)
+            and not result.lacks_verdicts(reading)
+            and (mean := result.mean_reward(reading)) is not None
+        ):
             console.print(f"mean reward, {reading}: {mean}", markup=False)
     for reading, sentences in cautions.items():
         for sentence in sentences:
             console.print(f"caution, {reading}: {sentence}", markup=False)
     for reading in result.readings:
-        if missing := result.num_not_measured(reading):
+        missing = result.num_not_measured(reading)
+        if missing and result.lacks_verdicts(reading):
+            console.print(
+                f"{missing} of {result.num_samples} samples were not measured under {reading}, and are left out of the "
+                "mean reward. The same command tries them again."
+            )
+        elif missing:
             bounds = result.bounds(reading)
             console.print(
                 f"{missing} of {result.num_samples} samples were not measured under {reading}: accuracy would be "
@@ -391,8 +416,16 @@ def _table(result: Evaluation, ks: Sequence[int]) -> Table:
     """Accuracy, and pass@k, of each level under each reading, and of each horizon where several levels have it."""
     from rich.table import Table
 
-    table = Table(title="accuracy, with 95 % intervals over tasks")
-    measures = [(reading, k) for reading in result.readings for k in (None, *(k for k in ks if k > 1))]
+    without = [reading for reading in result.readings if result.lacks_verdicts(reading)]
+    what = "mean reward" if len(without) == len(result.readings) else "accuracy"
+    what = f"{what} (mean reward of {', '.join(without)})" if without and what == "accuracy" else what
+    table = Table(title=f"{what}, with 95 % intervals over tasks")
+    measures = [
+        (reading, k)
+        for reading in result.readings
+        for k in (None, *(k for k in ks if k > 1))
+        if k is None or reading not in without
+    ]
     names = [reading if k is None else f"{reading} pass@{k}" for reading, k in measures]
     table.add_column("level")
     table.add_column("tasks", justify="right")
@@ -418,10 +451,10 @@ def _table(result: Evaluation, ks: Sequence[int]) -> Table:
 
 
 def _cell(part: Evaluation, reading: str, k: int | None) -> str:
-    enough = any(measured >= (k or 1) for measured, _ in part.counts(reading).values())
-    if not enough:
-        return "not measured"
-    return (part.accuracy(reading) if k is None else part.pass_at_k(reading, k)).as_percent()
+    if k is None:
+        return part.as_text(reading)
+    enough = any(with_verdict >= k for with_verdict, _ in part.counts(reading).values())
+    return part.pass_at_k(reading, k).as_percent() if enough else "not measured"
 
 
 def _ks(text: str | None, samples: int) -> tuple[int, ...]:

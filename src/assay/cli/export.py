@@ -122,6 +122,8 @@ def _model_name(folder: Path) -> str:
 
 
 def _card_body(summary: Mapping[str, Any], model: Path, weights: str) -> list[str]:
+    from assay.observe.summary_text import gain_text, score_text
+
     settings = summary.get("settings", {})
     if not settings:
         return ["# Model", "", f"Exported with Assay from {model.name}; {weights}.", ""]
@@ -135,30 +137,26 @@ def _card_body(summary: Mapping[str, Any], model: Path, weights: str) -> list[st
         f"{weights}.",
         "",
     ]
-    gain = summary.get("gain")
-    if gain:
-        before, after = summary["before"], summary["after"]
+    if summary.get("readings"):
         lines += [
             "## Scores",
             "",
-            f"{before['num_tasks']} held-out tasks of level {summary['level']}, 95 % intervals over tasks:",
+            f"{summary['before']['num_tasks']} held-out tasks of level {summary['level']}, 95 % intervals over tasks; "
+            "accuracies in per cent, or mean rewards where the reward is a number without a verdict:",
             "",
-            "| decoding | reading | before | after | gain, points |",
+            "| decoding | reading | before | after | gain |",
             "|---|---|---|---|---|",
             *(
-                f"| {r['decoding']} | {r['reading']} | {_percent(r['before'])} | {_percent(r['after'])} | "
-                f"{100 * r['gain']['value']:+.1f} |"
+                f"| {r['decoding']} | {r['reading']} | {score_text(r['before'])} | {score_text(r['after'])} | "
+                f"{gain_text(r['gain'])} |"
                 for r in summary["readings"]
             ),
             "",
-            f"The claimed gain is the smallest of these: {100 * gain['value']:+.1f} points "
-            f"[{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}] ({gain['decoding']}, {gain['reading']}); after: "
-            f"{_percent(after)}.",
-            "",
+            *(
+                f"The claimed gain is the smallest: {gain_text(gain)} ({gain['decoding']}, {gain['reading']}).\n"
+                for gain in (summary.get("gain"), summary.get("reward_gain"))
+                if gain
+            ),
             *(f"Caution: {caution}.\n" for caution in summary.get("cautions", [])),
         ]
     return [*lines, "## Settings", "", "```json", json.dumps(settings, indent=2), "```", ""]
-
-
-def _percent(entry: Mapping[str, float]) -> str:
-    return f"{100 * entry['accuracy']:.1f} % [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"

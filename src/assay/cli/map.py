@@ -245,6 +245,11 @@ def _sources(options: MapOptions) -> dict[str, Environment]:
         sources[label] = make_environment(name, own).to_measure()
         if options.reading not in rewards_of(sources[label]):
             raise ConfigError(f"--reading {options.reading}: {label} has {', '.join(rewards_of(sources[label]))}")
+        if not rewards_of(sources[label])[options.reading].gives_verdicts:
+            raise ConfigError(
+                f"{label}: a map is of the share solved, and its reward is a number without a verdict; say what solves "
+                f"by --set {label}.solved_at=NUMBER, or use assay eval, which has the mean reward"
+            )
     return sources
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from assay.observe.curves import Curve
     from assay.observe.records import RolloutRecord, TurnRecord
     from assay.observe.store import RunStore
 
@@ -121,18 +122,26 @@ def _overview(folder: Path, store: RunStore) -> dict[str, Any]:
         "summary": read_json(folder / "summary.json"),
         "num_steps": store.num_steps(),
         "curves": {curve.title: _from_one(curve.points) for curve in main_curves(store)},
-        "solved_by_level": {level: _from_one(curve.points) for level, curve in level_curves(store).items()},
+        **{f"{unit}_by_level": found for unit, found in _by_level(level_curves(store)).items()},
         "outcomes": list(map(dataclasses.asdict, store.outcomes())),
         "evaluations": _records(store.evaluations()),
         "events": _records(store.events()),
     }
 
 
+def _by_level(curves: Mapping[str, Curve]) -> dict[str, dict[str, Any]]:
+    """The curves of levels by what they are of: "solved" or "reward"."""
+    found: dict[str, dict[str, Any]] = {"solved": {}, "reward": {}}
+    for level, curve in curves.items():
+        found[curve.unit][level] = _from_one(curve.points)
+    return found
+
+
 def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
     from rich.text import Text
 
     from assay.observe.console import duration
-    from assay.observe.curves import level_curves, main_curves
+    from assay.observe.curves import level_curves, level_title, main_curves
     from assay.observe.folder import read_json, run_status
 
     summary = read_json(folder / "summary.json")
@@ -144,9 +153,8 @@ def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
     seconds = summary.get("seconds")
     if isinstance(seconds, int | float):
         facts.append(("time", duration(float(seconds))))
-    for name in ("before", "after", "gain"):
-        if line := _accuracy_line(summary.get(name), gain=name == "gain"):
-            facts.append((name, line))
+    facts += [(name, text) for name in ("before", "after") if (text := _side_line(summary.get(name)))]
+    facts += [(name, text) for name in ("gain", "reward_gain") if (text := _gain_line(summary.get(name)))]
     table = _grid(2)
     for name, value in facts:
         table.add_row(Text(name, style="dim"), _safe(value))
@@ -158,7 +166,7 @@ def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
         console.print(_curve_table(console, [(c.title, c.unit, c.values) for c in overall]))
     levels = level_curves(store)
     if levels:
-        _heading(console, "Solved share by level")
+        _heading(console, level_title(levels))
         console.print(_curve_table(console, [(level, "", curve.values) for level, curve in levels.items()]))
     outcomes = store.outcomes()
     if outcomes:
@@ -172,13 +180,12 @@ def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
         console.print(table)
     evaluations = [record for record in store.evaluations() if record.level == "all"]
     if evaluations:
-        _heading(console, "Held-out accuracy")
-        table = _table("updates>", "split", "decoding", "reading", "accuracy>", "95 % interval", "tasks>")
+        what = "accuracy" if any(e.accuracy is not None for e in evaluations) else "mean reward"
+        _heading(console, f"Held-out {what}")
+        table = _table("updates>", "split", "decoding", "reading", f"{what}>", "95 % interval", "tasks>")
         for e in evaluations:
-            cells = [
-                *(str(e.step + 1), e.split, e.decoding, e.reading, _percent(e.accuracy)),
-                *(f"[{_percent(e.low)}, {_percent(e.high)}]", str(e.num_tasks)),
-            ]
+            value, low, high = map(_short if e.accuracy is None else _percent, e.measure)
+            cells = [str(e.step + 1), e.split, e.decoding, e.reading, value, f"[{low}, {high}]", str(e.num_tasks)]
             table.add_row(*map(_safe, cells))
         console.print(table)
     events = store.events()
@@ -188,19 +195,19 @@ def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
             console.print(_safe(f"step {event.step + 1}  {event.kind}: {event.text}"), soft_wrap=True)
 
 
-def _accuracy_line(value: Any, *, gain: bool) -> str:
-    if not isinstance(value, dict):
-        return ""
-    numbers = [value.get(name) for name in ("value" if gain else "accuracy", "low", "high")]
-    known = [number for number in numbers if isinstance(number, int | float)]
-    if len(known) != len(numbers):
-        return ""
-    main, low, high = known
-    if gain:
-        how = " ".join(str(value[name]) for name in ("decoding", "reading") if value.get(name))
-        return f"{100 * main:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]{f' ({how})' if how else ''}"
-    tasks = f", {value['num_tasks']} tasks" if "num_tasks" in value else ""
-    return f"{main:.1%} [{low:.1%}, {high:.1%}]{tasks}"
+def _side_line(side: Any) -> str:
+    from assay.observe.summary_text import score_text
+
+    tasks = f", {side['num_tasks']} tasks" if isinstance(side, dict) and "num_tasks" in side else ""
+    return f"{text}{tasks}" if (text := score_text(side)) else ""
+
+
+def _gain_line(gain: Any) -> str:
+    from assay.observe.summary_text import gain_text
+
+    text = gain_text(gain)
+    how = " ".join(str(gain[name]) for name in ("decoding", "reading") if gain.get(name)) if text else ""
+    return f"{text} ({how})" if how else text
 
 
 # ---- metrics ----

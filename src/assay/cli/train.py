@@ -152,7 +152,7 @@ def _describe_result(result: TrainResult) -> str:
     from assay.observe.console import duration
 
     lines = [f"{summary['status']} after {summary['num_steps']} steps, {duration(summary['seconds'])}"]
-    if "gain" in summary:
+    if "readings" in summary:
         lines += _describe_test(summary)
     lines += [f"report: {result.folder / 'report' / 'index.html'}"]
     # As it was called, where it is not on the path.
@@ -163,10 +163,15 @@ def _describe_result(result: TrainResult) -> str:
 
 
 def _describe_test(summary: Mapping[str, Any]) -> list[str]:
-    gain = summary["gain"]
     lines = [f"held-out test, {summary['before']['num_tasks']} tasks of level {summary['level']}:"]
     for entry in summary["readings"]:
         before, after, difference = entry["before"], entry["after"], entry["gain"]
+        if before["accuracy"] is None or after["accuracy"] is None:
+            lines.append(
+                f"  {entry['decoding']:<8} {entry['reading']:<8}  mean reward  before {_mean(before['mean_reward'])}"
+                f"  after {_mean(after['mean_reward'])}  gain {difference['value']:+.4g}"
+            )
+            continue
         lines.append(
             f"  {entry['decoding']:<8} {entry['reading']:<8}"
             f"  before {_percent(before, 'accuracy')}  after {_percent(after, 'accuracy')}"
@@ -175,10 +180,7 @@ def _describe_test(summary: Mapping[str, Any]) -> list[str]:
         if before.get("is_graded") or after.get("is_graded"):
             rewards = [f"{side} {_mean(entry[side]['mean_reward'])}" for side in ("before", "after")]
             lines.append(f"  {'':<8} {'':<8}  mean reward  {'  '.join(rewards)}")
-    lines.append(
-        f"gain: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
-        f"the smallest of these ({gain['decoding']}, {gain['reading']}), paired test p = {gain['p_value']:.2g}"
-    )
+    lines += [_gain_line(summary[key]) for key in ("gain", "reward_gain") if key in summary]
     lines += [f"caution, after training: {caution}" for caution in summary["cautions"]]
     for transcript in summary["transcripts"]:
         lines += [
@@ -187,6 +189,16 @@ def _describe_test(summary: Mapping[str, Any]) -> list[str]:
             f"  after:  {_one_line(transcript['after'])}",
         ]
     return lines
+
+
+def _gain_line(gain: Mapping[str, Any]) -> str:
+    from assay.observe.summary_text import gain_text
+
+    of = "gain in mean reward" if gain.get("unit") == "reward" else "gain"
+    return (
+        f"{of}: {gain_text(gain)}, the smallest of these ({gain['decoding']}, {gain['reading']}), paired test "
+        f"p = {gain['p_value']:.2g}"
+    )
 
 
 def _mean(interval: Mapping[str, float] | None) -> str:

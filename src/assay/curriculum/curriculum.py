@@ -11,6 +11,7 @@ from pydantic import Field
 from assay.components import Chosen, Component
 from assay.config import Settings
 from assay.environments import Environment
+from assay.errors import ConfigError
 from assay.types import Group, Task
 
 
@@ -86,9 +87,34 @@ class CurriculumSettings(Component):
         """True where the curriculum has to see what the policy solves, and so not demonstrations by somebody else."""
         return self.min_group_size > 1
 
+    @property
+    def needs_verdicts(self) -> bool:
+        """True where the curriculum follows what is solved: of rewards that are numbers without a verdict it learns
+        nothing."""
+        return False
+
     def begin(self, environment: Environment, seed: int) -> Curriculum:
         """A curriculum over the tasks of an environment."""
         raise NotImplementedError(f"{type(self).__name__} chooses no task: write its method `begin`")
+
+
+def require_verdict(group: Group, curriculum: str) -> None:
+    """Make sure that a group is no group of numbers without a verdict.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if group.is_graded:
+        raise ConfigError(no_verdict(f"the curriculum {curriculum!r}", "moves by what is solved"))
+
+
+def no_verdict(who: str, does: str) -> str:
+    """Return what is wrong where a reward without verdicts meets what needs them, and the remedy."""
+    return (
+        f"{who} {does}, and the reward is a number without a verdict: set solved_at of the verifier or environment to "
+        'the least reward that solves (solved_by of a weighted sum to a part with verdicts; "solved" in an agent\'s '
+        "report)"
+    )
 
 
 AnyCurriculum = Annotated[CurriculumSettings, Chosen(default="level_by_level")]

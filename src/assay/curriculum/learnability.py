@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from assay.curriculum.arms import ArmCurriculum
-from assay.curriculum.curriculum import CurriculumSettings
+from assay.curriculum.curriculum import CurriculumSettings, require_verdict
 from assay.environments import Environment
 from assay.types import Group, Verdict
 
@@ -44,6 +44,10 @@ class Learnability(CurriculumSettings):
     @property
     def min_group_size(self) -> int:
         return 2
+
+    @property
+    def needs_verdicts(self) -> bool:
+        return True
 
     def begin(self, environment: Environment, seed: int) -> LearnabilityCurriculum:
         return LearnabilityCurriculum(self, environment, seed)
@@ -78,7 +82,8 @@ class LearnabilityCurriculum(ArmCurriculum):
         return [max(estimate, 0.0) ** self._settings.sharpness for estimate in self.estimates()]
 
     def learn(self, index: int, group: Group, version: int) -> None:
-        solved = [score.verdict is Verdict.SOLVED for _, score, _ in group.measured]
+        require_verdict(group, "learnability")
+        solved = [score.verdict is Verdict.SOLVED for score in group.scores if score.has_verdict]
         if len(solved) < 2:
             return
         faded = self._faded(index)

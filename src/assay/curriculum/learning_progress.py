@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from assay.curriculum.arms import ArmCurriculum
-from assay.curriculum.curriculum import CurriculumSettings
+from assay.curriculum.curriculum import CurriculumSettings, require_verdict
 from assay.environments import Environment
 from assay.types import Group
 
@@ -39,6 +39,10 @@ class LearningProgress(CurriculumSettings):
     def measures_the_policy(self) -> bool:
         return True
 
+    @property
+    def needs_verdicts(self) -> bool:
+        return True
+
     def begin(self, environment: Environment, seed: int) -> LearningProgressCurriculum:
         return LearningProgressCurriculum(self, environment, seed)
 
@@ -55,6 +59,7 @@ class LearningProgressCurriculum(ArmCurriculum):
         return [progress(recent) for recent in self._recent]
 
     def learn(self, index: int, group: Group, version: int) -> None:
+        require_verdict(group, "learning_progress")
         self._recent[index].append((version, group.solved_share))
 
     def own_state(self) -> dict[str, Any]:

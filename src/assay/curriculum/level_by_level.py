@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from assay.curriculum.curriculum import CurriculumSettings, LevelSettings
+from assay.curriculum.curriculum import CurriculumSettings, LevelSettings, require_verdict
 from assay.curriculum.stream import TaskStream
 from assay.environments import Environment
 from assay.errors import CheckpointError, ConfigError
@@ -41,6 +41,10 @@ class LevelByLevel(CurriculumSettings):
     """Groups that the solved share is a mean over."""
     replay_share: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of groups drawn from the levels before the frontier, each equally likely."""
+
+    @property
+    def needs_verdicts(self) -> bool:
+        return len(self.levels) > 1
 
     def begin(self, environment: Environment, seed: int) -> LevelCurriculum:
         return LevelCurriculum(self, environment, seed)
@@ -123,6 +127,8 @@ class LevelCurriculum:
             )
             if index is None:
                 raise ValueError(f"group {group.group_id} is at level {group.task.level}, not in this curriculum")
+            if self._settings.needs_verdicts:
+                require_verdict(group, self._settings.name)
             if math.isnan(group.solved_share):
                 continue
             level = self._levels[index]

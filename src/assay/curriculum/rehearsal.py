@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from assay.curriculum.arms import ArmCurriculum, drawn
-from assay.curriculum.curriculum import CurriculumSettings
+from assay.curriculum.curriculum import CurriculumSettings, require_verdict
 from assay.environments import Environment
 from assay.observe.metrics import metric
 from assay.seeds import derive_seed, uniform
@@ -48,6 +48,10 @@ class Rehearsal(CurriculumSettings):
 
     @property
     def measures_the_policy(self) -> bool:
+        return True
+
+    @property
+    def needs_verdicts(self) -> bool:
         return True
 
     def begin(self, environment: Environment, seed: int) -> RehearsalCurriculum:
@@ -114,6 +118,7 @@ class RehearsalCurriculum(ArmCurriculum):
         return index, self.arms[index].tasks.draw()
 
     def learn(self, index: int, group: Group, version: int) -> None:
+        require_verdict(group, "rehearsal")
         recent = self._recent[index]
         recent.append(group.solved_share)
         if index != self._frontier or index == len(self.arms) - 1:

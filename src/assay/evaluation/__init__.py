@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.evaluation.cautions import cautions, commonest_answer, commonest_response
-from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
+from assay.evaluation.compare import ClaimedGain, compare, smallest_gains
 from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Evaluation, UnmeasuredBounds
 from assay.evaluation.folder import EvaluationFolder
@@ -28,6 +28,6 @@ __all__ = [
     "evaluate",
     "evaluate_until",
     "gain_over_seeds",
-    "smallest_gain",
+    "smallest_gains",
     "transcripts",
 ]

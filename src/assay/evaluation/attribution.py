@@ -173,7 +173,7 @@ def _solved_sometimes(evaluation: Evaluation | None) -> set[str]:
 
 
 def _measured(row: EvalRow | None) -> bool:
-    return row is not None and row.scores["strict"].measured
+    return row is not None and row.scores["strict"].has_verdict
 
 
 def _solved(row: EvalRow) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from assay.evaluation.attribution import attribute
 from assay.evaluation.cautions import cautions, commonest_answer, commonest_response
-from assay.evaluation.compare import ClaimedGain, compare, smallest_gain
+from assay.evaluation.compare import ClaimedGain, compare, smallest_gains
 from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.transcripts import RULE, transcripts
 
@@ -23,10 +23,15 @@ class BeforeAfter:
     trained_on: Collection[str] | None = None
     """Ids of the tasks that were trained on; None where that is not known."""
 
-    @cached_property
+    @property
     def claimed(self) -> ClaimedGain:
-        """The smallest gain over every decoding and reading."""
-        return smallest_gain(
+        """The smallest gain in accuracy over every decoding and reading; in mean reward where none has verdicts."""
+        return self.gains.get("share") or self.gains["reward"]
+
+    @cached_property
+    def gains(self) -> dict[str, ClaimedGain]:
+        """The smallest gain by its unit: "share" and "reward", as far as there are readings of it."""
+        return smallest_gains(
             {
                 (decoding, reading): (self.before[decoding], self.after[decoding])
                 for decoding in self.before
@@ -36,7 +41,8 @@ class BeforeAfter:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `summary.json` keeps: the claimed gain with its two accuracies, all gains that were compared, its
-        attribution, the commonest response and gold answer, cautions, and transcripts."""
+        attribution, the commonest response and gold answer, cautions, and transcripts. "gain" is in accuracy,
+        "reward_gain" in the mean reward of readings without verdicts; each is there where such readings are."""
         claimed = self.claimed
         readings = [
             {
@@ -54,7 +60,14 @@ class BeforeAfter:
         return {
             "before": chosen["before"],
             "after": chosen["after"],
-            "gain": {**claimed.difference.to_dict(), "decoding": claimed.decoding, "reading": claimed.reading},
+            **{
+                "gain" if unit == "share" else "reward_gain": {
+                    **gain.difference.to_dict(),
+                    "decoding": gain.decoding,
+                    "reading": gain.reading,
+                }
+                for unit, gain in self.gains.items()
+            },
             "readings": readings,
             "owed_to": None if owed is None else owed.to_dict(),
             "commonest_response": {
@@ -69,8 +82,10 @@ class BeforeAfter:
 
 
 def _accuracy(evaluation: Evaluation, reading: str) -> dict[str, Any]:
+    lacks_verdicts = evaluation.lacks_verdicts(reading)
+    accuracy = dict.fromkeys(("value", "low", "high")) if lacks_verdicts else evaluation.accuracy(reading).to_dict()
     return {
-        **{"accuracy" if key == "value" else key: v for key, v in evaluation.accuracy(reading).to_dict().items()},
+        **{"accuracy" if key == "value" else key: v for key, v in accuracy.items()},
         "mean_reward": None if (mean := evaluation.mean_reward(reading)) is None else mean.to_dict(),
         "is_graded": evaluation.is_graded(reading),
         "num_tasks": evaluation.num_tasks,
@@ -87,5 +102,5 @@ def _by_horizon(evaluation: Evaluation, reading: str) -> dict[str, dict[str, flo
     return {
         horizon: {**part.accuracy(reading).to_dict(), "num_tasks": part.num_tasks}
         for horizon, part in parts.items()
-        if part.num_not_measured(reading) < part.num_samples
+        if any(with_verdict for with_verdict, _ in part.counts(reading).values())
     }

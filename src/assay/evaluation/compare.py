@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.errors import DataError
 from assay.evaluation.evaluation import Evaluation
-from assay.statistics import PairedDifference, paired_difference
+from assay.statistics import PairedDifference, paired_difference, paired_mean_difference
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,30 @@ class ClaimedGain:
 
 
 def compare(before: Evaluation, after: Evaluation, reading: str) -> PairedDifference:
-    """Gain in accuracy, after - before, with its interval over tasks and a paired test.
+    """Gain in accuracy, after - before, with its interval over tasks and a paired test; where a side has no verdicts,
+    the gain in mean reward (`paired_mean_difference`).
 
     Over the tasks that were measured on both sides; `num_tasks` of the result says how many. With several samples a
-    task, the share of its samples that were solved is what is compared.
+    task, the share of its samples that were solved, or their mean reward, is what is compared.
 
     Raises:
-        DataError: the two are not of the same tasks, or no task was measured on both sides.
+        DataError: the two are not of the same tasks, or no task (of rewards: fewer than two) was measured on both
+            sides.
     """
     before_counts, after_counts = before.counts(reading), after.counts(reading)
     if unpaired := before_counts.keys() ^ after_counts.keys():
         raise DataError(
             f"{len(unpaired)} tasks are in only one of the two evaluations; a paired comparison needs the same tasks"
         )
+    if before.lacks_verdicts(reading) or after.lacks_verdicts(reading):
+        rewards = before.rewards(reading), after.rewards(reading)
+        both = [task_id for task_id in rewards[0] if task_id in rewards[1]]
+        if len(both) < 2:
+            raise DataError(
+                f"{len(both)} tasks were measured both before and after under {reading!r}, and the interval of a mean "
+                "reward takes two; evaluate more tasks"
+            )
+        return paired_mean_difference(*([side[task_id] for task_id in both] for side in rewards))
     pairs = [
         (before_counts[task_id], after_counts[task_id])
         for task_id in before.task_ids
@@ -61,8 +72,9 @@ def compare(before: Evaluation, after: Evaluation, reading: str) -> PairedDiffer
     )
 
 
-def smallest_gain(evaluations: Mapping[tuple[str, str], tuple[Evaluation, Evaluation]]) -> ClaimedGain:
-    """The smallest gain over ways of decoding and reading, so that no artefact of format or sharpening is claimed.
+def smallest_gains(evaluations: Mapping[tuple[str, str], tuple[Evaluation, Evaluation]]) -> dict[str, ClaimedGain]:
+    """The smallest gain over ways of decoding and reading, so that no artefact of format or sharpening is claimed: by
+    its unit, "share" over the readings with verdicts and "reward" over those without.
 
     Training that only teaches the answer's format gains little under a lenient reading; training that only sharpens
     the distribution gains little under greedy decoding.
@@ -76,5 +88,10 @@ def smallest_gain(evaluations: Mapping[tuple[str, str], tuple[Evaluation, Evalua
     if not evaluations:
         raise DataError("there is nothing to compare")
     candidates = {key: compare(before, after, key[1]) for key, (before, after) in evaluations.items()}
-    decoding, reading = min(candidates, key=lambda key: candidates[key].value)
-    return ClaimedGain(decoding, reading, candidates[decoding, reading], candidates)
+    claimed: dict[str, ClaimedGain] = {}
+    for unit in ("share", "reward"):
+        own = {key: difference for key, difference in candidates.items() if difference.unit == unit}
+        if own:
+            decoding, reading = min(own, key=lambda key: own[key].value)
+            claimed[unit] = ClaimedGain(decoding, reading, own[decoding, reading], own)
+    return claimed

@@ -86,23 +86,46 @@ class Evaluation:
         }
 
     def num_not_measured(self, reading: str) -> int:
-        """Samples without a verdict under this reading."""
+        """Samples that were not measured under this reading."""
         return sum(not row.scores[reading].measured for row in self._read(reading))
 
     def counts(self, reading: str) -> dict[str, tuple[int, int]]:
-        """Task id to (measured samples, solved samples), of every task."""
+        """Task id to (samples with a verdict, solved samples), of every task."""
         measured: Counter[str] = Counter()
         solved: Counter[str] = Counter()
         for row in self._read(reading):
-            measured[row.task_id] += row.scores[reading].measured
+            measured[row.task_id] += row.scores[reading].has_verdict
             solved[row.task_id] += row.scores[reading].verdict is Verdict.SOLVED
         return {task_id: (measured[task_id], solved[task_id]) for task_id in self.task_ids}
+
+    def rewards(self, reading: str) -> dict[str, float]:
+        """Task id to the mean value of its measured samples, of the tasks with any."""
+        values: dict[str, list[float]] = {}
+        for row in self._read(reading):
+            value = row.scores[reading].value
+            if value is not None:
+                values.setdefault(row.task_id, []).append(value)
+        return {task_id: sum(of_task) / len(of_task) for task_id, of_task in values.items()}
+
+    def lacks_verdicts(self, reading: str) -> bool:
+        """True where samples were measured and none has a verdict: what counts is their mean reward."""
+        scores = [row.scores[reading] for row in self._read(reading)]
+        return any(score.measured for score in scores) and not any(score.has_verdict for score in scores)
+
+    def as_text(self, reading: str) -> str:
+        """Return the accuracy as "41.5 % [34.9, 48.4]", or where there are no verdicts the mean reward as "0.41 [0.3,
+        0.5]"; "not measured" where nothing was."""
+        if self.lacks_verdicts(reading):
+            mean = self.mean_reward(reading)
+            return f"{next(iter(self.rewards(reading).values())):.4g} (one task)" if mean is None else str(mean)
+        measured = any(n for n, _ in self.counts(reading).values())
+        return self.accuracy(reading).as_percent() if measured else "not measured"
 
     def accuracy(self, reading: str) -> Interval:
         """Mean over tasks of the share of their measured samples that were solved.
 
         Raises:
-            DataError: no sample was measured, or there is no such reading.
+            DataError: no sample was measured or has a verdict, or there is no such reading.
         """
         counts = [count for count in self.counts(reading).values() if count[0]]
         if not counts:
@@ -112,19 +135,18 @@ class Evaluation:
     def mean_reward(self, reading: str) -> Interval | None:
         """Mean over tasks of the mean value of their measured samples, with Student's interval over tasks; None where
         fewer than two tasks have a measured sample."""
-        values: dict[str, list[float]] = {}
-        for row in self._read(reading):
-            value = row.scores[reading].value
-            if value is not None:
-                values.setdefault(row.task_id, []).append(value)
-        means = [sum(of_task) / len(of_task) for of_task in values.values()]
+        means = list(self.rewards(reading).values())
         return t_interval(means) if len(means) > 1 else None
 
     def is_graded(self, reading: str) -> bool:
         """Return True where values say more than which samples were solved: any is neither 1 for solved nor 0 for
-        failed."""
+        failed, or has no verdict."""
         scores = [row.scores[reading] for row in self._read(reading)]
-        return any(score.value != float(score.verdict is Verdict.SOLVED) for score in scores if score.measured)
+        return any(
+            not score.has_verdict or score.value != float(score.verdict is Verdict.SOLVED)
+            for score in scores
+            if score.measured
+        )
 
     def bounds(self, reading: str) -> UnmeasuredBounds:
         """The accuracy there would be at worst and at best, had everything been measured."""
@@ -135,6 +157,8 @@ class Evaluation:
             unmeasured[row.task_id] += not row.scores[reading].measured
         if not samples:
             raise DataError("an evaluation without tasks has no accuracy")
+        if self.lacks_verdicts(reading):
+            raise DataError(self._nothing_measured(reading))
         counts = self.counts(reading)
         worst = sum(counts[task_id][1] / samples[task_id] for task_id in samples)
         best = sum((counts[task_id][1] + unmeasured[task_id]) / samples[task_id] for task_id in samples)
@@ -201,14 +225,15 @@ class Evaluation:
     def _scores(self, reading: str, ks: tuple[int, ...]) -> dict[str, Any]:
         counts = self.counts(reading).values()
         measured = any(n for n, _ in counts)
+        bounds = None if self.lacks_verdicts(reading) else self.bounds(reading).to_dict()
         return {
             "accuracy": self.accuracy(reading).to_dict() if measured else None,
             "mean_reward": None if (mean := self.mean_reward(reading)) is None else mean.to_dict(),
             "parts": self.mean_parts(reading),
             "num_tasks": self.num_tasks,
-            "num_tasks_measured": sum(n > 0 for n, _ in counts),
+            "num_tasks_measured": len(self.rewards(reading)),
             "num_not_measured": self.num_not_measured(reading),
-            "bounds": self.bounds(reading).to_dict(),
+            "bounds": bounds,
             "pass_at_k": {
                 str(k): {
                     **self.pass_at_k(reading, k).to_dict(),
@@ -227,6 +252,8 @@ class Evaluation:
 
     def _counts_with(self, reading: str, k: int) -> list[tuple[int, int]]:
         counts = [count for count in self.counts(reading).values() if count[0] >= k]
+        if not counts and self.lacks_verdicts(reading):
+            raise DataError(self._nothing_measured(reading))
         if not counts:
             raise DataError(f"no task has {k} measured samples, as pass@{k} needs; take more samples a task")
         return counts
@@ -234,6 +261,11 @@ class Evaluation:
     def _nothing_measured(self, reading: str) -> str:
         if not self.rows:
             return "an evaluation without tasks has no accuracy"
+        if self.lacks_verdicts(reading):
+            return (
+                f"scores under {reading!r} are numbers without a verdict, and nothing is solved or failed: read their "
+                "mean reward, or set solved_at of the verifier to the least reward that solves"
+            )
         causes = Counter(row.scores[reading].reason for row in self.rows)
         cause, count = causes.most_common(1)[0]
         return f"none of {self.num_samples} samples was measured under {reading!r}; most often ({count}): {cause}"

@@ -47,11 +47,13 @@ class OfK:
 
 
 def gains_of_k(before: Evaluation, after: Evaluation, reading: str) -> list[OfK]:
-    """Each measure for the powers of two of which every task has as many measured samples on both sides; none of
+    """Each measure for the powers of two of which every task has as many samples with a verdict on both sides; none of
     majority@k where answers are not known (`ANSWERS`)."""
     sides = [evaluation.counts(reading) for evaluation in (before, after)]
     fewest = min(measured for side in sides for measured, _ in side.values())
     ks = [2**power for power in range(1, 17) if 2**power <= fewest]
+    if not ks:
+        return []
     counts = [[side[task] for task in sides[0]] for side in sides]
     found = _of("pass@k", ks, pass_at_k_interval, pass_at_k_difference, *counts)
     found += _of("pass^k", ks, pass_hat_k_interval, pass_hat_k_difference, *counts)
@@ -78,7 +80,7 @@ def _votes(evaluation: Evaluation, reading: str) -> Mapping[str, Votes]:
     answers: dict[str, list[tuple[str | None, bool]]] = {}
     for row in evaluation.rows:
         score = row.scores[reading]
-        if score.measured:
+        if score.has_verdict:
             answers.setdefault(row.task_id, []).append((score.evidence, score.verdict is Verdict.SOLVED))
     return {task: Votes.of(of_task) for task, of_task in answers.items()}
 

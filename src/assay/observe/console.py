@@ -43,7 +43,9 @@ class StepView:
     reward_high: float = math.nan
     """95 % interval of the mean reward."""
     solved: Mapping[str, float] = field(default_factory=dict)
-    """Share of each level's measured rollouts that were solved in this step, by level."""
+    """Share of each level's rollouts with a verdict that were solved in this step, by level."""
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Mean reward of each level whose rewards are numbers without a verdict, by level."""
     tokens_per_second: float = math.nan
     """Sampled tokens over the seconds of the whole step."""
     response_tokens: float = math.nan
@@ -121,7 +123,7 @@ class Console:
         self._view = view
         self._phase = self._part = None
         self._rewards.append(view.reward)
-        for level in view.solved:
+        for level in (*view.solved, *view.rewards):
             if level not in self._levels:
                 self._levels.append(level)
         if self._live is not None:
@@ -196,9 +198,11 @@ class Console:
         if not math.isnan(left):
             fields.append(f"left {duration(left):>6}")
         # Last, because the levels of a step differ: what is before them stays aligned.
-        shares = self._shares(view)
+        shares, rewards = self._of_levels(view.solved), self._of_levels(view.rewards)
         if shares:
             fields.append("solved " + ", ".join(f"{level} {_percent(share)}" for level, share in shares))
+        if len(rewards) > 1:
+            fields.append("reward " + ", ".join(f"{level} {mean:.3f}" for level, mean in rewards))
         return "  ".join(fields)
 
     def _print(self, line: str) -> None:
@@ -218,7 +222,9 @@ class Console:
         parts: list[Table | Text] = []
         if view is not None:
             parts.append(_grid(self._facts(view), 1 if narrow else 2))
-            shares = self._shares(view)
+            shares, rewards = self._of_levels(view.solved), self._of_levels(view.rewards)
+            if len(rewards) > 1:
+                parts.append(_grid([(f"reward {level}", f"{mean:.3f}") for level, mean in rewards], 1 if narrow else 2))
             if shares:
                 parts.append(
                     _grid([(f"solved {level}", _bar(share, 10)) for level, share in shares], 1 if narrow else 2)
@@ -256,10 +262,10 @@ class Console:
         digits = len(str(self._num_steps))
         return f"{view.step + 1:>{digits}}/{self._num_steps}"
 
-    def _shares(self, view: StepView) -> list[tuple[str, float]]:
+    def _of_levels(self, values: Mapping[str, float]) -> list[tuple[str, float]]:
         """The levels of this step in order of difficulty; the hardest few where there are many."""
-        ordered = [level for level in self._levels if level in view.solved]
-        return [(level, view.solved[level]) for level in ordered[-_MAX_LEVELS_SHOWN:]]
+        ordered = [level for level in self._levels if level in values]
+        return [(level, values[level]) for level in ordered[-_MAX_LEVELS_SHOWN:]]
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.observe.metrics import metric
@@ -95,14 +95,26 @@ def main_curves(store: RunStore) -> list[Curve]:
 
 
 def level_curves(store: RunStore) -> dict[str, Curve]:
-    """Return each level's curve, the solved share of its measured rollouts, easiest level first."""
+    """Return each level's curve, easiest level first: the solved share of its rollouts with a verdict, or where the run
+    has none the mean reward, in the unit "reward"."""
+    shares = store.level_shares()
+    judged = any(share.measured for share in shares)
     points: dict[str, list[tuple[int, float]]] = {}
-    for share in store.level_shares():
-        points.setdefault(share.level, []).append((share.step, share.solved / share.measured))
+    for share in shares:
+        if not judged:
+            points.setdefault(share.level, []).append((share.step, share.reward))
+        elif share.measured:
+            points.setdefault(share.level, []).append((share.step, share.solved / share.measured))
+    name, title, unit = ("solved", "Solved share", "solved") if judged else ("reward", "Mean reward", "reward")
     return {
-        level: Curve(f"solved {level}", f"Solved share, {level}", "solved", tuple(points[level]))
+        level: Curve(f"{name} {level}", f"{title}, {level}", unit, tuple(points[level]))
         for level in sorted(points, key=natural_key)
     }
+
+
+def level_title(curves: Mapping[str, Curve]) -> str:
+    """The heading of curves by level: of solved shares, or of rewards."""
+    return "Mean reward by level" if next(iter(curves.values())).unit == "reward" else "Solved share by level"
 
 
 def natural_key(text: str) -> list[tuple[int, float, str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.observe.curves import Curve
+from assay.observe.curves import Curve, level_title
 from assay.observe.records import EvaluationRecord
 from assay.observe.store import BEFORE_TRAINING
 
@@ -42,8 +42,9 @@ def plot_curve(path: Path, curve: Curve) -> None:
 
 
 def plot_levels(path: Path, curves: Mapping[str, Curve]) -> None:
-    """Solved share by level, each averaged over a few steps: a step has few tasks of each level."""
-    with _picture(path, "Solved share by level", "solved") as axes:
+    """Solved share, or mean reward, by level, each averaged over a few steps: a step has few tasks of each level."""
+    unit = next(iter(curves.values())).unit
+    with _picture(path, level_title(curves), unit) as axes:
         for i, (level, curve) in enumerate(_hardest(curves).items()):
             window = max(1, len(curve.points) // 20)
             colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
@@ -58,15 +59,17 @@ def plot_levels(path: Path, curves: Mapping[str, Curve]) -> None:
                 markevery=max(1, len(curve.points) // 8),
                 label=level,
             )
-        axes.set_ylim(-0.03, 1.03)
+        if unit == "solved":
+            axes.set_ylim(-0.03, 1.03)
         axes.legend(loc="best", frameon=False, fontsize=8, title="level", title_fontsize=8)
 
 
 def plot_evaluations(path: Path, title: str, series: Mapping[str, Sequence[EvaluationRecord]]) -> None:
-    """Accuracies over training with their intervals."""
-    with _picture(path, title, "accuracy") as axes:
+    """Accuracies, or mean rewards, over training with their intervals."""
+    are_shares = any(record.accuracy is not None for records in series.values() for record in records)
+    with _picture(path, title, "accuracy" if are_shares else "mean reward") as axes:
         for i, (label, records) in enumerate(series.items()):
-            known = [(r.step, r.accuracy, r.low, r.high) for r in records]
+            known = [(r.step, *((r.accuracy, r.low, r.high) if are_shares else r.measure)) for r in records]
             points = [(s, a, low, high) for s, a, low, high in known if a is not None]
             below = [a - low if low is not None else 0.0 for _, a, low, _ in points]
             above = [high - a if high is not None else 0.0 for _, a, _, high in points]
@@ -81,7 +84,8 @@ def plot_evaluations(path: Path, title: str, series: Mapping[str, Sequence[Evalu
                 capsize=3,
                 label=label,
             )
-        axes.set_ylim(-0.03, 1.03)
+        if are_shares:
+            axes.set_ylim(-0.03, 1.03)
         axes.legend(loc="best", frameon=False, fontsize=8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from assay.types import Message
@@ -81,7 +82,7 @@ class TurnRecord:
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """One accuracy with its interval."""
+    """One evaluation: an accuracy and a mean reward with their intervals."""
 
     step: int
     """The step whose update it followed; BEFORE_TRAINING before the first."""
@@ -93,10 +94,22 @@ class EvaluationRecord:
     level: str
     """"all", or one level."""
     accuracy: float | None
+    """None where the scores are numbers without a verdict."""
     low: float | None
     high: float | None
     num_tasks: int
     num_not_measured: int
+    mean_reward: float | None = None
+    """None in stores of before it was kept, and of a single task, which has no interval."""
+    reward_low: float | None = None
+    reward_high: float | None = None
+
+    @property
+    def measure(self) -> tuple[float | None, float | None, float | None]:
+        """The accuracy with the ends of its interval; the mean reward where there is no accuracy."""
+        if self.accuracy is None:
+            return self.mean_reward, self.reward_low, self.reward_high
+        return self.accuracy, self.low, self.high
 
 
 @dataclass(frozen=True)
@@ -119,12 +132,16 @@ class OutcomeCount:
 
 @dataclass(frozen=True)
 class LevelShare:
-    """Solved and measured rollouts of one level at one step."""
+    """Solved rollouts and rewards of one level at one step."""
 
     step: int
     level: str
     solved: int
     measured: int
+    """Rollouts with a verdict: solved or failed."""
+    reward: float = math.nan
+    """Mean reward of the measured rollouts, those without a verdict included."""
+    num_rewards: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,20 @@ from typing import Any, TypeGuard
 from assay.errors import RunFolderError
 from assay.observe import plots
 from assay.observe.console import duration
-from assay.observe.curves import LEFT_OUT_SHARE, TURN_REWARD, level_curves, main_curves, natural_key, turn_curve
+from assay.observe.curves import (
+    LEFT_OUT_SHARE,
+    TURN_REWARD,
+    level_curves,
+    level_title,
+    main_curves,
+    natural_key,
+    turn_curve,
+)
 from assay.observe.folder import read_json
 from assay.observe.records import EvaluationRecord, LevelShare
 from assay.observe.store import STORE_NAME, RunStore
 from assay.observe.visible import visible
-from assay.statistics import clustered_proportion
+from assay.statistics import clustered_proportion, t_interval
 
 REPORT_FOLDER = "report"
 REPORT_PAGE = "index.html"
@@ -73,12 +81,18 @@ def _render(view: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": _percent, "points": _points, "interval": _interval, "text": _text}
+    environment.filters |= {
+        "percent": _percent,
+        "score": _score,
+        "gain": _gain,
+        "interval": _interval,
+        "text": _text,
+    }
     return environment.get_template("report.html").render(view)
 
 
 def _summary_view(summary: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    gain = _mapping(summary.get("gain"))
+    gain = _mapping(summary.get("gain")) or _mapping(summary.get("reward_gain"))
     settings = _mapping(summary.get("settings")) or _mapping(config.get("settings"))
     seconds = summary.get("seconds")
     commands = _mapping(summary.get("commands")) or {
@@ -137,11 +151,12 @@ def _store_view(store: RunStore, report: Path, summary: Mapping[str, Any]) -> di
         plots.plot_curve(add(curve.name, curve.title), curve)
     levels = level_curves(store)
     if levels:
-        plots.plot_levels(add("solved", "Solved share by level"), levels)
+        title = level_title(levels)
+        plots.plot_levels(add(next(iter(levels.values())).unit, title), levels)
     evaluations = store.evaluations()
-    for split, series in _evaluation_series(evaluations).items():
-        title = f"Accuracy on the {split} split, with 95 % intervals"
-        plots.plot_evaluations(add(re.sub(r"\W+", "_", f"accuracy_{split}"), title), title, series)
+    for (measure, split), series in _evaluation_series(evaluations).items():
+        title = f"{measure} on the {split} split, with 95 % intervals"
+        plots.plot_evaluations(add(re.sub(r"\W+", "_", f"{measure}_{split}").lower(), title), title, series)
     for curve in curves[1:]:
         plots.plot_curve(add(curve.name, curve.title), curve)
     for picture in pictures:
@@ -164,8 +179,8 @@ def _store_view(store: RunStore, report: Path, summary: Mapping[str, Any]) -> di
 
 
 def _horizons(shares: Sequence[LevelShare]) -> list[dict[str, Any]]:
-    """The solved share of the rollouts by horizon, over all steps and the last quarter, with intervals over groups;
-    empty where there is one horizon only.
+    """The solved share of the rollouts by horizon, or where there are no verdicts their mean reward, over all steps and
+    the last quarter, with intervals over groups; empty where there is one horizon only.
 
     Args:
         shares: of each group.
@@ -177,15 +192,16 @@ def _horizons(shares: Sequence[LevelShare]) -> list[dict[str, Any]]:
     late = steps[-max(len(steps) // 4, 1) :]
 
     def solved(some: Sequence[LevelShare]) -> str | None:
-        if not some:
-            return None
-        groups = [share.solved / share.measured for share in some]
-        return clustered_proportion(groups, sum(share.measured for share in some)).as_percent()
+        judged = [share for share in some if share.measured]
+        if judged:
+            groups = [share.solved / share.measured for share in judged]
+            return clustered_proportion(groups, sum(share.measured for share in judged)).as_percent()
+        return str(t_interval([share.reward for share in some])) if len(some) > 1 else None
 
     rows = [
         {
             "horizon": horizon,
-            "measured": sum(share.measured for share in own),
+            "measured": sum(share.num_rewards for share in own),
             "share": solved(own),
             "last": solved([share for share in own if share.step in late]),
         }
@@ -213,21 +229,24 @@ def _episodes(store: RunStore) -> list[tuple[str, str]]:
     return rows
 
 
-def _evaluation_series(records: Sequence[EvaluationRecord]) -> dict[str, dict[str, list[EvaluationRecord]]]:
-    """Split -> label -> records of all levels together, for the splits that training was followed on.
+def _evaluation_series(
+    records: Sequence[EvaluationRecord],
+) -> dict[tuple[str, str], dict[str, list[EvaluationRecord]]]:
+    """(measure, split) -> label -> records of all levels together, for the splits that training was followed on.
 
     Not the test split: it is measured before and after, which the tables show.
     """
-    series: dict[str, dict[str, list[EvaluationRecord]]] = {}
+    series: dict[tuple[str, str], dict[str, list[EvaluationRecord]]] = {}
     for record in records:
-        if record.level == "all" and record.split != "test" and record.accuracy is not None:
+        if record.level == "all" and record.split != "test" and record.measure[0] is not None:
+            measure = "Mean reward" if record.accuracy is None else "Accuracy"
             label = f"{record.decoding}, {record.reading}"
-            series.setdefault(record.split, {}).setdefault(label, []).append(record)
-    return {split: by_label for split, by_label in series.items() if any(len(r) > 1 for r in by_label.values())}
+            series.setdefault((measure, record.split), {}).setdefault(label, []).append(record)
+    return {place: by_label for place, by_label in series.items() if any(len(r) > 1 for r in by_label.values())}
 
 
 def _level_table(records: Sequence[EvaluationRecord]) -> list[dict[str, Any]]:
-    """First and last accuracy of each level, where a level was measured at two steps."""
+    """First and last accuracy, or mean reward, of each level, where a level was measured at two steps."""
     by_key: dict[tuple[str, str, str, str], list[EvaluationRecord]] = {}
     for record in records:
         if record.level != "all":
@@ -280,21 +299,46 @@ def _percent(value: Any) -> str:
     return f"{100 * value:.1f} %" if _is_number(value) else "–"
 
 
-def _points(value: Any) -> str:
-    return f"{100 * value:+.1f}" if _is_number(value) else "–"
+def _score(value: Any) -> str:
+    """The accuracy of a side or a record; its mean reward where there is none."""
+    number, _, _ = _measure(value)
+    return _percent(number) if _accuracy(value) is not None else f"{number:.4g}" if _is_number(number) else "–"
 
 
-def _interval(value: Any, form: str = "percent") -> str:
-    """[low, high] of a mapping or record that has them; empty where it has not."""
-    low, high = (
-        (value.get("low"), value.get("high"))
-        if isinstance(value, Mapping)
-        else (getattr(value, "low", None), getattr(value, "high", None))
-    )
+def _gain(gain: Any) -> str:
+    """A gain in points, or in the unit of the reward."""
+    value = _mapping(gain).get("value")
+    if not _is_number(value):
+        return "–"
+    return f"{value:+.4g}" if _mapping(gain).get("unit") == "reward" else f"{100 * value:+.1f}"
+
+
+def _interval(value: Any, form: str = "score") -> str:
+    """[low, high] of a mapping or record that has them, in the form "score" or "gain"; empty where it has not."""
+    if form == "gain":
+        is_share, (_, low, high) = _mapping(value).get("unit") != "reward", _ends(value, "value")
+    else:
+        is_share, (_, low, high) = _accuracy(value) is not None, _measure(value)
     if not (_is_number(low) and _is_number(high)):
         return ""
-    sign = "+" if form == "points" else ""
-    return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+    sign = "+" if form == "gain" else ""
+    return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]" if is_share else f"[{low:{sign}.4g}, {high:{sign}.4g}]"
+
+
+def _accuracy(value: Any) -> Any:
+    return value.accuracy if isinstance(value, EvaluationRecord) else _mapping(value).get("accuracy")
+
+
+def _measure(value: Any) -> tuple[Any, Any, Any]:
+    """The accuracy, or the mean reward, and the ends of its interval."""
+    if isinstance(value, EvaluationRecord):
+        return value.measure
+    return _ends(value, "accuracy") if _accuracy(value) is not None else _ends(_mapping(value).get("mean_reward"))
+
+
+def _ends(value: Any, key: str = "value") -> tuple[Any, Any, Any]:
+    found = _mapping(value)
+    return found.get(key), found.get("low"), found.get("high")
 
 
 def _text(value: Any) -> str:

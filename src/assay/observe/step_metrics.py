@@ -27,7 +27,9 @@ PART = metric(
     "Mean of a named part of the reward, before its weight, over the step's measured rollouts that have it.",
 )
 SOLVED = metric(
-    "reward/solved_share", "Mean over the step's tasks of the share of their measured rollouts that were solved."
+    "reward/solved_share",
+    "Mean over the step's tasks of the share of their rollouts with a verdict that were solved; not measured where "
+    "rewards are numbers without one.",
 )
 SIGNAL = metric("reward/groups_with_signal_share", "Share of sampled groups whose members did not all earn the same.")
 RESPONSE_TOKENS = metric("rollout/response_tokens", "Mean sampled tokens of a rollout.")

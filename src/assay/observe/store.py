@@ -7,7 +7,7 @@ One transaction a step: a run that is killed leaves whole steps. The tables:
 | steps           | a metric at a step; NULL where it was NaN   | step, metric                            |
 | rollouts        | an attempt at a task, with its score        | step, group_id, member                  |
 | turns           | a turn of a rollout                         | step, group_id, member, turn            |
-| evaluations     | an accuracy with its 95 % interval          | step, split, decoding, reading, level   |
+| evaluations     | accuracy and mean reward, 95 % intervals    | step, split, decoding, reading, level   |
 | evaluation_rows | a raw result of an evaluation, as JSON      | step, split, decoding, position         |
 | events          | something worth a line: a skip, a new level | id                                      |
 
@@ -39,7 +39,9 @@ from assay.observe.records import (
     StepRewards,
     TurnRecord,
 )
-from assay.types import Group, Message, Rollout, Score
+from assay.observe.store_rows import floats, number, plain_text, rollout_record, rollout_row, to_json, turn_rows
+from assay.statistics import Interval
+from assay.types import Group, Message
 
 STORE_NAME = "run.sqlite"
 """Name of the file in a run folder."""
@@ -47,9 +49,10 @@ STORE_NAME = "run.sqlite"
 BEFORE_TRAINING = -1
 """The step of what was measured before the first update."""
 
-_FORMAT = 2
-_READABLE = (1, 2)
-"""Formats that can be read; 1 had no turns."""
+_FORMAT = 3
+_READABLE = (1, 2, 3)
+"""Formats that can be read; 1 had no turns, 1 and 2 no mean rewards of evaluations."""
+_MEAN_REWARDS = ("mean_reward", "reward_low", "reward_high")
 _SCHEMA = """
 CREATE TABLE steps (
     step INTEGER NOT NULL, metric TEXT NOT NULL, value REAL,
@@ -75,6 +78,7 @@ CREATE TABLE turns (
 CREATE TABLE evaluations (
     step INTEGER NOT NULL, split TEXT NOT NULL, decoding TEXT NOT NULL, reading TEXT NOT NULL, level TEXT NOT NULL,
     accuracy REAL, low REAL, high REAL, num_tasks INTEGER NOT NULL, num_not_measured INTEGER NOT NULL,
+    mean_reward REAL, reward_low REAL, reward_high REAL,
     PRIMARY KEY (step, split, decoding, reading, level)
 ) WITHOUT ROWID;
 CREATE TABLE evaluation_rows (
@@ -106,6 +110,8 @@ class RunStore:
                 with self._connection:
                     self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_FORMAT}; COMMIT;")
             self._check_format()
+            if self._format == 2:
+                self._add_mean_rewards()
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.DatabaseError as error:
@@ -154,7 +160,7 @@ class RunStore:
 
     def record_step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Metrics of one step by name; NaN is stored as NULL."""
-        rows = [(step, name, _number(value)) for name, value in metrics.items()]
+        rows = [(step, name, number(value)) for name, value in metrics.items()]
         self._write_many("INSERT OR REPLACE INTO steps VALUES (?, ?, ?)", rows)
 
     def record_groups(
@@ -173,12 +179,12 @@ class RunStore:
         """
         given = trainer_logprobs or {}
         rows = [
-            _rollout_row(step, group, rollout, score, decode, given.get((group.group_id, rollout.member)))
+            rollout_row(step, group, rollout, score, decode, given.get((group.group_id, rollout.member)))
             for group in groups
             for rollout, score in zip(group.rollouts, group.scores, strict=True)
         ]
         self._insert("rollouts", rows)
-        self._insert("turns", [row for group in groups for each in group.rollouts for row in _turn_rows(step, each)])
+        self._insert("turns", [row for group in groups for each in group.rollouts for row in turn_rows(step, each)])
 
     def record_evaluation(
         self,
@@ -187,30 +193,31 @@ class RunStore:
         split: str,
         decoding: str,
         reading: str,
-        accuracy: float,
-        low: float,
-        high: float,
+        accuracy: float | None,
+        low: float | None,
+        high: float | None,
         num_tasks: int,
         num_not_measured: int = 0,
         level: str = "all",
+        mean_reward: Interval | None = None,
     ) -> None:
-        """An accuracy with its 95 % interval, after the update of `step` (BEFORE_TRAINING: before the first)."""
-        row = (step, split, decoding, reading, level, _number(accuracy), _number(low), _number(high))
-        self._write_many(
-            "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(*row, num_tasks, num_not_measured)],
-        )
+        """Record what was measured after the update of `step` (BEFORE_TRAINING: before the first), with 95 % intervals:
+        an accuracy, None where scores are numbers without a verdict, and a mean reward, None where it is not known."""
+        shares = (None if value is None else number(value) for value in (accuracy, low, high))
+        mean = (None,) * 3 if mean_reward is None else (mean_reward.value, mean_reward.low, mean_reward.high)
+        row = (step, split, decoding, reading, level, *shares, num_tasks, num_not_measured, *mean)
+        self._insert("evaluations", [row])
 
     def record_evaluation_rows(self, step: int, split: str, decoding: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """The raw results behind an evaluation, one JSON object each."""
         self._write_many(
             "INSERT OR REPLACE INTO evaluation_rows VALUES (?, ?, ?, ?, ?)",
-            [(step, split, decoding, i, _json(row)) for i, row in enumerate(rows)],
+            [(step, split, decoding, i, to_json(row)) for i, row in enumerate(rows)],
         )
 
     def record_event(self, step: int, kind: str, text: str) -> None:
         """Record an event worth a line: kind is a word ("level", "skip", "drop", "checkpoint")."""
-        self._write_many("INSERT INTO events (step, kind, text) VALUES (?, ?, ?)", [(step, kind, _text(text))])
+        self._write_many("INSERT INTO events (step, kind, text) VALUES (?, ?, ?)", [(step, kind, plain_text(text))])
 
     def commit(self) -> None:
         """Ends the transaction: what was recorded since the last commit survives the process."""
@@ -264,11 +271,11 @@ class RunStore:
             f"SELECT * FROM rollouts WHERE {where} ORDER BY step, group_id, member LIMIT ?",
             (*wanted.values(), -1 if limit is None else limit),
         )
-        return [_rollout(row) for row in rows]
+        return [rollout_record(row) for row in rows]
 
     def turns(self, step: int, group: int, member: int) -> list[TurnRecord]:
         """The turns of a rollout, in order; none where the store is of before turns were kept."""
-        if self._format < _FORMAT:
+        if self._format < 2:
             return []
         rows = self._rows(
             "SELECT * FROM turns WHERE step = ? AND group_id = ? AND member = ? ORDER BY turn", (step, group, member)
@@ -294,7 +301,7 @@ class RunStore:
         return {task_id for (task_id,) in self._connection.execute("SELECT DISTINCT task_id FROM rollouts")}
 
     def evaluations(self) -> list[EvaluationRecord]:
-        """Every accuracy, in step order."""
+        """Every accuracy and mean reward, in step order."""
         rows = self._rows("SELECT * FROM evaluations ORDER BY step, split, decoding, reading, level")
         return [EvaluationRecord(**row) for row in rows]
 
@@ -321,10 +328,11 @@ class RunStore:
         return [OutcomeCount(**row) for row in rows]
 
     def level_shares(self, *, by_group: bool = False) -> list[LevelShare]:
-        """Solved and measured rollouts by step and level; or one entry for each group."""
+        """Rollouts by step and level; or one entry for each group. Levels without a verdict are of rewards alone."""
         group = ", group_id" if by_group else ""
         rows = self._rows(
-            "SELECT step, level, SUM(verdict = 'solved') AS solved, COUNT(*) AS measured FROM rollouts "
+            "SELECT step, level, SUM(verdict = 'solved') AS solved, SUM(verdict != 'graded') AS measured, "
+            "AVG(value) AS reward, COUNT(*) AS num_rewards FROM rollouts "
             f"WHERE verdict != 'not_measured' GROUP BY step, level{group} ORDER BY step, level{group}"
         )
         return [LevelShare(**row) for row in rows]
@@ -361,7 +369,7 @@ class RunStore:
             "SELECT step, token_logprobs, trainer_logprobs FROM rollouts "
             "WHERE trainer_logprobs IS NOT NULL ORDER BY step"
         ):
-            difference = np.abs(_floats(sampler) - _floats(trainer)).astype(np.float64)
+            difference = np.abs(floats(sampler) - floats(trainer)).astype(np.float64)
             # NaN where nobody sampled: a demonstration.
             known = difference[np.isfinite(difference)]
             total = sums.setdefault(step, [0.0, 0.0])
@@ -395,11 +403,18 @@ class RunStore:
     def _has_tables(self) -> bool:
         return bool(self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0])
 
+    def _add_mean_rewards(self) -> None:
+        """Brings a store of format 2 to format 3, so that its run can be gone on with."""
+        with self._disk():
+            columns = "".join(f"ALTER TABLE evaluations ADD COLUMN {name} REAL; " for name in _MEAN_REWARDS)
+            self._connection.executescript(f"BEGIN; {columns} PRAGMA user_version=3; COMMIT;")
+        self._format = _FORMAT
+
     def _check_format(self) -> None:
         self._format: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if self._format not in _READABLE:
             self._connection.close()
-            readable = " and ".join(map(str, _READABLE))
+            readable = ", ".join(map(str, _READABLE))
             raise RunFolderError(
                 f"{self.path} has store format {self._format}; this version of Assay reads formats {readable}"
             )
@@ -408,91 +423,3 @@ class RunStore:
 def _file(path: Path) -> Path:
     path = Path(path)
     return path / STORE_NAME if path.is_dir() else path
-
-
-def _number(value: float) -> float | None:
-    value = float(value)
-    return None if math.isnan(value) else value
-
-
-def _text(text: str) -> str:
-    """Text that SQLite takes: a lone surrogate, which JSON or a model can produce, has no UTF-8."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _json(value: Any) -> str:
-    return _text(json.dumps(value, ensure_ascii=False))
-
-
-def _floats(blob: bytes) -> np.ndarray:
-    return np.frombuffer(blob, dtype="<f4")
-
-
-def _rollout_row(
-    step: int,
-    group: Group,
-    rollout: Rollout,
-    score: Score,
-    decode: Callable[[Sequence[int]], str],
-    trainer_logprobs: Sequence[float] | None,
-) -> tuple[Any, ...]:
-    task = group.task
-    token_ids: list[int] = []
-    loss_mask: list[bool] = []
-    logprobs: list[float] = []
-    fork_starts: list[int] = []
-    for position, turn in enumerate(rollout.turns):
-        if position and not turn.extends_previous:
-            fork_starts.append(len(token_ids))
-        sampled = turn.completion.token_ids
-        token_ids += [*turn.new_token_ids, *sampled]
-        loss_mask += [False] * len(turn.new_token_ids) + [True] * len(sampled)
-        logprobs += turn.completion.logprobs
-    if trainer_logprobs is not None and len(trainer_logprobs) != len(logprobs):
-        raise ValueError(
-            f"group {group.group_id}, member {rollout.member}: {len(trainer_logprobs)} trainer log-probabilities "
-            f"for {len(logprobs)} sampled tokens"
-        )
-    prompt_length = len(rollout.turns[0].new_token_ids) if rollout.turns else 0
-    prompt = decode(token_ids[:prompt_length]) if rollout.turns else "\n".join(message.text for message in task.prompt)
-    return (
-        *(step, group.group_id, rollout.member, task.task_id, task.domain, task.level, task.complexity, task.horizon),
-        *(_text(prompt), _text(task.gold_text), _text(decode(token_ids[prompt_length:]))),
-        *(rollout.ending.kind.value, _text(rollout.ending.reason), rollout.ending.boundary),
-        *(score.verdict.value, score.value, _text(score.reason), _text(score.evidence), _json(dict(score.parts))),
-        *(len(rollout.turns), len(logprobs), rollout.version, json.dumps(fork_starts)),
-        np.asarray(token_ids, dtype="<i4").tobytes(),
-        np.packbits(np.asarray(loss_mask, dtype=bool)).tobytes(),
-        np.asarray(logprobs, dtype="<f4").tobytes(),
-        None if trainer_logprobs is None else np.asarray(trainer_logprobs, dtype="<f4").tobytes(),
-    )
-
-
-def _turn_rows(step: int, rollout: Rollout) -> list[tuple[Any, ...]]:
-    return [
-        (
-            *(step, rollout.group_id, rollout.member, number, int(turn.extends_previous), len(turn.new_token_ids)),
-            *(len(turn.completion.token_ids), turn.completion.finish_reason, turn.completion.version),
-            *(_json(turn.message.to_record()), _json([message.to_record() for message in turn.env_messages])),
-            *(turn.env_reward, _text(turn.state)),
-        )
-        for number, turn in enumerate(rollout.turns)
-    ]
-
-
-def _rollout(row: dict[str, Any]) -> RolloutRecord:
-    token_ids = np.frombuffer(row["token_ids"], dtype="<i4")
-    bits = np.frombuffer(row["loss_mask"], dtype=np.uint8)
-    trainer = row["trainer_logprobs"]
-    return RolloutRecord(
-        **{
-            "boundary": "",  # stores of format 1 have none
-            **row,
-            "parts": json.loads(row["parts"]),
-            "fork_starts": tuple(json.loads(row["fork_starts"])),
-            "token_ids": tuple(token_ids.tolist()),
-            "loss_mask": tuple(np.unpackbits(bits, count=len(token_ids)).astype(bool).tolist()),
-            "token_logprobs": tuple(_floats(row["token_logprobs"]).tolist()),
-            "trainer_logprobs": None if trainer is None else tuple(_floats(trainer).tolist()),
-        }
-    )

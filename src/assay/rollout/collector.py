@@ -47,7 +47,8 @@ LEFT_OUT_SHARE = metric(
     "rollout/left_out_share", "Share of the rollouts played that were not measured, and so left out of training."
 )
 UNFILTERED_SOLVED_SHARE = metric(
-    "rollout/unfiltered_solved_share", "Solved over measured rollouts, those of dropped groups included."
+    "rollout/unfiltered_solved_share",
+    "Solved rollouts over those with a verdict, those of dropped groups included.",
 )
 MAX_STALENESS = metric(
     "rollout/max_staleness_versions", "How many versions older than the engine's the oldest trained-on token is."
@@ -83,6 +84,8 @@ class _Counts:
     broken_at: dict[str, int] = dataclasses.field(default_factory=dict)
     num_played: int = 0
     num_measured: int = 0
+    num_judged: int = 0
+    """Rollouts that are solved or failed."""
     num_solved: int = 0
     max_staleness: int = 0
 
@@ -251,7 +254,7 @@ class Collector:
                 name: counts.broken_at[boundary] for boundary, name in BROKEN_AT.items() if boundary in counts.broken_at
             },
             LEFT_OUT_SHARE: 1.0 - counts.num_measured / counts.num_played if counts.num_played else math.nan,
-            UNFILTERED_SOLVED_SHARE: counts.num_solved / counts.num_measured if counts.num_measured else math.nan,
+            UNFILTERED_SOLVED_SHARE: counts.num_solved / counts.num_judged if counts.num_judged else math.nan,
             MAX_STALENESS: counts.max_staleness,
         }
 
@@ -321,6 +324,7 @@ class Collector:
                 counts.broken_at[boundary] = counts.broken_at.get(boundary, 0) + 1
         counts.num_played += len(group.rollouts)
         counts.num_measured += len(group.measured)
+        counts.num_judged += sum(score.has_verdict for score in group.scores)
         counts.num_solved += sum(score.verdict is Verdict.SOLVED for score in group.scores)
         self._left_out.add(group)
         if len(group.measured) < self._min_group_size:
@@ -424,7 +428,8 @@ def _with_suspects_failed(
     for rollout, score in zip(rollouts, scores, strict=True):
         own = rollout.score
         if not score.measured and own is not None and own.suspected is not None:
-            score = Score.failed("unreported", own.suspected, evidence=own.reason)
+            solved_at = 1.0 if any(other.has_verdict for other in scores) else "none"
+            score = Score.at(own.suspected, solved_at, "unreported", evidence=own.reason)
             if rollout.ending.kind is EndingKind.BROKEN:
                 rollout = dataclasses.replace(rollout, ending=Ending(EndingKind.FINISHED, rollout.ending.reason))
         settled.append((rollout, score))

@@ -87,8 +87,8 @@ class Demonstrations:
                     f"{MAX_DROPPED} demonstrations of one step could not be scored, the last because of: "
                     f"{group.scores[0].reason}. Repair that; it is no fault of the demonstrations."
                 )
-        verdicts = [score.verdict for group in groups for score in group.scores]
-        self._solved_share = verdicts.count(Verdict.SOLVED) / len(verdicts)
+        verdicts = [score.verdict for group in groups for score in group.scores if score.has_verdict]
+        self._solved_share = verdicts.count(Verdict.SOLVED) / len(verdicts) if verdicts else math.nan
         return groups
 
     def take_dropped(self) -> list[Group]:

@@ -49,7 +49,7 @@ async def finish(run: Run) -> dict[str, Any]:
         is_finished = tested is not None
     # After the test, so that the duration includes it.
     summary = {**_summary(run, "finished" if is_finished else "interrupted"), **(tested or {})}
-    if not is_finished and (measured := earlier if "gain" in earlier else earlier.get("previous")):
+    if not is_finished and (measured := earlier if "readings" in earlier else earlier.get("previous")):
         # An extended run that is interrupted keeps what it had measured.
         summary["previous"] = measured
     if lost := run.records.finish(_for_trackers(summary), summary["status"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from typing import Any
 
@@ -71,19 +72,21 @@ class Measurements:
         if (sampled := await self.held_out.probe()) is not None:
             self._engine.forget()
             self._keep_probe(step, "sampled", sampled)
-        accuracy = result.accuracy("strict")
+        lacks_verdicts = result.lacks_verdicts("strict")
         mean = result.mean_reward("strict") if result.is_graded("strict") else None
-        # Of plain verdicts the mean reward is the accuracy, so that validations of both kinds compare.
-        measure = accuracy.value if mean is None else mean.value
+        if mean is None and not lacks_verdicts:
+            measure = result.accuracy("strict").value
+        else:
+            # Of plain verdicts the mean reward is the accuracy, so that validations of both kinds compare.
+            measure = statistics.fmean(result.rewards("strict").values())
         is_best = step != BEFORE_TRAINING and measure > position.best_accuracy
         position.best_accuracy = max(position.best_accuracy, measure)
         if is_best:
             self._keeping.keep_best(measure)
-        levels = "  ".join(f"{level} {part.accuracy('strict').value:.0%}" for level, part in result.by_level().items())
+        levels = "  ".join(f"{level} {_level_score(part)}" for level, part in result.by_level().items())
         reward = "" if mean is None else f"mean reward {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]  "
-        self._records.console.message(
-            f"validation: {reward}{accuracy.as_percent()}  {levels}{'  best so far' if is_best else ''}"
-        )
+        shown = reward + ("" if mean is not None and lacks_verdicts else f"{result.as_text('strict')}  ")
+        self._records.console.message(f"validation: {shown}{levels}{'  best so far' if is_best else ''}")
 
     def _keep_probe(self, step: int, decoding: str, result: Evaluation) -> None:
         """Writes down what was solved of the validation tasks, task by task, so that runs compare in pairs."""
@@ -119,3 +122,10 @@ class Measurements:
         """Name and dials; the easiest where several were trained on equally."""
         counts = Counter(self._position.groups_by_level)
         return max(self._curriculum.named_levels(), key=lambda level: counts[level[0]])
+
+
+def _level_score(part: Evaluation) -> str:
+    """The share solved of one level, or its mean reward."""
+    if part.lacks_verdicts("strict"):
+        return f"{statistics.fmean(part.rewards('strict').values()):.3f}"
+    return f"{part.accuracy('strict').value:.0%}"

@@ -114,22 +114,24 @@ class Records:
         """Writes down an evaluation under every reading, whole and by level."""
         for reading in result.readings:
             for level, part in {"all": result, **result.by_level()}.items():
-                accuracy = part.accuracy(reading)
+                accuracy = None if part.lacks_verdicts(reading) else part.accuracy(reading)
+                mean = part.mean_reward(reading)
                 if split != "test":
                     # The closing test measures step 0 once more, at the end: trackers have it in the summary.
                     place = f"{split}/{decoding}_{reading}" + ("" if level == "all" else f"_{level.replace(' ', '_')}")
-                    mean = part.mean_reward(reading) if part.is_graded(reading) else None
-                    graded = {} if mean is None else {f"{place}_mean_reward": mean.value}
-                    self.trackers.add(step + 1, {place: accuracy.value, **graded})
+                    graded = mean is not None and part.is_graded(reading)
+                    values = {} if accuracy is None else {place: accuracy.value}
+                    self.trackers.add(step + 1, values | ({f"{place}_mean_reward": mean.value} if graded else {}))
                 self.store.record_evaluation(
                     step,
                     split=split,
                     decoding=decoding,
                     reading=reading,
                     level=level,
-                    accuracy=accuracy.value,
-                    low=accuracy.low,
-                    high=accuracy.high,
+                    accuracy=None if accuracy is None else accuracy.value,
+                    low=None if accuracy is None else accuracy.low,
+                    high=None if accuracy is None else accuracy.high,
+                    mean_reward=mean,
                     num_tasks=part.num_tasks,
                     num_not_measured=part.num_not_measured(reading),
                 )
@@ -156,14 +158,20 @@ class Records:
 
     def _view(self, done: StepDone, metrics: Mapping[str, float]) -> StepView:
         solved: dict[str, list[float]] = {}
+        rewards: dict[str, list[float]] = {}
         for group in [*done.groups, *done.dropped]:
-            solved.setdefault(group.task.level, []).append(group.solved_share)
+            if group.is_graded:
+                mean = mean_of_measured([reward for _, _, reward in group.measured])
+                rewards.setdefault(group.task.level, []).append(mean)
+            else:
+                solved.setdefault(group.task.level, []).append(group.solved_share)
         return StepView(
             step=done.step,
             reward=metrics[REWARD],
             reward_low=metrics[REWARD_LOW],
             reward_high=metrics[REWARD_HIGH],
             solved={level: mean_of_measured(shares) for level, shares in solved.items()},
+            rewards={level: mean_of_measured(means) for level, means in rewards.items()},
             tokens_per_second=metrics.get(TOKENS_PER_SECOND, math.nan),
             response_tokens=metrics[RESPONSE_TOKENS],
             entropy=metrics.get("policy/entropy_nats", math.nan),

@@ -13,7 +13,7 @@ from typing import Any
 
 from assay.serving.conversation import Answer, Conversation, OverError
 from assay.serving.wire import Ask, RequestRefusedError, read_json
-from assay.types import Ending, EndingKind, Score
+from assay.types import Ending, EndingKind, Score, Verdict
 
 KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """Pattern of a session key."""
@@ -31,21 +31,22 @@ class Report:
     """The reward that an agent reported for its session."""
 
     reward: float
-    solved: bool
+    solved: bool | None
+    """None where the reward is a number without a verdict."""
     reason: str = ""
     parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def score(self) -> Score:
         """The report as a score."""
-        if self.solved:
-            return Score.solved(self.reward, parts=dict(self.parts), reason=self.reason)
-        return Score.failed(self.reason, self.reward, parts=dict(self.parts))
+        verdict = {None: Verdict.GRADED, True: Verdict.SOLVED, False: Verdict.FAILED}[self.solved]
+        return Score(verdict, self.reward, parts=dict(self.parts), reason=self.reason)
 
 
 def read_report(content: bytes) -> Report:
     """Return the report in a request's body: {"reward": 0.5}, and beside it what is known of "solved", "reason" and
-    "parts". Where "solved" is not given, a reward of 1 or more is a solved task, and any other is not.
+    "parts". Where "solved" is not given, a reward of 1 or more is a solved task, and any other is not; null says that
+    the reward is a number without a verdict.
 
     Raises:
         RequestRefusedError: no finite reward, or a field that is wrong.
@@ -58,8 +59,8 @@ def read_report(content: bytes) -> Report:
         )
     reward = _finite(data.get("reward"), "reward")
     solved, reason, parts = data.get("solved", reward >= 1.0), data.get("reason", ""), data.get("parts", {})
-    if not isinstance(solved, bool):
-        raise RequestRefusedError("solved must be true or false", param="solved")
+    if solved is not None and not isinstance(solved, bool):
+        raise RequestRefusedError("solved must be true, false or null", param="solved")
     if not isinstance(reason, str):
         raise RequestRefusedError("reason must be a text", param="reason")
     if not isinstance(parts, dict) or len(parts) > MAX_PARTS or not all(map(_NAME.fullmatch, parts)):

@@ -22,7 +22,7 @@ from assay.statistics.majority import Votes, majority_at_k, majority_at_k_differ
 from assay.statistics.mean import t_interval
 from assay.statistics.multiple import holm
 from assay.statistics.noise_floor import noise_floor
-from assay.statistics.paired import PairedDifference, mcnemar_exact, paired_difference
+from assay.statistics.paired import PairedDifference, mcnemar_exact, paired_difference, paired_mean_difference
 from assay.statistics.pass_at_k import (
     pass_at_k,
     pass_at_k_difference,
@@ -78,6 +78,7 @@ __all__ = [
     "noise_floor",
     "paired_bootstrap",
     "paired_difference",
+    "paired_mean_difference",
     "pass_at_k",
     "pass_at_k_difference",
     "pass_at_k_interval",

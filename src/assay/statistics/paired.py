@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.special
@@ -31,10 +31,19 @@ class PairedDifference:
     num_tasks: int
     num_improved: int
     num_worsened: int
+    unit: Literal["share", "reward"] = "share"
+    """share: of tasks or samples, shown in points. reward: the unit of a reward that is a number without a verdict."""
 
     @property
     def interval(self) -> Interval:
         return Interval(self.value, self.low, self.high)
+
+    def as_text(self) -> str:
+        """Return the difference with its interval: of shares in points, "+5.0 [+1.0, +9.0]"; of rewards in their own
+        unit, "+0.05 [+0.01, +0.09]"."""
+        if self.unit == "share":
+            return f"{100 * self.value:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        return f"{self.value:+.4g} [{self.low:+.4g}, {self.high:+.4g}]"
 
     def to_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -98,6 +107,36 @@ def paired_difference(
         num_tasks=len(differences),
         num_improved=num_improved,
         num_worsened=num_worsened,
+    )
+
+
+def paired_mean_difference(before_P: Sequence[float], after_P: Sequence[float]) -> PairedDifference:
+    """Mean of after - before, any finite values of the same tasks in the same order, such as mean rewards.
+
+    Student's interval over the tasks' differences, and the sign-flip test on them.
+
+    Raises:
+        ValueError: lengths differ, fewer than two tasks, or a value that is not finite.
+
+    Example:
+        >>> difference = paired_mean_difference([10.0, 20.0, 30.0], [12.0, 24.0, 36.0])
+        >>> difference.as_text(), difference.p_value
+        ('+4 [-0.9683, +8.968]', 0.25)
+    """
+    if len(before_P) != len(after_P):
+        raise ValueError(f"{len(before_P)} tasks before but {len(after_P)} after; pair the same tasks")
+    differences = [after - before for before, after in zip(before_P, after_P, strict=True)]
+    interval = t_interval(differences)
+    return PairedDifference(
+        interval.value,
+        interval.low,
+        interval.high,
+        p_value=sign_flip_test(differences),
+        test="sign_flip",
+        num_tasks=len(differences),
+        num_improved=sum(difference > 0 for difference in differences),
+        num_worsened=sum(difference < 0 for difference in differences),
+        unit="reward",
     )
 
 

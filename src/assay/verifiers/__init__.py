@@ -14,7 +14,7 @@ from assay.verifiers.cases import Case, builtin_cases
 from assay.verifiers.check import VerifierReport, check_all_gold, check_gold, check_verifier
 from assay.verifiers.choice import Choice
 from assay.verifiers.code import Code
-from assay.verifiers.episode import EpisodeScore
+from assay.verifiers.episode import EpisodeScore, EpisodeValue
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
 from assay.verifiers.judge import Judge, judges_in
@@ -45,6 +45,7 @@ __all__ = [
     "Choice",
     "Code",
     "EpisodeScore",
+    "EpisodeValue",
     "Exact",
     "Format",
     "Judge",

@@ -32,6 +32,10 @@ class ByEnvironment(Verifier):
             )
         return verifiers
 
+    @property
+    def gives_verdicts(self) -> bool:
+        return all(verifier.gives_verdicts for verifier in self.verifiers.values())
+
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         return await self._of(task)(rollout, task)
 

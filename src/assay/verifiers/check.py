@@ -227,7 +227,9 @@ async def _check_case(verifier: Verifier, case: Case, canary: Path, slow_seconds
     if score.verdict is Verdict.NOT_MEASURED:
         return CaseResult(case, "raised", detail, seconds)
     solved = score.verdict is Verdict.SOLVED
-    error = "" if solved == case.accepted else "false accept" if solved else "false reject"
+    # A number without a verdict accepts and rejects nothing.
+    is_right = solved == case.accepted or not score.has_verdict
+    error = "" if is_right else "false accept" if solved else "false reject"
     return CaseResult(case, error, detail, seconds)
 
 

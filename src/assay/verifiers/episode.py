@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import ClassVar, Literal
 
 from assay.errors import DataError
-from assay.types import Rollout, Score, Task
+from assay.types import Rollout, Score, Task, Verdict
 from assay.verifiers.cases import Case
 from assay.verifiers.verifier import Verifier
 
@@ -29,3 +30,17 @@ class EpisodeScore(Verifier):
 
     def cases(self) -> list[Case]:
         return []
+
+
+class EpisodeValue(EpisodeScore):
+    """The number that the episode gave at its end, as a number without a verdict."""
+
+    name: Literal["episode_value"] = "episode_value"  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @property
+    def gives_verdicts(self) -> bool:
+        return False
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        score = await super().__call__(rollout, task)
+        return dataclasses.replace(score, verdict=Verdict.GRADED) if score.measured else score

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
@@ -67,8 +67,8 @@ class Judge(Endpoint, Verifier):
     name: Literal["judge"] = "judge"
     form: Literal["verdict", "score"] = "verdict"
     """verdict: right or wrong, 1 or 0. score: 0 to 10, as 0 to 1."""
-    solved_at: float = pydantic.Field(default=0.5, gt=0, le=1)
-    """Values from here on count as solved."""
+    solved_at: Annotated[float, pydantic.Field(gt=0, le=1)] | Literal["none"] = 0.5
+    """Values from here on count as solved. "none", with form "score": a value is a number and says no verdict."""
     show_gold: bool = True
     """True where the judge is shown the gold answer; without it, it must know by itself."""
     instructions: str = ""
@@ -81,6 +81,19 @@ class Judge(Endpoint, Verifier):
     """Temperature that the judge samples at; 0 for its most probable reply."""
     replies: str = ""
     """File in which the judge's replies are kept. Empty: replies/judge.sqlite in Assay's home."""
+
+    @pydantic.model_validator(mode="after")
+    def _verdict_is_one(self) -> Self:
+        if self.form == "verdict" and not self.gives_verdicts:
+            raise ValueError(
+                'solved_at = "none" contradicts form = "verdict", which is right or wrong: set form = "score", or leave'
+                " solved_at out"
+            )
+        return self
+
+    @property
+    def gives_verdicts(self) -> bool:
+        return self.solved_at != "none"
 
     @functools.cached_property
     def tally(self) -> Tally:
@@ -97,7 +110,7 @@ class Judge(Endpoint, Verifier):
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         response = last_characters(strip_reasoning(rollout.response), self.max_characters)
         if not response.strip():
-            return Score.failed("empty")
+            return Score.at(0.0, self.solved_at, "empty")
         prompt = self._prompt(response, is_cut_off(rollout), task)
         verdict, reply = None, Reply("")
         conversation = prompt
@@ -119,13 +132,11 @@ class Judge(Endpoint, Verifier):
         evidence = last_characters(reply.text, 200)
         if verdict is None:
             return Score.not_measured("the judge gave no verdict, twice", evidence=evidence)
-        if verdict >= self.solved_at:
-            return Score.solved(verdict, evidence=evidence)
-        return Score.failed("judged wrong", value=verdict, evidence=evidence)
+        return Score.at(verdict, self.solved_at, "judged wrong", evidence=evidence)
 
     def gold_response(self, task: Task) -> str | None:
         """The gold answer itself, where the judge is shown it; else None, since what the judge holds is not known."""
-        return task.answer if self.show_gold else None
+        return task.answer if self.show_gold and self.gives_verdicts else None
 
     def _prompt(self, response: str, cut_off: bool, task: Task) -> tuple[Message, ...]:
         question = "\n\n".join(message.content for message in task.prompt if message.role != "assistant")

@@ -12,7 +12,7 @@ from typing import Any, Literal, SupportsFloat
 
 from assay.components import load_module, module_file
 from assay.errors import ConfigError, FailureKind, VerifierError, classify
-from assay.types import Rollout, Score, Task
+from assay.types import Rollout, Score, SolvedAt, Task
 from assay.verifiers.verifier import Verifier
 
 _OWN = Path(__file__).parent
@@ -35,12 +35,12 @@ class PythonReward(Verifier):
     """The function's place: "path/to/file.py:reward" or "package.module:reward"."""
     per: Literal["response", "group"] = "response"
     """The unit that one call scores: a response, or a whole group."""
-    solved_at: float = 1.0
-    """Rewards from here on count as solved."""
+    solved_at: SolvedAt = 1.0
+    """Rewards from here on count as solved. "none": a reward is a number and says no verdict."""
     gold_format: str = "{answer}"
     """The response that the gold answer makes, such as "The answer is {answer}"; it must be solved, and a run checks
     this before it starts. Empty for a reward that no answer is sure to earn: then nothing is checked, nor where the
-    data has no answers."""
+    data has no answers or nothing is solved."""
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         return function_files(self.function)
@@ -53,6 +53,10 @@ class PythonReward(Verifier):
             ConfigError: no such file, module or function.
         """
         return load_function(self.function)
+
+    @property
+    def gives_verdicts(self) -> bool:
+        return self.solved_at != "none"
 
     @property
     def compares(self) -> bool:
@@ -100,10 +104,10 @@ class PythonReward(Verifier):
                 f"{self.function} returned {repr(value)[:200]} for task {task.task_id}; "
                 "return a finite number, a bool or a Score"
             )
-        return Score.solved(number) if number >= self.solved_at else Score.failed("low reward", value=number)
+        return Score.at(number, self.solved_at, "low reward")
 
     def gold_response(self, task: Task) -> str | None:
-        if not self.gold_format or ("{answer}" in self.gold_format and not task.answer):
+        if not self.gives_verdicts or not self.gold_format or ("{answer}" in self.gold_format and not task.answer):
             return None
         return self.gold_format.replace("{answer}", task.answer)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, SupportsFloat
 
 from assay.errors import ConfigError, FailureKind, VerifierError, classify
-from assay.types import Rollout, Score, Task
+from assay.types import Rollout, Score, SolvedAt, Task
 from assay.verifiers.python import (
     accepted,
     finite,
@@ -49,8 +49,8 @@ class TRLReward(Verifier):
     """The function's place: "path/to/file.py:reward" or "package.module:reward"."""
     conversational: bool = True
     """True where prompts and completions are lists of messages, as with chat data in TRL; else plain text."""
-    solved_at: float = 1.0
-    """Rewards from here on count as solved."""
+    solved_at: SolvedAt = "none"
+    """Rewards from here on count as solved. "none": a reward is a number and says no verdict, as in TRL."""
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         return function_files(self.function)
@@ -68,6 +68,10 @@ class TRLReward(Verifier):
     def compares(self) -> bool:
         """True: functions of this signature may compare the attempts, and nobody can tell from outside."""
         return True
+
+    @property
+    def gives_verdicts(self) -> bool:
+        return self.solved_at != "none"
 
     def follow(self, step: int, num_steps: int) -> None:
         self.progress.advance(step, num_steps)
@@ -111,9 +115,7 @@ class TRLReward(Verifier):
         value = finite(reward)
         if value is None:
             return Score.not_measured(f"{self.function} returned {reward!r:.80}: rewards must be finite numbers")
-        if value >= self.solved_at:
-            return Score.solved(value, evidence=evidence)
-        return Score.failed("below solved_at", value=value, evidence=evidence)
+        return Score.at(value, self.solved_at, "below solved_at", evidence=evidence)
 
     def gold_response(self, task: Task) -> str | None:
         """None: no answer is sure to earn a reward of somebody else's.

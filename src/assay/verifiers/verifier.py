@@ -14,7 +14,7 @@ class Verifier(Component):
     """Base class of verifiers: frozen settings that score a rollout against its task.
 
     Model output is hostile input: it is parsed, bounded, never evaluated. The gold answer itself, as a response, must
-    be SOLVED: `check_verifier` holds an implementation to this.
+    be SOLVED where there are verdicts: `check_verifier` holds an implementation to this.
     """
 
     kind: ClassVar[str] = "verifier"
@@ -26,8 +26,15 @@ class Verifier(Component):
     """True where SOLVED means a right answer. False for controls, such as a random reward: held-out answers are then
     read by the environment's own verifier."""
 
+    @property
+    def gives_verdicts(self) -> bool:
+        """False where scores are numbers alone, GRADED: nothing is solved or failed, and held-out measurement is of the
+        mean reward."""
+        return True
+
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
-        """SOLVED or FAILED with a finite value; raises only for causes outside the response.
+        """SOLVED or FAILED with a finite value, or GRADED where `gives_verdicts` is False; raises only for causes
+        outside the response.
 
         Raises:
             VerifierError: the verifier itself failed. The rollout is scored again, then counted as not measured.

@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import pydantic
 
 from assay.errors import ConfigError, FailureKind, VerifierError, classify
-from assay.types import Rollout, Score, Task
+from assay.types import Rollout, Score, SolvedAt, Task
 from assay.verifiers.python import (
     accepted,
     finite,
@@ -43,11 +43,24 @@ class VerlReward(Verifier):
     """The function's place: "path/to/file.py:compute_score" or "package.module:compute_score"."""
     options: dict[str, Any] = pydantic.Field(default_factory=dict)
     """Further arguments of the function: verl's reward_kwargs."""
-    solved_at: float = 1.0
-    """Rewards from here on count as solved."""
+    solved_at: SolvedAt = 1.0
+    """Rewards from here on count as solved. "none": a reward is a number and says no verdict."""
     gold_format: str = ""
     """The response that the gold answer makes, such as "\\\\boxed{answer}", which must be solved: a run checks this
     before it starts. Empty where no answer is sure to earn the reward: then nothing is checked."""
+
+    @pydantic.model_validator(mode="after")
+    def _gold_has_a_verdict(self) -> Self:
+        if self.gold_format and not self.gives_verdicts:
+            raise ValueError(
+                f'gold_format {self.gold_format!r} has no effect with solved_at = "none", where nothing is solved: '
+                "leave it out, or set solved_at to the least reward that solves"
+            )
+        return self
+
+    @property
+    def gives_verdicts(self) -> bool:
+        return self.solved_at != "none"
 
     def files(self) -> Mapping[str, Sequence[Path]]:
         return function_files(self.function)
@@ -90,9 +103,7 @@ class VerlReward(Verifier):
         parts = {key: each for key, each in numbers.items() if each is not None}
         said = (f"{key}: {str(each)[:MAX_EXTRA]}" for key, each in further.items() if str(key) not in parts)
         details: dict[str, Any] = {"parts": parts, "evidence": "; ".join(said)[: 5 * MAX_EXTRA]}
-        if number >= self.solved_at:
-            return Score.solved(number, **details)
-        return Score.failed("below solved_at", value=number, **details)
+        return Score.at(number, self.solved_at, "below solved_at", **details)
 
     def gold_response(self, task: Task) -> str | None:
         """The gold answer in `gold_format`.

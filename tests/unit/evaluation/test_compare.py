@@ -5,7 +5,7 @@ import json
 import pytest
 
 from assay.errors import DataError
-from assay.evaluation import Evaluation, compare, smallest_gain
+from assay.evaluation import Evaluation, compare, smallest_gains
 from assay.statistics import mcnemar_exact, paired_difference
 
 
@@ -43,17 +43,17 @@ def test_smallest_gain_is_claimed(make):
     """All the gain is in the format: the strict reading gains 3 of 4 tasks, the lenient one 1."""
     before, after = make(["----"[i] for i in range(4)], list("+++-")), make(list("+++-"), list("++++"))
     greedy_before, greedy_after = make(list("----")), make(list("++--"))
-    claimed = smallest_gain(
+    claimed = smallest_gains(
         {
             ("temperature 1", "strict"): (before, after),
             ("temperature 1", "lenient"): (before, after),
             ("greedy", "strict"): (greedy_before, greedy_after),
         }
-    )
+    )["share"]
     assert (claimed.decoding, claimed.reading) == ("temperature 1", "lenient")
     assert claimed.difference == compare(before, after, "lenient")
     data = json.loads(json.dumps(claimed.to_dict()))
     assert data["value"] == 0.25
     assert [candidate["value"] for candidate in data["candidates"]] == [0.75, 0.25, 0.5]
     with pytest.raises(DataError, match="nothing to compare"):
-        smallest_gain({})
+        smallest_gains({})

@@ -63,6 +63,11 @@ class Chained(Environment):
                 f"chained makes environments of one turn long, and an episode of {self.of.name} has up to "
                 f"{self.of.max_turns}; choose another one in `of`"
             )
+        if not rewards_of(self.of)["strict"].gives_verdicts:
+            raise ValueError(
+                f"chained asks whether each answer is right, and the reward of {self.of.name} is a number without a "
+                "verdict: set its solved_at to the least reward that solves, or choose another environment in `of`"
+            )
         if self.pays_turns and self.form == "single":
             raise ValueError('pays_turns has no effect with form = "single", which is one turn; leave one of them out')
         return self

@@ -67,11 +67,13 @@ def episode() -> Any:
 
 @scorer(metrics={"solved": [accuracy(), stderr()], "reward": [mean(), stderr()]})
 def environment_score() -> Any:
-    """The verdict of the environment's own reward: whether it is solved, and the reward."""
+    """The verdict of the environment's own reward: whether it is solved (NaN where there is no verdict), and the
+    reward."""
 
     async def score(state: Any, target: Any) -> Any:
         found = state.metadata["score"]
-        value = {"solved": float(found["verdict"] == "solved"), "reward": found["value"]}
+        solved = float("nan") if found["verdict"] == "graded" else float(found["verdict"] == "solved")
+        value = {"solved": solved, "reward": found["value"]}
         return Score(value=value, answer=state.output.completion, explanation=found["reason"] or found["evidence"])
 
     return score

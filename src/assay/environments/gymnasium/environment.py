@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import pydantic
 
 from assay.environments.adapted import Seeded
-from assay.types import Message, Score, Task
+from assay.types import Message, Score, SolvedAt, Task
+from assay.verifiers import EpisodeValue, Verifier
 from assay.verifiers.text import strip_reasoning
 
 
@@ -35,10 +37,21 @@ class Gymnasium(Seeded):
     """Arguments of `gymnasium.make` beside the id, such as {is_slippery = false}."""
     instruction: str = ""
     """Ends the first message: what the actions mean. Empty for a sentence that says what an action is."""
-    solved_at: float | None = None
-    """Least sum of rewards that solves; None for the reward threshold that the environment is registered with."""
+    solved_at: SolvedAt | None = None
+    """Least sum of rewards that solves; None for the reward threshold that the environment is registered with. "none",
+    with pays "return": the sum is a number and says no verdict."""
     pays: Literal["solved", "return"] = "solved"
     """The reward of an episode. solved: 1 where it is solved, else 0. return: the sum of its rewards."""
+
+    @pydantic.model_validator(mode="after")
+    def _pays_something(self) -> Self:
+        if self.solved_at == "none" and self.pays == "solved":
+            raise ValueError('pays = "solved" pays nothing with solved_at = "none": set pays = "return"')
+        return self
+
+    @property
+    def rewards(self) -> Mapping[str, Verifier]:
+        return {"strict": EpisodeValue()} if self.solved_at == "none" else super().rewards
 
     @property
     def worlds(self) -> tuple[str, ...]:
@@ -62,6 +75,8 @@ class Gymnasium(Seeded):
     def read_outcome(self, outcome: Any, task: Task) -> Score:
         """Return the score of an episode."""
         paid, ended = float(outcome["paid"]), outcome["ended"]
+        if self.solved_at == "none":
+            return Score.graded(paid, parts={"return": paid}, reason=ended or "unfinished")
         solved = ended == "terminated" and paid >= task.metadata["solved_at"]
         value = paid if self.pays == "return" else float(solved)
         if solved:

@@ -40,7 +40,7 @@ class Session:
         return f"observations are {_kind(env)}, actions {_actions(env)}"
 
     def open(
-        self, id: str, seed: int, options: dict[str, Any], module: str, instruction: str, solved_at: float | None
+        self, id: str, seed: int, options: dict[str, Any], module: str, instruction: str, solved_at: Any
     ) -> dict[str, Any]:
         """Reset the environment; "messages", "state", "start", and "solved_at", the sum of rewards that solves it."""
         random.seed(seed)
@@ -56,7 +56,7 @@ class Session:
         if solved_at is None and (spec is None or spec.reward_threshold is None):
             raise RefusedError(
                 f"{id} of Gymnasium has no reward threshold, so nothing says what solves it; set solved_at to the "
-                "least sum of rewards that does"
+                'least sum of rewards that does, or to "none", with pays = "return", for a number without a verdict'
             )
         self._skipped = self._skipped | {name for name, text in self._parts().items() if len(text) > _LARGE}
         told = instruction or f"Answer with {_actions(self._env)}."

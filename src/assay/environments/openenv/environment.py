@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import pydantic
 
 from assay.environments.adapted import Seeded
-from assay.types import Message, Score, Task
+from assay.types import Message, Score, SolvedAt, Task
+from assay.verifiers import EpisodeValue, Verifier
 from assay.verifiers.text import strip_reasoning
 
 
@@ -33,10 +35,20 @@ class OpenEnv(Seeded):
     JSON."""
     options: dict[str, Any] = pydantic.Field(default_factory=dict)
     """Arguments of reset beside the seed."""
-    solved_at: float = 1.0
-    """Least sum of rewards that solves."""
+    solved_at: SolvedAt = 1.0
+    """Least sum of rewards that solves. "none", with pays "return": the sum is a number and says no verdict."""
     pays: Literal["solved", "return"] = "solved"
     """The reward of an episode. solved: 1 where it is solved, else 0. return: the sum of its rewards."""
+
+    @pydantic.model_validator(mode="after")
+    def _pays_something(self) -> Self:
+        if self.solved_at == "none" and self.pays == "solved":
+            raise ValueError('pays = "solved" pays nothing with solved_at = "none": set pays = "return"')
+        return self
+
+    @property
+    def rewards(self) -> Mapping[str, Verifier]:
+        return {"strict": EpisodeValue()} if self.solved_at == "none" else super().rewards
 
     @property
     def worlds(self) -> tuple[str, ...]:
@@ -60,6 +72,8 @@ class OpenEnv(Seeded):
     def read_outcome(self, outcome: Any, task: Task) -> Score:
         """Return the score of an episode."""
         paid = float(outcome["paid"])
+        if self.solved_at == "none":
+            return Score.graded(paid, parts={"return": paid}, reason="" if outcome["over"] else "unfinished")
         solved = outcome["over"] and paid >= self.solved_at
         value = paid if self.pays == "return" else float(solved)
         if solved:

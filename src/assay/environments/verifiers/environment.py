@@ -12,7 +12,8 @@ from assay.adapters import adapter_server
 from assay.environments.adapted import AdaptedEpisode, Listed, file_and_name, read_messages, worker_of
 from assay.environments.episode import Episode
 from assay.errors import DataError
-from assay.types import Message, Score, Task
+from assay.types import Message, Score, SolvedAt, Task
+from assay.verifiers import EpisodeValue, Verifier
 from assay.verifiers.text import strip_reasoning
 
 _PAGE = 200
@@ -38,8 +39,8 @@ class Verifiers(Listed):
     """Settings of the taskset."""
     max_tasks: int = pydantic.Field(default=2000, ge=1)
     """Rows of the taskset that are read: some have no end."""
-    solved_at: float = 1.0
-    """Least reward that solves a task."""
+    solved_at: SolvedAt = 1.0
+    """Least reward that solves a task. "none": the reward is a number and says no verdict."""
     answer_only: bool = True
     """True where reasoning (a <think> block) is taken off before the rewards read an answer."""
 
@@ -53,6 +54,10 @@ class Verifiers(Listed):
     def files(self) -> Mapping[str, list[Path]]:
         path, _ = file_and_name(self.taskset, ":")
         return {"taskset": [path]} if path is not None and path.is_file() else {}
+
+    @property
+    def rewards(self) -> Mapping[str, Verifier]:
+        return {"strict": EpisodeValue()} if self.solved_at == "none" else super().rewards
 
     @property
     def source(self) -> str:
@@ -99,10 +104,7 @@ class VerifiersEpisode(AdaptedEpisode):
 
     def read_outcome(self, outcome: Any) -> Score:
         if outcome is None:
-            return Score.failed("unfinished")
+            return Score.at(0.0, self._environment.solved_at, "unfinished")
         if outcome["unmeasured"]:
             return Score.not_measured(outcome["unmeasured"], parts=outcome["parts"])
-        reward = float(outcome["reward"])
-        if reward >= self._environment.solved_at:
-            return Score.solved(reward, parts=outcome["parts"])
-        return Score.failed("wrong", value=reward, parts=outcome["parts"])
+        return Score.at(float(outcome["reward"]), self._environment.solved_at, "wrong", parts=outcome["parts"])

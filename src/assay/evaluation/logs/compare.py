@@ -15,7 +15,7 @@ from assay.statistics import (
     holm,
     noise_floor,
     paired_difference,
-    sign_flip_test,
+    paired_mean_difference,
     t_interval,
 )
 
@@ -140,14 +140,7 @@ def _difference(means: Sequence[list[float]], sizes: Sequence[int]) -> tuple[Pai
         return paired_difference(*means, num_samples=(sizes[0], sizes[1])), singles
     if len(means[0]) < 2:
         raise ValueError("values outside 0 to 1 of one task have no interval")
-    gains = [after - before for before, after in zip(*means, strict=True)]
-    interval = t_interval(gains)
-    better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-    p_value = sign_flip_test(gains)
-    difference = PairedDifference(
-        interval.value, interval.low, interval.high, p_value, "sign_flip", len(gains), better, worse
-    )
-    return difference, [t_interval(side) for side in means]
+    return paired_mean_difference(*means), [t_interval(side) for side in means]
 
 
 def _side(log: Log, benchmark: str, measure: str, own: Values, other: Values, mean: Interval) -> Side:

@@ -176,7 +176,7 @@ def _planned(measured: MapMeasurement, lengths: Sequence[TaskLength], budget: in
             [
                 row.scores[reading].verdict
                 for row in measured.pilot.get((model, cell), ())
-                if row.scores[reading].measured
+                if row.scores[reading].has_verdict
             ]
             for cell in range(len(cells))
         ]

@@ -88,8 +88,9 @@ def _axis_name(axis: Axis, horizon_unit: str) -> str:
 
 
 def _outcomes(rows: Sequence[EvalRow], reading: str) -> dict[str, bool]:
-    """Task id to solved, of what was measured."""
-    return {row.task_id: row.scores[reading].verdict is Verdict.SOLVED for row in rows if row.scores[reading].measured}
+    """Task id to solved, of what has a verdict."""
+    scores = {row.task_id: row.scores[reading] for row in rows}
+    return {task_id: score.verdict is Verdict.SOLVED for task_id, score in scores.items() if score.has_verdict}
 
 
 def _cell(

@@ -71,7 +71,11 @@ def short_row(row: Mapping[str, Any]) -> dict[str, Any]:
     short = {key: row[key] for key in _KEPT if row.get(key) is not None}
     short |= {reading: score["verdict"] for reading, score in scores.items()}
     reasons = {reading: score["reason"] for reading, score in scores.items() if score.get("reason")}
-    values = {reading: score["value"] for reading, score in scores.items() if score.get("value") not in (None, 0, 1)}
+    values = {
+        reading: score["value"]
+        for reading, score in scores.items()
+        if score.get("value") not in (None, 0, 1) or score["verdict"] == "graded"
+    }
     return short | ({"reasons": reasons} if reasons else {}) | ({"values": values} if values else {})
 
 

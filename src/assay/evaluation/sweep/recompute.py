@@ -12,7 +12,7 @@ from assay.errors import RunFolderError
 from assay.evaluation.sweep.kept import KeptRun, read_runs
 from assay.evaluation.sweep.table import markdown, number, tabulate
 
-TESTED = ("before", "after", "gain", "readings")
+TESTED = ("before", "after", "gain", "reward_gain", "readings")
 """Keys of a summary that hold the closing test."""
 TOLERANCE = 1e-9
 SIDES = {"before", "after"}
@@ -63,7 +63,7 @@ def _of_run(run: KeptRun) -> Iterator[str]:
         recomputed = run.test.to_dict()
         for key in TESTED:
             if key in run.summary:
-                for difference in _between(key, run.summary[key], recomputed[key]):
+                for difference in _between(key, run.summary[key], recomputed.get(key)):
                     yield f"{run.cell} seed {run.seed}: {difference}"
 
 

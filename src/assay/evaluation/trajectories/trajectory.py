@@ -124,6 +124,11 @@ def read_trajectory(folder: Path) -> Trajectory:
             f"{folder} keeps the answers of {len(kept)} probes, and a trajectory needs two: train with "
             "evaluation.every_steps above 0 (runs of before probes were kept have none)"
         )
+    if all(row["verdict"] in ("graded", "not_measured") for index in kept for row in greedy[index]):
+        raise RunFolderError(
+            f"{folder}: its rewards are numbers without a verdict, and a trajectory is of what was solved and when; "
+            "assay show has the mean rewards, and solved_at of the verifier says what solves"
+        )
     made = tuple(0 if steps[index] == BEFORE_TRAINING else steps[index] + 1 for index in kept)
     return Trajectory(
         name=Path(folder).resolve().name,
@@ -180,7 +185,7 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
     for row in rows:
         measured, solved = counts.get(row["task_id"], (0, 0))
         verdict = row["verdict"]
-        counts[row["task_id"]] = measured + (verdict != "not_measured"), solved + (verdict == "solved")
+        counts[row["task_id"]] = measured + (verdict in ("solved", "failed")), solved + (verdict == "solved")
     return counts
 
 
