@@ -180,8 +180,9 @@ def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
         console.print(table)
     evaluations = [record for record in store.evaluations() if record.level == "all"]
     if evaluations:
-        what = "accuracy" if any(e.accuracy is not None for e in evaluations) else "mean reward"
-        _heading(console, f"Held-out {what}")
+        kinds = {"mean reward" if e.accuracy is None else "accuracy" for e in evaluations}
+        _heading(console, f"Held-out {' or '.join(sorted(kinds))}")
+        what = kinds.pop() if len(kinds) == 1 else "score"
         table = _table("updates>", "split", "decoding", "reading", f"{what}>", "95 % interval", "tasks>")
         for e in evaluations:
             value, low, high = map(_short if e.accuracy is None else _percent, e.measure)

@@ -152,7 +152,8 @@ def _store_view(store: RunStore, report: Path, summary: Mapping[str, Any]) -> di
     levels = level_curves(store)
     if levels:
         title = level_title(levels)
-        plots.plot_levels(add(next(iter(levels.values())).unit, title), levels)
+        name = "solved" if title == "Solved share by level" else "reward_by_level"
+        plots.plot_levels(add(name, title), levels)
     evaluations = store.evaluations()
     for (measure, split), series in _evaluation_series(evaluations).items():
         title = f"{measure} on the {split} split, with 95 % intervals"

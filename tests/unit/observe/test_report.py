@@ -14,7 +14,8 @@ from PIL import Image
 from assay.errors import RunFolderError
 from assay.observe.report import write_report
 from assay.observe.store import BEFORE_TRAINING, RunStore
-from assay.types import Group
+from assay.statistics import Interval
+from assay.types import Group, Score
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} \x1b[2J "quoted"'
 
@@ -234,3 +235,40 @@ def test_single_turns_have_no_table_of_episodes(run: Path) -> None:
     page = write_report(run).read_text(encoding="utf-8")
     assert "Episodes" not in page
     assert "By horizon" not in page
+
+
+def test_a_run_of_numbers_without_a_verdict_reports_mean_rewards(tmp_path: Path, group: Group) -> None:
+    graded = dataclasses.replace(group, scores=tuple(Score.graded(10.0 * i) for i in range(len(group.rollouts))))
+    with RunStore(tmp_path) as store:
+        for step in (0, 1):
+            store.record_groups(step, [graded], decode)
+        for step, mean in ((BEFORE_TRAINING, 12.0), (1, 15.0)):
+            for level in ("all", "c2 h1"):
+                store.record_evaluation(
+                    step,
+                    split="validation",
+                    decoding="greedy",
+                    reading="strict",
+                    level=level,
+                    accuracy=None,
+                    low=None,
+                    high=None,
+                    num_tasks=9,
+                    mean_reward=Interval(mean, mean - 1, mean + 1),
+                )
+    side = {"accuracy": None, "low": None, "high": None, "num_tasks": 9}
+    sides = {
+        name: {**side, "mean_reward": {"value": value, "low": value - 1, "high": value + 1}}
+        for name, value in (("before", 12.0), ("after", 15.0))
+    }
+    gain = {"value": 3.0, "low": 1.5, "high": 4.5, "p_value": 0.01, "unit": "reward"}
+    reading = {**sides, "decoding": "greedy", "reading": "strict", "gain": gain}
+    summary = {**sides, "reward_gain": {**gain, "decoding": "greedy", "reading": "strict"}, "readings": [reading]}
+    (tmp_path / "summary.json").write_text(json.dumps({"status": "finished", **summary}))
+    text = re.sub(r"\s+", " ", Page(write_report(tmp_path).read_text(encoding="utf-8")).text)
+    assert "+3 [+1.5, +4.5] held-out mean reward 12 [11, 13] before, 15 [14, 16] after, 9 tasks" in text
+    assert "c2 h1 validation greedy strict 12 [11, 13] 15 [14, 16] 9" in text
+    assert "finished graded" in text
+    assert "solved" not in text.replace("solved, or mean reward", "")
+    names = {path.name for path in (tmp_path / "report").glob("*.png")}
+    assert names == {"reward.png", "reward_by_level.png", "response_length.png", "mean_reward_validation.png"}

@@ -14,6 +14,7 @@ import pytest
 from assay.errors import RunFolderError
 from assay.observe.records import LevelShare, OutcomeCount, StepRewards
 from assay.observe.store import BEFORE_TRAINING, STORE_NAME, RunStore
+from assay.statistics import Interval
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Turn
 
 
@@ -176,7 +177,7 @@ def test_what_the_rollouts_add_up_to(tmp_path: Path, group: Group) -> None:
         store.record_groups(2, [group], decode, {(7, 1): [0.5], (7, 3): [-0.25]})
     reader = RunStore.open_readonly(tmp_path)
     # Not measured is left out of shares and rewards, and counted among the outcomes.
-    assert reader.level_shares() == [LevelShare(2, "c2 h1", solved=1, measured=3)]
+    assert reader.level_shares() == [LevelShare(2, "c2 h1", solved=1, measured=3, reward=1 / 3, num_rewards=3)]
     assert reader.step_rewards() == [StepRewards(2, (1 / 3,), (7 + 1 + 8 + 1) / 4, 1.0, 3, (0.0, 1.0))]
     assert set(reader.outcomes()) == {
         OutcomeCount("finished", "", "solved", "", 1),
@@ -293,3 +294,24 @@ def test_a_store_in_a_folder_that_cannot_be_written_is_read(tmp_path: Path) -> N
         assert RunStore.open_readonly(folder).num_steps() == 1
     finally:
         folder.chmod(stat.S_IRWXU)
+
+
+def test_a_store_of_before_mean_rewards_opens_and_goes_on(tmp_path: Path, group: Group) -> None:
+    """Format 2 had no mean rewards: read as it is, and brought to this format where its run goes on."""
+    with RunStore(tmp_path) as store:
+        _record_all(store, 0, group)
+    with sqlite3.connect(tmp_path / "run.sqlite") as connection:
+        for name in ("mean_reward", "reward_low", "reward_high"):
+            connection.execute(f"ALTER TABLE evaluations DROP COLUMN {name}")
+        connection.execute("PRAGMA user_version=2")
+    connection.close()
+    (old,) = RunStore.open_readonly(tmp_path).evaluations()
+    assert (old.accuracy, old.mean_reward, old.measure) == (0.5, None, (0.5, 0.4, 0.6))
+    with RunStore(tmp_path) as store:
+        place = {"split": "validation", "decoding": "greedy", "reading": "strict"}
+        store.record_evaluation(
+            1, **place, accuracy=None, low=None, high=None, num_tasks=9, mean_reward=Interval(12.0, 11.0, 13.0)
+        )
+    kept, new = RunStore.open_readonly(tmp_path).evaluations()
+    assert kept == old
+    assert (new.accuracy, new.measure) == (None, (12.0, 11.0, 13.0))

@@ -106,6 +106,8 @@ def score(verifier: Verifier, response: str = "2") -> Score:
 )
 def test_functions_for_trl_run_unchanged(functions: str, name: str, response: str, value: Any, verdict: str) -> None:
     found = score(TRLReward(function=f"{functions}:{name}"), response)
+    assert (found.value, found.verdict.value) == (value, "not_measured" if value is None else "graded")
+    found = score(TRLReward(function=f"{functions}:{name}", solved_at=1.0), response)
     assert (found.value, found.verdict.value) == (value, verdict)
 
 
@@ -230,7 +232,7 @@ def test_a_part_that_is_not_measured_leaves_the_whole_unknown(functions: str) ->
 
 def trl_parts(functions: str, weights: dict[str, float], solved_by: str) -> Weighted:
     parts = {
-        name: {"weight": weight, "verifier": {"name": "trl", "function": f"{functions}:{name}"}}
+        name: {"weight": weight, "verifier": {"name": "trl", "function": f"{functions}:{name}", "solved_at": 1.0}}
         for name, weight in weights.items()
     }
     return Weighted.model_validate({"parts": parts, "solved_by": solved_by})

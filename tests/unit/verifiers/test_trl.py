@@ -73,7 +73,7 @@ def test_what_is_logged_is_evidence_and_metrics(functions: str) -> None:
     verifier = TRLReward(function=f"{functions}:logs")
     asyncio.run(check_gold(verifier, [TASK]))
     right, wrong = scores(verifier, "2", "345")
-    assert right == Score.solved(1.0, evidence="said: 2; golden: 2")
+    assert right == Score.graded(1.0, evidence="said: 2; golden: 2")
     assert wrong.evidence == "said: 345; golden: 2"
     scores(verifier, "2222")
     assert verifier_metrics(verifier) == {"reward/logged/length": 3.0}, "the mean of both calls; NaN is none"
@@ -93,7 +93,7 @@ def test_logging_reaches_functions_in_every_form(functions: str) -> None:
 def test_logging_inside_of_a_weighted_sum(functions: str) -> None:
     parts = {"theirs": {"verifier": {"name": "trl", "function": f"{functions}:logs"}}}
     verifier = make_verifier("weighted", {"parts": parts, "solved_by": "theirs"})
-    assert scores(verifier, "2")[0].evidence == "said: 2; golden: 2"
+    assert scores(verifier, "2")[0].evidence == "theirs: said: 2; golden: 2"
     assert verifier_metrics(verifier) == {"reward/logged/length": 1.0}
 
 
