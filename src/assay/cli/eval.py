@@ -148,8 +148,8 @@ def evaluate(
     source, levels, verifiers, max_new_tokens = _what(chosen, measured)
     scaffolds = _scaffolds(measured)
     sampling = _sampling(measured, max_new_tokens)
-    _check_verdicts(measured, verifiers)
     until = _until(measured, list(verifiers))
+    _check_verdicts(measured, until, verifiers)
     num_tasks = measured.num_tasks or (None if _is_whole_file(source, measured) else DEFAULT_TASKS)
     tasks = choose_tasks(source, measured.split.value, levels, num_tasks, chosen.seed)
     record = {
@@ -298,17 +298,21 @@ def _print_differences(results: Mapping[str, Evaluation], console: Console) -> N
             )
 
 
-def _check_verdicts(measured: MeasureOptions, verifiers: Mapping[str, Verifier]) -> None:
+def _check_verdicts(measured: MeasureOptions, until: Until | None, verifiers: Mapping[str, Verifier]) -> None:
     """Make sure that what asks for verdicts has some.
 
     Raises:
-        ConfigError: --k or --until, where every reading's score is a number without a verdict.
+        ConfigError: --k where every reading's score is a number without a verdict, or --until of such a reading.
     """
-    asked = [option for option, value in (("--k", measured.k), ("--until", measured.until)) if value is not None]
-    if asked and not any(verifier.gives_verdicts for verifier in verifiers.values()):
+    judged = [name for name, verifier in verifiers.items() if verifier.gives_verdicts]
+    asked = "--k" if measured.k is not None and not judged else ""
+    if until is not None and until.reading not in judged:
+        asked = f"--until {until.text!r}"
+    if asked:
+        other = f" or name the reading {judged[0]}," if judged else ""
         raise ConfigError(
-            f"{asked[0]} asks for the share solved, and the score is a number without a verdict: leave it out, or set "
-            "solved_at of the verifier or environment to the least reward that solves"
+            f"{asked} asks for the share solved, and the score is a number without a verdict: leave it out,{other} or "
+            "set solved_at of the verifier or environment to the least reward that solves"
         )
 
 

@@ -153,9 +153,10 @@ def _card_body(summary: Mapping[str, Any], model: Path, weights: str) -> list[st
             ),
             "",
             *(
-                f"The claimed gain is the smallest: {gain_text(gain)} ({gain['decoding']}, {gain['reading']}).\n"
-                for gain in (summary.get("gain"), summary.get("reward_gain"))
-                if gain
+                f"The claimed {name} is the smallest of these: {gain_text(gain)} "
+                f"({gain['decoding']}, {gain['reading']}).\n"
+                for name, key in (("gain", "gain"), ("gain in mean reward", "reward_gain"))
+                if (gain := summary.get(key))
             ),
             *(f"Caution: {caution}.\n" for caution in summary.get("cautions", [])),
         ]
