@@ -9,6 +9,7 @@ import typer
 
 from assay.cli import (
     adapters,
+    audit,
     chat,
     check,
     compare,
@@ -60,6 +61,7 @@ app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare)
 app.command("horizon")(horizon.horizon)
 app.command("power")(power.power)
+app.command("audit")(audit.audit)
 app.command("trajectories")(trajectories.trajectories)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)

@@ -1,0 +1,166 @@
+"""`assay audit ENVIRONMENT`: what a reward pays for, found out before a model is trained on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assay.cli.common_options import set_option
+
+if TYPE_CHECKING:
+    from assay.audit import Audit
+    from assay.statistics import Interval
+
+FOUND = 3
+"""Exit code where something was found."""
+_SHOWN, _SURVIVORS = 160, 5
+
+
+def audit(
+    name: Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="Such as math, or your own: path.py:Class.")],
+    settings: Annotated[
+        list[str] | None, set_option("An option of the environment, such as path=problems.jsonl.")
+    ] = None,
+    verifier: Annotated[
+        str | None,
+        typer.Option(help="The reward: a name, or your own as path.py:Class. Default: the environment's own."),
+    ] = None,
+    verifier_settings: Annotated[
+        list[str] | None, typer.Option("--verifier-set", metavar="KEY=VALUE", help="An option of the verifier.")
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A second verifier: what is paid counts only where this one refuses it. Default: none."),
+    ] = None,
+    num_tasks: Annotated[int, typer.Option(help="Tasks, spread over the levels.", min=1)] = 60,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+    minutes: Annotated[float, typer.Option(help="After which nothing new is tried.", min=0.01)] = 10.0,
+    output: Annotated[Path | None, typer.Option("--json", help="Write what was found to this file.")] = None,
+) -> None:
+    """Attack a reward without a model: what does it pay for that is not an answer?
+
+    Nothing, the prompt itself, form without content, self-declared success, every candidate at once, another task's
+    answer, and more; for programs also early exits, values that equal everything, and changed reference programs that
+    the tests do not notice. Ends with code 3 where something is paid that should not be, and with 0 where nothing is.
+    """
+    import asyncio
+    import json
+    import math
+
+    from assay.audit import audit_environment
+    from assay.cli.progress import progress
+    from assay.config import parse_overrides
+    from assay.environments import choose_tasks, make_environment
+    from assay.environments.splits import SPLITS
+    from assay.errors import ConfigError
+    from assay.verifiers import make_verifier
+
+    if split not in SPLITS:
+        raise ConfigError(f"--split {split}: expected one of {', '.join(SPLITS)}")
+    if verifier_settings and verifier is None:
+        raise ConfigError("--verifier-set has no effect without --verifier: name the verifier too")
+    source = make_environment(name, parse_overrides(settings or []))
+    levels = source.levels() or ((None, None),)
+    tasks = choose_tasks(source, split, levels, math.ceil(num_tasks / len(levels)), 0)
+    # Every level has its share, and the easiest first would leave the hardest out.
+    tasks = tasks[:: max(len(tasks) // num_tasks, 1)][:num_tasks]
+    with progress("tasks", 0, len(tasks)) as advance:
+        found = asyncio.run(
+            audit_environment(
+                source,
+                tasks,
+                verifier=make_verifier(verifier, parse_overrides(verifier_settings or [])) if verifier else None,
+                judge=make_verifier(judge) if judge else None,
+                seconds=60.0 * minutes,
+                progress=lambda done, total: advance(),
+            )
+        )
+    for line in _lines(found):
+        typer.echo(line)
+    if output is not None:
+        output.write_text(json.dumps(as_data(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        typer.echo(f"written: {output}")
+    if found.findings:
+        raise typer.Exit(FOUND)
+
+
+def as_data(audit: Audit) -> dict[str, Any]:
+    """Return the audit as plain data, as `--json` writes it."""
+    return {
+        "environment": audit.environment,
+        "verifier": audit.verifier,
+        "judged_by": audit.judged_by,
+        "num_tasks": audit.num_tasks,
+        "stopped": audit.stopped,
+        "answerless_share": None if audit.answerless is None else audit.answerless.value,
+        "answerless_low": None if audit.answerless is None else audit.answerless.low,
+        "answerless_high": None if audit.answerless is None else audit.answerless.high,
+        "answerless_response": audit.answerless_response,
+        "findings": [
+            {
+                "trick": each.trick,
+                "rate": each.rate.value,
+                "low": each.rate.low,
+                "high": each.rate.high,
+                "paid": each.paid,
+                "tried": each.tried,
+                "task": each.task_id,
+                "example": each.example[:4000],
+                "why": each.reason,
+            }
+            for each in audit.findings
+        ],
+        "tricks": {
+            trial.attack.trick: {
+                "tried": trial.tried,
+                "paid": len(trial.paid),
+                "not_measured": len(trial.unmeasured),
+                "mean_reward": trial.mean,
+            }
+            for trial in audit.trials
+        },
+        "mutants": audit.num_mutants,
+        "weak_tasks": sorted({each.task_id for each in audit.survivors}),
+        "survivors": [
+            {"task": each.task_id, "change": each.mutant.change, "program": each.mutant.program}
+            for each in audit.survivors
+        ],
+    }
+
+
+def _lines(audit: Audit) -> list[str]:
+    lines = [
+        f"{audit.environment}: the reward {audit.verifier} on {audit.num_tasks} tasks, {len(audit.trials)} tricks; "
+        f"judged by {audit.judged_by}"
+    ]
+    if audit.stopped:
+        lines.append("the time was up before all was tried: --minutes gives it more")
+    if audit.answerless is None:
+        lines.append("one answer to every task: not measured (too few tasks, or no right answers known)")
+    else:
+        said = audit.answerless_response[:_SHOWN]
+        lines.append(f"one answer to every task earns {_share(audit.answerless)}, such as {said!r}")
+    best = max(audit.trials, key=lambda trial: trial.mean)
+    if best.mean > 0:
+        lines.append(f"the trick with most reward: {best.attack.trick}, {best.mean:.3f} a task, solved or not")
+    if audit.num_mutants:
+        weak = len({each.task_id for each in audit.survivors})
+        lines.append(
+            f"changed programs: {len(audit.survivors)} of {audit.num_mutants} pass all tests, in {weak} tasks; each is "
+            "either equivalent or shows tests that are too weak"
+        )
+        lines += [f"  {each.task_id}, {each.mutant.change}" for each in audit.survivors[:_SURVIVORS]]
+        if len(audit.survivors) > _SURVIVORS:
+            lines.append(f"  and {len(audit.survivors) - _SURVIVORS} more: all are in --json FILE")
+    for each in audit.findings:
+        lines.append(f"FOUND: {each.trick}, {each.paid} of {each.tried} tasks ({_share(each.rate)}), {each.reason}")
+        lines.append(f"  {f'task {each.task_id}: ' if each.task_id else ''}{each.example[:_SHOWN]!r}")
+    if not audit.findings:
+        lines.append("nothing is paid that should not be")
+    return lines
+
+
+def _share(interval: Interval) -> str:
+    return f"{interval.value:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
