@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.cli.common_options import set_option
+from assay.cli.groups import with_groups
 
 if TYPE_CHECKING:
     from assay.audit import Audit
     from assay.statistics import Interval
+    from assay.verifiers import Verifier
 
 FOUND = 3
 """Exit code where something was found."""
 _SHOWN, _SURVIVORS = 160, 5
 
 
-def audit(
-    name: Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="Such as math, or your own: path.py:Class.")],
-    settings: Annotated[
-        list[str] | None, set_option("An option of the environment, such as path=problems.jsonl.")
-    ] = None,
+@dataclass(frozen=True)
+class RewardOptions:
+    """Options for the reward that is attacked, and for who says that it is wrong to pay."""
+
     verifier: Annotated[
         str | None,
         typer.Option(help="The reward: a name, or your own as path.py:Class. Default: the environment's own."),
-    ] = None,
+    ] = None
     verifier_settings: Annotated[
         list[str] | None, typer.Option("--verifier-set", metavar="KEY=VALUE", help="An option of the verifier.")
-    ] = None,
+    ] = None
     judge: Annotated[
         str | None,
         typer.Option(help="A second verifier: what is paid counts only where this one refuses it. Default: none."),
+    ] = None
+
+    def make(self) -> tuple[Verifier | None, Verifier | None]:
+        """Return the reward and the judge; None where they were not named."""
+        from assay.config import parse_overrides
+        from assay.errors import ConfigError
+        from assay.verifiers import make_verifier
+
+        if self.verifier_settings and self.verifier is None:
+            raise ConfigError("--verifier-set has no effect without --verifier: name the verifier too")
+        return (
+            make_verifier(self.verifier, parse_overrides(self.verifier_settings or [])) if self.verifier else None,
+            make_verifier(self.judge) if self.judge else None,
+        )
+
+
+@with_groups
+def audit(
+    name: Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="Such as math, or your own: path.py:Class.")],
+    reward: RewardOptions,
+    settings: Annotated[
+        list[str] | None, set_option("An option of the environment, such as path=problems.jsonl.")
     ] = None,
     num_tasks: Annotated[int, typer.Option(help="Tasks, spread over the levels.", min=1)] = 60,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
@@ -55,12 +79,10 @@ def audit(
     from assay.environments import choose_tasks, make_environment
     from assay.environments.splits import SPLITS
     from assay.errors import ConfigError
-    from assay.verifiers import make_verifier
 
     if split not in SPLITS:
         raise ConfigError(f"--split {split}: expected one of {', '.join(SPLITS)}")
-    if verifier_settings and verifier is None:
-        raise ConfigError("--verifier-set has no effect without --verifier: name the verifier too")
+    verifier, judge = reward.make()
     source = make_environment(name, parse_overrides(settings or []))
     levels = source.levels() or ((None, None),)
     tasks = choose_tasks(source, split, levels, math.ceil(num_tasks / len(levels)), 0)
@@ -71,8 +93,8 @@ def audit(
             audit_environment(
                 source,
                 tasks,
-                verifier=make_verifier(verifier, parse_overrides(verifier_settings or [])) if verifier else None,
-                judge=make_verifier(judge) if judge else None,
+                verifier=verifier,
+                judge=judge,
                 seconds=60.0 * minutes,
                 progress=lambda done, total: advance(),
             )
