@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from assay.audit.attacks import Attack, Guilt, Target, attacks_on, fenced, same
+from assay.audit.attacks import Guilt, Target, Trick, attacks_on, fenced, same
 from assay.audit.mutants import Mutant, mutants_of
 from assay.engines.engine import Sampling
 from assay.environments import Environment
@@ -57,7 +57,7 @@ class Finding:
 class Trial:
     """What one trick was paid."""
 
-    attack: Attack
+    trick: Trick
     tried: int = 0
     unmeasured: list[tuple[str, str, str]] = field(default_factory=list)
     """Task id, response, and why there was no score."""
@@ -158,7 +158,7 @@ async def audit_environment(
     seconds: float = 600.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Audit:
-    """Attack the reward of an environment on some of its tasks, without a model.
+    """Trick the reward of an environment on some of its tasks, without a model.
 
     Every attack is wrong by construction, or right as seldom as a guess. Where an independent judge is given, a paid
     response counts only where the judge refuses it.
@@ -189,8 +189,8 @@ async def audit_environment(
                 break
             attacks = list(attacks_on(target))
             scores = await asyncio.gather(*(payer.score(target.task, response) for _, response in attacks))
-            for (attack, response), score in zip(attacks, scores, strict=True):
-                await _count(trials.setdefault(attack.trick, Trial(attack)), payer, target, response, score)
+            for (trick, response), score in zip(attacks, scores, strict=True):
+                await _count(trials.setdefault(trick.name, Trial(trick)), payer, target, response, score)
             progress(num_done, len(targets))
         answerless, said = await _answerless(payer, targets, ends)
         num_mutants, survivors = await _mutants(payer, targets, ends)
@@ -248,7 +248,7 @@ def _findings(trial: Trial, allowed: float) -> Iterator[Finding]:
     if trial.unmeasured:
         task_id, example, why = min(trial.unmeasured, key=lambda each: len(each[1]))
         num = len(trial.unmeasured)
-        trick = f"{trial.attack.trick}: no score"
+        trick = f"{trial.trick.name}: no score"
         yield Finding(
             trick, num, trial.tried, wilson(num, trial.tried), example, task_id, f"the verifier failed: {why}"
         )
@@ -260,10 +260,10 @@ def _findings(trial: Trial, allowed: float) -> Iterator[Finding]:
         Guilt.NEVER: (0.0, "no honest reward pays it"),
         Guilt.SELDOM: (SELDOM, "more often than coincidence explains"),
         Guilt.GUESS: (allowed, f"more often than {allowed:.0%}, which guessing may earn here"),
-    }[trial.attack.guilt]
-    if rate.low > limit and (trial.attack.guilt is not Guilt.GUESS or measured >= MIN_TASKS):
+    }[trial.trick.guilt]
+    if rate.low > limit and (trial.trick.guilt is not Guilt.GUESS or measured >= MIN_TASKS):
         task_id, example = min(trial.paid, key=lambda pair: len(pair[1]))
-        yield Finding(trial.attack.trick, len(trial.paid), measured, rate, example, task_id, why)
+        yield Finding(trial.trick.name, len(trial.paid), measured, rate, example, task_id, why)
 
 
 async def _answerless(payer: _Payer, targets: Sequence[Target], ends: float) -> tuple[Interval | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,9 @@ from assay.cli.groups import with_groups
 
 if TYPE_CHECKING:
     from assay.audit import Audit
+    from assay.environments import Environment
     from assay.statistics import Interval
+    from assay.types import Split, Task
     from assay.verifiers import Verifier
 
 FOUND = 3
@@ -59,11 +62,13 @@ def audit(
         list[str] | None, set_option("An option of the environment, such as path=problems.jsonl.")
     ] = None,
     num_tasks: Annotated[int, typer.Option(help="Tasks, spread over the levels.", min=1)] = 60,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+    split: Annotated[
+        str | None, typer.Option(help="train, validation or test. Default: the first that has tasks.")
+    ] = None,
     minutes: Annotated[float, typer.Option(help="After which nothing new is tried.", min=0.01)] = 10.0,
     output: Annotated[Path | None, typer.Option("--json", help="Write what was found to this file.")] = None,
 ) -> None:
-    """Attack a reward without a model: what does it pay for that is not an answer?
+    """Trick a reward without a model: what does it pay for that is not an answer?
 
     Nothing, the prompt itself, form without content, self-declared success, every candidate at once, another task's
     answer, and more; for programs also early exits, values that equal everything, and changed reference programs that
@@ -71,23 +76,19 @@ def audit(
     """
     import asyncio
     import json
-    import math
 
     from assay.audit import audit_environment
     from assay.cli.progress import progress
     from assay.config import parse_overrides
-    from assay.environments import choose_tasks, make_environment
+    from assay.environments import make_environment
     from assay.environments.splits import SPLITS
     from assay.errors import ConfigError
 
-    if split not in SPLITS:
+    if split is not None and split not in SPLITS:
         raise ConfigError(f"--split {split}: expected one of {', '.join(SPLITS)}")
     verifier, judge = reward.make()
     source = make_environment(name, parse_overrides(settings or []))
-    levels = source.levels() or ((None, None),)
-    tasks = choose_tasks(source, split, levels, math.ceil(num_tasks / len(levels)), 0)
-    # Every level has its share, and the easiest first would leave the hardest out.
-    tasks = tasks[:: max(len(tasks) // num_tasks, 1)][:num_tasks]
+    tasks = _tasks(source, SPLITS if split is None else [split], num_tasks)
     with progress("tasks", 0, len(tasks)) as advance:
         found = asyncio.run(
             audit_environment(
@@ -106,6 +107,30 @@ def audit(
         typer.echo(f"written: {output}")
     if found.findings:
         raise typer.Exit(FOUND)
+
+
+def _tasks(source: Environment, splits: Sequence[Split], num_tasks: int) -> list[Task]:
+    """Tasks of the first of the splits that has any, from every level that has some there."""
+    import itertools
+    import math
+
+    from assay.errors import DataError
+
+    levels = source.levels() or ((None, None),)
+    why = DataError(f"{source.name} gave no tasks to audit")
+    for split in splits:
+        by_level: list[list[Task]] = []
+        for complexity, horizon in levels:
+            try:
+                tasks = source.tasks(split, complexity=complexity, horizon=horizon)
+                by_level.append(list(itertools.islice(tasks, math.ceil(num_tasks / len(levels)))))
+            except DataError as error:
+                why = error
+        # A task of each level in turn: the easiest first would leave the hardest out.
+        found = {task.task_id: task for row in itertools.zip_longest(*by_level) for task in row if task}
+        if found:
+            return list(found.values())[:num_tasks]
+    raise why
 
 
 def as_data(audit: Audit) -> dict[str, Any]:
@@ -135,7 +160,7 @@ def as_data(audit: Audit) -> dict[str, Any]:
             for each in audit.findings
         ],
         "tricks": {
-            trial.attack.trick: {
+            trial.trick.name: {
                 "tried": trial.tried,
                 "paid": len(trial.paid),
                 "not_measured": len(trial.unmeasured),
@@ -166,7 +191,7 @@ def _lines(audit: Audit) -> list[str]:
         lines.append(f"one answer to every task earns {_share(audit.answerless)}, such as {said!r}")
     best = max(audit.trials, key=lambda trial: trial.mean)
     if best.mean > 0:
-        lines.append(f"the trick with most reward: {best.attack.trick}, {best.mean:.3f} a task, solved or not")
+        lines.append(f"the trick with most reward: {best.trick.name}, {best.mean:.3f} a task, solved or not")
     if audit.num_mutants:
         weak = len({each.task_id for each in audit.survivors})
         lines.append(

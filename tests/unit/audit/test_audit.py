@@ -173,7 +173,7 @@ class Half(Clean):
 def test_what_is_earned_without_being_solved_is_told() -> None:
     found = audit(Sums(), Half())
     assert not found.findings
-    means = {trial.attack.trick: trial.mean for trial in found.trials}
+    means = {trial.trick.name: trial.mean for trial in found.trials}
     assert (means["instructions to the judge"], means["nothing"]) == (0.5, 0.0)
 
 
@@ -225,7 +225,7 @@ def test_mutants_are_bounded_and_differ_from_the_reference() -> None:
 def test_attacks_on_programs_name_the_function_that_is_tested() -> None:
     (task,) = Programs().tasks("train")
     target = Target(task, "", (), "")
-    said = {attack.trick: response for attack, response in attacks_on(target)}
+    said = {trick.name: response for trick, response in attacks_on(target)}
     assert "def larger(*values" in said["a value that equals everything"]
     assert "the commonest answer" not in said
 
@@ -257,3 +257,21 @@ def test_a_world_of_turns_is_attacked_in_every_turn() -> None:
     found = asyncio.run(audit_environment(maze, tasks))
     assert (found.findings, found.answerless) == ([], None)
     assert all(trial.tried == 4 for trial in found.trials)
+
+
+def test_an_environment_of_test_tasks_alone_is_audited_on_those(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from assay import Environment, Message, Task\n"
+        "from assay.errors import DataError\n\n\n"
+        "class Own(Environment):\n"
+        "    def tasks(self, split, *, complexity=None, horizon=None, seed=0):\n"
+        '        if split != "test":\n'
+        '            raise DataError("all are test tasks")\n'
+        '        yield Task(self.name, (Message("user", "Say 7"),), "7")\n'
+    )
+    result = CliRunner().invoke(app, ["audit", f"{tmp_path}/own.py:Own"])
+    assert "on 1 tasks" in result.output
+    # The prompt ends in the answer, and one task says nothing of guesses.
+    assert result.exit_code == 0
+    refused = CliRunner().invoke(app, ["audit", f"{tmp_path}/own.py:Own", "--split", "train"])
+    assert "all are test tasks" in str(refused.exception)
