@@ -125,7 +125,7 @@ class MapPlayers:
         def note() -> str:
             return f"{self.num_tokens:,} tokens"
 
-        bar = progress(part.what, before, total, note, share=share, seconds_between=SECONDS_BETWEEN_LINES)
+        bar = progress(part.what, before, total, note, share=share, seconds_between=SECONDS_BETWEEN_LINES, num_lines=1)
         self._advance = self._bar.enter_context(bar)
 
     @property

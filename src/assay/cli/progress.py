@@ -24,6 +24,7 @@ def progress(
     *,
     share: Callable[[], float | None] = lambda: None,
     seconds_between: float = _SECONDS_BETWEEN,
+    num_lines: int = _PLAIN_LINES,
 ) -> Iterator[Callable[[], None]]:
     """Give the function to call as each item ends: it moves a bar on a terminal, and prints plain lines anywhere else.
     Both go to the error stream. A plain line also comes where nothing has ended for a while.
@@ -35,6 +36,7 @@ def progress(
         share: of the work, what is done of it, where items that are under way count too; None where the items that
             ended tell it best.
         seconds_between: time after which a plain line is due.
+        num_lines: plain lines beside those.
     """
     if sys.stderr.isatty():
         from rich.console import Console
@@ -52,7 +54,7 @@ def progress(
             yield lambda: bar.update(task, advance=1, note=note())
         return
 
-    lines = _Lines(what, done, total, note, share, seconds_between)
+    lines = _Lines(what, done, total, note, share, seconds_between, num_lines)
     with lines.at_times():
         yield lines.advance
 
@@ -67,6 +69,7 @@ class _Lines:
     note: Callable[[], str]
     share: Callable[[], float | None]
     seconds_between: float
+    num_lines: int
 
     def __post_init__(self) -> None:
         self._before, self._began = self.done, time.monotonic()
@@ -76,7 +79,7 @@ class _Lines:
     def advance(self) -> None:
         with self._lock:
             self.done += 1
-            by_count = self.done * _PLAIN_LINES // self.total > (self.done - 1) * _PLAIN_LINES // self.total
+            by_count = self.done * self.num_lines // self.total > (self.done - 1) * self.num_lines // self.total
             if self.done == self.total or by_count or self._is_late():
                 self._print()
 

@@ -170,7 +170,7 @@ def test_what_it_will_do_is_said_before_and_levels_that_are_not_there_are_named(
     assert "3 cells of maze, chain, 1 model, a budget of 6,000 sampled tokens" in printed
     assert "a message may take 32 (maze), 32 (chain) tokens" in printed
     assert "pilot: 9 episodes, shortest horizons first" in printed
-    assert printed.index("pilot: 9 episodes") < printed.index("pilot episodes, horizons 1 of 2")
+    assert printed.index("pilot: 9 episodes") < printed.index("pilot episodes of the shortest tasks")
     settings = read(tmp_path / "out" / "model" / "chain" / "settings.json")["settings"]
     assert settings["episode_tokens"] == {"chain c2 h1": 32, "chain c2 h2": 64}
 

@@ -86,12 +86,14 @@ async def measure_map(
     measured = MapMeasurement(cells, list(models))
     known = lengths or [TaskLength(horizon=cell.horizon) for cell in cells]
     pilot = [num_pilot(cell) for cell in cells]
-    for number, wave in enumerate(every := waves(cells), start=1):
+    for what, wave in zip(("shortest", "longer"), waves(cells), strict=False):
         chosen = admitted(measured, wave, known, budget)
         parts = {cell: range(pilot[cell]) for cell in chosen}
         if parts:
-            what = f"pilot episodes, horizons {number} of {len(every)}"
-            on_part(MapPart(what, _episodes(measured, parts), None))
+            costs = expected_costs(measured, known)
+            # What a model says beside the expert is not known before it said something.
+            expected = sum(costs[cell] * len(part) for cell, part in parts.items()) if measured.pilot else None
+            on_part(MapPart(f"pilot episodes of the {what} tasks", _episodes(measured, parts), expected))
             await _run(measured, parts, measured.pilot, play, say)
     plan = measured.plan = _planned(measured, known, budget, reading)
     for line in _told(measured, plan, budget):

@@ -9,13 +9,10 @@ from assay.evaluation.map.measurement import LEAST_TASKS, PILOT_TASKS, MapMeasur
 
 
 def waves(cells: Sequence[MapCell]) -> list[list[int]]:
-    """Return the cells that are played together: of each environment those at its shortest horizon, then those at the
-    next."""
-    found: dict[int, list[int]] = {}
-    for place, cell in enumerate(cells):
-        horizons = sorted({_length(other) for other in cells if other.environment == cell.environment})
-        found.setdefault(horizons.index(_length(cell)), []).append(place)
-    return [found[rank] for rank in sorted(found)]
+    """Return the cells that are played together: those at the shortest horizon of their complexity, which tell what
+    longer ones will take, and then all others at once, since each wave ends with its longest episodes alone."""
+    shortest = [place for place in range(len(cells)) if _shorter(cells, place, range(len(cells))) is None]
+    return [wave for wave in (shortest, [p for p in range(len(cells)) if p not in shortest]) if wave]
 
 
 def expected_costs(measured: MapMeasurement, lengths: Sequence[TaskLength]) -> list[float]:
@@ -44,7 +41,7 @@ def admitted(measured: MapMeasurement, wave: Sequence[int], lengths: Sequence[Ta
     for place in sorted(wave, key=lambda place: costs[place]):
         shorter = _shorter(measured.cells, place, range(len(measured.cells)))
         needed = costs[place] * (PILOT_TASKS + LEAST_TASKS)
-        if needed <= left and (shorter is None or shorter in piloted):
+        if needed <= left and (shorter is None or shorter in piloted or shorter in found):
             left -= needed
             found.append(place)
     return sorted(found)

@@ -79,14 +79,16 @@ def _fits(of_model: Mapping[str, Any], axis: str) -> list[str]:
     for complexity, horizons, reliability in zip(
         of_model["complexities"], frontier["horizons"], hazard["reliability"], strict=True
     ):
-        shown = [_reach(Estimate(**horizons[share]), ends) for share in ("p50", "p80")]
+        shown = [shown_horizon(Estimate(**horizons[share]), ends) for share in ("p50", "p80")]
         name = "-" if complexity is None else f"{complexity:g}"
         lines.append(f"| {name} | {shown[0]} | {shown[1]} | {Estimate(**reliability).shown('.4g')} |")
     lines += ["", _slopes(frontier), "", _hazard(frontier, hazard)]
     return lines
 
 
-def _reach(horizon: Estimate, ends: tuple[float, float]) -> str:
+def shown_horizon(horizon: Estimate, ends: tuple[float, float]) -> str:
+    """Return a horizon with its interval as text, or its bound; beyond the `ends`, the shortest and the longest length
+    that were tried, it is extrapolated."""
     text = horizon.shown()
     if horizon.value is not None and not ends[0] <= horizon.value <= ends[1]:
         return f"{text}, extrapolated"
