@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.prefer_judge import judge
 from assay.cli.prefer_rate import rate
 from assay.cli.prefer_stats import stats
 from assay.errors import DataError
@@ -112,3 +113,4 @@ def export_pairs(
 
 app.command("stats")(stats)
 app.command("rate")(rate)
+app.command("judge")(judge)

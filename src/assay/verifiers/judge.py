@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from assay.home import assay_home
 from assay.host import current_host
 from assay.observe.metrics import metric
 from assay.types import Message, Rollout, Score, Task
+from assay.verifiers.material import harmless, marked
 from assay.verifiers.text import is_cut_off, last_characters, strip_reasoning
 from assay.verifiers.verifier import Verifier, verifiers_in
 
@@ -38,14 +38,6 @@ _PATTERNS = {
     "verdict": re.compile(r"[*_`\s]*VERDICT[*_`\s]*:[*_`\s]*(correct|incorrect)[*_`\s.]*", re.IGNORECASE),
     "score": re.compile(r"[*_`\s]*SCORE[*_`\s]*:[*_`\s]*(10|\d)(?:\s?/\s?10)?[*_`\s.]*", re.IGNORECASE),
 }
-_CONTROL = re.compile(
-    r"""<(?=[|｜][^\s<>|｜]{1,80}[|｜]>)
-    | <(?=/?(?:s|bos|eos|pad|unk|mask|sop|eop|(?:start|end)_of_(?:turn|image)|(?:im|turn)_(?:start|end))>)
-    | <(?=</?SYS>>)
-    | \[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS|RESULTS|CONTENT)|THINK|g?MASK)\])""",
-    re.VERBOSE | re.IGNORECASE,
-)
-"""The first character of what servers read as a mark of their chat templates, wherever in a text it stands."""
 _MAX_LINE = 200
 """Characters of a judge's last line; a verdict is shorter."""
 
@@ -126,7 +118,7 @@ class Judge(Endpoint, Verifier):
             reminder = f"You have given no verdict. Answer with {_FORMS[self.form]}, and nothing else."
             conversation = (
                 *prompt,
-                Message("assistant", _harmless(reply.text) or "(nothing)"),
+                Message("assistant", harmless(reply.text) or "(nothing)"),
                 Message("user", reminder),
             )
         evidence = last_characters(reply.text, 200)
@@ -141,15 +133,8 @@ class Judge(Endpoint, Verifier):
     def _prompt(self, response: str, cut_off: bool, task: Task) -> tuple[Message, ...]:
         question = "\n\n".join(message.content for message in task.prompt if message.role != "assistant")
         given = {"question": question, "reference answer": task.answer if self.show_gold else "", "response": response}
-        shown = {name: _harmless(text) for name, text in given.items()}
-        # Made from what stands between the marks, so that no response can hold its own mark; and the same for the same
-        # response, so that its verdict can be kept.
-        mark = hashlib.sha256("\0".join(shown.values()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        parts = [
-            f"[{name} {mark}]\n{text}\n[end of {name} {mark}]"
-            for name, text in shown.items()
-            if text or name == "response"
-        ]
+        mark, texts = marked(given)
+        parts = [part for part, (name, text) in zip(texts, given.items(), strict=True) if text or name == "response"]
         if cut_off:
             parts.append("The response was cut off at a length limit: what it would have gone on to say is unknown.")
         criterion = self.instructions or (
@@ -193,11 +178,6 @@ class Judge(Endpoint, Verifier):
     @functools.cached_property
     def _kept(self) -> Replies:
         return Replies(Path(self.replies).expanduser() if self.replies else assay_home() / "replies" / "judge.sqlite")
-
-
-def _harmless(text: str) -> str:
-    """The text with a space in every mark that a chat template knows, so that no server takes it for one."""
-    return _CONTROL.sub(lambda found: f"{found[0]} ", text)
 
 
 def _read(reply: Reply, form: str) -> float | None:
