@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
     from assay.preferences.judge import JudgedPair, JudgeReport, PairJudge
 
 
+@dataclass(frozen=True)
+class JudgeOptions:
+    """Options for what the judge is asked."""
+
+    criterion: Annotated[
+        str | None,
+        typer.Option(
+            help="What the better response is, in a sentence. Default: right, helpful, well put.", show_default=False
+        ),
+    ] = (None,)
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Token limit of a reply.")] = (1024,)
+    temperature: Annotated[float, typer.Option(min=0.0, help="Temperature of the judge.")] = (0.0,)
+
+
 @with_groups
 def judge(
     file: Annotated[
@@ -30,17 +45,10 @@ def judge(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The judge: openai:NAME, a model at an endpoint.")],
     endpoint: EndpointOptions,
     output: Annotated[Path, typer.Option(help="The .jsonl file of pairs with the judge's preferences.")],
-    criterion: Annotated[
-        str | None,
-        typer.Option(
-            help="What the better response is, in a sentence. Default: right, helpful, well put.", show_default=False
-        ),
-    ] = None,
+    options: JudgeOptions,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Judge the first so many pairs alone.", show_default=False)
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Token limit of a reply.")] = 1024,
-    temperature: Annotated[float, typer.Option(min=0.0, help="Temperature of the judge.")] = 0.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the counts to this file.", show_default=False)
     ] = None,
@@ -66,8 +74,7 @@ def judge(
             f"{model} is a model on this machine; serve it (assay serve {model}) and name it as openai:NAME with "
             "--base-url"
         )
-    given = {"max_new_tokens": max_new_tokens, "temperature": temperature}
-    settings = validate(PairJudge, given if criterion is None else {**given, "criterion": criterion})
+    settings = validate(PairJudge, {name: value for name, value in vars(options).items() if value is not None})
     console = Console(highlight=False)
     pairs = read_pairs(file)[:limit]
     began = time.monotonic()
