@@ -31,9 +31,9 @@ class JudgeOptions:
         typer.Option(
             help="What the better response is, in a sentence. Default: right, helpful, well put.", show_default=False
         ),
-    ] = (None,)
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Token limit of a reply.")] = (1024,)
-    temperature: Annotated[float, typer.Option(min=0.0, help="Temperature of the judge.")] = (0.0,)
+    ] = None
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Token limit of a reply.")] = 1024
+    temperature: Annotated[float, typer.Option(min=0.0, help="Temperature of the judge.")] = 0.0
 
 
 @with_groups
