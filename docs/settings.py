@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from assay.components import Component, component_names, find_component
 from assay.config import Settings
 from assay.evaluation.sweep import SweepSettings
+from assay.evaluation.transfer import TransferSettings
 from assay.recipe import RunConfig
 
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -42,6 +43,9 @@ def main() -> None:
     print("\n## A sweep")
     print("\nThe file that `assay sweep` runs.")
     _print_tables(SweepSettings, "", kinds)
+    print("\n## A transfer experiment")
+    print("\nThe table `[transfer]` of the file that `assay transfer` runs, beside a recipe and `[environments.NAME]`.")
+    _print_table(TransferSettings, dict(TransferSettings.model_fields))
 
 
 def _print_kind(kind: type[Component], kinds: dict[type[Component], list[str]]) -> None:

@@ -16,22 +16,27 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.cli.main import app
+from assay.cli.transfer_models import TransferModels
 from assay.config import load
 from assay.environments import make_environment
 from assay.errors import DataError
 from assay.evaluation.sweep import Sweep
+from assay.evaluation.transfer import TransferPlan
 from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
 from assay.verifiers.python import load_function
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-TRAINING = sorted(path for path in RECIPES.glob("*/*.toml") if "seeds" not in path.read_text())
-SWEEPS = sorted(path for path in RECIPES.glob("*/*.toml") if "seeds" in path.read_text())
+TRANSFERS = sorted(RECIPES.glob("transfer/*.toml"))
+OTHERS = sorted(set(RECIPES.glob("*/*.toml")) - set(TRANSFERS))
+TRAINING = [path for path in OTHERS if "seeds" not in path.read_text()]
+SWEEPS = [path for path in OTHERS if "seeds" in path.read_text()]
 
 
 def test_there_are_recipes() -> None:
     assert TRAINING
     assert SWEEPS
+    assert TRANSFERS
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)
@@ -47,6 +52,11 @@ def test_sweep_loads_and_so_does_its_recipe(path: Path) -> None:
     assert len(list(sweep.runs())) == len(sweep.settings.seeds) * len(sweep.cells)
     for run in sweep.runs():
         load(RunConfig, run.cell.recipe, run.cell.overrides)
+
+
+@pytest.mark.parametrize("path", TRANSFERS, ids=lambda path: path.name)
+def test_transfer_loads_and_nothing_is_wrong_with_it(path: Path, tmp_path: Path) -> None:
+    TransferModels.of(TransferPlan.load(path, {}), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from assay.cli import (
     sweep,
     train,
     trajectories,
+    transfer,
     verify,
 )
 from assay.cli import eval as evaluation
@@ -67,6 +68,7 @@ app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("map")(mapping.map_models)
 app.command("sweep")(sweep.sweep)
+app.command("transfer")(transfer.transfer)
 app.command("demonstrate")(demonstrate.demonstrate)
 app.command("verify")(verify.verify)
 app.command("export")(export.export)

@@ -18,6 +18,7 @@ from assay.cli.endpoint import EndpointOptions
 from assay.cli.engine import EngineOptions
 from assay.cli.groups import with_groups
 from assay.cli.sampled_model import SampledModel
+from assay.cli.tables import write_table
 from assay.cli.task_options import numbers, plain, short_hash, tasks_hash
 from assay.errors import ConfigError
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 DEFAULT_BUDGET = 100_000
 """Sampled tokens for each model: three environments of twelve cells in some minutes on two cores with a model of 135 M
 parameters."""
-MAP, TABLE, UNITS, REPORT = "map.json", "table.json", "units.json", "report.md"
+MAP, UNITS, REPORT = "map.json", "units.json", "report.md"
 MOST_TASKS = 60
 
 
@@ -196,21 +197,11 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
     from assay.observe.provenance import provenance
     from assay.observe.visible import visible
 
-    rows = table_rows(result)
     write_json(folder / MAP, {**result, "provenance": provenance()})
-    write_json(folder / TABLE, rows)
     report = map_markdown(result)
     (folder / REPORT).write_text(report, encoding="utf-8")
     draw_map(result, [folder / "map.png", folder / "map.svg"])
-    written = [MAP, TABLE, REPORT, "map.png", "map.svg"]
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        typer.echo("no table.parquet without pyarrow; pip install 'assay[data]'", err=True)
-    else:
-        parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "table.parquet")
-        written.append("table.parquet")
+    written = [MAP, REPORT, "map.png", "map.svg", *write_table(folder, table_rows(result))]
     typer.echo("\n".join(map(visible, report.splitlines())))
     typer.echo(f"map: {folder} ({', '.join(written)})")
 

@@ -36,7 +36,13 @@ from assay.statistics.power import Design, Spread, detectable_difference, detect
 from assay.statistics.prediction_powered import PredictionPowered, prediction_powered_mean
 from assay.statistics.profile import Estimate
 from assay.statistics.proportion import clustered_mean, clustered_proportion, wilson
-from assay.statistics.seeds import difference_over_seeds, proportion_over_seeds, seeds_excess
+from assay.statistics.ratio import ratio_over_seeds
+from assay.statistics.seeds import (
+    difference_over_seeds,
+    difference_test_over_seeds,
+    proportion_over_seeds,
+    seeds_excess,
+)
 
 __all__ = [
     "Agreement",
@@ -61,6 +67,7 @@ __all__ = [
     "detectable_difference",
     "detectable_gain",
     "difference_over_seeds",
+    "difference_test_over_seeds",
     "fit_bradley_terry",
     "fit_frontier",
     "fit_hazard",
@@ -89,6 +96,7 @@ __all__ = [
     "power_of",
     "prediction_powered_mean",
     "proportion_over_seeds",
+    "ratio_over_seeds",
     "seeds_excess",
     "sign_flip_test",
     "t_interval",

@@ -9,10 +9,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.special
 
-from assay.statistics.interval import Interval, t_quantile
+from assay.statistics.interval import NORMAL_QUANTILE, Interval, t_quantile
 from assay.statistics.paired import difference_interval
 from assay.statistics.proportion import clustered_proportion
+
+_SMALLEST = 1e-15
+"""The smallest p-value that is told apart."""
 
 
 def proportion_over_seeds(values_SP: Sequence[Sequence[float]], num_samples: int) -> Interval:
@@ -70,6 +74,58 @@ def difference_over_seeds(
         before.mean(0).tolist(), after.mean(0).tolist(), num_samples=num_samples or (before.size, after.size)
     )
     return _with_seeds(over_tasks, seeds_excess((after - before).tolist()), bounds=(-1.0, 1.0))
+
+
+def difference_test_over_seeds(
+    before_SP: Sequence[Sequence[float]],
+    after_SP: Sequence[Sequence[float]],
+    *,
+    num_samples: tuple[int, int] | None = None,
+) -> float:
+    """Two-sided p-value that after and before do not differ, over seeds and tasks: the interval of
+    `difference_over_seeds` turned into a test.
+
+    It is the level alpha of the interval that just reaches 0:
+
+        |d| = hypot(w z(1 - alpha / 2) / z(0.975), e t(1 - alpha / 2, S - 1) / t(0.975, S - 1))
+
+    w is the half-width over tasks on the side of 0, e what seeds add (`seeds_excess`). So it is below 0.05 exactly
+    where the 95 % interval excludes 0, and with few seeds that differ it cannot become small, however many tasks.
+
+    Args:
+        before_SP, after_SP, num_samples: as `difference_over_seeds`.
+
+    Raises:
+        ValueError: as `difference_over_seeds`.
+
+    Example:
+        >>> before, after = [[0, 0, 1, 0]] * 2, [[1, 0, 1, 1], [1, 1, 1, 0]]
+        >>> 0.01 < difference_test_over_seeds(before, after) < 0.05
+        True
+    """
+    before, after = _shares(before_SP), _shares(after_SP)
+    if before.shape != after.shape:
+        raise ValueError(f"{before.shape} seeds and tasks before, {after.shape} after")
+    found = difference_interval(
+        before.mean(0).tolist(), after.mean(0).tolist(), num_samples=num_samples or (before.size, after.size)
+    )
+    if found.value == 0:
+        return 1.0
+    width = found.value - found.low if found.value > 0 else found.high - found.value
+    excess, freedom = seeds_excess((after - before).tolist()), len(before) - 1
+
+    def reach(alpha: float) -> float:
+        of_tasks = -float(scipy.special.ndtri(alpha / 2)) / NORMAL_QUANTILE
+        of_seeds = -float(scipy.special.stdtrit(freedom, alpha / 2)) / t_quantile(freedom)
+        return math.hypot(width * of_tasks, excess * of_seeds)
+
+    low, high = _SMALLEST, 1.0
+    if reach(low) <= abs(found.value):
+        return low
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if reach(middle) > abs(found.value) else (low, middle)
+    return high
 
 
 def seeds_excess(values_SP: Sequence[Sequence[float]]) -> float:

@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 
 import pydantic
 
-from assay.config import Settings
-from assay.environments.environment import AnyEnvironment, Environment, require_tasks, rewards_of
+from assay.environments.environment import Environment, require_tasks, rewards_of
 from assay.environments.episode import Episode
+from assay.environments.named import NamedEnvironment, settings_of
 from assay.environments.script import Script
 from assay.errors import ConfigError
 from assay.seeds import derive_seed, uniform
@@ -19,24 +19,11 @@ from assay.verifiers import Verifier
 from assay.verifiers.by_environment import ByEnvironment
 
 
-class MixturePart(Settings):
+class MixturePart(NamedEnvironment):
     """One environment of a mixture."""
 
-    environment: AnyEnvironment
-    """The environment with its options."""
     weight: float = pydantic.Field(default=1.0, gt=0, allow_inf_nan=False)
     """How often its tasks come, beside the weights of the others."""
-    label: str = pydantic.Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
-    """Name that its tasks and metrics are filed under; empty for the environment's own."""
-    complexity: float | None = None
-    """Dial of its tasks; None for that of the curriculum's level."""
-    horizon: float | None = None
-    """Dial of its tasks; None for that of the curriculum's level."""
-
-    @property
-    def filed_as(self) -> str:
-        """The label, or the environment's name."""
-        return self.label or self.environment.name
 
 
 class Mixture(Environment):
@@ -139,26 +126,14 @@ def _drawn(weights: Mapping[str, float], at: float) -> str:
     return list(weights)[-1]
 
 
-_OF_THE_PART = ("weight", "label")
-
-
 def as_mixture(environments: Any) -> dict[str, Any]:
     """Return the settings of a mixture from a recipe's `[[environments]]`, a list of tables that each hold an
-    environment's name and options, `weight` and `label` among them, and the dials in a table `level`.
+    environment's name and options, `weight` and `label` among them, and the dials in a table `level`; or of texts such
+    as "arithmetic:level=2".
 
     Raises:
         ConfigError: it is no such list.
     """
     if not isinstance(environments, list | tuple) or not environments:
         raise ConfigError('environments: expected tables such as [[environments]] name = "chain"; weight = 2')
-    parts = []
-    for each in environments:
-        if isinstance(each, str):
-            parts.append({"environment": {"name": each}})
-        elif isinstance(each, Mapping):
-            own = {key: value for key, value in each.items() if key not in (*_OF_THE_PART, "level")}
-            of_the_part = {key: each[key] for key in _OF_THE_PART if key in each}
-            parts.append({"environment": own, **of_the_part, **dict(each.get("level", {}))})
-        else:
-            raise ConfigError(f"environments: {each!r:.60} is no table with the name of an environment")
-    return {"name": "mixture", "parts": parts}
+    return {"name": "mixture", "parts": [settings_of(each) for each in environments]}
