@@ -130,8 +130,8 @@ def test_a_matrix_that_goes_on(spec: Path, tmp_path: Path, trainer: Trainer) -> 
     assert cells[0]["gain"]["num_seeds"] == 2
     # Other tokens are other cells, beside those that are there.
     run(spec, "--output", out, "--train", "sums", "--seeds", 1, "--tokens", 17)
-    run(spec, "--output", out, "--train", "sums", "--seeds", 2)
     assert len(trainer.folders) == 4
+    assert len(list((out / "results").glob("sums-*"))) == 2
 
 
 def test_what_fails_does_not_stop_the_rest(spec: Path, tmp_path: Path, trainer: Trainer) -> None:
@@ -206,7 +206,10 @@ def test_spec_files_that_are_none(tmp_path: Path, spec: Path, trainer: Trainer) 
 def test_held_out_tasks_that_are_trained_on_are_refused(spec: Path, tmp_path: Path, trainer: Trainer) -> None:
     """Two files of rows: what one trains on, the other holds out."""
     rows = [{"prompt": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(60)]
-    for name, given in (("one", rows), ("other", [*rows, {"prompt": "odd", "answer": "1"}])):
+    for name, given in (
+        ("one", rows),
+        ("other", [{"prompt": f"What is {n} - 1?", "answer": str(n - 1)} for n in range(60)]),
+    ):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
     tables = "".join(
         f'[environments.{name}]\nname = "rows"\npath = "{tmp_path}/{name}.jsonl"\n{more}'
