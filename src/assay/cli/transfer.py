@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.groups import with_groups
 from assay.errors import AssayError
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 RESULT, TABLE, REPORT = "transfer.json", "table.json", "report.md"
 
 
-def transfer(
-    spec: Annotated[
-        Path, typer.Argument(metavar="SPEC", help="A recipe in TOML, with [environments.NAME] and [transfer].")
-    ],
+@dataclass(frozen=True)
+class TransferOptions:
+    """Options in place of what the table [transfer] of a spec says."""
+
     train: Annotated[
         str | None,
         typer.Option(
@@ -31,25 +32,45 @@ def transfer(
             "(arithmetic:level=1), mixtures of two (a+b), and mix, the mixture of all.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     evaluate: Annotated[
         str | None,
         typer.Option(
             "--eval", help="What every model is measured on. Default: what is trained on.", show_default=False
         ),
-    ] = None,
+    ] = None
     sequence: Annotated[
         str | None,
         typer.Option(help="Environments that one model goes through in this order.", show_default=False),
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds. Default: 3.", min=1, show_default=False)] = None,
+    ] = None
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds. Default: 3.", min=1, show_default=False)] = None
     tokens: Annotated[
         int | None, typer.Option(help="Sampled tokens of each training run.", min=1, show_default=False)
-    ] = None,
+    ] = None
     tasks: Annotated[
         int | None,
         typer.Option(help="Held-out tasks of each environment. Default: 96.", min=2, show_default=False),
-    ] = None,
+    ] = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that were given, by the name that they have in the spec."""
+        lists = {"train": self.train, "evaluate": self.evaluate, "sequence": self.sequence}
+        found: dict[str, Any] = {
+            key: [part.strip() for part in text.split(",") if part.strip()]
+            for key, text in lists.items()
+            if text is not None
+        }
+        numbers = {"seeds": self.seeds, "tokens": self.tokens, "tasks": self.tasks}
+        return found | {key: value for key, value in numbers.items() if value is not None}
+
+
+@with_groups
+def transfer(
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="A recipe in TOML, with [environments.NAME] and [transfer].")
+    ],
+    options: TransferOptions,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of the recipe: --set trainer.learning_rate=2e-5."),
@@ -69,17 +90,8 @@ def transfer(
     from assay.evaluation.transfer import TransferPlan
     from assay.home import assay_home
 
-    written = {"train": train, "evaluate": evaluate, "sequence": sequence}
-    options: dict[str, Any] = {
-        key: [part.strip() for part in text.split(",") if part.strip()]
-        for key, text in written.items()
-        if text is not None
-    }
-    options |= {
-        key: value for key, value in {"seeds": seeds, "tokens": tokens, "tasks": tasks}.items() if value is not None
-    }
     typer.echo(f"assay transfer: reading {spec}", err=True)
-    plan = TransferPlan.load(spec, options, settings or [])
+    plan = TransferPlan.load(spec, options.given, settings or [])
     folder = (output or assay_home() / "transfer" / plan.name).absolute()
     from assay.cli.transfer_models import TransferModels
 
