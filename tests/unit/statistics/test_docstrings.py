@@ -13,7 +13,7 @@ import pytest
         ("mean", 1),
         ("pass_at_k", 2),
         ("paired", 3),
-        ("seeds", 4),
+        ("seeds", 6),
         ("bootstrap", 1),
         ("confidence_sequence", 2),
         ("majority", 1),
@@ -21,6 +21,7 @@ import pytest
         ("noise_floor", 1),
         ("permutation", 1),
         ("prediction_powered", 2),
+        ("ratio", 1),
     ],
 )
 def test_examples_in_docstrings_hold(name: str, num_examples: int):
