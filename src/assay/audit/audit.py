@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -109,11 +110,22 @@ class _Payer:
         self.verifier = verifier
         self.judge = judge
         self._gate = asyncio.Semaphore(CONCURRENT)
+        self._gold_values: dict[str, float] = {}
 
     async def score(self, task: Task, response: str) -> Score:
         """The score of a response that is said in every turn of the task's episode."""
         async with self._gate:
             return await self._asked(self.verifier, task, response)
+
+    async def pays(self, target: Target, score: Score) -> bool:
+        """True where a score is that of a right response: solved, or, of a number alone, no less than the right
+        response has."""
+        if score.verdict is not Verdict.GRADED or not target.gold:
+            return score.verdict is Verdict.SOLVED
+        if target.task.task_id not in self._gold_values:
+            gold = await self.score(target.task, target.gold)
+            self._gold_values[target.task.task_id] = math.inf if gold.value is None else gold.value
+        return (score.value or 0.0) >= self._gold_values[target.task.task_id]
 
     async def is_wrong(self, task: Task, response: str) -> bool:
         """True where the independent judge refuses the response too, or there is none to ask."""
@@ -233,7 +245,7 @@ async def _count(trial: Trial, payer: _Payer, target: Target, response: str, sco
         trial.unmeasured.append((target.task.task_id, response, score.reason))
         return
     trial.total += score.value or 0.0
-    if score.verdict is Verdict.SOLVED and await payer.is_wrong(target.task, response):
+    if await payer.pays(target, score) and await payer.is_wrong(target.task, response):
         trial.paid.append((target.task.task_id, response))
 
 
@@ -287,7 +299,7 @@ async def _answerless(payer: _Payer, targets: Sequence[Target], ends: float) -> 
 
 async def _num_paid(payer: _Payer, targets: Sequence[Target], response: str) -> int:
     scores = await asyncio.gather(*(payer.score(target.task, response) for target in targets))
-    return sum(score.verdict is Verdict.SOLVED for score in scores)
+    return sum([await payer.pays(target, score) for target, score in zip(targets, scores, strict=True)])
 
 
 def _of_constant(rate: Interval, said: str, targets: Sequence[Target], allowed: float) -> Finding:
@@ -310,6 +322,6 @@ async def _mutants(payer: _Payer, targets: Sequence[Target], ends: float) -> tup
         survivors += [
             Survivor(target.task.task_id, mutant)
             for mutant, score in zip(mutants, scores, strict=True)
-            if score.verdict is Verdict.SOLVED
+            if await payer.pays(target, score)
         ]
     return tried, survivors

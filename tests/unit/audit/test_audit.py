@@ -164,6 +164,25 @@ def test_a_verifier_that_an_attack_brings_down_is_a_finding(verifier: Verifier) 
     assert all("the verifier failed" in each.reason for each in found.findings)
 
 
+class Length(Clean):
+    """A number without a verdict: the longer the better."""
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        return Score.graded(float(len(rollout.turns[-1].message.text)))
+
+
+class Distance(Clean):
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        return Score.graded(float(rollout.turns[-1].message.text.strip() == task.answer))
+
+
+def test_a_number_without_a_verdict_is_held_against_that_of_the_right_answer() -> None:
+    found = tricks(audit(Sums(), Length()))
+    assert {"very long", "self-declared success", "the answer, then another", "one answer to every task"} <= found
+    assert not {"nothing", "the answer's first half"} & found
+    assert not tricks(audit(Sums(), Distance()))
+
+
 class Half(Clean):
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         score = await super().__call__(rollout, task)
