@@ -37,8 +37,20 @@ def admitted(measured: MapMeasurement, wave: Sequence[int], lengths: Sequence[Ta
     costs = expected_costs(measured, lengths)
     piloted = [place for place in range(len(measured.cells)) if measured.has_pilot(place)]
     left = budget - measured.num_tokens - LEAST_TASKS * sum(costs[place] for place in piloted)
+
+    def order(place: int) -> tuple[float, float]:
+        # A shorter cell comes first, also where its own tasks are thought dearer.
+        cell = measured.cells[place]
+        row = [
+            cost
+            for cost, other in zip(costs, measured.cells, strict=True)
+            if (other.environment, other.complexity) == (cell.environment, cell.complexity)
+            and _length(other) <= _length(cell)
+        ]
+        return max(row), _length(cell)
+
     found = []
-    for place in sorted(wave, key=lambda place: costs[place]):
+    for place in sorted(wave, key=order):
         shorter = _shorter(measured.cells, place, range(len(measured.cells)))
         needed = costs[place] * (PILOT_TASKS + LEAST_TASKS)
         if needed <= left and (shorter is None or shorter in piloted or shorter in found):

@@ -137,6 +137,14 @@ def test_longer_tasks_are_reckoned_by_shorter_ones(cells: list[MapCell]) -> None
     assert found.num_tokens <= 3_000
 
 
+def test_longer_tasks_that_are_thought_cheaper_are_played_too(cells: list[MapCell]) -> None:
+    """Where answers of longer tasks happen to be short, what is expected of a cell is not in the order of horizons."""
+    tokens = {1: 4.0, 2: 9.0, 4: 6.0, 8: 5.0}
+    lengths = [TaskLength(horizon=cell.horizon, tokens=tokens[int(cell.horizon or 1)]) for cell in cells]
+    found = measured(cells, Learners({"a": logistic}, lambda task: 10), 3_000, lengths=lengths)
+    assert len(found.pilot) == len(cells)
+
+
 def test_a_budget_that_tells_of_no_cell_ends_after_the_shortest(cells: list[MapCell]) -> None:
     learners = Learners({"a": logistic}, lambda task: 1_000)
     with pytest.raises(DataError, match=r"the pilot took 6,000 of 3,000 tokens, and 6 tasks of no cell fit"):
