@@ -171,7 +171,7 @@ def _run(
                 budget=budget,
                 reading=options.reading,
                 lengths=units,
-                say=lambda line: typer.echo(line, err=True),
+                say=players.say,
                 on_part=players.begin,
             )
 

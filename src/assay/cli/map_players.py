@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from assay.cli.progress import progress
 from assay.cli.task_options import plain, tasks_hash
 
@@ -127,6 +129,11 @@ class MapPlayers:
 
         bar = progress(part.what, before, total, note, share=share, seconds_between=SECONDS_BETWEEN_LINES, num_lines=1)
         self._advance = self._bar.enter_context(bar)
+
+    def say(self, line: str) -> None:
+        """Print a line beside the progress, which ends: a bar on a terminal would be drawn over it."""
+        self._bar.close()
+        typer.echo(line, err=True)
 
     @property
     def num_tokens(self) -> int:
