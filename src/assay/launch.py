@@ -191,7 +191,7 @@ def run_memory(
     num_trainable = model.num_trained(config.model.lora)
     # Our decoder puts the adapters of reference and critic on the base of the policy.
     shares_base = num_trainable is not None and shape.kind == "decoder"
-    frozen = shape.num_parameters if needs.reference and not shares_base else 0
+    frozen = shape.num_parameters if needs.reference_model and not shares_base else 0
     if needs.values and num_trainable is not None and not shares_base:
         frozen += shape.num_parameters
     if needs.teacher:

@@ -239,6 +239,26 @@ class RunConfig(Settings):
             )
         return self
 
+    def _check_pairs(self) -> None:
+        """Refuses what has no effect where responses are given and compared.
+
+        Raises:
+            ValueError: an option that is set, and has none.
+        """
+        evaluation, name = self.evaluation, self.algorithm.name
+        without = {
+            "verifier": self.verifier,
+            "engine": self.engine,
+            "evaluation.strict": evaluation.strict,
+            "evaluation.lenient": evaluation.lenient,
+            "evaluation.probe_samples": evaluation.probe_samples,
+            "evaluation.test_max_new_tokens": evaluation.test_max_new_tokens,
+            "scaffold": None if isinstance(self.scaffold, Plain) else self.scaffold,
+        }
+        for option, value in without.items():
+            if value:
+                raise ValueError(f"{option} has no effect with {name}, whose responses are given: leave it out")
+
     @pydantic.model_validator(mode="after")
     def _given_responses(self) -> RunConfig:
         """Checks what has no effect, or is missing, where responses are given and not sampled."""
@@ -250,6 +270,8 @@ class RunConfig(Settings):
             )
         if not needs.samples_nothing:
             return self
+        if needs.pairs:
+            self._check_pairs()
         if self.curriculum.measures_the_policy:
             raise ValueError(
                 f"the curriculum {self.curriculum.name!r} follows what the policy solves, and {algorithm.name} shows "

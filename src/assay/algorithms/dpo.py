@@ -38,7 +38,7 @@ class DPO(Preference):
             )
         return self
 
-    def pair_loss(self, chosen: Responses, rejected: Responses) -> tuple[Tensor, Tensor, Tensor]:
+    def pair_loss(self, chosen: Responses, rejected: Responses) -> Tensor:
         chosen_P = chosen.ratios(length_normalised=self.length_normalised)
         rejected_P = rejected.ratios(length_normalised=self.length_normalised)
         loss_P = dpo_loss(
@@ -46,4 +46,7 @@ class DPO(Preference):
         )
         if self.likelihood_coefficient:
             loss_P = loss_P - self.likelihood_coefficient * chosen.means
-        return loss_P, self.beta * chosen_P, self.beta * rejected_P
+        return loss_P
+
+    def implicit_reward(self, responses: Responses) -> Tensor:
+        return self.beta * responses.ratios(length_normalised=self.length_normalised)

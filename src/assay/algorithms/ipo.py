@@ -23,7 +23,10 @@ class IPO(Preference):
     length_normalised: bool = False
     """True where each log ratio is divided by its response's tokens, as TRL does; the paper sums."""
 
-    def pair_loss(self, chosen: Responses, rejected: Responses) -> tuple[Tensor, Tensor, Tensor]:
+    def pair_loss(self, chosen: Responses, rejected: Responses) -> Tensor:
         chosen_P = chosen.ratios(length_normalised=self.length_normalised)
         rejected_P = rejected.ratios(length_normalised=self.length_normalised)
-        return ipo_loss(chosen_P, rejected_P, tau=self.tau), self.tau * chosen_P, self.tau * rejected_P
+        return ipo_loss(chosen_P, rejected_P, tau=self.tau)
+
+    def implicit_reward(self, responses: Responses) -> Tensor:
+        return self.tau * responses.ratios(length_normalised=self.length_normalised)

@@ -14,7 +14,7 @@ import pydantic
 
 from assay.algorithms.algorithm import Algorithm, LossInputs, LossOutput
 from assay.algorithms.needs import Needs
-from assay.algorithms.preference import Preference
+from assay.algorithms.preference import Preference, Responses
 from assay.errors import ContractError
 from assay.later import torch
 from assay.losses import Normaliser, kto_loss, per_sequence_sum
@@ -72,6 +72,9 @@ class KTO(Preference):
         credited = Algorithm.credit(self, groups, samples)
         # The forks of one response are one unit.
         return [sample.replace(unit_id=sample.member) for sample in credited]  # pyright: ignore[reportReturnType]
+
+    def implicit_reward(self, responses: Responses) -> Tensor:
+        return self.beta * responses.log_ratios
 
     def loss(self, inputs: LossInputs) -> LossOutput:
         """The summed loss of the responses of one micro-batch, and their metrics."""

@@ -34,6 +34,16 @@ class Needs:
     """Credit looks at the trainer's own log-probabilities: also where one update a step would leave them out."""
 
     @property
+    def reference_once(self) -> bool:
+        """True where the reference is asked of given responses alone, and so once, before training."""
+        return self.pairs and self.reference and not self.reference_point
+
+    @property
+    def reference_model(self) -> bool:
+        """True where the model that training began with stays in memory."""
+        return self.reference and not self.reference_once
+
+    @property
     def samples_nothing(self) -> bool:
         """True where all responses are somebody else's."""
         return self.demonstrations or self.pairs

@@ -24,7 +24,9 @@ class ORPO(Preference):
 
     has_reference: ClassVar[bool] = False
 
-    def pair_loss(self, chosen: Responses, rejected: Responses) -> tuple[Tensor, Tensor, Tensor]:
+    def pair_loss(self, chosen: Responses, rejected: Responses) -> Tensor:
         odds_P = odds_ratio_loss(chosen.means, rejected.means)
-        weight = self.odds_coefficient
-        return -chosen.means + weight * odds_P, weight * chosen.means, weight * rejected.means
+        return -chosen.means + self.odds_coefficient * odds_P
+
+    def implicit_reward(self, responses: Responses) -> Tensor:
+        return self.odds_coefficient * responses.means

@@ -149,24 +149,32 @@ class Preference(Algorithm):
             if len(sides[sample.group_id]) == 2
         ]
 
-    def pair_loss(self, chosen: Responses, rejected: Responses) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss of each pair, [P], and the implicit rewards of its two sides, [P] each."""
+    def pair_loss(self, chosen: Responses, rejected: Responses) -> Tensor:
+        """Return the loss of each pair, [P]."""
+        raise NotImplementedError
+
+    def implicit_reward(self, responses: Responses) -> Tensor:
+        """Return the reward that the policy stands for, [P]: the response with the higher one is the better."""
         raise NotImplementedError
 
     def loss(self, inputs: LossInputs) -> LossOutput:
         """The summed loss of the pairs of one micro-batch, and their metrics."""
         chosen, rejected = sides_of(inputs)
-        loss_P, chosen_P, rejected_P = self.pair_loss(chosen, rejected)
-        margin_P = (chosen_P - rejected_P).detach()
+        loss_P = self.pair_loss(chosen, rejected)
+        margin_P = (self.implicit_reward(chosen) - self.implicit_reward(rejected)).detach()
         metrics_P = {
             PAIR_ACCURACY: (margin_P > 0).to(margin_P.dtype) + 0.5 * (margin_P == 0),
             PAIR_MARGIN: margin_P,
-            CHOSEN_LOGPROB: chosen.logprobs,
-            REJECTED_LOGPROB: rejected.logprobs,
+            **self.side_metrics(chosen, rejected),
         }
+        return LossOutput(loss_P.sum(), {name: values.detach().sum() for name, values in metrics_P.items()})
+
+    def side_metrics(self, chosen: Responses, rejected: Responses) -> dict[str, Tensor]:
+        """Return what is reported of the two sides of each pair, [P] each."""
+        metrics_P = {CHOSEN_LOGPROB: chosen.logprobs, REJECTED_LOGPROB: rejected.logprobs}
         if self.has_reference:
             metrics_P |= {CHOSEN_RATIO: chosen.log_ratios, REJECTED_RATIO: rejected.log_ratios}
-        return LossOutput(loss_P.sum(), {name: values.detach().sum() for name, values in metrics_P.items()})
+        return metrics_P
 
 
 def sides_of(inputs: LossInputs) -> tuple[Responses, Responses]:

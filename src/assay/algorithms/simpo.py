@@ -25,6 +25,8 @@ class SimPO(Preference):
 
     has_reference: ClassVar[bool] = False
 
-    def pair_loss(self, chosen: Responses, rejected: Responses) -> tuple[Tensor, Tensor, Tensor]:
-        loss_P = simpo_loss(chosen.means, rejected.means, beta=self.beta, gamma=self.gamma)
-        return loss_P, self.beta * chosen.means, self.beta * rejected.means
+    def pair_loss(self, chosen: Responses, rejected: Responses) -> Tensor:
+        return simpo_loss(chosen.means, rejected.means, beta=self.beta, gamma=self.gamma)
+
+    def implicit_reward(self, responses: Responses) -> Tensor:
+        return self.beta * responses.means

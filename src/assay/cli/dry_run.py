@@ -107,7 +107,7 @@ def _capped(config: RunConfig, held_out: HeldOut, max_context: int, num_prompt: 
             "answer; shorten the prompts, or use a model with a longer context"
         )
     limits = {"evaluation.test_max_new_tokens": held_out.test_max_new_tokens} if config.evaluation.test_tasks else {}
-    if not config.algorithm.needs.demonstrations:
+    if not config.algorithm.needs.samples_nothing:
         limits = {"sampling.max_new_tokens": config.sampling.max_new_tokens, **limits}
     for name, limit in limits.items():
         if limit > room:

@@ -154,6 +154,8 @@ def _describe_result(result: TrainResult) -> str:
     lines = [f"{summary['status']} after {summary['num_steps']} steps, {duration(summary['seconds'])}"]
     if "readings" in summary:
         lines += _describe_test(summary)
+    if "comparisons" in summary:
+        lines += _describe_comparisons(summary["comparisons"])
     lines += [f"report: {result.folder / 'report' / 'index.html'}"]
     # As it was called, where it is not on the path.
     called = f"{sys.executable} -m assay.cli.main" if sys.argv[0].endswith("main.py") else sys.argv[0]
@@ -199,6 +201,21 @@ def _gain_line(gain: Mapping[str, Any]) -> str:
         f"{of}: {gain_text(gain)}, the smallest of these ({gain['decoding']}, {gain['reading']}), paired test "
         f"p = {gain['p_value']:.2g}"
     )
+
+
+def _describe_comparisons(tested: Mapping[str, Any]) -> list[str]:
+    accuracy, calibration = tested["accuracy"], tested["calibration"]
+    lines = [
+        f"held-out test, {tested['num_comparisons']} comparisons ({tested['num_not_measured']} not measured): in the "
+        f"right order {100 * accuracy['value']:.1f} % [{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]"
+    ]
+    if calibration is not None:
+        lines.append(
+            f"  its own confidence {100 * calibration['mean_confidence']:.1f} %, calibration error "
+            f"{100 * calibration['calibration_error']:.1f} points, log loss {calibration['log_loss']:.3f} (knowing "
+            f"nothing: 0.693), mean margin {calibration['mean_margin']:+.3f}"
+        )
+    return lines
 
 
 def _mean(interval: Mapping[str, float] | None) -> str:

@@ -28,7 +28,7 @@ class Environment(Component):
     """
 
     kind: ClassVar[str] = "environment"
-    modules: ClassVar[tuple[str, ...]] = ("assay.environments",)
+    modules: ClassVar[tuple[str, ...]] = ("assay.environments", "assay.preferences.environments")
     horizon_unit: ClassVar[str] = "steps"
     """What its horizon counts, in the plural: "moves of the shortest way"."""
 

@@ -55,6 +55,12 @@ class StepView:
     logprob_gap: float = math.nan
     """Mean absolute difference of sampler's and trainer's log-probabilities, in nats a token."""
     learning_rate: float = math.nan
+    loss: float = math.nan
+    """The loss, of a step whose responses are given: their rewards are the labels, and say nothing."""
+    pair_accuracy: float = math.nan
+    """Share of the step's pairs that the model has in the right order."""
+    pair_margin: float = math.nan
+    """Mean difference of the model's rewards of a pair."""
     elapsed_seconds: float = math.nan
     """Seconds of the time budget that are spent so far, earlier legs of a resumed run included."""
 
@@ -122,7 +128,7 @@ class Console:
         self._last_time = now
         self._view = view
         self._phase = self._part = None
-        self._rewards.append(view.reward)
+        self._rewards.append(view.reward if math.isnan(view.loss) else view.loss)
         for level in (*view.solved, *view.rewards):
             if level not in self._levels:
                 self._levels.append(level)
@@ -184,16 +190,8 @@ class Console:
     # ---- plain lines ----
 
     def _line(self, view: StepView) -> str:
-        fields = [
-            f"step {self._counter(view)}",
-            f"reward {_number(view.reward, '5.3f')} "
-            f"[{_number(view.reward_low, '5.3f')}, {_number(view.reward_high, '5.3f')}]",
-            f"{_number(view.tokens_per_second, '6.0f')} tokens/s",
-            f"length {_number(view.response_tokens, '6.1f')}",
-            f"entropy {_number(view.entropy, '5.3f')}",
-            f"gap {_number(view.logprob_gap, '8.1e')}",
-            f"lr {_number(view.learning_rate, '7.1e')}",
-        ]
+        facts = self._sampled_facts(view) if math.isnan(view.loss) else _of_pairs(view, "6.4f")
+        fields = [f"step {self._counter(view)}", *facts, f"lr {_number(view.learning_rate, '7.1e')}"]
         left = self.seconds_left(view)
         if not math.isnan(left):
             fields.append(f"left {duration(left):>6}")
@@ -204,6 +202,16 @@ class Console:
         if len(rewards) > 1:
             fields.append("reward " + ", ".join(f"{level} {mean:.3f}" for level, mean in rewards))
         return "  ".join(fields)
+
+    def _sampled_facts(self, view: StepView) -> list[str]:
+        return [
+            f"reward {_number(view.reward, '5.3f')} "
+            f"[{_number(view.reward_low, '5.3f')}, {_number(view.reward_high, '5.3f')}]",
+            f"{_number(view.tokens_per_second, '6.0f')} tokens/s",
+            f"length {_number(view.response_tokens, '6.1f')}",
+            f"entropy {_number(view.entropy, '5.3f')}",
+            f"gap {_number(view.logprob_gap, '8.1e')}",
+        ]
 
     def _print(self, line: str) -> None:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
@@ -231,7 +239,10 @@ class Console:
                 )
             ascii_only = not _encodes(self._stream, "▁█")
             parts.append(
-                Text("reward " + sparkline(self._rewards, max(8, self._rich.width - 12), ascii_only=ascii_only))
+                Text(
+                    ("reward " if math.isnan(view.loss) else "loss   ")
+                    + sparkline(self._rewards, max(8, self._rich.width - 12), ascii_only=ascii_only)
+                )
             )
         if self._phase is not None:
             label, done, total = self._phase
@@ -243,6 +254,12 @@ class Console:
         return Panel(RichGroup(*parts), title=Text(title), title_align="left", border_style="dim")
 
     def _facts(self, view: StepView) -> list[tuple[str, str]]:
+        if not math.isnan(view.loss):
+            return [
+                *(tuple(fact.rsplit(" ", 1)) for fact in _of_pairs(view, ".4f")),  # pyright: ignore[reportReturnType]
+                ("learning rate", _number(view.learning_rate, ".2e")),
+                ("time left", duration(self.seconds_left(view))),
+            ]
         interval = ""
         if not math.isnan(view.reward_low):
             interval = f" [{view.reward_low:.3f}, {view.reward_high:.3f}]"
@@ -285,6 +302,14 @@ def _number(value: float, form: str) -> str:
         width = form.lstrip(",").split(".")[0]
         return "-".rjust(int(width)) if width.isdigit() else "-"
     return format(value, form)
+
+
+def _of_pairs(view: StepView, form: str) -> list[str]:
+    """Return what there is to say of a step of given responses, each as "name value"."""
+    facts = [f"loss {_number(view.loss, form)}"]
+    if not math.isnan(view.pair_accuracy):
+        facts += [f"accuracy {view.pair_accuracy:.3f}", f"margin {view.pair_margin:+.3f}"]
+    return facts
 
 
 def _percent(share: float) -> str:

@@ -55,6 +55,7 @@ class Demonstrations:
         self._next_group_id = 0
         self._solved_share = math.nan
         self._dropped: list[Group] = []
+        self._num_dropped = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,6 +90,7 @@ class Demonstrations:
                 )
         verdicts = [score.verdict for group in groups for score in group.scores if score.has_verdict]
         self._solved_share = verdicts.count(Verdict.SOLVED) / len(verdicts) if verdicts else math.nan
+        self._num_dropped = len(self._dropped)
         return groups
 
     def take_dropped(self) -> list[Group]:
@@ -98,7 +100,7 @@ class Demonstrations:
 
     def counters(self) -> dict[str, float]:
         """Share of the last demonstrations that the reward counts as solved, and how many it could not score."""
-        return {UNFILTERED_SOLVED_SHARE: self._solved_share, DROPPED_UNMEASURED: len(self._dropped)}
+        return {UNFILTERED_SOLVED_SHARE: self._solved_share, DROPPED_UNMEASURED: self._num_dropped}
 
     def state(self) -> dict[str, Any]:
         """Return the position among the demonstrations, as JSON."""

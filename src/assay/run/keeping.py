@@ -14,7 +14,7 @@ from assay.run.events import StepDone
 from assay.run.position import Clock, Position
 from assay.run.records import Records
 from assay.run.services import LocalLearner, Sampler
-from assay.training.checkpoint import latest_checkpoint, prune, read_best, write_best, write_checkpoint
+from assay.training.checkpoint import latest_checkpoint, load_trained, prune, read_best, write_best, write_checkpoint
 from assay.training.random_state import random_state
 
 CHECKPOINTS = "checkpoints"
@@ -121,6 +121,11 @@ class Keeping:
         if newest is None:
             raise RunFolderError(f"{self._folder} holds no checkpoint yet")
         return newest / "model"
+
+    def load_model_to_use(self) -> None:
+        """Puts the weights of the model to use in place of the last ones, once nothing is trained any more."""
+        if self._position.best_step not in (None, self._position.step):
+            load_trained(self.model_to_use, self._learner.policy)
 
     def link_model(self) -> None:
         """Points the run folder's link at the model to use."""

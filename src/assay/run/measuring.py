@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 from assay.curriculum import Curriculum, LevelSettings
 from assay.engines import Engine
@@ -26,6 +26,9 @@ class Measurements:
     Args:
         every_steps: steps between validations; 0 for none.
     """
+
+    decoding: ClassVar[str] = "greedy"
+    """Name under which validations are kept."""
 
     def __init__(
         self,
@@ -68,7 +71,7 @@ class Measurements:
         result = await self.held_out.validate()
         self._engine.forget()
         position.seconds_per_test_task = self.held_out.seconds_per_test_task
-        self._keep_probe(step, "greedy", result)
+        self._keep_probe(step, self.decoding, result)
         if (sampled := await self.held_out.probe()) is not None:
             self._engine.forget()
             self._keep_probe(step, "sampled", sampled)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from assay.engines import Engine
+from assay.engines.idle import IdleEngine
 from assay.errors import ConfigError, ModelError
 from assay.models import Model, open_model
 from assay.policies import AnyPolicy, DecoderPolicy
@@ -56,6 +57,8 @@ class RunModels:
 
     def engine(self, version: int) -> Engine:
         """Samples with the policy's weights, which are of this version."""
+        if self._config.algorithm.needs.pairs:
+            return IdleEngine(version)
         chosen = self._config.engine
         return (self._model.engine_for if chosen is None else chosen.open)(
             self.policy,
@@ -75,11 +78,15 @@ class RunModels:
         needs, models = self._config.algorithm.needs, {}
         if needs.values:
             models["critic"] = ValueModel(self._another(self._trained, trainable=True))
-        if needs.reference:
-            models["reference"] = self._another(self._loading, trainable=False)
+        if needs.reference_model:
+            models["reference"] = self.original()
         if needs.teacher:
             models["teacher"] = self._teacher(needs.teacher)
         return models
+
+    def original(self) -> AnyPolicy:
+        """Load the model that training begins with once more, not to be trained."""
+        return self._another(self._loading, trainable=False)
 
     def _another(self, loading: dict[str, Any], *, trainable: bool) -> AnyPolicy:
         """The model that training begins with, once more."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from assay.algorithms.preference import PAIR_ACCURACY, PAIR_MARGIN
 from assay.config import dump
 from assay.evaluation import Evaluation
 from assay.observe.console import Console, StepView
@@ -30,6 +31,7 @@ from assay.render import ChatRenderer
 from assay.run.events import StepDone
 from assay.run.position import Clock, Position
 from assay.training import tidy_memory
+from assay.training.report import LOSS
 from assay.verifiers import verifier_metrics
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
@@ -86,7 +88,7 @@ class Records:
             STEP_SECONDS: done.seconds,
             MEMORY: tidy_memory(self.expected_bytes, self._device) / 1e9,
         }
-        if not self._config.algorithm.needs.demonstrations:
+        if not self._config.algorithm.needs.samples_nothing:
             metrics[TOKENS_PER_SECOND] = done.num_sampled_tokens / done.seconds
             metrics[SAMPLED_TOKENS] = self._position.sampled_tokens
         self.store.record_step(done.step, metrics)
@@ -99,7 +101,7 @@ class Records:
             self.event(done.step, "skip", f"step {done.step + 1}: {done.report.num_skipped} updates left out")
         if done.new_level:
             self.event(done.step, "level", f"step {done.step + 1}: level {done.new_level} begins")
-        compared = self._config.group_size > 1
+        compared = self._config.group_size > 1 and not self._config.algorithm.needs.samples_nothing
         self._num_without_signal = self._num_without_signal + 1 if compared and metrics[SIGNAL] == 0.0 else 0
         if self._num_without_signal and self._num_without_signal % STEPS_WITHOUT_SIGNAL == 0:
             self.event(done.step, "signal", f"caution, step {done.step + 1}: {_no_signal(self._num_without_signal)}")
@@ -157,9 +159,10 @@ class Records:
         return self.trackers.num_failures()
 
     def _view(self, done: StepDone, metrics: Mapping[str, float]) -> StepView:
+        is_given = self._config.algorithm.needs.pairs
         solved: dict[str, list[float]] = {}
         rewards: dict[str, list[float]] = {}
-        for group in [*done.groups, *done.dropped]:
+        for group in [] if is_given else [*done.groups, *done.dropped]:
             if group.is_graded:
                 mean = mean_of_measured([reward for _, _, reward in group.measured])
                 rewards.setdefault(group.task.level, []).append(mean)
@@ -177,6 +180,9 @@ class Records:
             entropy=metrics.get("policy/entropy_nats", math.nan),
             logprob_gap=metrics.get("gap/mean_nats", math.nan),
             learning_rate=metrics.get("train/learning_rate", math.nan),
+            loss=metrics.get(LOSS, math.nan) if is_given else math.nan,
+            pair_accuracy=metrics.get(PAIR_ACCURACY, math.nan) if is_given else math.nan,
+            pair_margin=metrics.get(PAIR_MARGIN, math.nan) if is_given else math.nan,
             elapsed_seconds=self._clock.seconds_with_end,
         )
 

@@ -5,6 +5,7 @@ run folder/
 |-- run.sqlite         every step, rollout, evaluation and event
 |-- events/            TensorBoard
 |-- trackers/          what other trackers must be told to go on with the run
+|-- reference.safetensors   of given responses: their log-probabilities before training
 |-- checkpoints/       the newest to resume from, and the best on validation tasks
 |-- model              a link to the model to use: the best, or where nothing chose one the last
 |-- report/            a page with plots
@@ -113,6 +114,7 @@ class Run:
         for note in filter(None, notes):
             self.records.console.message(note)
         await self._tell_memory()
+        await self.learner.prepare()
         if self.position.step == 0:
             await self.measurements.validate_untrained()
         self.has_begun = True
@@ -162,7 +164,7 @@ class Run:
             {**self.sampler.counters(), **self.curriculum.metrics()},
             "" if self.curriculum.current_level_name == level else self.curriculum.current_level_name,
         )
-        if not self.algorithm.needs.demonstrations:
+        if not self.algorithm.needs.samples_nothing:
             position.sampled_tokens += done.num_sampled_tokens
         position.trained_tokens += int(report.metrics[NUM_TOKENS])
         for subscriber in self.subscribers:

@@ -83,6 +83,11 @@ class LocalLearner:
         self.policy = policy
         self.progress: Callable[[str, int, int], None] = lambda part, done, total: None
         """Told of each micro-batch of a step: "micro-batches", how many are done, and of how many."""
+        self.tell: Callable[[str, int, int], None] = lambda what, done, total: None
+        """Told how far a computation before the steps has come."""
+
+    async def prepare(self) -> None:
+        """Computes what has to be there before the first step; nothing, unless a subclass says otherwise."""
 
     async def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
         return self.trainer.annotate(samples, needs)

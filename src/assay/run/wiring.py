@@ -9,20 +9,25 @@ from typing import IO, Any
 
 import torch
 
+from assay.algorithms.preference import Preference
+from assay.batching import to_samples
 from assay.curriculum import Curriculum
 from assay.engines import Engine, HFEngine
 from assay.errors import ConfigError
 from assay.evaluation.held_out import HeldOut
+from assay.evaluation.held_out_pairs import PairsHeldOut
 from assay.host import Host
 from assay.models import Model
 from assay.observe.console import Console
 from assay.observe.store import RunStore
 from assay.observe.tracking import Trackers
 from assay.recipe import RunConfig
-from assay.rollout import Collector, Demonstrations
+from assay.rollout import Collector, Comparisons, Demonstrations
 from assay.rollout.lengths import EpisodeLengths
+from assay.run.given import GivenLearner
 from assay.run.keeping import CHECKPOINTS, Keeping
 from assay.run.measuring import Measurements
+from assay.run.measuring_pairs import PairMeasurements
 from assay.run.models import RunModels
 from assay.run.position import Clock, Position
 from assay.run.records import Records
@@ -33,8 +38,12 @@ from assay.scaffolds import Plain
 from assay.training import MemoryEstimate, Trainer
 from assay.training.checkpoint import latest_checkpoint, read_checkpoint
 from assay.training.random_state import set_random_state
-from assay.types import Rollout, Score, Task
+from assay.training.reference import ReferenceLogprobs
+from assay.types import Rollout, Sample, Score, Task
 from assay.verifiers import score_group, score_rollout
+
+REFERENCE = "reference.safetensors"
+"""The file of a run with the reference's log-probabilities of given responses."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         compute_dtype=resolved.compute_dtype,
         chat_template=resolved.chat_template,
     )
-    learner = LocalLearner(_trainer(config, models), models.policy)
+    learner = _learner(config, models, resolved.folder)
     curriculum = config.curriculum.begin(config.environment, config.seed)
     if not curriculum.named_levels():
         raise ConfigError(
@@ -85,21 +94,10 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         sampler.load_state(state["collector"])
     console = console or Console(config.num_steps, config.max_seconds, [name for name, _ in curriculum.named_levels()])
     learner.progress = console.within_step
+    learner.tell = console.progress
     if isinstance(sampler, Collector):
         sampler.progress = console.within_step
-    held_out = HeldOut(
-        config.evaluation,
-        config.environment,
-        config.readings,
-        config.curriculum.levels,
-        config.sampling,
-        engine=engine,
-        renderer=models.renderer,
-        limits=config.limits,
-        scaffold=config.scaffold if config.scaffold.stays else Plain(),
-        progress=console.progress,
-        seconds_per_test_task=position.seconds_per_test_task,
-    )
+    held_out = _held_out(config, models, engine, learner, console, position)
     if isinstance(engine, HFEngine) and not engine.uses_cache:
         console.message(
             "this architecture cannot be sampled with a key-value cache: every token reads its whole sequence"
@@ -127,7 +125,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         engine=engine,
         checkpointed_at=None if state is None else position.step,
     )
-    measurements = Measurements(
+    measurements = (PairMeasurements if isinstance(held_out, PairsHeldOut) else Measurements)(
         held_out,
         records,
         keeping,
@@ -136,6 +134,10 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         curriculum=curriculum,
         engine=engine,
     )
+    if isinstance(measurements, PairMeasurements):
+        measurements.measures_untrained = not config.algorithm.needs.reference
+    if isinstance(learner, GivenLearner) and isinstance(held_out, PairsHeldOut):
+        learner.upcoming = lambda: _given_samples(config, models, held_out)
     return Run(
         config=config,
         folder=resolved.folder,
@@ -159,6 +161,71 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         available_bytes=resolved.available_bytes,
         undo=resolved.undo,
     )
+
+
+def _learner(config: RunConfig, models: RunModels, folder: Path) -> LocalLearner:
+    trainer, algorithm = _trainer(config, models), config.algorithm
+    if not algorithm.needs.pairs:
+        return LocalLearner(trainer, models.policy)
+    if not isinstance(algorithm, Preference):
+        raise ConfigError(f"{algorithm.name} needs pairs, and is no Preference: make it a subclass of it")
+    known = ReferenceLogprobs(folder / REFERENCE) if algorithm.needs.reference_once else None
+    return GivenLearner(trainer, models.policy, algorithm, known=known, original=models.original)
+
+
+def _held_out(
+    config: RunConfig,
+    models: RunModels,
+    engine: Engine,
+    learner: LocalLearner,
+    console: Console,
+    position: Position,
+) -> HeldOut:
+    if isinstance(learner, GivenLearner):
+        return PairsHeldOut(
+            config.evaluation,
+            config.environment,
+            config.readings,
+            config.curriculum.levels,
+            rewards=learner.rewards,
+            renderer=models.renderer,
+            max_context=_max_context(config, models),
+            progress=console.progress,
+        )
+    return HeldOut(
+        config.evaluation,
+        config.environment,
+        config.readings,
+        config.curriculum.levels,
+        config.sampling,
+        engine=engine,
+        renderer=models.renderer,
+        limits=config.limits,
+        scaffold=config.scaffold if config.scaffold.stays else Plain(),
+        progress=console.progress,
+        seconds_per_test_task=position.seconds_per_test_task,
+    )
+
+
+async def _given_samples(config: RunConfig, models: RunModels, held_out: PairsHeldOut) -> list[Sample]:
+    """Everything that a run of given responses is going to train on and to measure."""
+    curriculum = config.curriculum.begin(config.environment, config.seed)
+    ahead = _comparisons(config, models, curriculum)
+    training = await ahead.next_groups(config.num_steps * config.groups_per_step)
+    return to_samples([*training, *held_out.groups()])
+
+
+def _comparisons(config: RunConfig, models: RunModels, curriculum: Curriculum) -> Comparisons:
+    return Comparisons(
+        renderer=models.renderer,
+        next_task=curriculum.next_task,
+        max_context=_max_context(config, models),
+        num_responses=config.algorithm.needs.min_group_size,
+    )
+
+
+def _max_context(config: RunConfig, models: RunModels) -> int:
+    return min(models.policy.max_context, config.limits.max_context or models.policy.max_context)
 
 
 def _trainer(config: RunConfig, models: RunModels) -> Trainer:
@@ -190,7 +257,7 @@ def _restore(
 
 def _sampler(
     config: RunConfig, models: RunModels, engine: Engine, curriculum: Curriculum
-) -> Collector | Demonstrations:
+) -> Collector | Demonstrations | Comparisons:
     verifier, retries = config.reward, config.rollout_retries
 
     def score(rollout: Rollout, task: Task) -> Awaitable[Score]:
@@ -199,6 +266,8 @@ def _sampler(
     def score_together(rollouts: Sequence[Rollout], task: Task) -> Awaitable[list[Score]]:
         return score_group(verifier, rollouts, task, retries=retries)
 
+    if config.algorithm.needs.pairs:
+        return _comparisons(config, models, curriculum)
     if config.algorithm.needs.demonstrations:
         return Demonstrations(
             renderer=models.renderer,

@@ -101,15 +101,9 @@ def read_checkpoint(path: Path, policy: Policy, trainer: Trainer | None = None) 
             raise CheckpointError(f"{file} is missing; {_use_another(path)}")
         if file.stat().st_size != size:
             raise CheckpointError(f"{file} has {file.stat().st_size} bytes, {size} were written; {_use_another(path)}")
-    weights: dict[str, Tensor] = {}
-    for file in sorted((path / "model").glob("*.safetensors")):
-        weights |= _read_tensors(file)
     _check_base(path, policy)
     parameters = _trained(policy)
-    if not parameters.keys() <= weights.keys():
-        # transformers stores some architectures under other names than it computes with.
-        with suppress(ModelError):
-            weights = dict(open_model(path / "model").weights())
+    weights = _weights_of(path / "model", parameters)
     _check_weights(path, parameters, weights)
     if trainer is not None:
         state = TrainerStateDict(_read_tensors(_optimizer(path)), document["trainer"])
@@ -121,6 +115,31 @@ def read_checkpoint(path: Path, policy: Policy, trainer: Trainer | None = None) 
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
     return document["state"]
+
+
+def load_trained(folder: Path, policy: Policy) -> None:
+    """Loads what is trained from the folder of a model that training wrote, in place.
+
+    Raises:
+        CheckpointError: a file cannot be read, or belongs to another model.
+    """
+    parameters = _trained(policy)
+    weights = _weights_of(folder, parameters)
+    _check_weights(folder.parent, parameters, weights)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def _weights_of(folder: Path, parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        weights |= _read_tensors(file)
+    if not parameters.keys() <= weights.keys():
+        # transformers stores some architectures under other names than it computes with.
+        with suppress(ModelError):
+            weights = dict(open_model(folder).weights())
+    return weights
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -199,6 +199,10 @@ class Trainer:
             annotated = self._with_reference_point(annotated)
         return annotated
 
+    def annotate_by(self, model: Policy, samples: Sequence[Sample], name: str) -> list[Sample]:
+        """The samples with what a model says of each trained-on token, as the annotation of this name; no gradient."""
+        return self._annotate(list(samples), self._logprobs_of(model), name)
+
     def pack(self, samples: Sequence[Sample]) -> list[list[Batch]]:
         """Minibatches as `update` takes them, and as `annotate` computes them."""
         return pack(
