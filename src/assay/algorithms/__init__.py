@@ -20,6 +20,7 @@ from assay.algorithms.ppo import PPO
 from assay.algorithms.preference import Preference
 from assay.algorithms.reinforce import Reinforce
 from assay.algorithms.reinforce_pp import ReinforcePP
+from assay.algorithms.reward_model import RewardModelFit
 from assay.algorithms.rloo import RLOO
 from assay.algorithms.sapo import SAPO
 from assay.algorithms.sft import SFT
@@ -50,5 +51,6 @@ __all__ = [
     "Preference",
     "Reinforce",
     "ReinforcePP",
+    "RewardModelFit",
     "SimPO",
 ]

@@ -28,6 +28,8 @@ class Needs:
     """Responses that somebody else wrote, in place of sampled ones."""
     pairs: bool = False
     """Responses that somebody else wrote and compared, in place of sampled ones."""
+    rewards: bool = False
+    """A reward of each whole text, by a head of one number in place of the output matrix."""
     reference_point: bool = False
     """The divergence from the reference, estimated on responses of the step after other prompts."""
     proximal_in_credit: bool = False

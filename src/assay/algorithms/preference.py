@@ -56,6 +56,8 @@ class Responses:
     """[P] log-probability of the response, summed over its tokens; differentiable."""
     lengths: Tensor
     """[P] its trained-on tokens, as a number of the same dtype."""
+    marks: Tensor
+    """[P] the credit of its tokens, above 0: 1, unless a subclass says otherwise."""
     reference: Tensor | None
     """[P] the same sum under the reference; None where the algorithm needs none."""
 
@@ -204,6 +206,9 @@ def sides_of(inputs: LossInputs) -> tuple[Responses, Responses]:
             Responses(
                 summed(inputs.policy_logprobs),
                 summed(torch.ones_like(inputs.policy_logprobs)),
+                inputs.advantages.new_zeros(num_units).scatter_reduce(
+                    0, units_N, inputs.advantages[side_N].abs(), "amax"
+                ),
                 None if reference is None else summed(reference),
             )
         )

@@ -6,5 +6,6 @@ from __future__ import annotations
 from assay.batching.mismatched import mismatched
 from assay.batching.pack import pack
 from assay.batching.samples import to_samples
+from assay.batching.scored import scored
 
-__all__ = ["mismatched", "pack", "to_samples"]
+__all__ = ["mismatched", "pack", "scored", "to_samples"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -74,11 +75,17 @@ class PairsHeldOut(HeldOut):
         """
         return {"pairs": await self._compare(self._test_tasks(level), f"test, {side}")}
 
+    @property
+    def test_seconds(self) -> float:
+        """Estimated seconds of the closing test; 0 before anything was measured."""
+        return self.settings.test_tasks * self.seconds_per_test_task
+
     def _group(self, index: int, task: Task) -> Group:
         return given_group(task, self._renderer, self._max_context, group_id=index)
 
     async def _compare(self, tasks: Sequence[Task], what: str) -> Evaluation:
         rows: list[EvalRow] = []
+        began = time.monotonic()
         for start in range(0, len(tasks), GROUPS_AT_ONCE):
             some = [
                 self._group(start + number, task) for number, task in enumerate(tasks[start : start + GROUPS_AT_ONCE])
@@ -89,6 +96,8 @@ class PairsHeldOut(HeldOut):
                 score = score if _fits(group) else Score.not_measured(_why_not(group))
                 rows.append(EvalRow.of(group.task, len(rows), group.rollouts[0], {READING: score}))
             self._progress(what, len(rows), len(tasks))
+        seconds = (time.monotonic() - began) / max(len(tasks), 1)
+        self.seconds_per_test_task = max(self.seconds_per_test_task, seconds)
         return Evaluation(tuple(rows))
 
 

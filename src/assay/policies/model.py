@@ -146,6 +146,24 @@ class DecoderPolicy(nn.Module):
         return logits_of(normed.float(), head) if self.fp32_head else logits_of(normed, head.to(self.compute_dtype))
 
     @torch.no_grad()
+    def last_hidden(self, token_ids: Tensor) -> Tensor:
+        """[T] int64 token ids of one sequence to the hidden state of its last token after the last norm, [H] in the
+        compute dtype.
+
+        Raises:
+            ContextLengthError: the sequence is longer than `max_context`.
+        """
+        if len(token_ids) > self.max_context:
+            raise ContextLengthError(
+                f"a text of {len(token_ids)} tokens does not fit the context of {self.max_context}"
+            )
+        parameters = dict(self.named_parameters())
+        positions = torch.arange(len(token_ids), device=token_ids.device)
+        one = torch.zeros_like(token_ids)
+        hidden = self._hidden(parameters, token_ids, positions, PackedAttention(one, one[:1], positions))
+        return self._normed(parameters, hidden[-1:])[0]
+
+    @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """(Hugging Face name, fp32 tensor) of every weight, the adapter merged; detached, copied only where merged."""
         for name in weight_names(self.config):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.config import dump
@@ -89,14 +90,21 @@ def _summary(run: Run, status: str) -> dict[str, Any]:
         "model_folder": str(run.model.folder),
         **run.learner.parameter_counts(),
         "settings": dump(run.config),
-        "commands": {
-            "talk to it": f"assay chat {model}",
-            "look at the run": f"assay show {run.folder}",
-            "measure it": f"assay eval {model} --recipe {run.folder}",
-            "go on": _resume_command(run, status),
-        },
+        "commands": {**_uses(run, model), "go on": _resume_command(run, status)},
         **provenance(),
     }
+
+
+def _uses(run: Run, model: Path) -> dict[str, str]:
+    """Return what can be done with the run and its model, each by a command."""
+    look = {"look at the run": f"assay show {run.folder}"}
+    if run.algorithm.needs.rewards:
+        source = f"--set verifier.name=reward_model --set verifier.source={model}"
+        return {**look, "train by it": f"assay train RECIPE {source}"}
+    talk = {"talk to it": f"assay chat {model}", **look}
+    # Comparisons are measured in the run: they are no tasks to be answered.
+    measure = {"measure it": f"assay eval {model} --recipe {run.folder}"}
+    return talk if run.algorithm.needs.pairs else talk | measure
 
 
 def _resume_command(run: Run, status: str) -> str:

@@ -9,7 +9,7 @@ import torch
 
 from assay.algorithms import Needs
 from assay.algorithms.preference import Preference, Responses
-from assay.batching import to_samples
+from assay.batching import scored, to_samples
 from assay.policies.policy import Policy
 from assay.run.services import LocalLearner
 from assay.training import Trainer
@@ -58,6 +58,10 @@ class GivenLearner(LocalLearner):
         if missing:
             self._known.save()
 
+    def samples_of(self, groups: Sequence[Group]) -> list[Sample]:
+        """Return the samples of groups as they are measured."""
+        return to_samples(groups)
+
     async def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
         if self._known is None:
             return self.trainer.annotate(samples, needs)
@@ -69,8 +73,8 @@ class GivenLearner(LocalLearner):
             return []
         # The groups of a measurement have numbers of their own, each once.
         needs = Needs(reference=self._algorithm.needs.reference)
-        samples = self.trainer.annotate_by(self.policy, to_samples(groups), "proximal_logprobs")
-        samples = await self.annotate(samples, needs)
+        samples = self.trainer.annotate_by(self.policy, self.samples_of(groups), "proximal_logprobs")
+        samples = await GivenLearner.annotate(self, samples, needs)
         places = {
             (group.group_id, rollout.member): place
             for place, (group, rollout) in enumerate((group, r) for group in groups for r in group.rollouts)
@@ -83,12 +87,23 @@ class GivenLearner(LocalLearner):
         responses = Responses(
             summed([_trained(sample, sample.proximal_logprobs).sum() for sample in samples]),
             summed([sample.loss_mask.sum().float() for sample in samples]),
+            torch.ones(len(places)),
             summed([_trained(sample, sample.reference_logprobs).sum() for sample in samples])
             if needs.reference
             else None,
         )
         found = iter(self._algorithm.implicit_reward(responses).tolist())
         return [[next(found) for _ in group.rollouts] for group in groups]
+
+
+class RewardLearner(GivenLearner):
+    """The trainer of a reward model, to which a response is a whole text with one reward."""
+
+    def samples_of(self, groups: Sequence[Group]) -> list[Sample]:
+        return scored(to_samples(groups))
+
+    async def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
+        return scored(samples)
 
 
 def _trained(sample: Sample, values: torch.Tensor | None) -> torch.Tensor:

@@ -11,6 +11,7 @@ from assay.engines.idle import IdleEngine
 from assay.errors import ConfigError, ModelError
 from assay.models import Model, open_model
 from assay.policies import AnyPolicy, DecoderPolicy
+from assay.policies.reward import RewardModel
 from assay.policies.value import ValueModel
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer
@@ -50,7 +51,9 @@ class RunModels:
         }
         told = config.model
         self.renderer: ChatRenderer = model.renderer(chat_template, tools=told.tools, call_forms=told.call_forms)
-        self.policy: AnyPolicy = self._in_precision(model.policy(**self._trained))
+        self.policy: AnyPolicy | RewardModel = self._in_precision(model.policy(**self._trained))
+        if config.algorithm.needs.rewards:
+            self.policy = RewardModel(self.policy)
         if chat_template is not None:
             # Checkpoints are shown conversations as the model was.
             self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()

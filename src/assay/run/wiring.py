@@ -24,7 +24,7 @@ from assay.observe.tracking import Trackers
 from assay.recipe import RunConfig
 from assay.rollout import Collector, Comparisons, Demonstrations
 from assay.rollout.lengths import EpisodeLengths
-from assay.run.given import GivenLearner
+from assay.run.given import GivenLearner, RewardLearner
 from assay.run.keeping import CHECKPOINTS, Keeping
 from assay.run.measuring import Measurements
 from assay.run.measuring_pairs import PairMeasurements
@@ -169,8 +169,9 @@ def _learner(config: RunConfig, models: RunModels, folder: Path) -> LocalLearner
         return LocalLearner(trainer, models.policy)
     if not isinstance(algorithm, Preference):
         raise ConfigError(f"{algorithm.name} needs pairs, and is no Preference: make it a subclass of it")
+    kind = RewardLearner if algorithm.needs.rewards else GivenLearner
     known = ReferenceLogprobs(folder / REFERENCE) if algorithm.needs.reference_once else None
-    return GivenLearner(trainer, models.policy, algorithm, known=known, original=models.original)
+    return kind(trainer, models.policy, algorithm, known=known, original=models.original)
 
 
 def _held_out(

@@ -37,6 +37,7 @@ from assay.algorithms import (
     GiGPO,
     Reinforce,
     ReinforcePP,
+    RewardModelFit,
     SimPO,
 )
 from assay.batching import pack, to_samples
@@ -108,6 +109,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
     KTO(undesirable_weight=1.5),
     SimPO(),
     ORPO(),
+    RewardModelFit(margins="ignore", tie_width=0.5),
     GiGPO(),
     GiGPO(turn_rewards="add", scale_by_std=True),
 )

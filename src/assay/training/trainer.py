@@ -343,7 +343,8 @@ class Trainer:
                 output = self._forward(batch, algorithm.needs)
             if recorder is not None:
                 recorder.record_entropy(output.entropy)
-                if batch.proximal_logprobs is not None or at_start:
+                # Rewards are no log-probabilities of what was sampled.
+                if (batch.proximal_logprobs is not None or at_start) and not algorithm.needs.rewards:
                     recorder.record_start(batch, _at_step_start(batch, output.logprobs))
             inputs = _loss_inputs(batch, algorithm, output, group_tokens)
             result = algorithm.loss(inputs)

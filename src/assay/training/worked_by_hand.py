@@ -44,7 +44,7 @@ _BOTH_SIDES = lo.ImportanceCorrection(kind="truncate", low=0.75, high=3.0)
 _WHOLE = lo.ImportanceCorrection(kind="truncate", level="sequence", high=3.5)
 _MASK_TOKENS = lo.ImportanceCorrection(kind="mask", low=0.6, high=3.0)
 _MASK = lo.ImportanceCorrection(kind="mask", level="geometric", low=0.5, high=1.5)
-_LOG2 = math.log(2)
+_LOG2, _LOG3, _LOG4 = math.log(2), math.log(3), math.log(4)
 
 TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
     ("no_baseline", "rewards 1, 0", lambda: e.no_baseline(_t(1, 0)), (1, 0)),
@@ -67,6 +67,34 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
         "1 and 0.1 for 1, from 0, at most 0.2 away",
         lambda: lo.value_loss(_t(1, 0.1), _t(0, 0), _t(1, 1), clip=0.2),
         (0.32, 0.405),
+    ),
+    ("dpo_loss", "log 3 apart", lambda: lo.dpo_loss(_log(3, 1), _log(1, 3), beta=1.0), (_LOG4 - _LOG3, _LOG4)),
+    (
+        "dpo_loss",
+        "the same, a fifth of the labels wrong",
+        lambda: lo.dpo_loss(_log(3, 1), _log(1, 3), beta=1.0, label_smoothing=0.2, unbiased=True),
+        (_LOG4 - 0.8 / 0.6 * _LOG3, _LOG4 + 0.2 / 0.6 * _LOG3),
+    ),
+    ("ipo_loss", "0 and 2.5 where 2.5 is aimed at", lambda: lo.ipo_loss(_t(0, 2.5), _t(0, 0), tau=0.2), (6.25, 0)),
+    (
+        "simpo_loss",
+        "twice log 3 less log 3",
+        lambda: lo.simpo_loss(_log(0.75), _log(0.25), beta=2.0, gamma=_LOG3),
+        (_LOG4 - _LOG3,),
+    ),
+    ("odds_ratio_loss", "odds 3 and 1/3", lambda: lo.odds_ratio_loss(_log(0.75), _log(0.25)), (math.log(10 / 9),)),
+    (
+        "kto_loss",
+        "log 3 above the reference point, good and bad",
+        lambda: lo.kto_loss(1 + _log(3, 3), torch.tensor([True, False]), 1.0, beta=1.0),
+        (0.25, 0.75),
+    ),
+    ("reference_point", "3 and -1", lambda: lo.reference_point(_t(3, -1)).reshape(1), (1,)),
+    (
+        "bradley_terry_loss",
+        "decided and a tie of equals, width log 3",
+        lambda: lo.bradley_terry_loss(_t(0, 0), _t(0, 0), is_tie_P=torch.tensor([False, True]), tie_width=_LOG3),
+        (_LOG4, _LOG2),
     ),
     ("overlong_penalty", "18,432 of 20,480 tokens", lambda: _t(e.overlong_penalty(18_432, 20_480, 4_096)), (-0.5,)),
     ("importance_ratio", "0.8 over 0.4", lambda: lo.importance_ratio(_log(0.8), _log(0.4)), (2,)),

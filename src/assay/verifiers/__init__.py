@@ -23,6 +23,7 @@ from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
 from assay.verifiers.random import Random
 from assay.verifiers.resources import close_verifiers, tell_progress, verifier_metrics
+from assay.verifiers.reward_model import RewardModelScore
 from assay.verifiers.score import score_group, score_rollout
 from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import AnyVerifier, Verifier, as_rollout, readings_of, verifiers_in
@@ -54,6 +55,7 @@ __all__ = [
     "Part",
     "PythonReward",
     "Random",
+    "RewardModelScore",
     "TRLReward",
     "Verifier",
     "VerifierReport",

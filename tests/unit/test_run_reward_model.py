@@ -1,0 +1,202 @@
+"""A reward model from a file of comparisons, with a tiny model: fitted, saved, opened by transformers, and a reward."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from assay.algorithms import RewardModelFit
+from assay.algorithms.preference import PAIR_ACCURACY, Responses
+from assay.batching import scored, to_samples
+from assay.config import validate
+from assay.errors import ConfigError, DataError, ModelError
+from assay.launch import build_run
+from assay.loop import train
+from assay.models import open_model
+from assay.models.reward import open_reward_model
+from assay.observe.console import Console
+from assay.observe.store import RunStore
+from assay.policies.tiny import write_tiny_causal_lm
+from assay.recipe import RunConfig
+from assay.rollout.comparisons import given_group
+from assay.types import Group, Message, Task, Verdict
+from assay.verifiers import RewardModelScore, as_rollout
+
+
+def pairs_file(path: Path, num: int = 60, **more: Any) -> Path:
+    """Comparisons in which the response of e's is preferred to that of o's; every tenth is a tie."""
+    rows = [{"prompt": f"number {i}", "chosen": f"ee{i % 7}e", "rejected": f"oo{i % 5}", **more} for i in range(num)]
+    ties = [
+        {"prompt": f"n {i}", "response_a": "ee", "response_b": "eee", "winner": "tie", **more} for i in range(num // 10)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *ties]))
+    return path
+
+
+def config_of(source: Path, pairs: Path, **changes: Any) -> RunConfig:
+    settings = {
+        "num_steps": 8,
+        "groups_per_step": 6,
+        "group_size": 2,
+        "num_threads": 1,
+        "model": {"source": str(source), "device": "cpu", "compute_dtype": "fp32"},
+        "environment": {"name": "pairs", "path": str(pairs), "ties": "keep"},
+        "algorithm": {"name": "reward_model"},
+        "trainer": {"learning_rate": 1e-2},
+        "evaluation": {"every_steps": 0, "test_tasks": 6},
+        "checkpoint": {"every_steps": 0},
+        **changes,
+    }
+    return validate(RunConfig, settings)
+
+
+def run_to_end(config: RunConfig, folder: Path, **options: Any) -> dict[str, Any]:
+    run = build_run(config, folder, console=Console(config.num_steps, stream=io.StringIO(), live=False), **options)
+    return dict(asyncio.run(train(run)).summary)
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that fitted a reward model."""
+    folder = tmp_path_factory.mktemp("fitted")
+    run_to_end(config_of(tiny_model, pairs_file(folder / "pairs.jsonl")), folder / "run")
+    return folder / "run"
+
+
+def group_of(model: Path) -> Group:
+    said = [("eeee", 1.0), ("o", 0.0)]
+    responses = [{"messages": [Message("assistant", text).to_record()], "value": value} for text, value in said]
+    task = Task("pairs", (Message("user", "number 3"),), "eeee", metadata={"responses": responses})
+    return given_group(task, open_model(model).renderer(), 512, group_id=0)
+
+
+def test_it_learns_and_its_held_out_accuracy_and_calibration_are_told(fitted: Path) -> None:
+    summary = json.loads((fitted / "summary.json").read_text())
+    tested = summary["comparisons"]
+    assert tested["accuracy"]["value"] == 1.0
+    assert tested["calibration"]["log_loss"] < math.log(2)
+    metrics = RunStore.open_readonly(fitted).metrics()
+    assert metrics["loss/policy"][0][1] == pytest.approx(math.log(2), abs=1e-6)
+    assert metrics[PAIR_ACCURACY][-1][1] > 0.8
+    # There is no distribution of tokens, and nobody sampled.
+    assert "policy/entropy_nats" not in metrics
+    assert "gap/mean_nats" not in metrics
+    assert "train by it" in summary["commands"]
+
+
+def test_transformers_opens_it_and_gives_the_same_rewards(tiny_model: Path, fitted: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = fitted / "model"
+    module = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    assert module.config.num_labels == 1
+    scorer, renderer = open_reward_model(fitted)
+    texts = [sample.token_ids for sample in to_samples([group_of(tiny_model)])]
+    rewards = torch.tensor([scorer.reward(text) for text in texts])
+    assert rewards[0] > rewards[1]
+    # In a batch, padded: the last token that is no padding is the end of the response, not the one before it.
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.pad_token_id == module.config.pad_token_id
+    assert module.config.pad_token_id not in renderer.stop_token_ids
+    length = max(map(len, texts))
+    padded = torch.stack(
+        [torch.nn.functional.pad(t, (0, length - len(t)), value=tokenizer.pad_token_id) for t in texts]
+    )
+    mask = torch.stack([(torch.arange(length) < len(text)).long() for text in texts])
+    with torch.no_grad():
+        found = module(input_ids=padded, attention_mask=mask).logits[:, 0]
+    assert_close(found, rewards, atol=1e-5, rtol=1e-5)
+
+
+def test_what_transformers_saved_comes_back(fitted: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path / "again"
+    shutil.copytree((fitted / "model").resolve(), folder)
+    (folder / "model.safetensors").unlink()
+    AutoModelForSequenceClassification.from_pretrained(fitted / "model").save_pretrained(folder)
+    text = torch.tensor([5, 6, 7, 8])
+    assert open_reward_model(folder)[0].reward(text) == pytest.approx(
+        open_reward_model(fitted)[0].reward(text), abs=1e-6
+    )
+
+
+def test_it_rewards_a_policy_and_says_no_verdict(tiny_model: Path, fitted: Path, tmp_path: Path) -> None:
+    verifier = RewardModelScore(source=str(fitted))
+    task = Task("pairs", (Message("user", "number 3"),), "eeee")
+    good, bad = (asyncio.run(verifier(as_rollout(text, task), task)) for text in ("eeee", "oo"))
+    assert good.verdict is Verdict.GRADED
+    assert good.value is not None
+    assert bad.value is not None
+    assert good.value > bad.value
+    level = (good.value + bad.value) / 2
+    assert asyncio.run(RewardModelScore(source=str(fitted), solved_at=level)(as_rollout("oo", task), task)).value == (
+        bad.value
+    )
+    assert not asyncio.run(verifier(as_rollout("e" * 600, task), task)).measured
+    config = config_of(
+        tiny_model,
+        fitted,
+        num_steps=2,
+        algorithm={"name": "rloo"},
+        environment={"name": "arithmetic"},
+        verifier={"name": "reward_model", "source": str(fitted)},
+        sampling={"max_new_tokens": 6},
+        evaluation={"every_steps": 0, "test_tasks": 0},
+    )
+    run_to_end(config, tmp_path / "run")
+    rewards = [value for _, value in RunStore.open_readonly(tmp_path / "run").metrics()["reward/mean"]]
+    assert all(value is not None and math.isfinite(value) for value in rewards)
+
+
+def test_a_resumed_fit_is_the_unbroken_one(tiny_model: Path, fitted: Path, tmp_path: Path) -> None:
+    pairs = fitted.parent / "pairs.jsonl"
+    evaluation = {"every_steps": 0, "test_tasks": 0}
+    run_to_end(config_of(tiny_model, pairs, num_steps=4, evaluation=evaluation), tmp_path / "run")
+    run_to_end(config_of(tiny_model, pairs, num_steps=8, evaluation=evaluation), tmp_path / "run", resume=True)
+    text = torch.tensor([5, 6, 7, 8])
+    assert open_reward_model(tmp_path / "run")[0].reward(text) == open_reward_model(fitted)[0].reward(text)
+
+
+def test_what_is_no_reward_model_is_told(tiny_model: Path, fitted: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is no reward model"):
+        open_reward_model(tiny_model)
+    pairs = fitted.parent / "pairs.jsonl"
+    other = write_tiny_causal_lm(tmp_path / "gpt2")
+    with pytest.raises(ConfigError, match="fitted on our own decoder"):
+        run_to_end(config_of(other, pairs), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"leave model\.lora out"):
+        run_to_end(
+            config_of(tiny_model, pairs, model={"source": str(tiny_model), "device": "cpu", "lora": {"rank": 2}}),
+            tmp_path / "lora",
+        )
+    with pytest.raises(ConfigError):
+        config_of(tiny_model, pairs, algorithm={"name": "reward_model", "online": True})
+    with pytest.raises(DataError, match="states no margin"):
+        run_to_end(config_of(tiny_model, pairs, algorithm={"name": "reward_model", "margins": "add"}), tmp_path / "m")
+
+
+def test_marks_carry_ties_and_margins_into_the_loss(tiny_model: Path) -> None:
+    group = group_of(tiny_model)
+    task = Task("pairs", group.task.prompt, "", metadata={**group.task.metadata, "margin": 2.0})
+    with_margin = Group(0, task, group.rollouts, group.scores)
+    samples = scored(to_samples([with_margin]))
+    marks = [float(s.advantages.sum()) for s in RewardModelFit(margins="add").credit([with_margin], samples)]
+    assert marks == [3.0, -1.0]
+    one = torch.ones(1)
+    zero, first = torch.zeros(1), Responses(one * 0, one, torch.tensor([3.0]), None)
+    loss = RewardModelFit(margins="add", centring=0.0).pair_loss(first, Responses(zero, one, one, None))
+    assert_close(loss, torch.tensor([2.0]).exp().add(1).log())
+    tie = RewardModelFit(centring=0.0).pair_loss(
+        Responses(one, one, one / 2, None), Responses(zero, one, one / 2, None)
+    )
+    assert_close(tie, (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(1))) / 2 * one)
