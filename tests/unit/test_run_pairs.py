@@ -25,7 +25,7 @@ from assay.observe.console import Console
 from assay.observe.store import RunStore
 from assay.recipe import RunConfig
 from assay.rollout.collector import DROPPED_UNMEASURED
-from assay.rollout.comparisons import given_group
+from assay.rollout.given_responses import given_group
 from assay.run import TrainResult
 from assay.types import Message, Score, Task
 

@@ -27,7 +27,7 @@ from assay.observe.console import Console
 from assay.observe.store import RunStore
 from assay.policies.tiny import write_tiny_causal_lm
 from assay.recipe import RunConfig
-from assay.rollout.comparisons import given_group
+from assay.rollout.given_responses import given_group
 from assay.types import Group, Message, Task, Verdict
 from assay.verifiers import RewardModelScore, as_rollout
 

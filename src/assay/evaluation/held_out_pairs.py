@@ -15,7 +15,7 @@ from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.held_out import EvaluationSettings, HeldOut
 from assay.evaluation.row import EvalRow
 from assay.render.renderer import Renderer
-from assay.rollout.comparisons import given_group
+from assay.rollout.given_responses import given_group
 from assay.types import Group, Score, Task
 from assay.verifiers import Verifier
 
@@ -119,7 +119,7 @@ def _compared(group: Group, rewards: Sequence[float]) -> Score:
         margin = (rewards[0] - rewards[1]) * (1 if values[0] > values[1] else -1)
     parts = {PART: margin}
     if margin == 0:
-        return Score.failed("equal rewards", 0.5, parts=parts)
+        return Score.failed("equal rewards", parts=parts)
     return Score.solved(parts=parts) if margin > 0 else Score.failed("the wrong way round", parts=parts)
 
 

@@ -4,9 +4,9 @@ and timeouts. `Demonstrations` hands out what somebody else wrote."""
 from __future__ import annotations
 
 from assay.rollout.collector import Collector
-from assay.rollout.comparisons import Comparisons
 from assay.rollout.demonstrations import Demonstrations
+from assay.rollout.given_responses import GivenResponses
 from assay.rollout.limits import EpisodeLimits
 from assay.rollout.runner import MaxTurns, run_rollout
 
-__all__ = ["Collector", "Comparisons", "Demonstrations", "EpisodeLimits", "MaxTurns", "run_rollout"]
+__all__ = ["Collector", "Demonstrations", "EpisodeLimits", "GivenResponses", "MaxTurns", "run_rollout"]

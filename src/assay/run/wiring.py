@@ -22,7 +22,7 @@ from assay.observe.console import Console
 from assay.observe.store import RunStore
 from assay.observe.tracking import Trackers
 from assay.recipe import RunConfig
-from assay.rollout import Collector, Comparisons, Demonstrations
+from assay.rollout import Collector, Demonstrations, GivenResponses
 from assay.rollout.lengths import EpisodeLengths
 from assay.run.given import GivenLearner, RewardLearner
 from assay.run.keeping import CHECKPOINTS, Keeping
@@ -135,7 +135,8 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         engine=engine,
     )
     if isinstance(measurements, PairMeasurements):
-        measurements.measures_untrained = not config.algorithm.needs.reference
+        needs = config.algorithm.needs
+        measurements.measures_untrained = not (needs.reference or needs.rewards)
     if isinstance(learner, GivenLearner) and isinstance(held_out, PairsHeldOut):
         learner.upcoming = lambda: _given_samples(config, models, held_out)
     return Run(
@@ -216,8 +217,8 @@ async def _given_samples(config: RunConfig, models: RunModels, held_out: PairsHe
     return to_samples([*training, *held_out.groups()])
 
 
-def _comparisons(config: RunConfig, models: RunModels, curriculum: Curriculum) -> Comparisons:
-    return Comparisons(
+def _comparisons(config: RunConfig, models: RunModels, curriculum: Curriculum) -> GivenResponses:
+    return GivenResponses(
         renderer=models.renderer,
         next_task=curriculum.next_task,
         max_context=_max_context(config, models),
@@ -258,7 +259,7 @@ def _restore(
 
 def _sampler(
     config: RunConfig, models: RunModels, engine: Engine, curriculum: Curriculum
-) -> Collector | Demonstrations | Comparisons:
+) -> Collector | Demonstrations | GivenResponses:
     verifier, retries = config.reward, config.rollout_retries
 
     def score(rollout: Rollout, task: Task) -> Awaitable[Score]:

@@ -19,7 +19,7 @@ MAX_DROPPED = 256
 """Tasks in a row whose responses are longer than the context, at which training stops."""
 
 
-class Comparisons:
+class GivenResponses:
     """One group for each task: the responses that its data gives, with the values that its data gives them.
 
     Nobody sampled these tokens, so their log-probabilities are NaN: unknown, not 0. Same methods as `Collector`.
