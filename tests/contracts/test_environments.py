@@ -17,6 +17,7 @@ NEEDS = {
     "python": {"function": "a.py:b"},
     "reasoning_gym": {"family": "chain_sum"},
     "mixture": {"parts": [{"environment": {"name": "chain"}}]},
+    "pairs": {"path": "pairs.jsonl"},
     "served": {"command": "python agent.py"},
     "gymnasium": {"id": "Taxi-v4"},
     "inspect": {"task": "tasks.py@mine"},
