@@ -63,7 +63,7 @@ def build_run(
         record = read_run_record(folder)
         check_resumable(record, folder)
         check_unchanged(validate(RunConfig, record["settings"]), config)
-        check_sources(record.get("sources", {}), source_hashes(config, config.reward, *config.readings.values()))
+        check_sources(record.get("sources", {}), source_hashes(config, *config.verifiers))
         resolved = record["resolved"]
         model = open_model(record["model_folder"], record.get("base_folder"), policy=config.model.policy)
     else:
@@ -78,7 +78,7 @@ def build_run(
         record = {
             "format": RECORD_FORMAT,
             "settings": dump(config),
-            "sources": source_hashes(config, config.reward, *config.readings.values()),
+            "sources": source_hashes(config, *config.verifiers),
             "resolved": resolved,
             "model_folder": str(model.folder),
             "base_folder": None if model.adapter is None else str(model.base),
@@ -148,7 +148,7 @@ def beyond_context(limits: Mapping[str, int], max_context: int) -> list[str]:
 
 def lost_on_resume(config: RunConfig) -> list[str]:
     """Return a sentence for each component whose class another process cannot find again."""
-    parts = components_in((config, config.reward, *config.readings.values()))
+    parts = components_in((config, *config.verifiers))
     lost = dict.fromkeys(type(each) for each in parts if type(each).__module__ == "__main__")
     return [
         f"{each.kind} {each.__qualname__} is defined in the script or notebook that runs (__main__), where "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -163,6 +164,12 @@ class RunConfig(Settings):
         strict = evaluation.strict or (self.reward if self.reward.says_truth else own["strict"])
         lenient = evaluation.lenient or own.get("lenient")
         return readings_of(strict, lenient)
+
+    @property
+    def verifiers(self) -> list[Verifier]:
+        """Every verifier that scores something: the reward, the readings, and those of other environments."""
+        others = [rewards_of(each.environment).values() for each in self.evaluation.also]
+        return [self.reward, *self.readings.values(), *itertools.chain.from_iterable(others)]
 
     @classmethod
     def from_written(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:

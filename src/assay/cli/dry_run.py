@@ -45,7 +45,7 @@ async def _lines(config: RunConfig, model: Model, renderer: ChatRenderer) -> tup
     from assay.rollout.lengths import episode_lengths
     from assay.verifiers import close_verifiers, tell_progress
 
-    verifiers = [config.reward, *config.readings.values()]
+    verifiers = config.verifiers
     async with Host():
         try:
             tell_progress(verifiers, 0, config.num_steps)

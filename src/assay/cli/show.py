@@ -140,6 +140,7 @@ def _by_level(curves: Mapping[str, Curve]) -> dict[str, dict[str, Any]]:
 def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
     from rich.text import Text
 
+    from assay.evaluation.also import also_lines
     from assay.observe.console import duration
     from assay.observe.curves import level_curves, level_title, main_curves
     from assay.observe.folder import read_json, run_status
@@ -155,6 +156,8 @@ def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
         facts.append(("time", duration(float(seconds))))
     facts += [(name, text) for name in ("before", "after") if (text := _side_line(summary.get(name)))]
     facts += [(name, text) for name in ("gain", "reward_gain") if (text := _gain_line(summary.get(name)))]
+    if isinstance(also := summary.get("also"), dict):
+        facts += [("also", line) for line in also_lines(also)]
     table = _grid(2)
     for name, value in facts:
         table.add_row(Text(name, style="dim"), _safe(value))

@@ -6,14 +6,17 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Self
 
 import pydantic
 
 from assay.config import Settings
 from assay.curriculum import LevelSettings
 from assay.engines.engine import Engine, Sampling
-from assay.environments import Environment, require_tasks
+from assay.environments import Environment, choose_tasks, require_tasks, rewards_of
 from assay.environments.file_environment import FileEnvironment
+from assay.errors import DataError
+from assay.evaluation.also import AlsoMeasured
 from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Evaluation
 from assay.render.renderer import Renderer
@@ -47,10 +50,31 @@ class EvaluationSettings(Settings):
     """Test tasks on the level that was trained on most, before and after; 0 leaves the test out."""
     test_max_new_tokens: int | None = pydantic.Field(default=None, ge=1)
     """Token limit in the test, for both sides; None for that of sampling, and at least 64."""
+    also: tuple[AlsoMeasured, ...] = ()
+    """Other environments that are measured before, during and after training, in pairs: names with settings
+    ("units", "chain:horizon=4"), or tables as in `[[environments]]`."""
+    also_tasks: int = pydantic.Field(default=64, ge=2)
+    """Test tasks of each of them, the same each time; decoded greedily."""
+    also_every_steps: int | None = pydantic.Field(default=None, ge=0)
+    """Steps between their measurements; None for as often as validations, 0 for before and after training only."""
     strict: AnyVerifier | None = None
     """The strict reading of held-out answers; None for the reward."""
     lenient: AnyVerifier | None = None
     """The lenient reading beside it; None for the environment's, or the reward's own, where there is one."""
+
+    @pydantic.model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        labels = [each.filed_as for each in self.also]
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            raise ValueError(f"also: two environments are filed as {twice[0]!r}; give one of them a label of its own")
+        if not self.also and self.also_every_steps is not None:
+            raise ValueError("also_every_steps has no effect without also, the environments that it is about")
+        return self
+
+    @property
+    def also_every(self) -> int:
+        """Steps between measurements of other environments; 0 for before and after only."""
+        return self.every_steps if self.also_every_steps is None else self.also_every_steps
 
 
 class HeldOut:
@@ -94,6 +118,9 @@ class HeldOut:
         self._scaffold = scaffold
         self._progress = progress
         self._validation_tasks: list[Task] = []
+        self._also_tasks: dict[str, list[Task]] = {}
+        self._others_seconds = 0.0
+        """The longest that one measurement of all other environments has taken in this process."""
         self.examples: list[Task] = []
         """A training task of each level, easiest first; known from `check_tasks` on."""
         self.sizes = ""
@@ -137,7 +164,19 @@ class HeldOut:
         )
         if num := len(left_out_tasks()):
             self.sizes += f"; {num} tasks left out, whose reference program returns what no test can look at"
+        await self._check_also()
         return await self._check_file(reward, gold_seconds)
+
+    async def _check_also(self) -> None:
+        """Choose the tasks of other environments: the first of their test splits, whose gold answers pass."""
+        for each in self.settings.also:
+            source = each.environment.to_measure()
+            tasks = choose_tasks(source, "test", [each.level], self.settings.also_tasks, SEED)
+            if len(tasks) < 2:
+                raise DataError(f"evaluation.also: {each.filed_as} has {len(tasks)} test tasks; an interval needs two")
+            for verifier in rewards_of(source).values():
+                await check_gold(verifier, tasks, leaves_out=True)
+            self._also_tasks[each.filed_as] = [task for task in tasks if task.task_id not in left_out_tasks()]
 
     async def _check_file(self, reward: Verifier, seconds: float) -> str:
         """The gold answers of all training tasks, where a file has them: those of a generator have no end."""
@@ -200,10 +239,31 @@ class HeldOut:
             for decoding, temperature in DECODINGS.items()
         }
 
+    async def others(self, when: str) -> dict[str, Evaluation]:
+        """Label to evaluation of the other environments, greedily, under each of their readings. `check_tasks` comes
+        first.
+
+        Args:
+            when: for the progress display.
+        """
+        began, found = time.monotonic(), dict[str, Evaluation]()
+        for each in self.settings.also:
+            source = each.environment.to_measure()
+            found[each.filed_as] = await self._measure(
+                self._also_tasks[each.filed_as],
+                rewards_of(source),
+                DECODINGS["greedy"],
+                self.test_max_new_tokens,
+                f"{each.filed_as}, {when}",
+                environment=source,
+            )
+        self._others_seconds = max(self._others_seconds, time.monotonic() - began)
+        return found
+
     @property
     def test_seconds(self) -> float:
-        """Estimated seconds of the closing test, both sides of it."""
-        return 2 * len(DECODINGS) * self.settings.test_tasks * self.seconds_per_test_task
+        """Estimated seconds of the closing test, both sides of it, and of the other environments."""
+        return 2 * len(DECODINGS) * self.settings.test_tasks * self.seconds_per_test_task + self._others_seconds
 
     def _test_tasks(self, level: LevelSettings) -> list[Task]:
         if not self.settings.test_tasks:
@@ -223,9 +283,11 @@ class HeldOut:
         max_new_tokens: int,
         what: str,
         samples_per_task: int = 1,
+        environment: Environment | None = None,
     ) -> Evaluation:
         if self._engine is None:
             raise ValueError("an engine is needed to measure: this one was made to check its tasks alone")
+        environment = environment or self._environment
         num_done = itertools.count(1)
         return await evaluate(
             tasks,
@@ -235,8 +297,8 @@ class HeldOut:
             sampling=Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=self._sampling.stop),
             seed=SEED,
             samples_per_task=samples_per_task,
-            make_episode=self._scaffold.episodes(self._environment),
-            max_turns=self._scaffold.turns(self._environment),
+            make_episode=self._scaffold.episodes(environment),
+            max_turns=self._scaffold.turns(environment),
             limits=self._limits,
             on_row=lambda _: self._progress(what, next(num_done), samples_per_task * len(tasks)),
         )

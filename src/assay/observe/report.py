@@ -111,6 +111,7 @@ def _summary_view(summary: Mapping[str, Any], config: Mapping[str, Any], folder:
         "cautions": [text for text in summary.get("cautions") or [] if isinstance(text, str)],
         "readings": [_reading(entry) for entry in _mappings(summary.get("readings"))],
         "owed": _owed(_mapping(summary.get("owed_to"))),
+        "also": {str(label): _mapping(moved) for label, moved in _mapping(summary.get("also")).items()},
         "transcripts": _mappings(summary.get("transcripts"))[:_MAX_TRANSCRIPTS],
         "settings": _flatten(settings),
         **{

@@ -19,6 +19,7 @@ _NOT_FOR_TRACKERS = (
     "settings",
     "previous",
     "owed_to",
+    "also",
     "groups_by_level",
     "versions",
     "git",
@@ -45,12 +46,12 @@ async def finish(run: Run) -> dict[str, Any]:
         run.records.finish(_for_trackers(earlier), "finished")
         return earlier
     tested: dict[str, Any] | None = {}
-    if is_finished and run.config.evaluation.test_tasks:
+    if is_finished and (run.config.evaluation.test_tasks or run.config.evaluation.also):
         tested = await _test(run)
         is_finished = tested is not None
     # After the test, so that the duration includes it.
     summary = {**_summary(run, "finished" if is_finished else "interrupted"), **(tested or {})}
-    if not is_finished and (measured := earlier if "readings" in earlier else earlier.get("previous")):
+    if not is_finished and (measured := earlier if earlier.keys() & {"readings", "also"} else earlier.get("previous")):
         # An extended run that is interrupted keeps what it had measured.
         summary["previous"] = measured
     if lost := run.records.finish(_for_trackers(summary), summary["status"]):
@@ -61,9 +62,15 @@ async def finish(run: Run) -> dict[str, Any]:
 
 
 async def _test(run: Run) -> dict[str, Any] | None:
-    """The closing test, a part of the summary; None where a person asked the run to stop during it."""
+    """The closing test and the other environments, a part of the summary; None where a person asked the run to stop
+    during it."""
+
+    async def measure() -> dict[str, Any]:
+        own = await run.measurements.test(run.model) if run.config.evaluation.test_tasks else {}
+        return {**own, **await run.measurements.others_after(run.model)}
+
     run.clock.is_testing = True
-    test = asyncio.create_task(run.measurements.test(run.model))
+    test = asyncio.create_task(measure())
     while not test.done():
         await asyncio.wait([test], timeout=_LOOK_SECONDS)
         if run.clock.stop_requested and test.cancel():

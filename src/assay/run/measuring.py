@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from assay.curriculum import Curriculum, LevelSettings
 from assay.engines import Engine
-from assay.evaluation import Evaluation
+from assay.evaluation import EvalRow, Evaluation
+from assay.evaluation.also import AFTER, ALSO, also_lines, also_moved
 from assay.evaluation.before_after import BeforeAfter
 from assay.evaluation.held_out import HeldOut
 from assay.evaluation.trajectories import PROBE, probe_row
@@ -53,12 +55,17 @@ class Measurements:
         """Validates where it is due."""
         if self._every_steps and self._position.step % self._every_steps == 0:
             await self.validate(done.step)
+        every = self.held_out.settings.also_every
+        if self.held_out.settings.also and every and self._position.step % every == 0:
+            await self.measure_others(done.step)
 
     async def validate_untrained(self) -> None:
         """Validates the model that training begins with, so that only a better one becomes the best."""
         self._records.store.rollback(BEFORE_TRAINING)
         if self._every_steps:
             await self.validate(BEFORE_TRAINING)
+        if self.held_out.settings.also:
+            await self.measure_others(BEFORE_TRAINING)
         self._records.commit()
 
     async def validate(self, step: int) -> None:
@@ -96,6 +103,55 @@ class Measurements:
         self._records.evaluation(step, PROBE, decoding, result)
         rows = [probe_row(row, "strict") for row in result.rows]
         self._records.store.record_evaluation_rows(step, PROBE, decoding, rows)
+
+    async def measure_others(self, step: int) -> None:
+        """Measure the other environments with the weights as they are, beside what they were before training."""
+        before = {} if step == BEFORE_TRAINING else self._others_before()
+        found = await self.held_out.others("before" if step == BEFORE_TRAINING else f"step {step + 1}")
+        self._engine.forget()
+        self._keep_others(step, ALSO, found)
+        moved = also_moved(before, found) if before else {}
+        said = [
+            f"{label} {result.as_text('strict')}"
+            + (f", {moved[label]['text']['gain']} since before" if label in moved else "")
+            for label, result in found.items()
+        ]
+        self._records.console.message(f"also: {'  '.join(said)}")
+
+    async def others_after(self, model: Model) -> dict[str, Any]:
+        """What training did to the other environments, of the model to use: a part of the summary; empty where none are
+        measured.
+
+        Args:
+            model: that training began with.
+        """
+        if not self.held_out.settings.also:
+            return {}
+        weights = model.trained(self._keeping.model_to_use).weights()
+        await self._engine.load_weights(weights.items(), self._position.step)
+        self._engine.forget()
+        found = await self.held_out.others("after")
+        self._keep_others(self._position.step - 1, AFTER, found)
+        self._records.store.commit()
+        moved = also_moved(self._others_before(), found)
+        for line in also_lines(moved):
+            self._records.console.message(f"also: {line}")
+        return {"also": moved}
+
+    def _keep_others(self, step: int, split: str, found: Mapping[str, Evaluation]) -> None:
+        for label, result in found.items():
+            self._records.evaluation(step, f"{split}/{label}", "greedy", result)
+            rows = [row.to_dict() for row in result.rows]
+            self._records.store.record_evaluation_rows(step, f"{split}/{label}", "greedy", rows)
+
+    def _others_before(self) -> dict[str, Evaluation]:
+        """The other environments before training, as the store has them: a resumed run measures them once."""
+        store = self._records.store
+        rows = {
+            each.filed_as: store.evaluation_rows(BEFORE_TRAINING, f"{ALSO}/{each.filed_as}", "greedy")
+            for each in self.held_out.settings.also
+        }
+        return {label: Evaluation(tuple(map(EvalRow.from_dict, of_label))) for label, of_label in rows.items()}
 
     async def test(self, model: Model) -> dict[str, Any]:
         """The closing test on the level that was trained on most, before and after: a part of the summary.

@@ -11,6 +11,7 @@ import torch
 from assay.algorithms.preference import PAIR_ACCURACY, PAIR_MARGIN
 from assay.config import dump
 from assay.evaluation import Evaluation
+from assay.evaluation.also import AFTER
 from assay.observe.console import Console, StepView
 from assay.observe.curves import TOKENS_PER_SECOND
 from assay.observe.metrics import metric
@@ -118,7 +119,7 @@ class Records:
             for level, part in {"all": result, **result.by_level()}.items():
                 accuracy = None if part.lacks_verdicts(reading) else part.accuracy(reading)
                 mean = part.mean_reward(reading)
-                if split != "test":
+                if split != "test" and not split.startswith(AFTER):
                     # The closing test measures step 0 once more, at the end: trackers have it in the summary.
                     place = f"{split}/{decoding}_{reading}" + ("" if level == "all" else f"_{level.replace(' ', '_')}")
                     graded = mean is not None and part.is_graded(reading)

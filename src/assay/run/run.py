@@ -196,7 +196,7 @@ class Run:
             stack.callback(self.records.store.close)
             stack.push_async_callback(self.engine.close)
             stack.push_async_callback(self.host.__aexit__, kind, error, traceback)
-            stack.push_async_callback(close_verifiers, [self.config.reward, *self.config.readings.values()])
+            stack.push_async_callback(close_verifiers, self.config.verifiers)
             if error is not None:
                 stack.callback(self.records.trackers.finish, {}, "failed")
             if isinstance(error, AssayError) and not isinstance(error, CheckpointError):

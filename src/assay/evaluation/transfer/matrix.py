@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from assay.evaluation.also import verdict_of
 from assay.evaluation.evaluation import Evaluation
 from assay.statistics import (
     Estimate,
@@ -21,8 +22,6 @@ from assay.statistics import (
     paired_difference,
     ratio_over_seeds,
 )
-
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def transfer_matrix(
     known = [cell for cell in cells if cell["gain"] is not None]
     for cell, corrected in zip(known, holm([cell["gain"]["p_value"] for cell in known]), strict=True):
         cell["gain"]["p_holm"] = corrected
-        cell["verdict"] = _verdict(cell["gain"])
+        cell["verdict"] = verdict_of(cell["gain"])
     itself = {arm.trained_on[0]: arm.name for arm in arms if len(arm.trained_on) == 1}
     for cell in cells:
         name = cell["environment"]
@@ -136,17 +135,6 @@ def _cell(
         "other_readings": {name: found for name, (found, _) in gains.items()},
         "verdict": "not measured",
     }
-
-
-def _verdict(gain: Mapping[str, Any]) -> str:
-    """What the interval, and the p-value corrected for all cells, allow to say."""
-    if gain["p_holm"] < SIGNIFICANT:
-        return "gained" if gain["value"] > 0 else "forgotten"
-    if gain["low"] > 0:
-        return "gain before correction"
-    if gain["high"] < 0:
-        return "loss before correction"
-    return "no change shown"
 
 
 def _efficiency(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.evaluation.transfer.matrix import SIGNIFICANT
+from assay.evaluation.also import SIGNIFICANT
 from assay.observe.heat_maps import HeatCell, HeatPanel, draw_heat_maps
 
 _LEAST = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.evaluation.transfer.matrix import SIGNIFICANT
+from assay.evaluation.also import SIGNIFICANT
 
 
 def transfer_markdown(result: Mapping[str, Any]) -> str:
