@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from assay.cli.transfer_models import TransferModels
     from assay.evaluation import Evaluation
     from assay.evaluation.sweep import SweepRun
-    from assay.evaluation.transfer import TransferArm, TransferPlan
+    from assay.evaluation.transfer import SequenceStage, TransferArm, TransferPlan
 
 RESULT, TABLE, REPORT = "transfer.json", "table.json", "report.md"
 
@@ -104,10 +104,12 @@ def transfer(
 
 
 def _announced(plan: TransferPlan, folder: Path) -> str:
-    num_runs = len(plan.fresh) * len(plan.seeds)
+    num_stages = max(len(plan.sequence) - 1, 0)
+    num_runs = (len(plan.fresh) + num_stages) * len(plan.seeds)
+    in_sequence = f" and {' then '.join(arm.name for arm in plan.sequence)}" if plan.sequence else ""
     num_models = num_runs + 1
     return (
-        f"{num_runs} training runs ({', '.join(arm.name for arm in plan.fresh)}; seeds "
+        f"{num_runs} training runs ({', '.join(arm.name for arm in plan.fresh)}{in_sequence}; seeds "
         f"{', '.join(map(str, plan.seeds))}) of {plan.tokens:,} sampled tokens, {num_runs * plan.tokens:,} in all;\n"
         f"{num_models} models measured on {len(plan.evaluated)} environments "
         f"({', '.join(each.filed_as for each in plan.evaluated)}), {plan.settings.tasks} tasks each\n"
@@ -127,15 +129,31 @@ class _Experiment:
     facts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Arm to what is known of its runs."""
     problems: list[str] = field(default_factory=list)
+    runs: dict[tuple[str, int], SweepRun] = field(default_factory=dict)
+    """(arm, seed) to the run that was trained and measured."""
+    stages: list[SequenceStage] = field(default_factory=list)
+    """Those of the sequence."""
+    last_of_stage: dict[int, SweepRun] = field(default_factory=dict)
+    """Seed to the run of the stage that has ended last."""
 
     def run(self) -> None:
         """Make what is missing, cell by cell, and write the result after each."""
         self.base = self.models.measure(Path("base"), self.models.config.model.source)
-        waiting = [(arm, seed) for seed in self.plan.seeds for arm in self.plan.fresh]
+        from assay.evaluation.transfer import SequenceStage
+
+        self.stages = [SequenceStage(arm.parts[0].filed_as) for arm in self.plan.sequence]
+        waiting: list[tuple[TransferArm, int, int]] = []
+        for seed in self.plan.seeds:
+            waiting += [(arm, seed, 0) for arm in self.plan.fresh]
+            # The first stage is a fresh model's.
+            waiting += [(arm, seed, stage) for stage, arm in enumerate(self.plan.sequence) if stage]
         began, num_made, result = time.monotonic(), 0, self._write()
-        for number, (arm, seed) in enumerate(waiting, start=1):
+        for number, (arm, seed, stage) in enumerate(waiting, start=1):
             cell_began = time.monotonic()
-            self._cell(arm, seed)
+            if stage:
+                self._stage(stage, arm, seed)
+            else:
+                self._cell(arm, seed)
             # What was there before took no time, and says nothing of the time that is left.
             num_made += time.monotonic() - cell_began > 1
             result = self._write()
@@ -156,6 +174,42 @@ class _Experiment:
             typer.echo(self.problems[-1], err=True)
             return
         self.after.setdefault(arm.name, {})[seed] = measured
+        self.runs[arm.name, seed] = run
+
+    def _stage(self, number: int, arm: TransferArm, seed: int) -> None:
+        """Train the model of the stage before on the next environment, and measure it; beside it stands the fresh
+        one's."""
+        from assay.evaluation.transfer import TransferStage
+
+        fresh = [self.plan.fresh_like(each).name for each in self.plan.sequence]
+        if number == 1 and (run := self.runs.get((fresh[0], seed))) is not None:
+            self._ended(0, run, self.after[fresh[0]][seed], run)
+        if seed not in self.stages[number - 1].after:
+            self.problems.append(f"{arm.name} seed {seed} in sequence: the stage before is missing")
+            return
+        before = self.last_of_stage[seed]
+        try:
+            start = TransferStage(before.cell.name, self.models.model(before), before.cell.name)
+            run, finished = self.models.train(arm, seed, start)
+            self.stages[number].runs.append(self.models.facts(run, arm))
+            if not finished:
+                self.problems.append(f"{arm.name} seed {seed} in sequence was not trained: see {self._log(run)}")
+                return
+            measured = self.models.measure(Path(run.path), self.models.model(run))
+        except AssayError as error:
+            self.problems.append(f"{arm.name} seed {seed} in sequence was not measured: {error}")
+            typer.echo(self.problems[-1], err=True)
+            return
+        self._ended(number, run, measured, self.runs.get((fresh[number], seed)))
+
+    def _ended(self, number: int, run: SweepRun, measured: dict[str, Evaluation], fresh: SweepRun | None) -> None:
+        """Keep what came of a stage, and the probes along it and along the fresh model's training."""
+        stage = self.stages[number]
+        stage.after[run.seed] = measured
+        self.last_of_stage[run.seed] = run
+        for kept, each in ((stage.own, run), (stage.fresh, fresh)):
+            if each is not None and (trajectory := self.models.trajectory(each)) is not None:
+                kept[run.seed] = trajectory
 
     def _log(self, run: SweepRun) -> Path:
         folder = self.models.folder / "runs" / run.path
@@ -180,7 +234,7 @@ class _Experiment:
         return result
 
     def _result(self) -> dict[str, Any]:
-        from assay.evaluation.transfer import ArmResults, transfer_matrix
+        from assay.evaluation.transfer import ArmResults, sequence_result, transfer_matrix
 
         plan, reading = self.plan, self.plan.settings.reading
         names = [each.filed_as for each in plan.evaluated]
@@ -221,6 +275,9 @@ class _Experiment:
                 if arm.name in self.facts
             ],
             "cells": transfer_matrix(self.base, arms, names, reading),
+            "sequence": sequence_result(self.stages, self.base, plan.settings.threshold, reading)
+            if self.stages
+            else None,
             "notes": [*dict.fromkeys(note for each in plan.evaluated for note in each.environment.notes), *met],
             "problems": list(self.problems),
         }

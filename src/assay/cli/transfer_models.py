@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from assay.environments.named import NamedEnvironment
     from assay.evaluation import EvalRow, Evaluation, EvaluationFolder
     from assay.evaluation.sweep import SweepRun
+    from assay.evaluation.trajectories import Trajectory
     from assay.evaluation.transfer import TransferArm, TransferPlan, TransferStage
     from assay.models import Model
     from assay.recipe import RunConfig
@@ -110,6 +111,16 @@ class TransferModels:
                 met = store.trained_task_ids()
             found["num_held_out_met"] = len(met & self._ids_in(arm))
         return found
+
+    def trajectory(self, run: SweepRun) -> Trajectory | None:
+        """The probes of a run on its own environment; None where there are fewer than two."""
+        from assay.errors import RunFolderError
+        from assay.evaluation.trajectories import read_trajectory
+
+        try:
+            return read_trajectory(self.folder / "results" / run.path)
+        except RunFolderError:
+            return None
 
     def model(self, run: SweepRun) -> Path:
         """The folder of the weights that a run ended with.

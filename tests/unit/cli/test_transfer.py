@@ -134,6 +134,29 @@ def test_a_matrix_that_goes_on(spec: Path, tmp_path: Path, trainer: Trainer) -> 
     assert len(list((out / "results").glob("sums-*"))) == 2
 
 
+def test_one_model_through_two_environments(spec: Path, tmp_path: Path, trainer: Trainer) -> None:
+    out = tmp_path / "out"
+    options = ("--seeds", 1, "--set", "evaluation.every_steps=1", "--set", "evaluation.validation_tasks=4")
+    said = run(spec, "--output", out, "--train", "sums", "--sequence", "sums,chain", *options)
+    assert "3 training runs (sums, chain and sums then chain; seeds 0)" in said
+    assert "3 of 3 runs trained and measured" in said
+    assert [folder.parent.name.rpartition("-")[0].split("-")[0] for folder in trainer.folders] == [
+        "sums",
+        "chain",
+        "sums",
+    ]
+    settings = json.loads((trainer.folders[2] / "config.json").read_text())["settings"]
+    assert settings["model"]["source"].startswith(str(trainer.folders[0])), "the model of the stage before"
+    found = read(out)["sequence"]
+    assert found["stages"] == ["sums", "chain"]
+    assert found["learned"][0]["fresh"]["0"].keys() >= {"value", "is_reached"}
+    assert [(each["environment"], each["after"]) for each in found["kept"]] == [("sums", "chain")]
+    assert "## In sequence: sums, then chain" in said
+    assert "not reached" in said
+    run(spec, "--output", out, "--train", "sums", "--sequence", "sums,chain", *options)
+    assert len(trainer.folders) == 3
+
+
 def test_what_fails_does_not_stop_the_rest(spec: Path, tmp_path: Path, trainer: Trainer) -> None:
     out = tmp_path / "out"
     trainer.fail = "sums-"

@@ -35,8 +35,8 @@ def transfer_markdown(result: Mapping[str, Any]) -> str:
     if result["cells"]:
         lines += ["", "## Gains", "", *_gains(result), "", *_words(result), "", *_efficiencies(result)]
         lines += ["", *_across(result), "## Runs", "", *_runs(result)]
-    for sequence in result.get("sequences", ()):
-        lines += ["", *_sequence(sequence)]
+    if result.get("sequence"):
+        lines += ["", *_sequence(result["sequence"])]
     return "\n".join(lines) + "\n"
 
 
@@ -198,7 +198,65 @@ def _gain_of_seed(cells: Sequence[Mapping[str, Any]], arm: str, seed: int, envir
 
 
 def _sequence(sequence: Mapping[str, Any]) -> list[str]:
-    return [f"## In sequence: {', '.join(sequence['stages'])}", ""]
+    lines = [f"## In sequence: {', then '.join(sequence['stages'])}", ""]
+    lines += [
+        f"Sampled tokens until {sequence['threshold']:.0%} of the validation tasks are solved, beside a fresh model:",
+        "",
+    ]
+    rows = [
+        [each["environment"], str(seed), *(_reached(each[side][str(seed)]) for side in ("in_sequence", "fresh"))]
+        for each in sequence["learned"]
+        for seed in each["seeds"]
+    ]
+    lines += _table(["environment", "seed", "in sequence", "fresh"], rows)
+    lines += ["", *(f"- {_easier(each)}" for each in sequence["learned"])]
+    rows = [
+        [
+            each["environment"],
+            each["after"],
+            *(_points(each[key]) for key in ("learned", "change", "left")),
+            each["verdict"],
+        ]
+        for each in sequence["kept"]
+    ]
+    head = ["environment", "after", "gain of its own stage", "change since", "gain left", "what is shown"]
+    return [*lines, "", "What later stages left of earlier ones, in points:", "", *_table(head, rows)]
+
+
+def _reached(found: Mapping[str, Any]) -> str:
+    ends = ["not reached" if found[key] is None else f"{found[key]:,.0f}" for key in ("value", "low", "high")]
+    return ends[0] if set(ends) == {"not reached"} else f"{ends[0]} [{ends[1]}, {ends[2]}]"
+
+
+def _easier(each: Mapping[str, Any]) -> str:
+    """Whether an environment was learned with fewer tokens in the sequence, as far as it is told."""
+    saved, area = each["tokens_saved"], each["differences"].get("area")
+    text = f"{each['environment']}: "
+    if saved["low"] is None:
+        text += (
+            f"{saved['num_seeds']} of {len(each['seeds'])} seeds reached the threshold both ways, too few for an "
+            "interval of the tokens"
+        )
+    else:
+        text += (
+            f"{saved['value']:+,.0f} tokens saved [{saved['low']:+,.0f}, {saved['high']:+,.0f}] over the "
+            f"{saved['num_seeds']} seeds that reached it both ways"
+        )
+    if area is None:
+        return f"{text}; nothing else is told."
+    gain = area["difference"]
+    shown = (
+        "more was solved along the way"
+        if gain["low"] > 0
+        else "less was"
+        if gain["high"] < 0
+        else "no difference is shown"
+    )
+    covers = "seeds and tasks" if area["covers_seeds"] else "tasks alone"
+    return (
+        f"{text}; mean solved share along the training {_points(gain, star=False)} beside a fresh model's, over "
+        f"{covers}: {shown}."
+    )
 
 
 def _points(gain: Mapping[str, Any] | None, *, star: bool = True) -> str:

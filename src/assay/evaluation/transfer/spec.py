@@ -159,6 +159,8 @@ class TransferPlan:
         singles = [arm.parts[0] for arm in (*arms, *sequence) if not arm.is_mixture]
         evaluated = [names.find(each, "--eval") for each in settings.evaluate] or _unlike(singles)
         _differ(evaluated, "--eval")
+        # What is kept of an environment is seen on its held-out tasks.
+        evaluated = _unlike([*evaluated, *(arm.parts[0] for arm in sequence)])
         recipe_name = spec.recipe.get("name", path.stem)
         if not isinstance(recipe_name, str) or not _NAME.fullmatch(recipe_name):
             raise ConfigError(f"{path}: {recipe_name!r} cannot be a name; use letters, digits and ._-")
