@@ -105,10 +105,13 @@ def _from_text(text: str) -> dict[str, Any]:
         [
             *([name.rpartition(":")[2]] if dials or options else []),
             *(f"{DIALS[key]}{value:g}" for key, value in dials.items()),
-            *(
-                "".join(c if c.isalnum() or c in "._" else "-" for c in f"{key}-{value}")
-                for key, value in options.items()
-            ),
+            *(_option_label(key, value) for key, value in options.items()),
         ]
     )
     return {"environment": {"name": name, **options}, "label": label, **dials}
+
+
+def _option_label(key: str, value: Any) -> str:
+    """An option as a part of a label: "example" where it is true, "no-example" where it is false or empty."""
+    text = key if value is True else f"no-{key}" if value in (False, "") else f"{key}-{value}"
+    return "".join(c if c.isalnum() or c in "._" else "-" for c in text)

@@ -18,17 +18,21 @@ from assay.errors import ConfigError
         ("arithmetic", Arithmetic(), (None, None), "arithmetic"),
         ("arithmetic:level=2", Arithmetic(), (2, None), "arithmetic-c2"),
         ("arithmetic:complexity=2:horizon=4", Arithmetic(), (2, 4), "arithmetic-c2-h4"),
-        ("arithmetic:example=true:instruction=", Arithmetic(example=True, instruction=""), (None, None), None),
+        (
+            "arithmetic:example=true:instruction=",
+            Arithmetic(example=True, instruction=""),
+            (None, None),
+            "arithmetic-example-no-instruction",
+        ),
         ("chain:form=single:horizon=4", Chain(form="single"), (None, 4), "chain-h4-form-single"),
         ({"name": "chain", "form": "single", "level": {"horizon": 2}}, Chain(form="single"), (None, 2), "chain"),
         ({"name": "chain", "label": "keep"}, Chain(), (None, None), "keep"),
     ],
 )
-def test_texts_and_tables(written: Any, environment: Any, level: Any, filed_as: str | None) -> None:
+def test_texts_and_tables(written: Any, environment: Any, level: Any, filed_as: str) -> None:
     found = named_environment(written)
     assert (found.environment, found.level) == (environment, level)
-    if filed_as is not None:
-        assert found.filed_as == filed_as
+    assert found.filed_as == filed_as
     assert named_environment(found.plain()) == found
 
 
