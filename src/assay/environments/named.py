@@ -113,5 +113,5 @@ def _from_text(text: str) -> dict[str, Any]:
 
 def _option_label(key: str, value: Any) -> str:
     """An option as a part of a label: "example" where it is true, "no-example" where it is false or empty."""
-    text = key if value is True else f"no-{key}" if value in (False, "") else f"{key}-{value}"
+    text = key if value is True else f"no-{key}" if value is False or value == "" else f"{key}-{value}"
     return "".join(c if c.isalnum() or c in "._" else "-" for c in text)
