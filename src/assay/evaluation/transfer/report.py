@@ -229,7 +229,7 @@ def _reached(found: Mapping[str, Any]) -> str:
 
 
 def _easier(each: Mapping[str, Any]) -> str:
-    """Whether an environment was learned with fewer tokens in the sequence, as far as it is told."""
+    """Say whether an environment was learned with fewer tokens in the sequence, as far as it is told."""
     saved, area = each["tokens_saved"], each["differences"].get("area")
     text = f"{each['environment']}: "
     if saved["low"] is None:
