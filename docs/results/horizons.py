@@ -86,7 +86,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def long_horizon() -> Numbers:
-    rows = by_reinforcement() | by_imitation() | mistakes() | adapt() | database() | scaffolds()
+    rows = by_reinforcement() | credit() | by_imitation() | mistakes() | adapt() | database() | scaffolds()
     return Numbers(rows, [*adapt_phrases(), database_phrase(), scaffold_phrase()])
 
 
@@ -111,6 +111,24 @@ def by_reinforcement() -> Rows:
         of_all = [[row[place] for row in side] for side in (old["cold_start"], [row for seed in seeds for row in seed])]
         known = [[value for value in side if value is not None] for side in of_all]
         rows["What errors do to later steps", f"`{name}`"] = [percent(mean(each)) for each in known]
+    return rows
+
+
+def credit() -> Rows:
+    """GRPO on chains of complexity 1, credited by episode and by turn."""
+    rows: Rows = {}
+    for horizon in (1, 2, 4, 8, 16, None):
+        start = values(["credit-start"], "plain", horizon)
+        sides = [
+            values([f"credit-{form}-{seed}" for seed in (1, 2, 3)], "plain", horizon) for form in ("outcome", "turn")
+        ]
+        rows["Two forms of credit", f"{horizon} update" if horizon else "all"] = [
+            str(len(start[0])),
+            level(start).as_percent(),
+            *(level(side).as_percent() for side in sides),
+            points(difference(start * 3, sides[0])),
+            points(difference(sides[0], sides[1])),
+        ]
     return rows
 
 

@@ -3,7 +3,8 @@
     python recipes/long_horizon/keep.py --evaluations evals --runs runs --output docs/results/long_horizon
 
 EVALUATIONS/MODEL/NAME is a folder of `assay eval`, RUNS/MODEL a run folder. OUTPUT then has rows.jsonl.xz, a line for
-every answer, runs.json with what each run was trained on, and, of these and of rows.json, horizon.png.
+every answer, runs.json with what each run was trained on, and, of these and of rows.json, horizon.png. What OUTPUT has
+of other evaluations and runs stays.
 """
 
 from __future__ import annotations
@@ -49,11 +50,16 @@ def main() -> None:
         if (path.parent / "scores.json").is_file()
         for row in read_rows(path)
     ]
-    with lzma.open(options.output / "rows.jsonl.xz", "wt", preset=9) as file:
+    path, new = options.output / "rows.jsonl.xz", {row["evaluation"] for row in rows}
+    if path.is_file():
+        with lzma.open(path, "rt") as file:
+            rows = [row for row in map(json.loads, file) if row["evaluation"] not in new] + rows
+    with lzma.open(path, "wt", preset=9) as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     runs = {path.parent.name: read_json(path) for path in sorted(options.runs.glob("*/summary.json"))}
     facts = {name: {key: run[key] for key in FACTS if key in run} for name, run in runs.items()}
-    write_json(options.output / "runs.json", facts)
+    before = read_json(options.output / "runs.json") if (options.output / "runs.json").is_file() else {}
+    write_json(options.output / "runs.json", before | facts)
     draw(options.output / "horizon.png", rows)
 
 

@@ -68,7 +68,7 @@ class TransferOptions:
 @with_groups
 def transfer(
     spec: Annotated[
-        Path, typer.Argument(metavar="SPEC", help="A recipe in TOML, with [environments.NAME] and [transfer].")
+        Path, typer.Argument(metavar="SPEC", help=r"A recipe in TOML, with \[environments.NAME] and \[transfer].")
     ],
     options: TransferOptions,
     settings: Annotated[

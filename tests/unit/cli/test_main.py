@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from rich.text import Text
 
-from assay.cli.main import main
+from assay.cli.main import app, main
 from assay.errors import explain_place
 from assay.policies.tiny import write_tiny_model
 
@@ -107,3 +111,16 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str], monkeypatch:
         main()
     assert not left.value.code
     assert capsys.readouterr().out.startswith("assay 0.")
+
+
+def test_no_help_text_loses_what_stands_in_brackets() -> None:
+    def texts(command: Any, name: str) -> Iterator[tuple[str, str]]:
+        yield name, command.help or ""
+        for parameter in command.params:
+            yield f"{name} {parameter.name}", getattr(parameter, "help", None) or ""
+        for inner, other in getattr(command, "commands", {}).items():
+            yield from texts(other, f"{name} {inner}")
+
+    for place, text in texts(typer.main.get_command(app), "assay"):
+        # Help is shown by rich, which takes [words] for markup.
+        assert Text.from_markup(text).plain == text.replace("\\[", "["), place
