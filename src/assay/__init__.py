@@ -61,7 +61,7 @@ _PLACES = {
         "Turn",
         "Verdict",
     ),
-    "assay.verifiers": ("EpisodeScore", "Verifier", "check_verifier", "make_verifier"),
+    "assay.verifiers": ("EpisodeScore", "EpisodeValue", "Verifier", "check_verifier", "make_verifier"),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -111,7 +111,7 @@ if TYPE_CHECKING:
         Turn,
         Verdict,
     )
-    from assay.verifiers import EpisodeScore, Verifier, check_verifier, make_verifier
+    from assay.verifiers import EpisodeScore, EpisodeValue, Verifier, check_verifier, make_verifier
 
 
 def __getattr__(name: str) -> Any:
@@ -144,6 +144,7 @@ __all__ = [
     "Episode",
     "EpisodeScore",
     "EpisodeStep",
+    "EpisodeValue",
     "Evaluation",
     "Group",
     "Host",

@@ -515,7 +515,17 @@ def test_rewards_of_others_see_how_far_training_has_come_and_what_they_log_is_a_
         "    return [float(i) for i in range(len(completions))]\n"
     )
     reward = {"name": "trl", "function": f"{tmp_path / 'theirs.py'}:reward"}
-    run_to_end(config_of(tiny_model, num_steps=2, verifier=reward), tmp_path / "run")
+    evaluation = {"every_steps": 0, "test_tasks": 4}
+    config = config_of(tiny_model, num_steps=2, verifier=reward, evaluation=evaluation)
+    summary = run_to_end(config, tmp_path / "run").summary
+    # Numbers without a verdict: the reading of the reward has mean rewards, that of the environment beside it shares.
+    (strict, *_) = [entry for entry in summary["readings"] if entry["reading"] == "strict"]
+    assert (strict["after"]["accuracy"], strict["after"]["mean_reward"]["value"]) == (None, 0.0)
+    assert (summary["reward_gain"]["unit"], summary["gain"]["reading"]) == ("reward", "lenient")
+    with RunStore.open_readonly(tmp_path / "run") as store:
+        assert {(e.accuracy, e.mean_reward) for e in store.evaluations() if e.reading == "strict"} == {(None, 0.0)}
+        assert {record.verdict for record in store.rollouts()} == {"graded"}
+        assert store.metrics()["reward/solved_share"] == [(0, None), (1, None)]
     with RunStore.open_readonly(tmp_path / "run") as store:
         assert store.metrics()["reward/logged/step"] == [(0, 0.0), (1, 1.0)]
         assert store.metrics()["reward/logged/share"] == [(0, 0.0), (1, 0.5)]

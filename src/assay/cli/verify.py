@@ -31,7 +31,7 @@ _IN_FLIGHT = 512
 _MAX_DEPTH = 100
 """Deepest nesting of a row's lists and objects: far from where Python's JSON gives up, in reading or in writing."""
 _FINISH_REASONS = ("stop", "length", "abort")
-_OUTCOMES = ("solved", "failed", "not_measured")
+_OUTCOMES = ("solved", "failed", "graded", "not_measured")
 _MOST_CAUSES = 3
 """Causes that the closing lines show of what was not measured."""
 
@@ -126,9 +126,11 @@ def verify(
     seconds = time.perf_counter() - began
     print_judges({name: verifier}, seconds, Console(highlight=False, stderr=True))
     scored = sum(counts[outcome] for outcome in _OUTCOMES)
+    # Numbers without a verdict, or verdicts: what the verifier does not give is not counted as 0.
+    shown = [o for o in _OUTCOMES if counts[o] or o == "not_measured" or (o != "graded") is verifier.gives_verdicts]
     typer.echo(
         f"{scored} rows in {seconds:.1f} s, {scored / max(seconds, 1e-9):,.0f} a second: "
-        + ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES)
+        + ", ".join(f"{counts[outcome]} {outcome}" for outcome in shown)
     )
     for cause, count in causes.most_common(_MOST_CAUSES):
         typer.echo(f"not measured: {count} because of: {cause}")

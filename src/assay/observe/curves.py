@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.observe.metrics import metric
 from assay.observe.store import RunStore
-from assay.statistics import Interval, clustered_mean
+from assay.statistics import Interval, clustered_mean, t_interval
 
 TOKENS_PER_SECOND = metric(
     "time/tokens_per_second", "Sampled tokens of the step over the wall clock of the whole step, update included."
@@ -44,14 +45,30 @@ _METRIC_CURVES = (
 
 
 def reward_curve(store: RunStore) -> Curve:
-    """Mean reward of each step, dropped groups included, with its 95 % interval (`reward_interval`)."""
+    """Mean reward of each step, dropped groups included, with its 95 % interval (`step_interval`)."""
     points, band = [], []
     for rewards in store.step_rewards():
         if rewards.group_rewards:
-            interval = reward_interval(rewards.group_rewards, rewards.num_measured, rewards.bounds)
-            points.append((rewards.step, interval.value))
-            band.append((interval.low, interval.high))
+            measured = rewards.group_rewards, rewards.num_measured, rewards.bounds
+            value, low, high = step_interval(*measured, are_graded=rewards.are_graded)
+            points.append((rewards.step, value))
+            band.append((low, high))
     return Curve("reward", "Mean reward", "reward", tuple(points), tuple(band))
+
+
+def step_interval(
+    group_rewards: Sequence[float], num_measured: int, bounds: tuple[float, float], *, are_graded: bool
+) -> tuple[float, float, float]:
+    """Mean reward of a step and the ends of its 95 % interval: `reward_interval`, or Student's over the groups' means
+    where the rewards are numbers without a verdict, whose range nobody knows; NaN for the ends of a single such group.
+    """
+    if not are_graded:
+        interval = reward_interval(group_rewards, num_measured, bounds)
+    elif len(group_rewards) > 1:
+        interval = t_interval(group_rewards)
+    else:
+        return group_rewards[0], math.nan, math.nan
+    return interval.value, interval.low, interval.high
 
 
 def reward_interval(group_rewards: Sequence[float], num_measured: int, bounds: tuple[float, float]) -> Interval:

@@ -159,3 +159,5 @@ class StepRewards:
     """Rollouts with a reward."""
     bounds: tuple[float, float]
     """The smallest and the largest reward; NaN where there is none."""
+    are_graded: bool = False
+    """True where the rewards are numbers without a verdict."""

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from assay.observe.curves import reward_interval
+from assay.observe.curves import step_interval
 from assay.observe.metrics import metric
 from assay.types import EndingKind, Group, Rollout
 
@@ -17,7 +17,7 @@ REWARD = metric(
 REWARD_LOW = metric(
     "reward/low",
     "Lower end of the 95 % interval of the mean reward, over tasks: Wilson's at the effective number of rollouts, on "
-    "the range of the step's rewards.",
+    "the range of the step's rewards; Student's where rewards are numbers without a verdict.",
 )
 REWARD_HIGH = metric("reward/high", "Upper end of the 95 % interval of the mean reward.")
 KEPT_REWARD = metric("reward/kept_mean", "As reward/mean, of the groups that were trained on alone.")
@@ -71,7 +71,7 @@ def step_metrics(kept: Sequence[Group], dropped: Sequence[Group] = ()) -> dict[s
     groups = [*kept, *dropped]
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     rewards = _rewards(groups)
-    mean, low, high = _interval(rewards)
+    mean, low, high = _interval(rewards, are_graded=all(group.is_graded for group in groups if group.measured))
     return {
         **_by_environment(groups),
         **_by_scaffold(groups),
@@ -141,13 +141,13 @@ def _rewards(groups: Sequence[Group]) -> list[list[float]]:
     return [[reward for _, _, reward in group.measured] for group in groups if group.measured]
 
 
-def _interval(rewards: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+def _interval(rewards: Sequence[Sequence[float]], *, are_graded: bool) -> tuple[float, float, float]:
     """Mean over groups and the ends of its interval; NaN where nothing was measured."""
     if not rewards:
         return math.nan, math.nan, math.nan
     each = [reward for group in rewards for reward in group]
-    interval = reward_interval([mean_of_measured(group) for group in rewards], len(each), (min(each), max(each)))
-    return interval.value, interval.low, interval.high
+    means = [mean_of_measured(group) for group in rewards]
+    return step_interval(means, len(each), (min(each), max(each)), are_graded=are_graded)
 
 
 def _parts(groups: Sequence[Group]) -> dict[str, float]:

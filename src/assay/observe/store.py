@@ -343,7 +343,8 @@ class RunStore:
         lengths = {step: (tokens, turns) for step, tokens, turns in self._connection.execute(means)}
         groups: dict[int, list[list[float]]] = {step: [] for step in lengths}
         for step, *group in self._connection.execute(
-            "SELECT step, AVG(value), COUNT(value), MIN(value), MAX(value) FROM rollouts WHERE value IS NOT NULL "
+            "SELECT step, AVG(value), COUNT(value), MIN(value), MAX(value), SUM(verdict = 'graded') FROM rollouts "
+            "WHERE value IS NOT NULL "
             "GROUP BY step, group_id ORDER BY step, group_id"
         ):
             groups[step].append(group)
@@ -354,9 +355,10 @@ class RunStore:
                 *lengths[step],
                 int(sum(count for _, count, *_ in found)),
                 (
-                    min((lowest for _, _, lowest, _ in found), default=math.nan),
-                    max((highest for *_, highest in found), default=math.nan),
+                    min((lowest for _, _, lowest, *_ in found), default=math.nan),
+                    max((highest for *_, highest, _ in found), default=math.nan),
                 ),
+                bool(found) and all(count == graded for _, count, _, _, graded in found),
             )
             for step, found in groups.items()
         ]

@@ -122,9 +122,10 @@ class Records:
                 if split != "test" and not split.startswith(AFTER):
                     # The closing test measures step 0 once more, at the end: trackers have it in the summary.
                     place = f"{split}/{decoding}_{reading}" + ("" if level == "all" else f"_{level.replace(' ', '_')}")
-                    graded = mean is not None and part.is_graded(reading)
                     values = {} if accuracy is None else {place: accuracy.value}
-                    self.trackers.add(step + 1, values | ({f"{place}_mean_reward": mean.value} if graded else {}))
+                    if mean is not None and part.is_graded(reading):
+                        values[f"{place}_mean_reward"] = mean.value
+                    self.trackers.add(step + 1, values)
                 self.store.record_evaluation(
                     step,
                     split=split,

@@ -219,3 +219,13 @@ def test_why_rows_were_not_measured_is_told(tmp_path: Path) -> None:
         setting = f"function={tmp_path}/theirs.py:{function}"
         said = run("--set", setting, "--input", rows, "--output", output, verifier=name)
         assert re.search(rf"not measured: 5 because of: .*{cause}", said)
+
+
+def test_rewards_that_are_numbers_are_counted_as_such(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text("def length(completions, **kwargs):\n    return [len(completions[0])]\n")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"id": 1, "response": "four", "answer": "82"}) + "\n")
+    options = ("--set", f"function={tmp_path}/theirs.py:length", "--set", "conversational=false")
+    output = run("--input", rows, "--output", tmp_path / "a.jsonl", *options, verifier="trl")
+    assert [read(tmp_path / "a.jsonl")[0][key] for key in ("outcome", "value")] == ["graded", 4.0]
+    assert "a second: 1 graded, 0 not_measured" in output

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from assay.observe.curves import level_curves, main_curves, natural_key, reward_curve, reward_interval
+from assay.observe.step_metrics import step_metrics
 from assay.observe.store import RunStore
-from assay.statistics import clustered_proportion, wilson
+from assay.statistics import clustered_proportion, t_interval, wilson
 from assay.types import Group, Score
 
 
@@ -66,3 +67,21 @@ def test_levels_are_in_order_of_difficulty() -> None:
     assert sorted(["c10 h1", "c2 h2", "c2 h1", "c1.5 h1", "c- h-"], key=natural_key) == [
         *("c1.5 h1", "c2 h1", "c2 h2", "c10 h1", "c- h-")
     ]
+
+
+def test_rewards_without_a_verdict_have_students_interval_over_groups(tmp_path: Path, group: Group) -> None:
+    """Means 0 and 30 of two groups, and one group alone, which says nothing of spread."""
+    low, high = (dataclasses.replace(group, group_id=i, scores=(Score.graded(30.0 * i),) * 4) for i in (0, 1))
+    with RunStore(tmp_path) as store:
+        store.record_groups(0, [low, high], decode)
+        store.record_groups(1, [high], decode)
+    curve = reward_curve(RunStore.open_readonly(tmp_path))
+    expected = t_interval([0.0, 30.0])
+    assert curve.points == ((0, 15.0), (1, 30.0))
+    assert curve.band[0] == (expected.low, expected.high)
+    assert all(math.isnan(end) for end in curve.band[1])
+    metrics = step_metrics([low, high])
+    assert [metrics[f"reward/{name}"] for name in ("mean", "low", "high")] == [15.0, expected.low, expected.high]
+    assert math.isnan(metrics["reward/solved_share"])
+    (level,) = level_curves(RunStore.open_readonly(tmp_path)).values()
+    assert (level.unit, level.values) == ("reward", [15.0, 30.0])
