@@ -32,7 +32,7 @@ SECTIONS = {
         "check_environment",
         "check_episode",
     ),
-    "Verifiers": ("Verifier", "EpisodeScore", "make_verifier", "check_verifier"),
+    "Verifiers": ("Verifier", "EpisodeScore", "EpisodeValue", "make_verifier", "check_verifier"),
     "Algorithms": ("Algorithm", "Needs", "LossInputs", "LossOutput"),
     "Other components": (
         "Component",
