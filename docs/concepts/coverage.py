@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from assay.statistics import (
+    Comparisons,
     ConfidenceSequence,
     Estimate,
     HorizonRows,
@@ -20,6 +21,7 @@ from assay.statistics import (
     Votes,
     clustered_proportion,
     difference_over_seeds,
+    fit_bradley_terry,
     fit_frontier,
     fit_hazard,
     fit_horizons,
@@ -315,7 +317,35 @@ def floors() -> Table:
     return ("tasks x samples", "difficulties", "within the floor"), rows()
 
 
-TABLES = (many_samples, bootstrap, seeds, judged, stopping, horizons, maps, floors)
+def ratings() -> Table:
+    """How often the interval of a Bradley-Terry rating holds it, and how often one of its ends is open."""
+    generator, trials = np.random.default_rng(8), 200
+
+    def rows() -> Iterator[Sequence[object]]:
+        for num_models, num_comparisons in ((4, 15), (4, 40), (4, 200), (8, 60), (10, 500)):
+            inside = opened = total = 0
+            for _ in range(trials):
+                truth = generator.normal(0, 1, num_models)
+                truth -= truth.mean()
+                first = generator.integers(0, num_models, num_comparisons)
+                second = (first + generator.integers(1, num_models, num_comparisons)) % num_models
+                chance = 1 / (1 + np.exp(truth[first] - truth[second]))
+                preference = (generator.random(num_comparisons) < chance).astype(float)
+                found = fit_bradley_terry(Comparisons(first, second, preference, num_models))
+                if len(found.parts) > 1:
+                    continue  # the truth has mean 0 over all models
+                for value, each in zip(truth, found.estimates, strict=True):
+                    low = -math.inf if each.low is None else each.low
+                    high = math.inf if each.high is None else each.high
+                    inside += low <= value <= high
+                    opened += each.low is None or each.high is None
+                    total += 1
+            yield num_models, num_comparisons, percent(inside, total), percent(opened, total)
+
+    return ("models", "comparisons", "holds the rating", "has an open end"), rows()
+
+
+TABLES = (many_samples, bootstrap, seeds, judged, stopping, horizons, maps, floors, ratings)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 
 _MOST_STEPS = 200
 _TOLERANCE = 1e-9
+_MOST_HALVINGS = 40
 _LONGEST_STEP = 3.0
 """Largest change of a coefficient's part of a logit in one step: from far away Newton's own overshoots."""
 SEPARATED_LOGIT = 15.0
@@ -62,10 +63,10 @@ def fit_with_covariance(
     offsets = np.zeros(num_rows) if offsets_N is None else offsets_N
     if np.linalg.matrix_rank(design_ND * (weights > 0)[:, None]) < num_coefficients:
         raise ValueError(f"{num_rows} rows do not tell {num_coefficients} coefficients apart")
-    fitted = _newton(design_ND, successes_N, weights, offsets, penalty=0.0)
+    fitted = _newton(design_ND, successes_N, weights, offsets, penalised=False)
     separated = fitted is None or bool(np.abs(design_ND @ fitted + offsets).max() > SEPARATED_LOGIT)
     if separated:
-        fitted = _newton(design_ND, successes_N, weights, offsets, penalty=1.0)
+        fitted = _newton(design_ND, successes_N, weights, offsets, penalised=True)
         if fitted is None:
             raise ValueError("the penalised likelihood did not converge")
     assert fitted is not None
@@ -102,20 +103,34 @@ def _information(
 
 
 def _newton(
-    design_ND: np.ndarray, successes_N: np.ndarray, weights_N: np.ndarray, offsets_N: np.ndarray, *, penalty: float
+    design_ND: np.ndarray, successes_N: np.ndarray, weights_N: np.ndarray, offsets_N: np.ndarray, *, penalised: bool
 ) -> np.ndarray | None:
-    """Where the (modified) score is 0; None where the steps do not get there."""
+    """The maximum of the (penalised) likelihood, by Newton's steps, halved while it does not rise; None where the steps
+    do not get there."""
+
+    def objective(at_D: np.ndarray) -> float:
+        logit_N = design_ND @ at_D + offsets_N
+        found = float((weights_N * (successes_N * logit_N - np.logaddexp(0, logit_N))).sum())
+        if penalised:
+            sign, log_determinant = np.linalg.slogdet(_information(design_ND, weights_N, offsets_N, at_D)[0])
+            found += float(log_determinant) / 2 if sign > 0 else -np.inf
+        return found
+
     coefficients = np.zeros(design_ND.shape[1])
+    best = objective(coefficients)
     scale = max(float(np.abs(design_ND).max()), 1e-300)
     for _ in range(_MOST_STEPS):
         information, expected_N = _information(design_ND, weights_N, offsets_N, coefficients)
         residual_N = weights_N * (successes_N - expected_N)
         try:
-            if penalty:
+            if penalised:
                 # A row's leverage: how much of a success more it counts as, half of it a failure.
                 solved = np.linalg.solve(information, design_ND.T)
                 leverage_N = weights_N * expected_N * (1 - expected_N) * np.einsum("nd,dn->n", design_ND, solved)
-                residual_N = residual_N + penalty * leverage_N * (0.5 - expected_N)
+                residual_N = residual_N + leverage_N * (0.5 - expected_N)
+                # Of that score with leverages held: without it steps of rows that stand alone are twice too long.
+                more_N = leverage_N * expected_N * (1 - expected_N)
+                information = information + (design_ND * more_N[:, None]).T @ design_ND
             score = design_ND.T @ residual_N
             step = np.linalg.solve(information, score)
         except np.linalg.LinAlgError:
@@ -125,8 +140,17 @@ def _newton(
         longest = float(np.abs(design_ND @ step).max())
         if not np.isfinite(longest):
             return None
-        coefficients = coefficients + step * min(1.0, _LONGEST_STEP / max(longest, 1e-300))
-        if not penalty and np.abs(design_ND @ coefficients + offsets_N).max() > 2 * SEPARATED_LOGIT:
+        step *= min(1.0, _LONGEST_STEP / max(longest, 1e-300))
+        for halvings in range(_MOST_HALVINGS):
+            moved = coefficients + step / 2**halvings
+            found = objective(moved)
+            if found > best:
+                break
+        else:
+            # Rounding leaves nothing to gain: as near as doubles get.
+            return coefficients if np.abs(score).max() <= 1e-5 * scale * max(float(weights_N.sum()), 1.0) else None
+        coefficients, best = moved, found
+        if not penalised and np.abs(design_ND @ coefficients + offsets_N).max() > 2 * SEPARATED_LOGIT:
             return None
     return None
 

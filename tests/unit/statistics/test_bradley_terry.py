@@ -143,6 +143,24 @@ def test_intervals_cover_what_simulated_raters_hold() -> None:
     assert 0.91 <= np.mean(covered) <= 0.99
 
 
+def test_whatever_the_comparisons_are_ratings_are_finite_and_centred() -> None:
+    generator = np.random.default_rng(2)
+    for _ in range(60):
+        size, count = int(generator.integers(2, 10)), int(generator.integers(1, 30))
+        truth = generator.normal(0, generator.choice([1, 8]), size)
+        first = generator.integers(0, size, count)
+        second = (first + generator.integers(1, size, count)) % size
+        preference = (generator.random(count) < 1 / (1 + np.exp(truth[first] - truth[second]))).astype(float)
+        preference = np.where(generator.random(count) < 0.2, generator.random(count), preference)
+        found = fit_bradley_terry(Comparisons(first, second, preference, size, generator.integers(0, 3, count)))
+        ratings = np.array(values(found))
+        assert np.isfinite(ratings).all()
+        for part in found.parts:
+            assert ratings[list(part)].mean() == pytest.approx(0, abs=1e-8)
+        assert all(found.estimates[item].high is None for item in found.never_lost)
+        assert all(found.estimates[item].low is None for item in found.never_won)
+
+
 def test_comparisons_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="outside"):
         fitted([(0, 1, 1.5)], 2)

@@ -31,6 +31,12 @@ def test_two_groups_that_part_on_a_column_stay_finite() -> None:
         fit_with_covariance(np.ones((5, 2)), np.ones(5))
 
 
+def test_rows_that_stand_alone_converge() -> None:
+    # Fisher's steps alone swing around this maximum without end: one row has all the leverage there.
+    fit = fit_with_covariance(np.array([[1.0], [-1.0]]), np.array([1.0, 0.0]), offsets_N=np.array([2.903, 7.056]))
+    assert fit.coefficients[0] == pytest.approx(8.15459828, abs=1e-6)
+
+
 def test_equal_lengths_leave_the_win_rate_as_it_is() -> None:
     found = length_controlled_rate(np.array([1.0, 1.0, 0.5, 0.0]), np.zeros(4))
     assert found.rate is not None
