@@ -78,7 +78,7 @@ async def _lines(config: RunConfig, model: Model, renderer: ChatRenderer) -> tup
     lines = [
         *config.environment.notes,
         held_out.sizes,
-        f"gold answers: {gold}",
+        *([] if config.algorithm.needs.pairs else [f"gold answers: {gold}"]),
         *_capped(config, held_out, model.shape.max_context, len(prompt)),
         f"first prompt, of task {task.task_id}, as the model sees it ({len(prompt)} tokens):",
         text,

@@ -137,11 +137,15 @@ def _describe(config: RunConfig, folder: Path) -> None:
     typer.echo(f"\ndisk: {disk.line()}")
     check_disk(folder, disk)
     rollouts = config.groups_per_step * config.group_size
-    most = rollouts * lengths.sampled
-    typer.echo(
-        f"\ntokens: {rollouts} completions a step, at most {most:,} sampled tokens; "
-        f"in {config.num_steps} steps at most {most * config.num_steps:,}"
-    )
+    if config.algorithm.needs.samples_nothing:
+        tokens = f"none is sampled: {rollouts} given responses a step, {rollouts * config.num_steps:,} in all"
+    else:
+        most = rollouts * lengths.sampled
+        tokens = (
+            f"{rollouts} completions a step, at most {most:,} sampled tokens; "
+            f"in {config.num_steps} steps at most {most * config.num_steps:,}"
+        )
+    typer.echo(f"\ntokens: {tokens}")
     typer.echo(f"\n{tasks}\n")
     typer.echo(f"run folder: {folder} (not made: this was a dry run)")
 

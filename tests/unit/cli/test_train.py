@@ -55,6 +55,15 @@ def test_a_generator_has_no_file_to_count(tiny_model: Path) -> None:
     assert "<|im_start|>assistant" in said
 
 
+def test_a_recipe_of_comparisons_samples_nothing_and_has_no_gold_answers(tiny_model: Path) -> None:
+    pairs = [{"prompt": f"Say {n}", "chosen": f"{n}", "rejected": f"no {n}"} for n in range(100)]
+    Path("pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in pairs))
+    recipe = 'environment = { name = "pairs", path = "pairs.jsonl" }\nalgorithm = { name = "dpo" }\ngroup_size = 2\n'
+    said = dry_run(tiny_model, f"num_steps = 3\ngroups_per_step = 4\n{recipe}")
+    assert "tokens: none is sampled: 8 given responses a step, 24 in all" in said
+    assert "gold answers" not in said
+
+
 def test_tasks_that_nobody_will_measure_are_not_announced(tiny_model: Path) -> None:
     said = dry_run(tiny_model, "evaluation = { every_steps = 0, test_tasks = 0 }")
     assert "held out: no validation tasks, 0 test tasks" in said
