@@ -18,6 +18,8 @@ from verify import Numbers
 from assay.evaluation import EvalRow
 from assay.evaluation.folder import read_rows
 from assay.evaluation.map import Axis, MapCell, MapMeasurement, TaskLength, draw_map, map_result
+from assay.evaluation.map.measure import number_in_cell
+from assay.evaluation.map.measurement import PILOT_TASKS
 from assay.evaluation.map.report import shown_horizon
 from assay.statistics import Estimate
 from assay.types import Score
@@ -33,22 +35,16 @@ Rows = dict[tuple[str, str], Sequence[str | None]]
 def keep(source: Path) -> None:
     """Keep what is recomputed of a map's folder."""
     FOLDER.mkdir(exist_ok=True)
-    said = json.loads((source / "map.json").read_text(encoding="utf-8"))
     with lzma.open(FOLDER / ROWS, "wt", preset=9) as file:
         for model in MODELS:
-            for label, found in said["environments"].items():
-                pilot = {_place(cell): cell["pilot"]["num_tasks"] for cell in found["models"][model]["cells"]}
+            for label in SECTIONS:
                 for row in read_rows(source / model / label / "rows.jsonl"):
-                    file.write(json.dumps(_kept(model, label, row, pilot)) + "\n")
+                    file.write(json.dumps(_kept(model, label, row)) + "\n")
     (FOLDER / UNITS).write_text((source / UNITS).read_text(encoding="utf-8"), encoding="utf-8")
     draw_map(recomputed.__wrapped__(), [FOLDER / "map.png"])
 
 
-def _place(cell: Mapping[str, Any]) -> tuple[float, float]:
-    return cell["complexity"], cell["horizon"]
-
-
-def _kept(model: str, label: str, row: EvalRow, pilot: Mapping[tuple[Any, Any], int]) -> dict[str, Any]:
+def _kept(model: str, label: str, row: EvalRow) -> dict[str, Any]:
     """What is kept of an episode."""
     score = row.scores["strict"]
     return {
@@ -57,7 +53,7 @@ def _kept(model: str, label: str, row: EvalRow, pilot: Mapping[tuple[Any, Any], 
         "complexity": row.complexity,
         "horizon": row.horizon,
         "task": row.task_id,
-        "pilot": row.task_index % 100_000 < pilot[row.complexity, row.horizon],
+        "pilot": number_in_cell(row.task_index) < PILOT_TASKS,
         "solved": score.verdict.value == "solved" if score.measured else None,
         "tokens": row.num_tokens,
         "ending": row.ending,
@@ -123,7 +119,8 @@ def map_page() -> Numbers:
             rows[section, f"c{cells[0]['complexity']:g} difference"] = [points(cell["gain"]) for cell in cells]
         rows |= _horizons(section, found, difference)
         whole = difference["all"]
-        phrases.append(f"{whole['num_tasks']} pairs: {points(whole)} points, p = {whole['p_holm']:.2g}")
+        if whole is not None:
+            phrases.append(f"{whole['num_tasks']} pairs: {points(whole)} points, p = {whole['p_holm']:.2g}")
     return Numbers(rows, phrases)
 
 
@@ -132,18 +129,21 @@ def _horizons(section: str, found: Mapping[str, Any], difference: Mapping[str, A
     sides = [found["models"][model] for model in MODELS]
     shifts = {shift["complexity"]: Estimate(**shift["times"]) for shift in difference["frontier"]}
     rows: Rows = {}
-    for place, complexity in enumerate(sides[0]["complexities"]):
-        shown = [
-            shown_horizon(Estimate(**side["frontier"]["horizons"][place][key]), (side["shortest"], side["longest"]))
-            for key in ("p50", "p80")
-            for side in sides
-        ]
+    for complexity in dict.fromkeys(cell["complexity"] for cell in sides[0]["cells"]):
+        shown = [_reach(side, complexity, key) for key in ("p50", "p80") for side in sides]
         times = shifts.get(complexity)
-        rows[section, f"complexity {complexity:g}"] = [
-            *shown,
-            "-" if times is None or times.value is None else times.shown(),
-        ]
+        moved = "not known" if times is None or times.value is None else times.shown()
+        rows[section, f"complexity {complexity:g}"] = [*shown, moved]
     return rows
+
+
+def _reach(side: Mapping[str, Any], complexity: float, key: str) -> str:
+    """A horizon of one model, or what is known of it."""
+    frontier = side["frontier"]
+    if frontier is None or frontier["note"] or complexity not in side["complexities"]:
+        return "not known"
+    found = frontier["horizons"][side["complexities"].index(complexity)][key]
+    return shown_horizon(Estimate(**found), (side["shortest"], side["longest"]))
 
 
 def _by_complexity(cells: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

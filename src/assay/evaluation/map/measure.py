@@ -157,6 +157,11 @@ def _in_turn(cells: Sequence[MapCell], parts: Mapping[int, range]) -> list[tuple
     return episodes
 
 
+def number_in_cell(position: int) -> int:
+    """Return the place of a task among those of its cell, from its position: the pilot's come first."""
+    return position % 2**32 % _POSITIONS
+
+
 def _episodes(measured: MapMeasurement, parts: Mapping[int, range]) -> list[tuple[str, MapEpisode]]:
     return [(model, episode) for model in measured.models for _, episode in _in_turn(measured.cells, parts)]
 
