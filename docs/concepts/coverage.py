@@ -21,6 +21,7 @@ from assay.statistics import (
     Votes,
     clustered_proportion,
     difference_over_seeds,
+    difference_test_over_seeds,
     fit_bradley_terry,
     fit_frontier,
     fit_hazard,
@@ -34,6 +35,7 @@ from assay.statistics import (
     pass_hat_k_difference,
     pass_hat_k_interval,
     prediction_powered_mean,
+    ratio_over_seeds,
     t_interval,
     wilson,
 )
@@ -345,7 +347,48 @@ def ratings() -> Table:
     return ("models", "comparisons", "holds the rating", "has an open end"), rows()
 
 
-TABLES = (many_samples, bootstrap, seeds, judged, stopping, horizons, maps, floors, ratings)
+def _played(generator: np.random.Generator, chance: np.ndarray, gain: float, spread: float) -> list[list[float]]:
+    """[3, P] one answer a task of three seeds, after a gain that differs between them."""
+    gains = gain + generator.normal(0, spread, (3, 1))
+    return (generator.random((3, len(chance))) < chance + gains).astype(float).tolist()
+
+
+def transfer(trials: int = 1000) -> Table:
+    """Gains over three seeds, as `assay transfer` has them: one answer a task, tasks that differ (chances from 0.1 to
+    0.5), seeds whose gains differ by a standard deviation. Coverage of a gain of 20 points, of the efficiency one half
+    (gains of 15 and 30 points), and how often no gain is called one at 5 %."""
+
+    def rows() -> Iterator[Sequence[object]]:
+        for num_tasks in (32, 64, 128):
+            for spread in (0.0, 0.03, 0.1):
+                generator = np.random.default_rng([num_tasks, int(100 * spread)])
+                held = false = ratios = ratios_held = 0
+                for _ in range(trials):
+                    chance = generator.uniform(0.1, 0.5, num_tasks)
+                    before = [(generator.random(num_tasks) < chance).astype(float).tolist()] * 3
+                    samples = (num_tasks, 3 * num_tasks)
+                    held += holds(
+                        difference_over_seeds(before, _played(generator, chance, 0.2, spread), num_samples=samples), 0.2
+                    )
+                    false += (
+                        difference_test_over_seeds(before, _played(generator, chance, 0.0, spread), num_samples=samples)
+                        < 0.05
+                    )
+                    sides = (np.array(_played(generator, chance, gain, spread)) for gain in (0.15, 0.3))
+                    gains = [(side - np.array(before)).tolist() for side in sides]
+                    ratio = ratio_over_seeds(*gains)
+                    if ratio.value is not None:
+                        ratios += 1
+                        ratios_held += (ratio.low is None or ratio.low <= 0.5) and (
+                            ratio.high is None or ratio.high >= 0.5
+                        )
+                told = percent(ratios_held, ratios), percent(ratios, trials)
+                yield num_tasks, f"{100 * spread:g}", percent(held, trials), percent(false, trials), *told
+
+    return ("tasks", "seeds, points", "gain", "no gain called one", "efficiency", "efficiency defined"), rows()
+
+
+TABLES = (many_samples, bootstrap, seeds, judged, stopping, horizons, maps, floors, ratings, transfer)
 
 
 if __name__ == "__main__":

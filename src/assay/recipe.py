@@ -258,6 +258,7 @@ class RunConfig(Settings):
             "engine": self.engine,
             "evaluation.strict": evaluation.strict,
             "evaluation.lenient": evaluation.lenient,
+            "evaluation.also": evaluation.also,
             "evaluation.probe_samples": evaluation.probe_samples,
             "evaluation.test_max_new_tokens": evaluation.test_max_new_tokens,
             "scaffold": None if isinstance(self.scaffold, Plain) else self.scaffold,
