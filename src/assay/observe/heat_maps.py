@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DOTS_PER_INCH = 150
+_DARK = 0.45
+"""Luminance below which a colour takes white text."""
 _CELL_INCHES = (0.95, 0.62)
 _LINES = (("#D55E00", "-", "o"), ("#222222", "--", "s"))
 """Colour, line and marker of a panel's own frontier, and of the one it is compared with."""
@@ -84,10 +86,8 @@ def _draw(axes: Axes, panel: HeatPanel, bounds: tuple[float, float], colours: st
         values[place] = math.nan if cell.value is None else cell.value
     axes.set_facecolor("#eeeeee")
     axes.imshow(values, vmin=bounds[0], vmax=bounds[1], cmap=colours, origin="lower", aspect="auto", alpha=0.85)
-    middle = sum(bounds) / 2
     for (row, column), cell in panel.cells.items():
-        is_dark = cell.value is not None and cell.value < middle and colours == "cividis"
-        colour = "#ffffff" if is_dark else "#111111"
+        colour = "#ffffff" if cell.value is not None and _is_dark(cell.value, bounds, colours) else "#111111"
         axes.text(column, row, cell.text, ha="center", va="center", fontsize=6.5, color=colour, parse_math=False)
     for (name, places), (colour, style, marker) in zip(panel.lines.items(), _LINES, strict=False):
         known = [(place, row) for row, place in enumerate(places) if place is not None]
@@ -107,3 +107,11 @@ def _draw(axes: Axes, panel: HeatPanel, bounds: tuple[float, float], colours: st
         )
         for text in legend.get_texts():
             text.set_parse_math(False)
+
+
+def _is_dark(value: float, bounds: tuple[float, float], colours: str) -> bool:
+    """Return True where white text is easier to read than black: by the luminance of the colour."""
+    from matplotlib import colormaps
+
+    red, green, blue, _ = colormaps[colours]((value - bounds[0]) / (bounds[1] - bounds[0]))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue < _DARK
