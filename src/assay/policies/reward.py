@@ -9,6 +9,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from assay.policies.layers import weight_names
 from assay.policies.model import DecoderPolicy
 from assay.policies.policy import Policy, PolicyOutput
 from assay.types import Batch
+
+if TYPE_CHECKING:
+    from assay.policies.hf import HFPolicy
 
 SCORE = "score.weight"
 """Name of the head in transformers' models of sequence classification."""
@@ -43,7 +47,7 @@ class RewardModel(nn.Module):
     shares_prompts = True
     adapter = None
 
-    def __init__(self, trunk: DecoderPolicy, head: Tensor | None = None) -> None:
+    def __init__(self, trunk: DecoderPolicy | HFPolicy, head: Tensor | None = None) -> None:
         super().__init__()
         if not isinstance(trunk, DecoderPolicy):
             raise ConfigError(
@@ -171,14 +175,14 @@ def body_names(config: DecoderConfig) -> list[str]:
     return list(weight_names(dataclasses.replace(config, tie_embeddings=True)))
 
 
-def is_reward_model(raw: Mapping[str, object]) -> bool:
+def is_reward_model(raw: Mapping[str, Any]) -> bool:
     """Return whether config.json is of a sequence classification with one label."""
     names = raw.get("architectures")
     labels = raw.get("num_labels", len(raw["id2label"]) if isinstance(raw.get("id2label"), dict) else 2)
     return isinstance(names, list) and any(str(name).endswith(SUFFIX) for name in names) and labels == 1
 
 
-def _with_padding(files: Mapping[str, bytes], raw: Mapping[str, object]) -> tuple[dict[str, bytes], int | None]:
+def _with_padding(files: Mapping[str, bytes], raw: Mapping[str, Any]) -> tuple[dict[str, bytes], int | None]:
     """The tokenizer's files with a padding token that ends no text, and its id; None where there is no such token.
 
     A padding token that is also the end of an answer, as many chat models have, would make transformers score the token
@@ -187,10 +191,9 @@ def _with_padding(files: Mapping[str, bytes], raw: Mapping[str, object]) -> tupl
     settings = json.loads(files.get("tokenizer_config.json", b"{}"))
     whole = json.loads(files.get("tokenizer.json", b"{}"))
     special = {token["content"]: token["id"] for token in whole.get("added_tokens", []) if token.get("special")}
-    ends = {
-        _text(settings.get("eos_token")),
-        *(text for text, number in special.items() if number == raw.get("eos_token_id")),
-    }
+    stated = raw.get("eos_token_id")
+    end_ids = set(stated if isinstance(stated, list) else [stated])
+    ends = {_text(settings.get("eos_token")), *(text for text, number in special.items() if number in end_ids)}
     wanted = [_text(settings.get(name)) for name in ("pad_token", "unk_token", "bos_token")]
     ends |= {text for text in special if "end" in text and "endoftext" not in text}
     chosen = next((text for text in [*wanted, *special] if text in special and text not in ends), None)

@@ -62,9 +62,10 @@ class RunModels:
         """Samples with the policy's weights, which are of this version."""
         if self._config.algorithm.needs.pairs:
             return IdleEngine(version)
-        chosen = self._config.engine
+        policy, chosen = self.policy, self._config.engine
+        assert not isinstance(policy, RewardModel), "a reward model is fitted on given responses, and samples nothing"
         return (self._model.engine_for if chosen is None else chosen.open)(
-            self.policy,
+            policy,
             stop_token_ids=self.renderer.stop_token_ids,
             decode=self.renderer.decode,
             dtype=self._compute_dtype,
