@@ -58,10 +58,11 @@ def import_pairs(
     """
     from rich.console import Console
 
+    from assay.cli.progress import counted
     from assay.preferences import read_preferences, split_pairs, write_pairs
 
     console = Console(highlight=False)
-    found = read_preferences(source, as_chat=chat, skip_bad=skip_bad)
+    found = read_preferences(source, as_chat=chat, skip_bad=skip_bad, on_row=counted("rows read"))
     for form, count in found.forms.most_common():
         console.print(f"{count:,} rows of {form}", markup=False, soft_wrap=True)
     for line in found.told():
@@ -93,11 +94,12 @@ def export_pairs(
     """Write comparisons in the form of another tool. What that form cannot say, such as a tie in TRL's, is counted."""
     from rich.console import Console
 
+    from assay.cli.progress import counted
     from assay.preferences import read_preferences
     from assay.preferences.write import export_rows, write_lines
 
     console = Console(highlight=False)
-    found = read_preferences(source)
+    found = read_preferences(source, on_row=counted("rows read"))
     for line in found.told():
         console.print(line, markup=False, soft_wrap=True)
     exported = [export_rows(each, to.value) for each in (*found.pairs, *found.labelled)]

@@ -37,12 +37,13 @@ def stats(
     within annotators, time. Every share and coefficient has its 95 % interval, over prompts."""
     from rich.console import Console
 
+    from assay.cli.progress import counted
     from assay.observe.folder import write_json
     from assay.preferences import read_preferences
     from assay.preferences.stats import pair_stats
 
     console = Console(highlight=False)
-    found = read_preferences(file, skip_bad=skip_bad)
+    found = read_preferences(file, skip_bad=skip_bad, on_row=counted("rows read"))
     for line in found.told():
         console.print(line, markup=False, soft_wrap=True)
     if not found.pairs:

@@ -125,3 +125,22 @@ def time_left(done: float, left: float, seconds: float) -> str:
     from assay.observe.console import duration
 
     return f"about {duration(seconds / done * left)} left" if done and left else ""
+
+
+def counted(what: str, seconds: float = 10.0) -> Callable[[], None]:
+    """Return the function to call for each item where nobody knows how many there will be: it prints a line with their
+    number to the error stream, every so many seconds.
+
+    Args:
+        what: plural, such as "rows read".
+    """
+    done, last = 0, time.monotonic()
+
+    def advance() -> None:
+        nonlocal done, last
+        done += 1
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            print(f"{done:,} {what}", file=sys.stderr, flush=True)
+
+    return advance

@@ -237,7 +237,7 @@ async def _ask(
 ) -> float | str:
     """The preference for the response that is shown second, or why there is none."""
     asked = _conversation(prompt, responses, settings)
-    conversation = asked
+    conversation, reply = asked, Reply("")
     for attempt in range(2):
         try:
             reply = await responder.respond(conversation, sampling_of(settings), request_id="judge", seed=attempt)
@@ -250,7 +250,7 @@ async def _ask(
             return verdict
         reminder = Message("user", f"You have given no verdict. Answer with {FORM}, and nothing else.")
         conversation = (*asked, Message("assistant", harmless(reply.text) or "(nothing)"), reminder)
-    return "no verdict, twice"
+    return "cut off at the token limit, twice" if reply.finish_reason == "length" else "no verdict, twice"
 
 
 def _conversation(prompt: Messages, responses: tuple[Messages, Messages], settings: PairJudge) -> Messages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,7 +64,9 @@ class Preferences:
         return [*lines, *self.notes]
 
 
-def read_preferences(source: str, *, as_chat: bool = False, skip_bad: bool = False) -> Preferences:
+def read_preferences(
+    source: str, *, as_chat: bool = False, skip_bad: bool = False, on_row: Callable[[], None] | None = None
+) -> Preferences:
     """Read the comparisons and labelled responses of a file.
 
     Forms, told by their columns: Assay's own; TRL's (`chosen` and `rejected`, with `prompt` or with one that both begin
@@ -80,6 +82,7 @@ def read_preferences(source: str, *, as_chat: bool = False, skip_bad: bool = Fal
         as_chat: read plain text in the columns `prompt`, `chosen`, `rejected` and `completion` as chat messages. TRL
             reads it as text to be joined as it stands, and so is it here otherwise.
         skip_bad: leave rows out, and count them, that cannot be read.
+        on_row: called as each row begins to be read.
 
     Raises:
         DataError: the file cannot be read, or a row cannot: names the file, the line and the remedy.
@@ -87,6 +90,8 @@ def read_preferences(source: str, *, as_chat: bool = False, skip_bad: bool = Fal
     found = Preferences()
     ratings: dict[str, list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
     for place, row in read_rows(source, found.notes):
+        if on_row is not None:
+            on_row()
         try:
             if _is_rating(row):
                 ratings[_rating_key(row)].append((place, row))

@@ -67,3 +67,15 @@ def test_what_was_there_before_is_no_part_of_the_pace(clock: list[float], capsys
 )
 def test_time_left(done: int, left: int, seconds: float, said: str) -> None:
     assert time_left(done, left, seconds) == said
+
+
+def test_what_has_no_known_end_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    from assay.cli.progress import counted
+
+    advance = counted("rows read", seconds=0.0)
+    for _ in range(3):
+        advance()
+    assert capsys.readouterr().err.splitlines()[-1] == "3 rows read"
+    silent = counted("rows read")
+    silent()
+    assert capsys.readouterr().err == ""

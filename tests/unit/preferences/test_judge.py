@@ -108,6 +108,12 @@ def test_nonsense_is_reminded_once_and_then_not_measured() -> None:
         async def respond(self, messages: Sequence[Message], sampling: Any, **_: Any) -> Reply:
             return Reply("hm") if len(messages) == 2 else await super().respond(messages, sampling)
 
+    class CutOff(Scripted):
+        async def respond(self, messages: Sequence[Message], sampling: Any, **_: Any) -> Reply:
+            return Reply("VERDICT: A", "length")
+
+    cut_off = asyncio.run(judge_pair(CutOff(prefers("4")), pair("4", "5"), SETTINGS))
+    assert cut_off.problem == "cut off at the token limit, twice"
     recovered = asyncio.run(judge_pair(Reminded(prefers("4")), pair("4", "5"), SETTINGS))
     assert recovered.verdicts == (0.0, 0.0)
 
