@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import random
 import string
 
@@ -133,3 +135,9 @@ def test_labelled_responses_are_split_by_prompt_too() -> None:
     labelled = [Labelled((user(f"q{number % 10}"),), (said(f"a{number}"),), number % 2 == 0) for number in range(40)]
     rest, held_out = split_pairs(labelled, 0.5)
     assert {each.prompt_key for each in rest} & {each.prompt_key for each in held_out} == set()
+
+
+@pytest.mark.parametrize(("name", "num_examples"), [("pair", 1), ("prompts", 2), ("judge", 1), ("raters", 1)])
+def test_examples_in_docstrings_hold(name: str, num_examples: int) -> None:
+    failed, attempted = doctest.testmod(importlib.import_module(f"assay.preferences.{name}"))
+    assert (failed, attempted) == (0, num_examples)

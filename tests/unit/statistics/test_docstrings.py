@@ -16,6 +16,7 @@ import pytest
         ("seeds", 6),
         ("bootstrap", 1),
         ("confidence_sequence", 2),
+        ("firth", 2),
         ("majority", 1),
         ("multiple", 1),
         ("noise_floor", 1),
