@@ -12,7 +12,7 @@ import pytest
         ("proportion", 2),
         ("mean", 1),
         ("pass_at_k", 2),
-        ("paired", 3),
+        ("paired", 5),
         ("seeds", 6),
         ("bootstrap", 1),
         ("confidence_sequence", 2),
