@@ -91,6 +91,7 @@ class TransferModels:
     def facts(self, run: SweepRun, arm: TransferArm) -> dict[str, Any]:
         """What a run says of itself: state, sampled tokens, updates, seconds, and held-out tasks that it met."""
         from assay.evaluation.sweep.runner import read_state
+        from assay.evaluation.trajectories.trajectory import AXES
         from assay.observe.folder import read_json
         from assay.observe.store import STORE_NAME, RunStore
 
@@ -102,13 +103,15 @@ class TransferModels:
             "cell": run.cell.name,
             "sampled_tokens": summary.get("sampled_tokens"),
             "trained_tokens": summary.get("trained_tokens"),
-            "updates": summary.get("num_steps"),
+            "steps": summary.get("num_steps"),
+            "updates": None,
             "seconds": summary.get("seconds"),
             "num_held_out_met": 0,
         }
         if (results / STORE_NAME).is_file():
             with RunStore.open_readonly(results) as store:
-                met = store.trained_task_ids()
+                met, updates = store.trained_task_ids(), store.metrics().get(AXES["updates"], [])
+            found["updates"] = sum(int(value or 0) for _, value in updates) if updates else None
             found["num_held_out_met"] = len(met & self._ids_in(arm))
         return found
 

@@ -153,6 +153,8 @@ def _efficiency(
     assert own_gain is not None
     if own_gain["low"] <= 0 <= own_gain["high"]:
         return _undefined(f"no gain on {environment} from training on it is shown: its interval contains 0")
+    if own_gain["high"] < 0:
+        return _undefined(f"training on {environment} lost on it, and a loss is no gain to divide by")
     ratio = ratio_over_seeds(
         *([[one[task] - before[task] for task in tasks] for one in side] for side in (arm, itself))
     )

@@ -60,6 +60,8 @@ def test_what_nothing_was_gained_on_is_not_divided_by() -> None:
     cells = matrix_of(SimulatedTransfer(gains, seed=1))
     assert "its interval contains 0" in cells["b", "a"]["efficiency"]["why_undefined"]
     assert cells["b", "a"]["efficiency"]["value"] is None
+    lost = matrix_of(SimulatedTransfer({"a": {"a": -0.35, "b": 0.0}, "b": {"a": -0.2, "b": 0.3}}, seed=2))
+    assert "training on a lost on it" in lost["b", "a"]["efficiency"]["why_undefined"]
 
 
 def test_by_hand() -> None:
