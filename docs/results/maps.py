@@ -9,10 +9,12 @@ import functools
 import json
 import lzma
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from verify import Numbers
 
 from assay.evaluation import EvalRow
@@ -35,13 +37,22 @@ Rows = dict[tuple[str, str], Sequence[str | None]]
 def keep(source: Path) -> None:
     """Keep what is recomputed of a map's folder."""
     FOLDER.mkdir(exist_ok=True)
+    rows = [
+        _kept(model, label, row)
+        for model in MODELS
+        for label in SECTIONS
+        for row in read_rows(source / model / label / "rows.jsonl")
+    ]
+    # The map was ended after the first half of its plan: tasks of the second half that one model had begun have no pair.
+    played = Counter((row["environment"], row["task"]) for row in rows)
     with lzma.open(FOLDER / ROWS, "wt", preset=9) as file:
-        for model in MODELS:
-            for label in SECTIONS:
-                for row in read_rows(source / model / label / "rows.jsonl"):
-                    file.write(json.dumps(_kept(model, label, row)) + "\n")
+        file.writelines(
+            json.dumps(row) + "\n" for row in rows if played[row["environment"], row["task"]] == len(MODELS)
+        )
     (FOLDER / UNITS).write_text((source / UNITS).read_text(encoding="utf-8"), encoding="utf-8")
-    draw_map(recomputed.__wrapped__(), [FOLDER / "map.png"])
+    picture = FOLDER / "map.png"
+    draw_map(recomputed.__wrapped__(), [picture])
+    Image.open(picture).convert("RGB").quantize(48).save(picture, optimize=True)
 
 
 def _kept(model: str, label: str, row: EvalRow) -> dict[str, Any]:

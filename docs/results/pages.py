@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from horizons import long_horizon
+from maps import map_page
 from verify import Numbers
 
 from assay.evaluation import Evaluation, accuracy_over_seeds, gain_over_seeds
@@ -474,6 +475,7 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     "growth.md": growth,
     "gsm8k.md": gsm8k,
     "long_horizon.md": long_horizon,
+    "map.md": map_page,
     "reasoning_gym.md": reasoning_gym,
     "sandbox.md": sandbox,
     "speed.md": speed,
