@@ -43,7 +43,7 @@ def keep(source: Path) -> None:
         for label in SECTIONS
         for row in read_rows(source / model / label / "rows.jsonl")
     ]
-    # The map was ended after the first half of its plan: tasks of the second half that one model had begun have no pair.
+    # The map was ended after the first half of its plan: what one model had begun beyond that has no pair.
     played = Counter((row["environment"], row["task"]) for row in rows)
     with lzma.open(FOLDER / ROWS, "wt", preset=9) as file:
         file.writelines(
