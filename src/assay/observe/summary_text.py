@@ -27,5 +27,6 @@ def gain_text(gain: Any) -> str:
 
 def _numbers(value: Any, key: str) -> list[float] | None:
     """The estimate under a key and the ends of its interval; None where one of them is missing."""
-    numbers = [value.get(name) for name in (key, "low", "high")] if isinstance(value, dict) else [None]
-    return numbers if all(isinstance(number, int | float) for number in numbers) else None
+    found = [value.get(name) for name in (key, "low", "high")] if isinstance(value, dict) else [None]
+    numbers = [float(number) for number in found if isinstance(number, int | float)]
+    return numbers if len(numbers) == len(found) else None

@@ -75,8 +75,9 @@ def _learned(stage: SequenceStage, threshold: float) -> dict[str, Any]:
         sides = [
             SeedRuns(name, tuple(runs[seed] for seed in seeds)) for name, runs in (("f", stage.fresh), ("s", stage.own))
         ]
+        fresh, own = sides
         compared = {
-            found.measure: found.to_dict() for found in compare_trajectories(*sides, AXIS) if found.skill == ALL
+            found.measure: found.to_dict() for found in compare_trajectories(fresh, own, AXIS) if found.skill == ALL
         }
     return {
         "environment": stage.environment,
