@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ import torch
 
 from assay.policies.tiny import write_tiny_model
 from chat_server import ChatServer
+
+# A shell that runs the tests in the background has SIGINT ignored, also in the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
