@@ -10,6 +10,9 @@
     |-- TrainingStoppedError      too many skipped updates in a row
     |-- SandboxUnavailableError   this host cannot isolate programs, or lacks a tool that they need
     |-- EndpointError             a server that refuses, that keeps failing, or that would cost more than was allowed
+    |-- ClusterError              a cluster that does not answer, or lacks what was asked for
+    |   |-- RankError             a rank of the learner died, hung or never came
+    |   `-- PublishError          new weights that did not arrive at an engine as they are
     |-- ContractError             an implementation that breaks its protocol (from the check_* functions)
     `-- InfrastructureError       something outside the model's response failed; retried, never scored as 0
         |-- EngineError           the engine could not sample
@@ -69,6 +72,18 @@ class EndpointError(AssayError):
 
 class SandboxUnavailableError(AssayError):
     """Raised where this host cannot run untrusted programs as asked: no isolation, or a tool that is not installed."""
+
+
+class ClusterError(AssayError):
+    """A cluster that does not answer, or lacks what was asked for."""
+
+
+class RankError(ClusterError):
+    """Raised where a rank of the learner died, hung or never came: the steps since the newest checkpoint are lost."""
+
+
+class PublishError(ClusterError):
+    """Raised where new weights did not arrive at an engine as they are. Names the tensor where one is to blame."""
 
 
 class ContractError(AssayError):

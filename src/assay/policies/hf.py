@@ -25,6 +25,7 @@ from assay.policies.lora.folder import write_adapter
 from assay.policies.lora.injected import base_name, inject
 from assay.policies.policy import Policy, PolicyOutput, teacher_kl
 from assay.policies.rows import PaddedRows, padded_rows
+from assay.policies.shards import copy_into, whole
 from assay.types import Batch
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class HFPolicy(nn.Module):
         self.tokenizer_files = dict(tokenizer_files or {})
         self.config = module.config
         self.max_context = context_limit(module.config)
+        self._rows_together = False
         if gradient_checkpointing:
             _checkpoint_layers(module)
         self.plain_head = self._has_plain_head()
@@ -177,9 +179,9 @@ class HFPolicy(nn.Module):
         Detached, and copied only where merged.
         """
         for name, parameter in self.module.named_parameters():
-            if (whole := base_name(name)) is not None:
-                weight = parameter.detach()
-                yield whole, weight if self.adapter is None else self.adapter.merged(whole, weight)
+            if (called := base_name(name)) is not None:
+                weight = whole(parameter.detach())
+                yield called, weight if self.adapter is None else self.adapter.merged(called, weight)
         yield from saved_buffers(self.module)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
@@ -197,15 +199,43 @@ class HFPolicy(nn.Module):
         """A module of the same shape for an engine, in another dtype; it holds no weights yet."""
         return empty_like(self.module, dtype)
 
-    def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    def layer_units(self) -> list[nn.Module]:
+        """The modules, in the order of the model, that can be sharded each for itself: those that transformers names as
+        what a device map must not split."""
+        names = set(getattr(self.module, "_no_split_modules", None) or ())
+        return [module for module in self.module.base_model.modules() if type(module).__name__ in names]
+
+    def sharded(self) -> None:
+        """Takes over the parameters that sharding has put in place of the first ones: every rank makes one pass a
+        batch.
+
+        Raises:
+            ConfigError: it has an adapter, whose factors sit in layers of PEFT's.
+        """
+        if self.adapter is not None:
+            raise ConfigError(
+                "an adapter on a model of transformers cannot be sharded: use our decoder (model.policy='decoder') "
+                "where it reads the model, or cluster.learner=1"
+            )
+        self._rows_together = True
+
+    def save(
+        self, folder: Path, dtype: torch.dtype = torch.float32, *, trained: Mapping[str, Tensor] | None = None
+    ) -> None:
         """Writes what is trained, with the tokenizer's files of the loaded folder: a Hugging Face folder, or with an
-        adapter one that PEFT opens (in fp32, whatever the dtype)."""
+        adapter one that PEFT opens (in fp32, whatever the dtype).
+
+        Args:
+            trained: the values to write, by parameter name; None for the policy's own, which must not be sharded.
+        """
         if self.adapter is None:
-            self.save_merged(folder, dtype)
+            self.save_merged(folder, dtype, trained=trained)
         else:
             write_adapter(Path(folder), self.adapter, self.tokenizer_files)
 
-    def save_merged(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    def save_merged(
+        self, folder: Path, dtype: torch.dtype = torch.float32, *, trained: Mapping[str, Tensor] | None = None
+    ) -> None:
         """Writes a Hugging Face folder of the whole model, an adapter merged into its weights."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -214,9 +244,13 @@ class HFPolicy(nn.Module):
             # Without PEFT's layers, whose weights have other names.
             module = self.serving_module(torch.float32)
             copy_weights(module, self.weights())
-        state = {
-            name: tensor.detach().to("cpu", _stored(tensor, dtype)) for name, tensor in module.state_dict().items()
-        }
+        tensors: dict[str, Tensor] = module.state_dict()
+        if trained is not None:
+            # A tied matrix is in the state under both of its names.
+            names = {id(parameter): name for name, parameter in module.named_parameters()}
+            every = module.named_parameters(remove_duplicate=False)
+            tensors |= {name: trained[names[id(parameter)]] for name, parameter in every}
+        state = {name: tensor.detach().to("cpu", _stored(tensor, dtype)) for name, tensor in tensors.items()}
         with quiet():
             module.save_pretrained(folder, state_dict=state)
         set_stored_dtype(folder, dtype)
@@ -226,7 +260,7 @@ class HFPolicy(nn.Module):
     def _of_all_rows(self, batch: Batch, compute: Callable[[PaddedRows], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """Each result of `compute`, [n, ...] of a chunk of rows, as [N, ...] in the order of the batch."""
         self._check_lengths(batch)
-        chunks = padded_rows(batch)
+        chunks = padded_rows(batch, together=self._rows_together)
         results = [compute(rows) for rows in chunks]
         back = torch.cat([rows.predictions for rows in chunks]).argsort()
         return tuple(torch.cat(parts)[back] for parts in zip(*results, strict=True))
@@ -291,7 +325,7 @@ def copy_weights(module: nn.Module, weights: Iterable[tuple[str, Tensor]]) -> No
             raise ModelError(f"weights: {name!r} is no tensor of {type(module).__name__}")
         if destination.shape != tensor.shape:
             raise ModelError(f"weights: {name} has shape {list(tensor.shape)}, not {list(destination.shape)}")
-        destination.copy_(tensor.detach())
+        copy_into(destination, tensor.detach())
         missing.discard(name)
     if missing:
         raise ModelError(f"weights: {len(missing)} tensors are missing, among them {min(missing)}")

@@ -5,8 +5,9 @@ Shape letters: T packed tokens, N predictions, H hidden size, Q query heads, K k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -26,6 +27,7 @@ from assay.policies.lora import Adapter
 from assay.policies.lora.folder import write_adapter
 from assay.policies.policy import Policy, PolicyOutput, teacher_kl
 from assay.policies.rope import Rotary
+from assay.policies.shards import copy_into, whole
 from assay.types import Batch
 
 
@@ -124,25 +126,23 @@ class DecoderPolicy(nn.Module):
         if batch.num_tokens and int(batch.position_ids.max()) >= self.max_context:
             length = int(batch.position_ids.max()) + 1
             raise ContextLengthError(f"a sequence of {length} tokens does not fit the context of {self.max_context}")
-        parameters = dict(self.named_parameters())
         attention = PackedAttention(
             batch.segment_ids,
             batch.prefix_segments,
             batch.position_ids,
             compiled=self._compiles and attention_works(self.config.head_size),
         )
-        hidden = self._hidden(parameters, batch.token_ids, batch.position_ids, attention)
+        hidden = self._hidden(batch.token_ids, batch.position_ids, attention)
         # Normed after selection: only predicting rows need it.
-        return self._normed(parameters, hidden[batch.predict_from])
+        return self._normed(hidden[batch.predict_from])
 
     @torch.no_grad()
     def logits(self, token_ids: Tensor) -> Tensor:
         """[T] int64 token ids of one sequence to [T, V] fp32 logits, for inspection and tests."""
-        parameters = dict(self.named_parameters())
         positions = torch.arange(len(token_ids), device=token_ids.device)
         one = torch.zeros_like(token_ids)
-        hidden = self._hidden(parameters, token_ids, positions, PackedAttention(one, one[:1], positions))
-        head, normed = parameters[head_name(self.config)], self._normed(parameters, hidden)
+        hidden = self._hidden(token_ids, positions, PackedAttention(one, one[:1], positions))
+        head, normed = self.get_parameter(head_name(self.config)), self._normed(hidden)
         return logits_of(normed.float(), head) if self.fp32_head else logits_of(normed, head.to(self.compute_dtype))
 
     @torch.no_grad()
@@ -157,18 +157,21 @@ class DecoderPolicy(nn.Module):
             raise ContextLengthError(
                 f"a text of {len(token_ids)} tokens does not fit the context of {self.max_context}"
             )
-        parameters = dict(self.named_parameters())
         positions = torch.arange(len(token_ids), device=token_ids.device)
         one = torch.zeros_like(token_ids)
-        hidden = self._hidden(parameters, token_ids, positions, PackedAttention(one, one[:1], positions))
-        return self._normed(parameters, hidden[-1:])[0]
+        hidden = self._hidden(token_ids, positions, PackedAttention(one, one[:1], positions))
+        return self._normed(hidden[-1:])[0]
 
     @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """(Hugging Face name, fp32 tensor) of every weight, the adapter merged; detached, copied only where merged."""
+        """(Hugging Face name, fp32 tensor) of every weight, the adapter merged; detached, copied only where merged or
+        gathered. Of a sharded policy each tensor is gathered from all ranks, so that all must ask together."""
+
+        def get(name: str) -> Tensor:
+            return whole(self.get_parameter(name).detach())
+
         for name in weight_names(self.config):
-            weight = self.get_parameter(name).detach()
-            yield name, weight if self.adapter is None else self.adapter.merged(name, weight)
+            yield name, get(name) if self.adapter is None else self.adapter.merged(name, get(name), get)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Copies values into what is trained (all weights, or the adapter's factors), in place.
@@ -185,15 +188,32 @@ class DecoderPolicy(nn.Module):
             raise ModelError(f"weights do not fit the model: {sorted(given.keys() ^ parameters.keys())[:5]}")
         with torch.no_grad():
             for name, parameter in parameters.items():
-                parameter.copy_(given[name])
+                copy_into(parameter, given[name])
 
-    def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    def layer_units(self) -> list[nn.Module]:
+        """The modules, in the order of the model, that can be sharded each for itself."""
+        return list(self.get_submodule("model.layers").children())
+
+    def sharded(self) -> None:
+        """Takes over the parameters that sharding has put in place of the first ones."""
+        if self.adapter is not None:
+            self.adapter.load_parameters(dict(self.named_parameters()))
+
+    def save(
+        self, folder: Path, dtype: torch.dtype = torch.float32, *, trained: Mapping[str, Tensor] | None = None
+    ) -> None:
         """Writes what is trained, with the tokenizer's files of the loaded folder: a Hugging Face folder that
-        transformers opens, or with an adapter one that PEFT opens (in fp32, whatever the dtype)."""
+        transformers opens, or with an adapter one that PEFT opens (in fp32, whatever the dtype).
+
+        Args:
+            trained: the values to write, by parameter name; None for the policy's own, which must not be sharded.
+        """
         if self.adapter is None:
-            self.save_merged(folder, dtype)
+            weights = self.weights() if trained is None else trained.items()
+            write_folder(Path(folder), self.config, weights, dtype=dtype, tokenizer_files=self.tokenizer_files)
         else:
-            write_adapter(Path(folder), self.adapter, self.tokenizer_files)
+            adapter = self.adapter if trained is None else self.adapter.holding(trained)
+            write_adapter(Path(folder), adapter, self.tokenizer_files)
 
     def save_merged(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Writes a Hugging Face folder of the whole model, an adapter merged into its weights."""
@@ -220,15 +240,16 @@ class DecoderPolicy(nn.Module):
         shared.fp32_head = self.fp32_head
         return shared if trainable else shared.requires_grad_(False)
 
-    def _hidden(
-        self, parameters: Mapping[str, Tensor], token_ids: Tensor, position_ids: Tensor, attention: PackedAttention
-    ) -> Tensor:
+    def _hidden(self, token_ids: Tensor, position_ids: Tensor, attention: PackedAttention) -> Tensor:
         """[T, H] after the last layer, before the last norm."""
         config, dtype = self.config, self.compute_dtype
+        layers: Any = self.get_submodule("model.layers")
 
         def get(name: str) -> Tensor:
-            weight = parameters[name]
-            return (weight if self.adapter is None else self.adapter.merged(name, weight)).to(dtype)
+            # Looked up when it is used: a sharded layer is whole only while it computes.
+            weight = self.get_parameter(name)
+            merged = weight if self.adapter is None else self.adapter.merged(name, weight, self.get_parameter)
+            return merged.to(dtype)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
             return attention(queries, keys, values, config.windows[layer])
@@ -237,7 +258,7 @@ class DecoderPolicy(nn.Module):
         rotary = cos.to(dtype), sin.to(dtype)
         # Looked up in the fp32 master: a frequent token's gradient is a sum of many, which bf16 would round each time.
         # Rounded then, as the engine's copy is, so that both compute the same.
-        hidden = F.embedding(token_ids, parameters[EMBEDDING]).to(dtype)
+        hidden = F.embedding(token_ids, self.get_parameter(EMBEDDING)).to(dtype)
         hidden = hidden if dtype == torch.float64 else hidden.float()
 
         def compute(layer: int, hidden: Tensor) -> Tensor:
@@ -252,23 +273,32 @@ class DecoderPolicy(nn.Module):
                 self._elementwise,
             )
 
+        def compute_again(layer: int, hidden: Tensor) -> Any:
+            return checkpoint(compute, layer, hidden, use_reentrant=False)
+
+        run = compute_again if self.gradient_checkpointing and torch.is_grad_enabled() else compute
         for layer in range(config.num_layers):
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                hidden = checkpoint(compute, layer, hidden, use_reentrant=False)  # pyright: ignore[reportAssignmentType]
-            else:
-                hidden = compute(layer, hidden)
+            hidden = layers.get_submodule(str(layer))(run, layer, hidden)
         return hidden
 
-    def _normed(self, parameters: Mapping[str, Tensor], hidden: Tensor) -> Tensor:
-        weight = parameters[FINAL_NORM].to(self.compute_dtype)
+    def _normed(self, hidden: Tensor) -> Tensor:
+        weight = self.get_parameter(FINAL_NORM).to(self.compute_dtype)
         return self._elementwise.rms_norm(hidden, weight, self.config.norm_epsilon)
 
 
+class _Part(nn.Module):
+    """A module that holds parameters under their names, and computes what it is given: sharding gathers the parameters
+    of a layer when the layer is called."""
+
+    def forward(self, compute: Callable[[int, Tensor], Tensor], layer: int, hidden: Tensor) -> Tensor:
+        return compute(layer, hidden)
+
+
 def _register(root: nn.Module, name: str, parameter: nn.Parameter) -> None:
-    """Registers under a dotted name by way of nested empty modules, as `named_parameters` spells it."""
+    """Registers under a dotted name by way of nested modules, as `named_parameters` spells it."""
     *path, last = name.split(".")
     for part in path:
         if part not in root._modules:
-            root.add_module(part, nn.Module())
+            root.add_module(part, _Part())
         root = root.get_submodule(part)
     root.register_parameter(last, parameter)

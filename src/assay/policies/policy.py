@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -76,9 +76,26 @@ class Policy(Protocol):
         """(Hugging Face name, tensor) of every weight, an adapter merged, for an engine. Collective when sharded."""
         ...
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, trained: Mapping[str, Tensor] | None = None) -> None:
         """Writes what is trained: a Hugging Face folder (config.json, safetensors, the tokenizer's files), or PEFT's
-        folder of an adapter."""
+        folder of an adapter.
+
+        Args:
+            trained: the values to write, by parameter name, where the policy is sharded; None for its own.
+        """
+        ...
+
+    def layer_units(self) -> list[torch.nn.Module]:
+        """The modules, in the order of the model, that can be sharded each for itself; none where it has no such
+        layers."""
+        ...
+
+    def sharded(self) -> None:
+        """Takes over the parameters that sharding has put in place of the first ones.
+
+        Raises:
+            ConfigError: the policy cannot be trained in shards.
+        """
         ...
 
 

@@ -125,7 +125,21 @@ class RewardModel(nn.Module):
         for name, parameter in self.named_parameters():
             yield name, parameter.detach()
 
-    def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    def layer_units(self) -> list[nn.Module]:
+        """The modules, in the order of the model, that can be sharded each for itself."""
+        return self.trunk.layer_units()
+
+    def sharded(self) -> None:
+        """Refuse: a reward model is small beside what is trained with it.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("a reward model is fitted in one process: leave the settings of the cluster out")
+
+    def save(
+        self, folder: Path, dtype: torch.dtype = torch.float32, *, trained: Mapping[str, Tensor] | None = None
+    ) -> None:
         """Writes a folder that transformers opens with AutoModelForSequenceClassification.
 
         Its padding token is one that ends no text: transformers scores the last token that is no padding.
@@ -142,7 +156,9 @@ class RewardModel(nn.Module):
             "pad_token_id": pad_token_id,
         }
         config = dataclasses.replace(self.trunk.config, raw=changed)
-        write_folder(folder, config, self.weights(), dtype=dtype, tokenizer_files=files)
+        write_folder(
+            folder, config, self.weights() if trained is None else trained.items(), dtype=dtype, tokenizer_files=files
+        )
 
 
 def read_reward_model(folder: Path, config: DecoderConfig, tokenizer_files: Mapping[str, bytes]) -> RewardModel:

@@ -33,8 +33,13 @@ class PaddedRows:
     """[n] int64 into L: the token that each is predicted from."""
 
 
-def padded_rows(batch: Batch) -> list[PaddedRows]:
-    """Every prediction of a batch once, in chunks of rows of similar length."""
+def padded_rows(batch: Batch, *, together: bool = False) -> list[PaddedRows]:
+    """Every prediction of a batch once, in chunks of rows of similar length.
+
+    Args:
+        together: all rows in one chunk, however much of it is padding: ranks that share layers must make as many passes
+            as each other.
+    """
     starts = torch.searchsorted(
         batch.segment_ids, torch.arange(len(batch.prefix_segments) + 1, device=batch.segment_ids.device)
     )
@@ -51,7 +56,7 @@ def padded_rows(batch: Batch) -> list[PaddedRows]:
             pieces.insert(0, batch.token_ids[bounds[prefix] : bounds[prefix + 1]])
             segment = prefix
         sequences.append((torch.cat(pieces), predictions))
-    return [_pad(batch, chunk) for chunk in _chunks(sequences)]
+    return [_pad(batch, chunk) for chunk in ([sequences] if together else _chunks(sequences))]
 
 
 def _chunks(sequences: Sequence[tuple[Tensor, Tensor]]) -> list[list[tuple[Tensor, Tensor]]]:

@@ -34,6 +34,7 @@ from assay.errors import CheckpointError, ModelError
 from assay.models import open_model
 from assay.policies.lora.folder import check_base
 from assay.policies.policy import Policy
+from assay.policies.shards import copy_into, gathered, is_sharded
 from assay.training.trainer import Trainer, TrainerStateDict
 
 FORMAT_VERSION = 1
@@ -53,13 +54,17 @@ class Best:
     accuracy: float
 
 
-def write_checkpoint(folder: Path, step: int, policy: Policy, trainer: Trainer, state: Mapping[str, Any]) -> Path:
-    """Writes everything that a run needs to go on as if it had never stopped.
+def write_checkpoint(
+    folder: Path, step: int, policy: Policy, trainer: Trainer, state: Mapping[str, Any], *, writes: bool = True
+) -> Path:
+    """Writes everything that a run needs to go on as if it had never stopped. A checkpoint knows nothing of ranks: any
+    number of them goes on from it.
 
     Args:
         folder: of all checkpoints of the run; made if it is missing.
         step: how many steps the run has made.
         state: what the caller wants back, as JSON data.
+        writes: False on all ranks of a sharded learner but one: they give their part.
 
     Returns:
         The checkpoint's folder. One of the same step is replaced.
@@ -71,9 +76,12 @@ def write_checkpoint(folder: Path, step: int, policy: Policy, trainer: Trainer, 
     kept = trainer.state_dict()
     # Before the first update there are no moments yet; the next checkpoint will have them.
     needed = _model_bytes(policy) + sum(tensor.nbytes for tensor in kept.tensors.values())
+    trained, tensors = _whole_trained(policy, writes), gathered(kept.tensors.items(), keep=writes)
+    if not writes:
+        return folder / f"step-{step:06d}"
     with _whole_folder(folder, f"step-{step:06d}", needed) as temporary:
-        policy.save(temporary / "model")
-        save_file({name: t.detach().cpu().contiguous() for name, t in kept.tensors.items()}, _optimizer(temporary))
+        policy.save(temporary / "model", **trained)
+        save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, _optimizer(temporary))
         sizes = {str(path.relative_to(temporary)): path.stat().st_size for path in _files(temporary)}
         document = {
             "format_version": FORMAT_VERSION,
@@ -113,7 +121,7 @@ def read_checkpoint(path: Path, policy: Policy, trainer: Trainer | None = None) 
             raise CheckpointError(f"{_optimizer(path)} does not fit this run: {error}") from None
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+            copy_into(parameter, weights[name])
     return document["state"]
 
 
@@ -128,7 +136,7 @@ def load_trained(folder: Path, policy: Policy) -> None:
     _check_weights(folder.parent, parameters, weights)
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+            copy_into(parameter, weights[name])
 
 
 def _weights_of(folder: Path, parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
@@ -157,15 +165,28 @@ def prune(folder: Path, keep_last: int, keep: Collection[Path] = ()) -> list[Pat
     return removed
 
 
-def write_best(folder: Path, step: int, accuracy: float, policy: Policy) -> Path:
+def _whole_trained(policy: Policy, keep: bool) -> dict[str, Any]:
+    """Return options of `Policy.save` for what this process holds; a sharded policy is gathered."""
+    trained = _trained(policy)
+    if not any(map(is_sharded, trained.values())):
+        return {}
+    return {"trained": gathered(trained.items(), keep=keep)}
+
+
+def write_best(folder: Path, step: int, accuracy: float, policy: Policy, *, writes: bool = True) -> Path:
     """Makes the policy as it is now the best one, in place of any other; returns `folder`/best.
+
+    Args:
+        writes: as for `write_checkpoint`.
 
     Raises:
         CheckpointError: the disk is full or not writable. The earlier best stays.
     """
-    name = f"best-{step:06d}"
+    name, trained = f"best-{step:06d}", _whole_trained(policy, writes)
+    if not writes:
+        return folder / "best"
     with _whole_folder(folder, name, _model_bytes(policy)) as temporary:
-        policy.save(temporary)
+        policy.save(temporary, **trained)
         (temporary / "best.json").write_text(json.dumps({"step": step, "accuracy": accuracy}), encoding="utf-8")
     try:
         # A link can be replaced in one rename, a folder that is not empty cannot.

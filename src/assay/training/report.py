@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -79,6 +80,18 @@ class StepRecorder:
         pieces = logprobs.cpu().split(batch.sequence_lengths.tolist())
         for group_id, member, piece in zip(batch.group_ids.tolist(), batch.member_ids.tolist(), pieces, strict=True):
             self.trainer_logprobs.setdefault((group_id, member), []).extend(piece.tolist())
+
+    @classmethod
+    def together(cls, recorders: Sequence[StepRecorder]) -> StepRecorder:
+        """Return what the recorders of all ranks gathered."""
+        total, *others = recorders
+        for other in others:
+            for member, logprobs in other.trainer_logprobs.items():
+                total.trainer_logprobs.setdefault(member, []).extend(logprobs)
+            total.differences += other.differences
+            total.entropy_sum += other.entropy_sum
+            total.num_entropy_tokens += other.num_entropy_tokens
+        return total
 
     def metrics(self) -> dict[str, float]:
         metrics = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from assay.policies.shards import copy_into, shard_like
 from assay.training.optimizer import adamw, gradient_norm, missing_gradients_to_zero
 
 MODEL = "model/"
@@ -114,7 +115,11 @@ class TrainedModule:
                 key, _, name = full_name.partition("/")
                 parameter = self._names[name]
                 if f"{key}/" == MODEL:
-                    parameter.copy_(tensor)
-                else:
-                    # The fused kernel wants `step` on the parameter's device too.
+                    copy_into(parameter, tensor)
+                elif key == "step":
+                    # The fused kernel wants it on the parameter's device too.
                     self._optimizer.state[parameter][key] = tensor.detach().to(parameter.device, copy=True)
+                else:
+                    self._optimizer.state[parameter][key] = shard_like(
+                        tensor.detach().to(parameter.device, copy=True), parameter
+                    )

@@ -10,9 +10,9 @@ Shape letters: N predicted tokens of a micro-batch, L tokens of a sample.
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,16 +24,23 @@ from assay.algorithms.algorithm import Algorithm, LossInputs
 from assay.algorithms.needs import Needs
 from assay.batching import mismatched, pack
 from assay.errors import ConfigError, ContractError, TrainingStoppedError, is_out_of_memory
-from assay.losses import normalising_count, reference_point, token_weights
-from assay.losses.value import VALUE_EXPLAINED, VALUE_LOSS
+from assay.losses import reference_point, token_weights
+from assay.losses.value import VALUE_LOSS
 from assay.policies.policy import Policy, PolicyOutput
 from assay.policies.value import ValueModel
 from assay.training.critic import Critic
-from assay.training.ranks import OneRank, Ranks
+from assay.training.minibatch import (
+    MinibatchSums,
+    UpdateResult,
+    batch_of,
+    count_of,
+    explained_variance,
+    group_tokens,
+    over_updates,
+)
+from assay.training.ranks import OneRank, Ranks, share_out
 from assay.training.report import (
-    GRADIENT_NORM,
     LEARNING_RATE,
-    LOSS,
     NUM_PACKED_TOKENS,
     NUM_SKIPPED,
     NUM_TOKENS,
@@ -52,26 +59,6 @@ LOSS_SCALE_UPDATES = 200
 MAX_LOSS_SCALE_EXPONENT = 24
 CRITIC = "critic/"
 """Prefix of the critic's tensors in a trainer's state."""
-
-
-@dataclass(frozen=True)
-class _Update:
-    """Results of one pass over one minibatch."""
-
-    loss: float
-    means: dict[str, float]
-    maxima: dict[str, float]
-    gradient_norm: float
-    critic_norm: float = 0.0
-
-    @property
-    def finite(self) -> bool:
-        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm) and math.isfinite(self.critic_norm)
-
-    @property
-    def overflowed(self) -> bool:
-        """True where the gradient alone is not finite."""
-        return not self.finite and math.isfinite(self.loss)
 
 
 @dataclass
@@ -228,12 +215,16 @@ class Trainer:
         """Samples with `name`, [L] each: what a pass over them says of each trained-on token, 0 elsewhere."""
         annotated = [sample.replace(**{name: torch.zeros(len(sample.token_ids))}) for sample in samples]
         try:
+            found: list[tuple[int, Tensor]] = []
             for minibatch in self.pack(samples):
-                for batch in minibatch:
+                for turn in share_out(len(minibatch), self._ranks.rank, self._ranks.world):
+                    batch = batch_of(minibatch, turn.batch)
                     pieces = compute(batch.to(self.policy.device)).float().cpu().split(batch.sequence_lengths.tolist())
-                    for sample_id, piece in zip(batch.sample_ids.tolist(), pieces, strict=True):
-                        sample = annotated[sample_id]
-                        getattr(sample, name)[sample.loss_mask] = piece
+                    if turn.batch is not None:
+                        found += zip(batch.sample_ids.tolist(), pieces, strict=True)
+            for sample_id, piece in itertools.chain.from_iterable(self._ranks.gather(found)):
+                sample = annotated[sample_id]
+                getattr(sample, name)[sample.loss_mask] = piece
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -251,7 +242,7 @@ class Trainer:
         """
         start = time.perf_counter()
         recorder, num_skipped = StepRecorder(), 0
-        made: list[_Update] = []
+        made: list[UpdateResult] = []
         metrics: dict[str, float] = {}
         for epoch in range(self.settings.epochs_per_step):
             for minibatch in minibatches:
@@ -264,7 +255,8 @@ class Trainer:
                 if cause:
                     num_skipped += 1
                     self._count_skipped(cause)
-        metrics |= recorder.metrics() | _over_updates(made) | explained_variance(minibatches)
+        recorder = StepRecorder.together(self._ranks.gather(recorder))
+        metrics |= recorder.metrics() | over_updates(made) | explained_variance(minibatches)
         metrics |= {
             NUM_UPDATES: len(made),
             NUM_SKIPPED: num_skipped,
@@ -304,7 +296,7 @@ class Trainer:
         recorder: StepRecorder,
         first_epoch: bool,
         at_start: bool,
-    ) -> tuple[_Update | None, str]:
+    ) -> tuple[UpdateResult | None, str]:
         """Gradients of one minibatch; (None, the cause) where they cannot be used, on this rank or another."""
         update, cause = None, ""
         try:
@@ -312,6 +304,12 @@ class Trainer:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            if self._ranks.world > 1:
+                # The others are in the middle of a layer that all gather together.
+                raise TrainingStoppedError(
+                    f"rank {self._ranks.rank} is out of memory in an update; lower tokens_per_microbatch, or use more "
+                    "ranks (cluster.learner)"
+                ) from error
             cause = "out of memory"
         while self._loss_scale > 1.0 and self._ranks.any([update is not None and update.overflowed])[0]:
             # The scaled gradient left fp16's range: the same update with half the scale. It is none that is left out.
@@ -326,44 +324,50 @@ class Trainer:
 
     def _accumulate(
         self, minibatch: Sequence[Batch], algorithm: Algorithm, recorder: StepRecorder | None, at_start: bool
-    ) -> _Update:
-        count = _normalising_count(minibatch, algorithm)
-        sums: dict[str, float] = defaultdict(float)
-        maxima: dict[str, float] = defaultdict(lambda: -math.inf)
-        loss = weight_sum = critic_loss = 0.0
+    ) -> UpdateResult:
+        count = count_of(minibatch, algorithm)
+        total = MinibatchSums()
         num_tokens = sum(batch.num_predictions for batch in minibatch)
-        group_tokens = _group_tokens(minibatch)
+        tokens_of_groups = group_tokens(minibatch)
         # Where no token has credit, neither has the loss a gradient: the pass forward is for the record only.
-        gradients = self._ranks.any(
-            [bool(batch.advantages.any()) or not algorithm.gradient_is_credit for batch in minibatch]
-        )
-        for batch, has_gradient in zip(minibatch, gradients, strict=True):
-            batch = batch.to(self.policy.device)
+        gradients = [bool(batch.advantages.any()) or not algorithm.gradient_is_credit for batch in minibatch]
+        for turn in share_out(len(minibatch), self._ranks.rank, self._ranks.world):
+            batch = batch_of(minibatch, turn.batch).to(self.policy.device)
+            # Decided for the round: a rank that went backward alone would wait for the others.
+            has_gradient = any(gradients[place] for place in turn.together)
             with torch.set_grad_enabled(has_gradient):
                 output = self._forward(batch, algorithm.needs)
+            if turn.batch is None:
+                self._count_for_nothing(batch, output, has_gradient)
+                continue
             if recorder is not None:
                 recorder.record_entropy(output.entropy)
                 # Rewards are no log-probabilities of what was sampled.
                 if (batch.proximal_logprobs is not None or at_start) and not algorithm.needs.rewards:
                     recorder.record_start(batch, _at_step_start(batch, output.logprobs))
-            inputs = _loss_inputs(batch, algorithm, output, group_tokens)
+            inputs = _loss_inputs(batch, algorithm, output, tokens_of_groups)
             result = algorithm.loss(inputs)
             if has_gradient:
                 (result.loss_sum / count * self._loss_scale).backward()
             if self.critic is not None:
-                critic_loss += self.critic.accumulate(batch, num_tokens, algorithm.value_loss)
-            loss += float(result.loss_sum.detach()) / count
-            weight_sum += float(inputs.weights.sum())
-            for name, value in result.metric_sums.items():
-                sums[name] += float(value)
-            for name, value in result.metric_maxima.items():
-                maxima[name] = max(maxima[name], float(value))
+                total.critic_loss += self.critic.accumulate(batch, num_tokens, algorithm.value_loss)
+            loss = float(result.loss_sum.detach()) / count
+            total.add(loss, float(inputs.weights.sum()), result.metric_sums, result.metric_maxima)
             self.on_microbatch()
-        means, critic_norm = {name: value / weight_sum for name, value in sums.items()}, 0.0
+        total = MinibatchSums.together(self._ranks.gather(total))
+        means, critic_norm = {name: value / total.weights for name, value in total.sums.items()}, 0.0
         if self.critic is not None:
-            means[VALUE_LOSS] = critic_loss
+            means[VALUE_LOSS] = total.critic_loss
             critic_norm = self.critic.gradient_norm()
-        return _Update(loss, means, dict(maxima), self._trained.gradient_norm(self._loss_scale), critic_norm)
+        norm = self._trained.gradient_norm(self._loss_scale)
+        return UpdateResult(total.loss, means, total.maxima, norm, critic_norm)
+
+    def _count_for_nothing(self, batch: Batch, output: PolicyOutput, has_gradient: bool) -> None:
+        """Makes the passes that the other ranks make, with a gradient of zeros."""
+        if has_gradient:
+            (output.logprobs.sum() * 0.0).backward()
+        if self.critic is not None:
+            (self.critic.values(batch).sum() * 0.0).backward()
 
     def _forward(self, batch: Batch, needs: Needs) -> PolicyOutput:
         options: dict[str, Any] = {"temperature": self.temperature, "entropy_gradient": needs.entropy_gradient}
@@ -417,15 +421,6 @@ def _at_step_start(batch: Batch, policy_logprobs: Tensor) -> Tensor:
     return policy_logprobs.detach() if batch.proximal_logprobs is None else batch.proximal_logprobs
 
 
-def _group_tokens(minibatch: Sequence[Batch]) -> dict[int, int]:
-    """Trained-on tokens of each group, over all micro-batches."""
-    tokens: dict[int, int] = defaultdict(int)
-    for batch in minibatch:
-        for group_id, length in zip(batch.group_ids.tolist(), batch.sequence_lengths.tolist(), strict=True):
-            tokens[group_id] += length
-    return tokens
-
-
 def _loss_inputs(
     batch: Batch, algorithm: Algorithm, output: PolicyOutput, group_tokens: Mapping[int, int]
 ) -> LossInputs:
@@ -453,39 +448,3 @@ def _loss_inputs(
         reference_points=batch.reference_points,
         teacher_kl=output.teacher_kl,
     )
-
-
-def _normalising_count(minibatch: Sequence[Batch], algorithm: Algorithm) -> float:
-    return normalising_count(
-        algorithm.normaliser,
-        algorithm.normaliser_constant,
-        num_tokens=sum(batch.num_predictions for batch in minibatch),
-        num_sequences=sum(len(batch.sequence_lengths) for batch in minibatch),
-        num_episodes=sum(float(batch.sequence_weights.double().sum()) for batch in minibatch),
-        num_groups=len(_group_tokens(minibatch)),
-        num_turns=sum(batch.num_turns for batch in minibatch),
-    )
-
-
-def _over_updates(updates: list[_Update]) -> dict[str, float]:
-    """Means of means and maxima of maxima; nothing where no update was made."""
-    metrics: dict[str, float] = defaultdict(float)
-    for update in updates:
-        for name, value in {LOSS: update.loss, GRADIENT_NORM: update.gradient_norm, **update.means}.items():
-            metrics[name] += value / len(updates)
-        for name, value in update.maxima.items():
-            metrics[name] = max(metrics.get(name, -math.inf), value)
-    return dict(metrics)
-
-
-def explained_variance(minibatches: Sequence[Sequence[Batch]]) -> dict[str, float]:
-    """1 - var(returns - values) / var(returns), over the step's tokens; nothing without a critic, or where all returns
-    are the same."""
-    batches = [batch for minibatch in minibatches for batch in minibatch]
-    pairs = [(b.values, b.returns) for b in batches if b.values is not None and b.returns is not None]
-    if not pairs:
-        return {}
-    values = torch.cat([values for values, _ in pairs]).double()
-    returns = torch.cat([returns for _, returns in pairs]).double()
-    variance = float(returns.var(correction=0))
-    return {VALUE_EXPLAINED: 1 - float((returns - values).var(correction=0)) / variance} if variance else {}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from assay.observe.metrics import METRICS
 from assay.policies.model import DecoderPolicy
 from assay.policies.policy import PolicyOutput
 from assay.training import Trainer, TrainerSettings
+from assay.training.ranks import OneRank, share_out
 from assay.types import CreditedSample, Sample
 
 
@@ -301,30 +301,33 @@ def test_values_out_of_range_are_named(key, value):
         validate(TrainerSettings, {key: value})
 
 
-class OtherRank:
-    """A second rank that ran out of memory in one update, and has a gradient in every micro-batch."""
+class OtherRank(OneRank):
+    """A second rank that ran out of memory in one update."""
 
     def __init__(self, fails_at: int) -> None:
         self.fails_at, self.num_asked = fails_at, 0
-        self.flags: list[list[bool]] = []
 
     def worst(self, cause: str) -> str:
         self.num_asked += 1
         return cause or ("out of memory" if self.num_asked == self.fails_at else "")
 
-    def any(self, flags: Sequence[bool]) -> list[bool]:
-        self.flags.append(list(flags))
-        return [True] * len(flags)
 
-
-def test_ranks_leave_out_the_same_updates_and_run_backward_through_the_same_micro_batches(tiny_model):
+def test_ranks_leave_out_the_same_updates(tiny_model):
     policy = open_model(tiny_model).policy()
     other = OtherRank(fails_at=2)
     trainer = Trainer(policy, TrainerSettings(epochs_per_step=3), temperature=1.0, ranks=other)
-    flat = [sample.replace(advantages=torch.zeros_like(sample.advantages)) for sample in samples(1)]
-    # No token here has credit, but some on the other rank have: a rank without a backward pass would be waited for.
-    report = trainer.update(trainer.pack([*samples(2)[2:], *flat]), Reinforce())
+    report = trainer.update(trainer.pack(samples(2)), Reinforce())
     assert (report.num_updates, report.num_skipped) == (2, 1)
     assert other.num_asked == 3
-    assert other.flags == [[True, False]] * 3
     assert all(parameter.grad is None for parameter in policy.parameters())
+
+
+@pytest.mark.parametrize(("num_batches", "world"), [(1, 2), (5, 2), (4, 2), (3, 4), (0, 2), (7, 1)])
+def test_ranks_share_micro_batches_out_in_equal_rounds(num_batches, world):
+    shares = [share_out(num_batches, rank, world) for rank in range(world)]
+    assert len({len(share) for share in shares}) == 1
+    computed = [turn.batch for share in shares for turn in share if turn.batch is not None]
+    assert sorted(computed) == list(range(num_batches))
+    for turns in zip(*shares, strict=True):
+        assert len({turn.together for turn in turns}) == 1
+        assert {turn.batch for turn in turns} - {None} == set(turns[0].together)

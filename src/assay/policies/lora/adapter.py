@@ -6,7 +6,7 @@ Shape letters: R rank, I inputs and O outputs of a product.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from assay.errors import ConfigError, ModelError
 from assay.policies.config import DecoderConfig
 from assay.policies.layers import weight_shapes
 from assay.policies.lora.settings import ALL_LINEAR, LoraSettings
+from assay.policies.shards import copy_into
 from assay.seeds import derive_seed
 
 PREFIX = "base_model.model."
@@ -69,12 +70,17 @@ class Adapter:
         self.pairs = dict(pairs)
         self.fingerprint = fingerprint
 
-    def merged(self, name: str, weight: Tensor) -> Tensor:
-        """W + scale * B A in the dtype of W, differentiable in A and B; `weight` itself where there is no pair."""
+    def merged(self, name: str, weight: Tensor, get: Callable[[str], Tensor] | None = None) -> Tensor:
+        """W + scale * B A in the dtype of W, differentiable in A and B; `weight` itself where there is no pair.
+
+        Args:
+            get: the factor of a name, where a sharded one is whole for a moment; None for the adapter's own.
+        """
         pair = self.pairs.get(name)
         if pair is None:
             return weight
-        left, right = (pair.a.T, pair.b.T) if pair.transposed else (pair.b, pair.a)
+        a, b = (pair.a, pair.b) if get is None else (get(factor_name(name, factor)) for factor in FACTOR_NAMES)
+        left, right = (a.T, b.T) if pair.transposed else (b, a)
         return torch.addmm(weight, left, right, alpha=pair.scale)
 
     @torch.no_grad()
@@ -100,7 +106,17 @@ class Adapter:
             raise ModelError(f"weights do not fit the adapter: {sorted(given.keys() ^ own.keys())[:5]}")
         with torch.no_grad():
             for name, parameter in own.items():
-                parameter.copy_(given[name])
+                copy_into(parameter, given[name])
+
+    def load_parameters(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Takes over others in place of its own, by the names that PEFT gives them."""
+        self.pairs = {name: replace(pair, **_factors(name, parameters)) for name, pair in self.pairs.items()}
+
+    def holding(self, values: Mapping[str, Tensor]) -> Adapter:
+        """An adapter like this one with these values of its factors, by the names that PEFT gives them."""
+        parameters = {name: nn.Parameter(value, requires_grad=False) for name, value in values.items()}
+        pairs = {name: replace(pair, **_factors(name, parameters)) for name, pair in self.pairs.items()}
+        return Adapter(self.config, pairs, self.fingerprint)
 
     @property
     def is_zero(self) -> bool:
@@ -174,6 +190,10 @@ class Adapter:
             "alpha_pattern": {},
         }
         return cls(document, pairs, fingerprint)
+
+
+def _factors(weight_name: str, parameters: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
+    return {key: parameters[factor_name(weight_name, name)] for key, name in zip("ab", FACTOR_NAMES, strict=True)}
 
 
 def factor_name(weight_name: str, factor: str) -> str:
