@@ -11,7 +11,7 @@ Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True)
-class Turn:
+class RoundShare:
     """One rank's part in a round, in which every rank makes one pass."""
 
     batch: int | None
@@ -21,14 +21,14 @@ class Turn:
     """The places of all micro-batches of the round."""
 
 
-def share_out(num_batches: int, rank: int, world: int) -> list[Turn]:
+def share_out(num_batches: int, rank: int, world: int) -> list[RoundShare]:
     """Return the rounds in which `world` ranks compute `num_batches` micro-batches, as one of them sees it.
 
     Every rank has as many rounds. The micro-batches are those of one process, so that their sums are the same.
     """
     starts = range(0, num_batches, world)
     rounds = [range(start, min(start + world, num_batches)) for start in starts]
-    return [Turn(each[rank] if rank < len(each) else None, each) for each in rounds]
+    return [RoundShare(each[rank] if rank < len(each) else None, each) for each in rounds]
 
 
 class Ranks(Protocol):
