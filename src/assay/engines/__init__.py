@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from assay.engines.check import check_engine
 from assay.engines.engine import AnyEngine, Engine, EngineCapabilities, EngineSettings, Sampling
+from assay.engines.proof import EngineState, Probe, ProvenEngine
 from assay.engines.scripted import Script, ScriptedEngine
 from assay.later import exports
 
@@ -23,8 +24,11 @@ __all__ = [
     "Engine",
     "EngineCapabilities",
     "EngineSettings",
+    "EngineState",
     "HFEngine",
     "LocalEngine",
+    "Probe",
+    "ProvenEngine",
     "Sampling",
     "Script",
     "ScriptedEngine",

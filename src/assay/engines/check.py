@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from assay.engines.engine import Engine, Sampling
@@ -15,6 +15,8 @@ from assay.types import Completion
 if TYPE_CHECKING:
     from torch import Tensor
 
+Logprobs = Callable[[Sequence[int], Sequence[int], float], Sequence[float]]
+"""(prompt ids, token ids after it, temperature) to the log-probability of each of those tokens."""
 _NUM_TOKENS = 12
 
 
@@ -24,6 +26,7 @@ async def check_engine(
     *,
     stop_token_ids: Sequence[int],
     weights: Iterable[tuple[str, Tensor]] = (),
+    other: tuple[Iterable[tuple[str, Tensor]], Logprobs] | None = None,
     max_context: int | None = None,
     tolerance: float = 1e-4,
 ) -> None:
@@ -34,11 +37,17 @@ async def check_engine(
     request gives the same tokens, alone or beside others, with the turns before it kept or not, and log-probabilities
     within `tolerance`; greedy decoding repeats itself. Where seeds decide, other seeds give other tokens.
 
+    All that can be seen with one set of weights says nothing of a load that does not arrive: with `other` the engine is
+    given different weights, and its log-probabilities are compared with what they should be, for prompts that it has
+    read before and for new ones, and at a temperature that is not 1.
+
     Args:
-        engine: idle; it is left with the version it had plus one.
+        engine: idle; it is left with the version it had plus one, or with `other` plus two.
         prompts: at least two, of which the engine does not answer every one with certainty.
         stop_token_ids: the tokens that the engine was told end a completion.
         weights: what to give to `load_weights`; the weights the engine has, best.
+        other: weights that differ from the engine's in every tensor, and a function that gives the log-probability of
+            each of some tokens after a prompt under them, at a temperature; None: not checked.
         max_context: the engine's, to check that longer prompts are refused; None: not checked.
         tolerance: of log-probabilities. fp32 keeps 1e-5; bf16 does not keep any: check in fp32.
 
@@ -56,6 +65,8 @@ async def check_engine(
     await check.limits(prompts[0], max_context)
     await check.abort(prompts[0])
     await check.versions(prompts[0], weights)
+    if other is not None:
+        await check.other_weights(prompts, *other)
 
 
 class _Check:
@@ -161,6 +172,28 @@ class _Check:
         completion = await self.sample(prompt, 0)
         if completion.version_spans != ((0, version),):
             raise ContractError(f"sampled by version {version} alone, but version_spans is {completion.version_spans}")
+
+    async def other_weights(
+        self, prompts: Sequence[Sequence[int]], weights: Iterable[tuple[str, Tensor]], logprobs: Logprobs
+    ) -> None:
+        """Other weights are what is sampled from once they are loaded, to the last tensor."""
+        # Read now, under the weights before: a prefix cache must not answer from them.
+        before = [await self.sample(prompt, 0) for prompt in prompts]
+        await self.engine.load_weights(weights, self.engine.version + 1)
+        for prompt, old in zip(prompts, before, strict=True):
+            for start, what in ((prompt, "a prompt that it had read before"), (prompt[::-1], "a prompt")):
+                for temperature in (1.0, 0.7):
+                    new = await self.sample(start, 1, temperature=temperature)
+                    expected = logprobs(start, new.token_ids, temperature)
+                    gap = max(abs(one - other) for one, other in zip(new.logprobs, expected, strict=True))
+                    if not gap <= self.tolerance:
+                        raise ContractError(
+                            f"after other weights were loaded, {what} is sampled from with log-probabilities that "
+                            f"differ from the model's by up to {gap:.2g} nats at temperature {temperature:g} "
+                            f"({new.logprobs[0]:.5f} where it says {expected[0]:.5f}; under the weights before, "
+                            f"token {old.token_ids[0]} had {old.logprobs[0]:.5f}): a part of the weights did not "
+                            "arrive, a cache outlived them, or log-probabilities are not of what is sampled"
+                        )
 
     async def sample(self, prompt: Sequence[int], seed: int, **options: float) -> Completion:
         sampling = Sampling.model_validate({"max_new_tokens": _NUM_TOKENS, **options})
