@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
 import signal
@@ -21,11 +22,25 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 import pytest
 import torch
 
+from assay.observe import plots, provenance
 from assay.policies.tiny import write_tiny_model
 from chat_server import ChatServer
 
 # A shell that runs the tests in the background has SIGINT ignored, also in the programs that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A run's report has eight pictures, and who asks git four questions: two thirds of what a tiny run costs. Tests of these
+# ask for the fixture `pictures`, or have their own work tree.
+SAVE = plots.save
+plots.save = lambda figure, path: path.touch()
+provenance._git = functools.cache(provenance._git)
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports have their pictures."""
+    monkeypatch.setattr(plots, "save", SAVE)
 
 
 @pytest.fixture(autouse=True)

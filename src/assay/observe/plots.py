@@ -16,6 +16,7 @@ from assay.observe.store import BEFORE_TRAINING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from assay.statistics import Horizon
 
@@ -170,7 +171,7 @@ def plot_trajectories(
         if panel == 0 and runs:
             for text in axes.legend(loc="best", frameon=False, fontsize=7).get_texts():
                 text.set_parse_math(False)
-    figure.savefig(path)
+    save(figure, path)
 
 
 @contextmanager
@@ -208,6 +209,11 @@ def _picture(
     legend = axes.get_legend()
     for text in legend.get_texts() if legend else ():
         text.set_parse_math(False)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture: most of what a report costs."""
     figure.savefig(path)
 
 

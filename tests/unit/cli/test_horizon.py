@@ -47,6 +47,7 @@ def simple(*solved: float) -> list[dict]:
     return [{"solved": each, "minutes": 2**power, "model": "a"} for power, each in enumerate(solved)]
 
 
+@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_table_of_metrs_shape(tmp_path: Path, kind: str):
     file = write(tmp_path / f"runs.{kind}", metr_rows())
@@ -66,6 +67,7 @@ def test_a_table_of_metrs_shape(tmp_path: Path, kind: str):
     assert "weigh 1 together, so that the regularisation pulls 300 times as much" in printed
 
 
+@pytest.mark.usefixtures("pictures")
 def test_without_by_the_one_key_is_all(tmp_path: Path):
     file = write(tmp_path / "t.jsonl", simple(1, 1, 0, 1, 0, 0))
     run(file, *COLUMNS, "--json", tmp_path / "deep" / "out.json", "--plot", tmp_path / "fit.png")

@@ -279,6 +279,7 @@ def test_runs_are_compared_in_pairs_up_to_where_the_shorter_ends(tmp_path: Path)
     assert compare_trajectories(SeedRuns("a", (slow,)), SeedRuns("c", (other,)), "sampled_tokens") == []
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_command(tmp_path: Path) -> None:
     first = write_run(tmp_path / "first", {"sums c1 h1": [1] * 8 + [2] * 8, "sums c2 h1": [5] * 16}, num_probes=12)
     second = write_run(tmp_path / "second", {"sums c1 h1": [4] * 16, "sums c2 h1": [99] * 16}, num_probes=12, samples=2)

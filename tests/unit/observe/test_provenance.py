@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from assay.observe import provenance as asked
 from assay.observe.provenance import git_state, machine, provenance, versions
+
+
+@pytest.fixture(autouse=True)
+def git_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests ask once."""
+    monkeypatch.setattr(asked, "_git", getattr(asked._git, "__wrapped__", asked._git))
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -118,6 +118,7 @@ def test_the_page_says_what_the_run_did(run: Path) -> None:
     assert "truncated (length) failed no answer 2 25.0 %" in text
 
 
+@pytest.mark.usefixtures("pictures")
 def test_pictures_are_beside_the_page_and_in_it(run: Path) -> None:
     page = Page(write_report(run).read_text(encoding="utf-8"))
     names = {path.name for path in (run / "report").glob("*.png")}

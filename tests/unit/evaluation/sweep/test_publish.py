@@ -71,6 +71,7 @@ def finish(sweep: Sweep, output: Path, seed: int, accuracies: list[float]) -> No
         store.commit()
 
 
+@pytest.mark.usefixtures("pictures")
 def test_what_a_page_shows(sweep: Sweep, tmp_path: Path):
     finish(sweep, tmp_path / "out", 0, [0.25, 0.5])
     finish(sweep, tmp_path / "out", 1, [0.25, 1.0, 1.0])
