@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pydantic
 
@@ -16,8 +16,8 @@ from assay.environments.episode import Episode, EpisodeStep
 from assay.environments.splits import SPLITS, hashed_split
 from assay.errors import AdapterError, DataError
 from assay.seeds import derive_seed
-from assay.types import Message, Score, Split, Task, Tool
-from assay.verifiers import EpisodeScore, Verifier
+from assay.types import Message, Score, SolvedAt, Split, Task, Tool
+from assay.verifiers import EpisodeScore, EpisodeValue, Verifier
 
 
 class Seeded(Environment):
@@ -131,6 +131,39 @@ class Seeded(Environment):
                 f"{self.name} has no complexity {complexity:g}; it is a whole number from 1 to {len(self.worlds)}"
             )
         return self.worlds[int(complexity) - 1]
+
+
+class Paying(Seeded):
+    """Base class of worlds that pay by the turn: the sum of an episode's rewards is its return."""
+
+    solved_at: SolvedAt | None = None
+    """Least return that solves; "none", with pays "return": it is a number and says no verdict."""
+    pays: Literal["solved", "return"] = "solved"
+    """The reward of an episode. solved: 1 where it is solved, else 0. return: the sum of its rewards."""
+
+    @pydantic.model_validator(mode="after")
+    def _pays_something(self) -> Self:
+        if self.solved_at == "none" and self.pays == "solved":
+            raise ValueError('pays = "solved" pays nothing with solved_at = "none": set pays = "return"')
+        return self
+
+    @property
+    def rewards(self) -> Mapping[str, Verifier]:
+        """Return the world's own word at its end."""
+        return {"strict": EpisodeValue()} if self.solved_at == "none" else super().rewards
+
+    def returned(self, paid: float, solved: bool, *, ended: str, unsolved: str) -> Score:
+        """Return the score of an episode that paid so much in all.
+
+        Args:
+            ended: why it ended, of a score without a verdict.
+            unsolved: why it was not solved, of one with a verdict.
+        """
+        parts = {"return": paid}
+        if self.solved_at == "none":
+            return Score.graded(paid, parts=parts, reason=ended)
+        value = paid if self.pays == "return" else float(solved)
+        return Score.solved(value, parts=parts) if solved else Score.failed(unsolved, value=value, parts=parts)
 
 
 class Listed(Environment):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import pydantic
 
-from assay.environments.adapted import Seeded
+from assay.environments.adapted import Paying
 from assay.types import Message, Score, SolvedAt, Task
-from assay.verifiers import EpisodeValue, Verifier
 from assay.verifiers.text import strip_reasoning
 
 
-class Gymnasium(Seeded):
+class Gymnasium(Paying):
     """An environment of Gymnasium whose observations are Text, or that draws itself as text (render mode "ansi").
 
     Actions are Text, or a Discrete number, which a reply states once; a reply that is no action is answered by what an
@@ -40,18 +38,6 @@ class Gymnasium(Seeded):
     solved_at: SolvedAt | None = None
     """Least sum of rewards that solves; None for the reward threshold that the environment is registered with. "none",
     with pays "return": the sum is a number and says no verdict."""
-    pays: Literal["solved", "return"] = "solved"
-    """The reward of an episode. solved: 1 where it is solved, else 0. return: the sum of its rewards."""
-
-    @pydantic.model_validator(mode="after")
-    def _pays_something(self) -> Self:
-        if self.solved_at == "none" and self.pays == "solved":
-            raise ValueError('pays = "solved" pays nothing with solved_at = "none": set pays = "return"')
-        return self
-
-    @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        return {"strict": EpisodeValue()} if self.solved_at == "none" else super().rewards
 
     @property
     def worlds(self) -> tuple[str, ...]:
@@ -75,10 +61,5 @@ class Gymnasium(Seeded):
     def read_outcome(self, outcome: Any, task: Task) -> Score:
         """Return the score of an episode."""
         paid, ended = float(outcome["paid"]), outcome["ended"]
-        if self.solved_at == "none":
-            return Score.graded(paid, parts={"return": paid}, reason=ended or "unfinished")
-        solved = ended == "terminated" and paid >= task.metadata["solved_at"]
-        value = paid if self.pays == "return" else float(solved)
-        if solved:
-            return Score.solved(value, parts={"return": paid})
-        return Score.failed(ended or "unfinished", value=value, parts={"return": paid})
+        solved = self.solved_at != "none" and ended == "terminated" and paid >= task.metadata["solved_at"]
+        return self.returned(paid, solved, ended=ended or "unfinished", unsolved=ended or "unfinished")

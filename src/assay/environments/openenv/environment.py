@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import pydantic
 
-from assay.environments.adapted import Seeded
+from assay.environments.adapted import Paying
 from assay.types import Message, Score, SolvedAt, Task
-from assay.verifiers import EpisodeValue, Verifier
 from assay.verifiers.text import strip_reasoning
 
 
-class OpenEnv(Seeded):
+class OpenEnv(Paying):
     """An environment behind an OpenEnv server, over its WebSocket, which keeps a session for each episode.
 
     An action of one text field is the model's reply; one of several fields is a call of the tool `act`, whose
@@ -37,18 +35,6 @@ class OpenEnv(Seeded):
     """Arguments of reset beside the seed."""
     solved_at: SolvedAt = 1.0
     """Least sum of rewards that solves. "none", with pays "return": the sum is a number and says no verdict."""
-    pays: Literal["solved", "return"] = "solved"
-    """The reward of an episode. solved: 1 where it is solved, else 0. return: the sum of its rewards."""
-
-    @pydantic.model_validator(mode="after")
-    def _pays_something(self) -> Self:
-        if self.solved_at == "none" and self.pays == "solved":
-            raise ValueError('pays = "solved" pays nothing with solved_at = "none": set pays = "return"')
-        return self
-
-    @property
-    def rewards(self) -> Mapping[str, Verifier]:
-        return {"strict": EpisodeValue()} if self.solved_at == "none" else super().rewards
 
     @property
     def worlds(self) -> tuple[str, ...]:
@@ -71,11 +57,8 @@ class OpenEnv(Seeded):
 
     def read_outcome(self, outcome: Any, task: Task) -> Score:
         """Return the score of an episode."""
-        paid = float(outcome["paid"])
-        if self.solved_at == "none":
-            return Score.graded(paid, parts={"return": paid}, reason="" if outcome["over"] else "unfinished")
-        solved = outcome["over"] and paid >= self.solved_at
-        value = paid if self.pays == "return" else float(solved)
-        if solved:
-            return Score.solved(value, parts={"return": paid})
-        return Score.failed("lost" if outcome["over"] else "unfinished", value=value, parts={"return": paid})
+        paid, over = float(outcome["paid"]), outcome["over"]
+        solved = over and self.solved_at not in (None, "none") and paid >= self.solved_at
+        return self.returned(
+            paid, solved, ended="" if over else "unfinished", unsolved="lost" if over else "unfinished"
+        )
