@@ -30,8 +30,8 @@ from chat_server import ChatServer
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# A run's report has eight pictures, and who asks git four questions: two thirds of what a tiny run costs. Tests of these
-# ask for the fixture `pictures`, or have their own work tree.
+# A run's report has eight pictures, and its provenance asks git four times: two thirds of what a tiny run costs. Tests
+# of these ask for the fixture `pictures`, or have their own work tree.
 SAVE = plots.save
 plots.save = lambda figure, path: path.touch()
 provenance._git = functools.cache(provenance._git)
