@@ -25,7 +25,7 @@ from assay.render.tool_calls import CALL_FORMS, CallForm
 from assay.rollout.limits import EpisodeLimits
 from assay.scaffolds import AnyScaffold, Plain
 from assay.training import TrainerSettings
-from assay.verifiers import AnyVerifier, Verifier, readings_of
+from assay.verifiers import AnyVerifier, Verifier, Weighted, readings_of, verifiers_in
 
 
 class ModelSettings(Settings):
@@ -243,6 +243,24 @@ class RunConfig(Settings):
                 f"max_staleness={self.max_staleness} trains on samples of older weights; correct for that by "
                 'algorithm.correction.kind="truncate" or "mask", or where the algorithm has a ratio by '
                 'algorithm.ratio_against="sampling"'
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _check_parts(self) -> RunConfig:
+        """Checks what is asked of the parts of the reward."""
+        sums = [each for each in verifiers_in(self.reward) if isinstance(each, Weighted)]
+        if getattr(self.algorithm, "parts", "summed") == "apart" and not any(len(each.parts) > 1 for each in sums):
+            raise ValueError(
+                'algorithm.parts="apart" compares the parts of a reward, and this one has none: give the verifier '
+                '"weighted" two parts or more, or leave it at "summed"'
+            )
+        if any(each.constraint is not None for each in sums) and (
+            not isinstance(self.reward, Weighted) or not self.algorithm.uses_rewards
+        ):
+            raise ValueError(
+                "verifier.constraint is kept where the reward of sampled responses is the weighted sum itself, and has "
+                "no effect here: leave it out"
             )
         return self
 

@@ -370,6 +370,8 @@ class Score:
     """The reward; None exactly where the verdict is NOT_MEASURED."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Every named part of the value, for the record."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Factor of each part that the value is the sum of; empty where it is no weighted sum."""
     reason: str = ""
     """Reason in a word or two: the category of the failure, the cause of NOT_MEASURED."""
     evidence: str = ""
@@ -385,6 +387,8 @@ class Score:
             raise ValueError(f"a score must be finite, got {self.value}")
         if self.suspected is not None and (self.measured or not math.isfinite(self.suspected)):
             raise ValueError(f"a {self.verdict.value} score has the suspected value {self.suspected}")
+        if unknown := self.weights.keys() - self.parts.keys():
+            raise ValueError(f"a score weights {min(unknown)!r}, which is none of its parts")
 
     @classmethod
     def solved(cls, value: float = 1.0, **details: Any) -> Score:
@@ -422,8 +426,9 @@ class Score:
 
     def to_dict(self) -> dict[str, Any]:
         data = {**dataclasses.asdict(self), "verdict": self.verdict.value, "parts": dict(self.parts)}
-        if self.suspected is None:
-            del data["suspected"]
+        for name, is_given in (("suspected", self.suspected is not None), ("weights", bool(self.weights))):
+            if not is_given:
+                del data[name]
         return data
 
     @classmethod

@@ -232,6 +232,11 @@ class Algorithm(Component):
         return self.credit_by == "state"
 
     @property
+    def _compares_parts(self) -> bool:
+        """True where the parts of a reward are compared apart."""
+        return False
+
+    @property
     def needs(self) -> Needs:
         """The quantities that the trainer and the collector must provide."""
         return Needs(
@@ -282,6 +287,10 @@ class Algorithm(Component):
         """Return the divisor of all advantages of a step: [B] float64 rewards of its measured members to one number."""
         return 1.0
 
+    def step_scale(self, groups: Sequence[Group], earned: Sequence[Sequence[Tensor]]) -> float:
+        """Return the divisor of all advantages of a step, from its groups and what their measured members earned."""
+        return self.scale(torch.cat([totals(earned_GT) for earned_GT in earned]))
+
     def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:
         """Gives every trained-on token of a rollout, in all its forks, the advantage of that rollout, or of its turn.
 
@@ -298,7 +307,7 @@ class Algorithm(Component):
         credit_by_rollout: dict[tuple[int, int], float | Sequence[float]] = {}
         divergences = self._divergences(samples)
         earned = [self._earned(group, divergences) for group in groups]
-        scale = self.scale(torch.cat([totals(earned_GT) for earned_GT in earned])) if earned else 1.0
+        scale = self.step_scale(groups, earned) if groups else 1.0
         for group, earned_GT in zip(groups, earned, strict=True):
             if len(earned_GT) < self.min_group_size:
                 raise ContractError(
@@ -419,7 +428,7 @@ class Algorithm(Component):
         metrics = paid_metrics(groups)
         if self._compares_states:
             metrics |= state_metrics(groups, earned, self.turn_discount)
-        if groups and (self.turn_rewards in ("add", "replace") or self._credits_turns):
+        if groups and (self.turn_rewards in ("add", "replace") or self._credits_turns or self._compares_parts):
             # What the scores alone say of it is not what is learned from.
             signals = [self._has_signal(*pair) for pair in zip(groups, earned, strict=True) if pair[1]]
             metrics[SIGNAL] = sum(signals) / len(signals) if signals else math.nan

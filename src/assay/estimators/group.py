@@ -112,6 +112,42 @@ def standardised(rewards_G: Tensor, epsilon: float = 1e-6) -> Tensor:
     return group_mean(rewards_G) / (rewards_G.std(correction=1) + epsilon)
 
 
+def standardised_apart(rewards_KG: Tensor, weights_K: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Advantage of each rollout in several rewards, each standardised in the group by itself before they are summed.
+
+    A_i = sum_k w_k (r_ki - mean_j r_kj) / (std_j r_kj + epsilon), over the rewards that rollout i has; mean and
+    standard deviation (divisor the number of values - 1) are of the siblings that have the reward. Summed first and
+    standardised then, the reward of the widest spread drowns the others, and unlike outcomes get the same advantage.
+    Liu et al. 2026, "GDPO", https://arxiv.org/abs/2601.05242, whose division by the spread of the whole batch is not
+    done here.
+
+    Args:
+        rewards_KG: [K, G] float, K rewards of each measured sibling, G >= 2; NaN where a sibling lacks one.
+        weights_K: [K] float, the weight of each.
+        epsilon: in units of each reward; differences of this size or below fade out.
+
+    Returns:
+        [G] float, same dtype; a reward that all have alike, or fewer than two have, adds exact zeros.
+
+    Raises:
+        ValueError: shapes that do not fit, G < 2, or a reward that is infinite.
+
+    Example:
+        >>> standardised_apart(torch.tensor([[1.0, 0.0, 0.0], [9.0, 9.0, 0.0]]), torch.tensor([1.0, 2.0]))
+        tensor([ 2.3094,  0.5774, -2.8868])
+    """
+    if rewards_KG.ndim != 2 or weights_K.shape != rewards_KG.shape[:1]:
+        raise ValueError(f"expected [K, G] and [K], got {tuple(rewards_KG.shape)} and {tuple(weights_K.shape)}")
+    advantages_G = torch.zeros_like(rewards_KG[0])
+    if len(advantages_G) < 2:
+        raise ValueError(f"this estimator needs at least 2 measured members, got {len(advantages_G)}")
+    for rewards_G, weight in zip(rewards_KG, weights_K, strict=True):
+        has_it_G = ~rewards_G.isnan()
+        if int(has_it_G.sum()) >= 2:
+            advantages_G[has_it_G] += weight * standardised(rewards_G[has_it_G], epsilon)
+    return advantages_G
+
+
 def _all_equal(rewards_G: Tensor) -> bool:
     return bool((rewards_G == rewards_G[0]).all())
 

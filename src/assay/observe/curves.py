@@ -35,6 +35,9 @@ class Curve:
 
 
 TURN_REWARD, LEFT_OUT_SHARE = "credit/turn_reward_mean", "rollout/left_out_share"
+PART_PREFIX, CONSTRAINT = "reward/part/", "reward/constraint_multiplier"
+MAX_PARTS = 8
+"""Parts of a reward that have a curve of their own."""
 _METRIC_CURVES = (
     ("entropy", "Policy entropy", "nats a token", "policy/entropy_nats"),
     ("gap", "Sampler-trainer gap", "nats a token", "gap/mean_nats"),
@@ -99,16 +102,28 @@ def turn_curve(store: RunStore) -> Curve:
 
 
 def main_curves(store: RunStore) -> list[Curve]:
-    """Reward, response length, turns where there are several, entropy, sampler-trainer gap, gradient norm and speed, as
-    far as they were recorded."""
+    """Reward and its parts where it has some, response length, turns where there are several, entropy, sampler-trainer
+    gap, gradient norm and speed, as far as they were recorded."""
     metrics = store.metrics()
-    curves = [reward_curve(store), length_curve(store), turn_curve(store)]
+    curves = [reward_curve(store), *_part_curves(metrics), length_curve(store), turn_curve(store)]
     for name, title, unit, metric_name in _METRIC_CURVES:
         points = tuple((step, value) for step, value in metrics.get(metric_name, []) if value is not None)
         if name == "gap" and not points:
             points = tuple(store.logprob_gaps().items())
         curves.append(Curve(name, title, unit, points))
     return [curve for curve in curves if curve.points]
+
+
+def _part_curves(metrics: Mapping[str, Sequence[tuple[int, float | None]]]) -> list[Curve]:
+    """A curve of each of the first parts of the reward, and of the multiplier of its constraint."""
+    named = [name for name in sorted(metrics) if name.startswith(PART_PREFIX)][:MAX_PARTS]
+    found = [(f"part_{re.sub(r'[^A-Za-z0-9]+', '_', n)}", f"Part {n.removeprefix(PART_PREFIX)}", n) for n in named]
+    if CONSTRAINT in metrics:
+        found.append(("constraint", "Multiplier of the constraint", CONSTRAINT))
+    return [
+        Curve(name, title, "reward", tuple((step, value) for step, value in metrics[metric_name] if value is not None))
+        for name, title, metric_name in found
+    ]
 
 
 def level_curves(store: RunStore) -> dict[str, Curve]:

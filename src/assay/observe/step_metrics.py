@@ -26,6 +26,11 @@ PART = metric(
     "reward/part/NAME",
     "Mean of a named part of the reward, before its weight, over the step's measured rollouts that have it.",
 )
+PART_SIGNAL = metric(
+    "reward/part_signal/NAME",
+    "Share of the sampled groups that have a part of the reward at least twice, in which its values are not all the "
+    "same.",
+)
 SOLVED = metric(
     "reward/solved_share",
     "Mean over the step's tasks of the share of their rollouts with a verdict that were solved; not measured where "
@@ -151,13 +156,21 @@ def _interval(rewards: Sequence[Sequence[float]], *, are_graded: bool) -> tuple[
 
 
 def _parts(groups: Sequence[Group]) -> dict[str, float]:
-    """The mean of each part that any measured rollout has, by metric."""
+    """The mean of each part that any measured rollout has, and of each that is weighted the share of groups in which it
+    differs, by metric."""
     values: dict[str, list[float]] = {}
+    differs: dict[str, list[float]] = {}
     for group in groups:
+        in_group: dict[str, list[float]] = {}
         for _, score, _ in group.measured:
             for name, value in score.parts.items():
                 values.setdefault(PART.replace("NAME", name), []).append(value)
-    return {name: mean_of_measured(some) for name, some in values.items()}
+                if name in score.weights:
+                    in_group.setdefault(PART_SIGNAL.replace("NAME", name), []).append(value)
+        for name, some in in_group.items():
+            if len(some) > 1:
+                differs.setdefault(name, []).append(float(len(set(some)) > 1))
+    return {name: mean_of_measured(some) for name, some in {**values, **differs}.items()}
 
 
 def _commonest_share(responses: Sequence[str]) -> float:

@@ -4,6 +4,7 @@
 |---------------|----------------------------------------------------------------------------------------|
 | run.py        | the parts, by name: what the loop sees                                                 |
 | services.py   | what the loop awaits: a sampler, a learner, a publisher                                |
+| constrained.py | a sampler whose rewards keep a constraint between their parts                         |
 | events.py     | what a step did, and who is told                                                       |
 | position.py   | where a run stands: steps, tokens, seconds; its budgets                                |
 | records.py    | what is written down: store, trackers, console                                         |

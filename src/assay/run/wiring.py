@@ -24,6 +24,7 @@ from assay.observe.tracking import Trackers
 from assay.recipe import RunConfig
 from assay.rollout import Collector, Demonstrations, GivenResponses
 from assay.rollout.lengths import EpisodeLengths
+from assay.run.constrained import ConstrainedSampler
 from assay.run.given import GivenLearner, RewardLearner
 from assay.run.keeping import CHECKPOINTS, Keeping
 from assay.run.measuring import Measurements
@@ -33,14 +34,14 @@ from assay.run.position import Clock, Position
 from assay.run.records import Records
 from assay.run.run import Run
 from assay.run.scaffolding import Scaffolding
-from assay.run.services import LocalLearner, LocalPublisher
+from assay.run.services import LocalLearner, LocalPublisher, Sampler
 from assay.scaffolds import Plain
 from assay.training import MemoryEstimate, Trainer
 from assay.training.checkpoint import latest_checkpoint, read_checkpoint
 from assay.training.random_state import set_random_state
 from assay.training.reference import ReferenceLogprobs
 from assay.types import Rollout, Sample, Score, Task
-from assay.verifiers import score_group, score_rollout
+from assay.verifiers import Weighted, score_group, score_rollout
 
 REFERENCE = "reference.safetensors"
 """The file of a run with the reference's log-probabilities of given responses."""
@@ -89,14 +90,12 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         trackers.rollback({})
     position = Position() if state is None else Position(**state["position"])
     engine = models.engine(version=position.step)
-    sampler = _sampler(config, models, engine, curriculum)
+    console = console or Console(config.num_steps, config.max_seconds, [name for name, _ in curriculum.named_levels()])
+    sampler = _sampler(config, models, engine, curriculum, console)
     if state is not None:
         sampler.load_state(state["collector"])
-    console = console or Console(config.num_steps, config.max_seconds, [name for name, _ in curriculum.named_levels()])
     learner.progress = console.within_step
     learner.tell = console.progress
-    if isinstance(sampler, Collector):
-        sampler.progress = console.within_step
     held_out = _held_out(config, models, engine, learner, console, position)
     if isinstance(engine, HFEngine) and not engine.uses_cache:
         console.message(
@@ -257,9 +256,7 @@ def _restore(
     return state
 
 
-def _sampler(
-    config: RunConfig, models: RunModels, engine: Engine, curriculum: Curriculum
-) -> Collector | Demonstrations | GivenResponses:
+def _sampler(config: RunConfig, models: RunModels, engine: Engine, curriculum: Curriculum, console: Console) -> Sampler:
     verifier, retries = config.reward, config.rollout_retries
 
     def score(rollout: Rollout, task: Task) -> Awaitable[Score]:
@@ -285,7 +282,7 @@ def _sampler(
         seed=config.seed,
         num_groups=config.num_steps * config.groups_per_step,
     )
-    return Collector(
+    collector = Collector(
         engine=engine,
         renderer=models.renderer,
         make_episode=scaffolding.episode,
@@ -304,3 +301,6 @@ def _sampler(
         max_left_out_share=config.max_left_out_share,
         retries=config.rollout_retries,
     )
+    collector.progress = console.within_step
+    is_constrained = isinstance(verifier, Weighted) and verifier.constraint is not None
+    return ConstrainedSampler(collector, verifier) if is_constrained else collector

@@ -44,6 +44,7 @@ _BOTH_SIDES = lo.ImportanceCorrection(kind="truncate", low=0.75, high=3.0)
 _WHOLE = lo.ImportanceCorrection(kind="truncate", level="sequence", high=3.5)
 _MASK_TOKENS = lo.ImportanceCorrection(kind="mask", low=0.6, high=3.0)
 _MASK = lo.ImportanceCorrection(kind="mask", level="geometric", low=0.5, high=1.5)
+_HALF = math.sqrt(0.5)
 _LOG2, _LOG3, _LOG4 = math.log(2), math.log(3), math.log(4)
 
 TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
@@ -52,6 +53,18 @@ TABLE: tuple[tuple[str, str, Callable[[], Tensor], tuple[float, ...]], ...] = (
     ("leave_one_out", "rewards 1, 0, 0", lambda: e.leave_one_out(_t(1, 0, 0)), (1, -0.5, -0.5)),
     ("standardised", "rewards 1, 0, 0, 0", lambda: e.standardised(_t(1, 0, 0, 0), 0.0), (1.5, -0.5, -0.5, -0.5)),
     ("standardised", "equal rewards", lambda: e.standardised(_t(0.1, 0.1, 0.1)), (0, 0, 0)),
+    (
+        "standardised_apart",
+        "two rewards that agree",
+        lambda: e.standardised_apart(_t(1, 0, 9, 0).view(2, 2), _t(1, 1), 0.0),
+        (2 * _HALF, -2 * _HALF),
+    ),
+    (
+        "standardised_apart",
+        "1, 0 and 9, 0 twice as heavy, opposed",
+        lambda: e.standardised_apart(_t(1, 0, 0, 9).view(2, 2), _t(1, 2), 0.0),
+        (-_HALF, _HALF),
+    ),
     ("best_of_k", "rewards 1, 0, 0, best of two", lambda: e.best_of_k(_t(1, 0, 0), 2), (2, 0, 0)),
     ("best_of_k", "rewards 4, 2, 1, 0, best of four", lambda: e.best_of_k(_t(4, 2, 1, 0), 4), (8, 0, 0, 0)),
     ("best_of_k", "rewards 3, 1, 0, best of two", lambda: e.best_of_k(_t(3, 1, 0), 2), (5, 1, 0)),

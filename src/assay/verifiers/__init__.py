@@ -14,6 +14,7 @@ from assay.verifiers.cases import Case, builtin_cases
 from assay.verifiers.check import VerifierReport, check_all_gold, check_gold, check_verifier
 from assay.verifiers.choice import Choice
 from assay.verifiers.code import Code
+from assay.verifiers.constraint import Constraint
 from assay.verifiers.episode import EpisodeScore, EpisodeValue
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
@@ -45,6 +46,7 @@ __all__ = [
     "Case",
     "Choice",
     "Code",
+    "Constraint",
     "EpisodeScore",
     "EpisodeValue",
     "Exact",
