@@ -14,7 +14,7 @@ from assay.verifiers.cases import Case, builtin_cases
 from assay.verifiers.check import VerifierReport, check_all_gold, check_gold, check_verifier
 from assay.verifiers.choice import Choice
 from assay.verifiers.code import Code
-from assay.verifiers.constraint import Constraint
+from assay.verifiers.constraint import RewardConstraint
 from assay.verifiers.episode import EpisodeScore, EpisodeValue
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
@@ -46,7 +46,6 @@ __all__ = [
     "Case",
     "Choice",
     "Code",
-    "Constraint",
     "EpisodeScore",
     "EpisodeValue",
     "Exact",
@@ -57,6 +56,7 @@ __all__ = [
     "Part",
     "PythonReward",
     "Random",
+    "RewardConstraint",
     "RewardModelScore",
     "TRLReward",
     "Verifier",

@@ -26,7 +26,7 @@ AGAINST = metric(
 )
 
 
-class Constraint(Settings):
+class RewardConstraint(Settings):
     """A Lagrange multiplier on the part that may not fall while another one rises.
 
     With v and m the moving means over steps of the protected part and of the other one, and v0 and m0 where they began:
@@ -79,7 +79,7 @@ class Constraint(Settings):
         """Return the parts' weights at a multiplier.
 
         Example:
-            >>> Constraint(protects="right", against="liked").weights({"right": 1.0, "liked": 1.0}, 1.0)
+            >>> RewardConstraint(protects="right", against="liked").weights({"right": 1.0, "liked": 1.0}, 1.0)
             {'right': 1.0, 'liked': 0.5}
         """
         return {
@@ -101,11 +101,11 @@ class ConstraintState:
     """Moving mean of the protected part."""
     against: float = 0.0
 
-    def after(self, constraint: Constraint, protected: float, against: float) -> Self:
+    def after(self, constraint: RewardConstraint, protected: float, against: float) -> Self:
         """Return the state after a step in which the two parts had these means.
 
         Example:
-            >>> constraint = Constraint(protects="right", against="liked", start_steps=1, memory=0.0)
+            >>> constraint = RewardConstraint(protects="right", against="liked", start_steps=1, memory=0.0)
             >>> state = ConstraintState().after(constraint, 0.6, 0.0).after(constraint, 0.2, 1.0)
             >>> round(state.multiplier, 6)
             0.2

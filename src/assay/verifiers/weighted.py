@@ -11,7 +11,7 @@ import pydantic
 
 from assay.config import Settings
 from assay.types import Rollout, Score, Task, Verdict
-from assay.verifiers.constraint import Constraint
+from assay.verifiers.constraint import RewardConstraint
 from assay.verifiers.score import score_group, score_rollout
 from assay.verifiers.trl import DOES_NOT_APPLY
 from assay.verifiers.verifier import AnyVerifier, Verifier
@@ -68,7 +68,7 @@ class Weighted(Verifier):
     solved_by: str
     """The part that decides whether a rollout counts as solved: the one about truth, not about form. "none" where none
     decides: the sum is a number and says no verdict."""
-    constraint: Constraint | None = None
+    constraint: RewardConstraint | None = None
     """A part that may not fall while another one rises; None for none. It holds in training alone: held-out scores have
     the weights as they are written."""
 

@@ -22,7 +22,7 @@ from assay.observe.store import RunStore
 from assay.recipe import RunConfig
 from assay.run.constrained import ConstrainedSampler
 from assay.types import Group, Message, Score, Task
-from assay.verifiers import Constraint, Verifier, Weighted, as_rollout
+from assay.verifiers import RewardConstraint, Verifier, Weighted, as_rollout
 from assay.verifiers.constraint import ConstraintState, part_mean
 from assay.verifiers.weighted import reweighted
 
@@ -145,7 +145,7 @@ def test_parts_of_parts_are_kept_under_both_names(functions: str) -> None:
     assert "liked.deviation" not in found.weights
 
 
-CONSTRAINT = Constraint(protects="right", against="liked", start_steps=1, memory=0.0)
+CONSTRAINT = RewardConstraint(protects="right", against="liked", start_steps=1, memory=0.0)
 
 
 def test_the_multiplier_as_worked_by_hand_on_the_page() -> None:
