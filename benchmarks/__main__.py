@@ -22,9 +22,11 @@ import floor
 import machine
 import works
 from assay.home import assay_home
+from assay.launch import COMPUTE_DTYPES
 from assay.models import resolve_source
 from assay.observe.provenance import provenance
 from assay.policies.config import DecoderConfig
+from assay.training import choose_dtype
 from works import Work
 
 
@@ -98,11 +100,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, help="counted jobs of each side; default 5, quick 2 or 1")
     parser.add_argument("--without", action="append", default=[], metavar="PEER", help="leave a peer out")
     parser.add_argument(
+        "--dtype",
+        choices=("auto", "bf16", "fp32"),
+        default="auto",
+        help="of all sides and of the floor; auto: the faster here, as `assay train` measures it",
+    )
+    parser.add_argument(
         "--vllm",
         nargs=2,
-        default=("bfloat16", "0"),
         metavar=("DTYPE", "BLOCK"),
-        help="its dtype and block size",
+        help="its dtype and block size; default: the same dtype (float32, bfloat16), and its own choice, 0",
     )
     parser.add_argument("--busy", action="store_true", help="measure though others use the machine")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
@@ -115,11 +122,16 @@ def main() -> None:
     if not arguments.busy:
         machine.refuse_if_busy()
     model = resolve_source("default")
-    rates = machine.Machine(DecoderConfig.from_folder(model))
-    described = rates.describe()
-    print("  ".join(f"{name} {value:.0f}" for name, value in described.items()))
-    bench = works.Bench(model, assay_home() / "benchmarks", quick=arguments.quick, without=tuple(arguments.without))
-    bench.vllm_options = tuple(arguments.vllm)
+    choice = choose_dtype("cpu", arguments.dtype)
+    dtype = next(name for name, each in COMPUTE_DTYPES.items() if each == choice.dtype)
+    print(f"all sides in {dtype}: {choice.reason}{f'; caution: {choice.caution}' if choice.caution else ''}")
+    rates = machine.Machine(DecoderConfig.from_folder(model), choice.dtype)
+    described: dict[str, Any] = {"dtype": dtype, **rates.describe()}
+    print("  ".join(f"{name} {value:.0f}" for name, value in described.items() if not isinstance(value, str)))
+    without = tuple(arguments.without)
+    bench = works.Bench(model, assay_home() / "benchmarks", quick=arguments.quick, without=without, dtype=dtype)
+    if arguments.vllm:
+        bench.vllm_options = tuple(arguments.vllm)
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
     everything = [name for name, work in works.WORKS.items() if work.in_quick or not arguments.quick]
@@ -181,7 +193,7 @@ def _print(result: Result) -> None:
         print(f"  {name}: {ratio['median']:.2f} times as fast [{ratio['low']:.2f}, {ratio['high']:.2f}]")
 
 
-def _write(path: Path, results: dict[str, Result], failures: dict[str, str], described: dict[str, float]) -> None:
+def _write(path: Path, results: dict[str, Result], failures: dict[str, str], described: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     ratios: dict[str, Any] = {}
     for result in results.values():

@@ -20,11 +20,13 @@ from typing import Any
 import machine
 from assay.config import dump, validate
 from assay.home import assay_home
+from assay.launch import COMPUTE_DTYPES
 from assay.models import resolve_source
 from assay.observe.provenance import provenance
 from assay.recipe import RunConfig
+from assay.training import choose_dtype
 from side import Side
-from works import MAX_STEPS, OURS, STEP, Bench, write_tasks
+from works import MAX_STEPS, OURS, STEP, Bench, step_config, write_tasks
 
 SIDES = (OURS, "trl")
 
@@ -38,6 +40,9 @@ def main() -> None:
     parser.add_argument("--max-steps", type=int, default=60)
     parser.add_argument("--every", type=int, default=5, help="steps between two evaluations")
     parser.add_argument("--held-out", type=int, default=128, help="tasks")
+    parser.add_argument(
+        "--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="of both sides; auto measures"
+    )
     parser.add_argument("--busy", action="store_true", help="measure though others use the machine")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="takes and resumes what was measured")
     arguments = parser.parse_args()
@@ -47,12 +52,16 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not arguments.busy:
         machine.refuse_if_busy()
-    bench = Bench(resolve_source("default"), assay_home() / "benchmarks", quick=False, without=())
+    choice = choose_dtype("cpu", arguments.dtype)
+    dtype = next(name for name, each in COMPUTE_DTYPES.items() if each == choice.dtype)
+    print(f"both sides in {dtype}: {choice.reason}")
+    recipe = step_config(dtype)
+    bench = Bench(resolve_source("default"), assay_home() / "benchmarks", quick=False, without=(), dtype=dtype)
     held_out = bench.folder / "held-out.jsonl"
     bench.folder.mkdir(parents=True, exist_ok=True)
     write_tasks(held_out, itertools.islice(STEP.environment.tasks("test"), arguments.held_out))
     settings = {name: getattr(arguments, name) for name in ("target", "max_steps", "every", "held_out")}
-    settings["recipe"] = dump(STEP)
+    settings["recipe"] = dump(recipe)
     content: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json.exists() else {"seeds": {}}
     if content.setdefault("settings", settings) != settings:
         raise SystemExit(f"{arguments.json} was measured with {content['settings']}; give another file for {settings}")
@@ -63,7 +72,7 @@ def main() -> None:
 
 
 def _measure(bench: Bench, seed: int, held_out: Path, arguments: argparse.Namespace, content: dict[str, Any]) -> None:
-    config = validate(RunConfig, {**STEP.model_dump(mode="json"), "seed": seed})
+    config = validate(RunConfig, {**step_config(bench.dtype).model_dump(mode="json"), "seed": seed})
     sides: dict[str, Side] = {}
     curves: dict[str, list[dict[str, float]]] = {name: [] for name in SIDES}
     entry: dict[str, Any] = {"steps": curves}

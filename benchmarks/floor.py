@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from assay.policies.config import DecoderConfig
 from machine import Machine
 
-BF16 = 2
-
 
 def rollouts(machine: Machine, prompt_lengths: Sequence[int], group_size: int, new_tokens: int) -> float:
     """Seconds: each distinct prompt once, then one token of every row at a time.
@@ -23,7 +21,7 @@ def rollouts(machine: Machine, prompt_lengths: Sequence[int], group_size: int, n
     rows = len(prompt_lengths) * group_size
     prompts = machine.forward(sum(prompt_lengths)).body_seconds + machine.forward(len(prompt_lengths)).head_seconds
     step = machine.forward(rows)
-    per_token = _cached_bytes(machine.config)
+    per_token = _cached_bytes(machine.config, machine.dtype.itemsize)
     cached = sum(
         (sum(prompt_lengths) + rows * position) * per_token / machine.bytes_per_second()
         for position in range(new_tokens)
@@ -54,6 +52,6 @@ def step(
     )
 
 
-def _cached_bytes(config: DecoderConfig) -> int:
-    """Of the keys and values of one token, in bf16."""
-    return config.num_layers * 2 * config.num_kv_heads * config.head_size * BF16
+def _cached_bytes(config: DecoderConfig, itemsize: int) -> int:
+    """Of the keys and values of one token."""
+    return config.num_layers * 2 * config.num_kv_heads * config.head_size * itemsize

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 import machine
+from assay.launch import COMPUTE_DTYPES
 from assay.observe.provenance import provenance
 from assay.policies.tiny import write_tiny_model
 from assay.verifiers.math import Math
@@ -54,6 +55,9 @@ MODELS = (
     | {"num_key_value_heads": 5},
 )
 """From tiny to SmolLM2-360M; random weights."""
+
+DTYPE = {"name": "bf16"}
+"""What is computed in; the command's --dtype."""
 
 Measure = Callable[[], float]
 """Seconds of one repeat."""
@@ -128,7 +132,7 @@ def over_sizes(sizes: Sequence[int], make: Callable[[Ours, int], Measure]) -> An
 
 def random_model(shape: dict[str, Any]) -> Ours:
     with tempfile.TemporaryDirectory() as folder:
-        ours = Ours(write_tiny_model(Path(folder), **shape))
+        ours = Ours(write_tiny_model(Path(folder), **shape), COMPUTE_DTYPES[DTYPE["name"]])
     ours.rollouts([[1] * 8], group_size=1, new_tokens=2, seed=0)
     return ours
 
@@ -236,11 +240,13 @@ def main() -> None:
     names = ", ".join(curve.name for curve in CURVES)
     parser.add_argument("curves", nargs="*", metavar="CURVE", help=f"a part of a name; of {names}")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--dtype", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--busy", action="store_true", help="measure though others use the machine")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the curves")
     arguments = parser.parse_args()
     chosen = [curve for curve in CURVES if not arguments.curves or any(part in curve.name for part in arguments.curves)]
+    DTYPE["name"] = arguments.dtype
     if not chosen:
         parser.error(f"no curve has {arguments.curves} in its name; there are {names}")
     if not arguments.busy:
@@ -250,7 +256,9 @@ def main() -> None:
         found[curve.name] = _measure(curve, arguments.repeats)
         if arguments.json:
             arguments.json.parent.mkdir(parents=True, exist_ok=True)
-            arguments.json.write_text(json.dumps({"curves": found, **provenance()}, indent=2) + "\n")
+            arguments.json.write_text(
+                json.dumps({"dtype": arguments.dtype, "curves": found, **provenance()}, indent=2) + "\n"
+            )
     print(table(found))
     if arguments.plot:
         plot(found, arguments.plot)

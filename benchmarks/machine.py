@@ -35,19 +35,23 @@ class Products:
 
 
 class Machine:
-    """Measures; each figure once."""
+    """Measures; each figure once.
 
-    def __init__(self, config: DecoderConfig) -> None:
-        self.config = config
+    Args:
+        dtype: that the sides compute in, and the floor with them.
+    """
+
+    def __init__(self, config: DecoderConfig, dtype: torch.dtype = torch.bfloat16) -> None:
+        self.config, self.dtype = config, dtype
         self._weights: dict[torch.dtype, list[tuple[torch.Tensor, ...]]] = {}
         """Each plain, and packed where the CPU's kernels take it so."""
         self._heads: dict[torch.dtype, tuple[torch.Tensor, ...]] = {}
         self._forward: dict[tuple[int, torch.dtype], Products] = {}
 
-    def forward(self, rows: int, dtype: torch.dtype = torch.bfloat16) -> Products:
+    def forward(self, rows: int, dtype: torch.dtype | None = None) -> Products:
         """The products of one forward pass over `rows` rows, every layer with weights of its own: none stays in a cache
         that a real pass would not leave it in."""
-        rows = max(1, rows)
+        rows, dtype = max(1, rows), dtype or self.dtype
         key = (rows, dtype)
         if key not in self._forward:
             weights, head = self._layers(dtype), self._heads[dtype]
@@ -73,10 +77,13 @@ class Machine:
         return 2 * source.numel() / fastest(lambda: target.copy_(source))
 
     def describe(self) -> dict[str, float]:
+        """Rates of the sides' dtype and, at few rows, of the other one: at many it can take minutes."""
+        names = {torch.bfloat16: "bf16", torch.float32: "fp32"}
+        own, other = names[self.dtype], next(dtype for dtype in names if dtype != self.dtype)
         return {
-            "bf16_gigaflops_64_rows": self.forward(64).gigaflops,
-            "bf16_gigaflops_2048_rows": self.forward(2048).gigaflops,
-            "fp32_gigaflops_2048_rows": self.forward(2048, torch.float32).gigaflops,
+            f"{own}_gigaflops_64_rows": self.forward(64).gigaflops,
+            f"{own}_gigaflops_2048_rows": self.forward(2048).gigaflops,
+            f"{names[other]}_gigaflops_64_rows": self.forward(64, other).gigaflops,
             "memory_gigabytes_per_second": self.bytes_per_second() / 1e9,
         }
 

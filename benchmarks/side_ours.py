@@ -1,4 +1,4 @@
-"""Our side: the local engine and the trainer, as `assay train` uses them. Usage: side_ours.py MODEL_FOLDER"""
+"""Our side: the local engine and the trainer, as `assay train` uses them. Usage: side_ours.py MODEL_FOLDER [DTYPE]"""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from assay.algorithms import GRPO
 from assay.batching import pack
 from assay.engines import LocalEngine, Sampling
+from assay.launch import COMPUTE_DTYPES
 from assay.models import open_model
 from assay.policies import DecoderPolicy
 from assay.render import load_renderer
@@ -24,9 +25,10 @@ from turns import Episodes, sample, step
 
 
 class Ours:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
         keep_freed_memory()
-        self.policy = open_model(folder).policy(compute_dtype=torch.bfloat16)
+        self.dtype = dtype
+        self.policy = open_model(folder).policy(compute_dtype=dtype)
         self.decode = load_renderer(folder).decode
         self.trainer: Trainer | None = None
         self.stepping: LocalEngine | None = None
@@ -40,7 +42,7 @@ class Ours:
             self.policy.weights(),
             stop_token_ids=(),
             decode=self.decode,
-            dtype=torch.bfloat16,
+            dtype=self.dtype,
             num_slots=num_slots,
         )
 
@@ -145,7 +147,7 @@ def _sample(group_id: int, index: int, prompt: list[int], response: list[int]) -
 
 def main() -> None:
     start = time.perf_counter()
-    ours = Ours(Path(sys.argv[1]))
+    ours = Ours(Path(sys.argv[1]), COMPUTE_DTYPES[sys.argv[2] if len(sys.argv) > 2 else "bf16"])
     # Whatever is compiled at first use is compiled now, and counts as start.
     ours.rollouts([[1000] * 8], group_size=1, new_tokens=2, seed=0)
     ready = {"start_seconds": time.perf_counter() - start}

@@ -1,4 +1,6 @@
-"""transformers' side: `generate`, and a plain update with AdamW. Usage: side_transformers.py MODEL_FOLDER
+"""transformers' side: `generate`, and a plain update with AdamW. Usage: side_transformers.py MODEL_FOLDER [DTYPE]
+
+DTYPE is bf16 (the default; updates by autocast over fp32 weights) or fp32.
 
 Each job says which attention and how many sequences at once; benchmarks/ searches for the best of them first.
 """
@@ -16,8 +18,8 @@ from side import serve
 
 
 class Peer:
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, dtype: torch.dtype) -> None:
+        self.folder, self.dtype = folder, dtype
         self.samplers: dict[str, Any] = {}
         self.trained: dict[str, tuple[Any, Any]] = {}
 
@@ -48,7 +50,7 @@ class Peer:
         return {"seconds": time.perf_counter() - start, "tokens": new_tokens * len(rows)}
 
     def update(self, groups: list[dict[str, Any]], attention: str, batch: int) -> dict[str, float]:
-        """bf16 autocast over fp32 weights: log-probabilities of the responses, a policy-gradient loss, AdamW."""
+        """Autocast over fp32 weights: log-probabilities of the responses, a policy-gradient loss, AdamW."""
         model, optimizer = self._trained(attention)
         rows = [(group["prompt"], response, i) for group in groups for i, response in enumerate(group["responses"])]
         num_predicted = sum(len(response) for _, response, _ in rows)
@@ -59,7 +61,7 @@ class Peer:
             token_ids = torch.tensor([p + r + [0] * (longest - len(p) - len(r)) for p, r, _ in some])
             mask = torch.tensor([[1] * (len(p) + len(r)) + [0] * (longest - len(p) - len(r)) for p, r, _ in some])
             keep = max(len(r) + longest - len(p) - len(r) for p, r, _ in some)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
                 # Logits of the responses only, as TRL asks for.
                 logits = model(
                     input_ids=token_ids, attention_mask=mask, use_cache=False, logits_to_keep=keep + 1
@@ -78,7 +80,7 @@ class Peer:
     def _sampler(self, attention: str) -> Any:
         if attention not in self.samplers:
             self.samplers[attention] = transformers.AutoModelForCausalLM.from_pretrained(
-                self.folder, dtype=torch.bfloat16, attn_implementation=attention
+                self.folder, dtype=self.dtype, attn_implementation=attention
             )
         return self.samplers[attention]
 
@@ -95,7 +97,7 @@ class Peer:
 
 def main() -> None:
     start = time.perf_counter()
-    peer = Peer(sys.argv[1])
+    peer = Peer(sys.argv[1], torch.float32 if sys.argv[2:] == ["fp32"] else torch.bfloat16)
     serve({"rollouts": peer.rollouts, "update": peer.update}, {"start_seconds": time.perf_counter() - start})
 
 

@@ -51,7 +51,7 @@ def solved_share(path):
     )
     assert inputs["attention_mask"][:, -1].all(), "generate wants the padding on the left"
     model.eval()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=options["bf16"]):
         whole = model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens)
     model.train()
     texts = tokenizer.batch_decode(whole[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

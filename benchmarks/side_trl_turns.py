@@ -115,7 +115,7 @@ trainer = Trainer(
         beta=0.0,
         temperature=1.0,
         loss_type="dapo",
-        bf16=True,
+        bf16=settings.get("dtype", "bf16") == "bf16",
         use_cpu=True,
         gradient_checkpointing=False,
         shuffle_dataset=False,

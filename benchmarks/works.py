@@ -73,9 +73,11 @@ class Work:
 class Bench:
     """Starts the sides and keeps what they need in a folder."""
 
-    def __init__(self, model: Path, folder: Path, *, quick: bool, without: tuple[str, ...]) -> None:
-        self.model, self.folder, self.quick, self.without = model, folder, quick, without
-        self.vllm_options = ("bfloat16", "0")
+    def __init__(
+        self, model: Path, folder: Path, *, quick: bool, without: tuple[str, ...], dtype: str = "bf16"
+    ) -> None:
+        self.model, self.folder, self.quick, self.without, self.dtype = model, folder, quick, without, dtype
+        self.vllm_options = ({"bf16": "bfloat16", "fp32": "float32"}[dtype], "0")
         """Its dtype, and the size of a block of its cache (0: its own choice)."""
         self._kept: dict[str, Side] = {}
         """Sides that wait for a later work, by name."""
@@ -127,19 +129,19 @@ class Bench:
 
     def _start(self, name: str, work: Work) -> Side:
         if work.name in ("step", "step_forced"):
-            return self.step_side(name, STEP, forced=work.name == "step_forced")
+            return self.step_side(name, step_config(self.dtype), forced=work.name == "step_forced")
         return Side(name, self._command(name, work), self.folder / "logs" / f"{work.name}-{name}.log")
 
     def _command(self, name: str, work: Work) -> list[str]:
         if work.name == "turns_step" and name == "trl":
-            settings = work.jobs(0) | {"folder": str(self.folder / "trl-turns"), "micro_batch": 8}
+            settings = work.jobs(0) | {"folder": str(self.folder / "trl-turns"), "micro_batch": 8, "dtype": self.dtype}
             script = str(HERE / "side_trl_turns.py")
             return [str(python_of(name, self.folder)), script, str(self.model), json.dumps(settings)]
         if work.name.startswith("math"):
             return [sys.executable, str(HERE / "side_verifier.py"), name]
         if name == OURS:
-            return [sys.executable, str(HERE / "side_ours.py"), str(self.model)]
-        options = list(self.vllm_options) if name == "vllm" else []
+            return [sys.executable, str(HERE / "side_ours.py"), str(self.model), self.dtype]
+        options = list(self.vllm_options) if name == "vllm" else [self.dtype]
         return [str(python_of(name, self.folder)), str(HERE / f"side_{name}.py"), str(self.model), *options]
 
     def _step_command(self, name: str, config: RunConfig, folder: Path, *, forced: bool) -> list[str]:
@@ -152,7 +154,8 @@ class Bench:
         curriculum = config.curriculum.begin(config.environment, config.seed)
         prompts = folder / "prompts.jsonl"
         write_tasks(prompts, (curriculum.next_task(i) for i in range(config.groups_per_step * MAX_STEPS)))
-        limit, options = str(config.sampling.max_new_tokens), json.dumps({"seed": config.seed})
+        limit = str(config.sampling.max_new_tokens)
+        options = json.dumps({"seed": config.seed, "bf16": config.model.compute_dtype == "bf16"})
         script = str(HERE / "side_trl.py")
         return [
             str(python_of("trl", self.folder)),
@@ -190,6 +193,12 @@ STEP = validate(
     },
 )
 """8 prompts x 8 answers, GRPO averaged over tokens, AdamW at 1e-5, bf16 compute over fp32 weights."""
+
+
+def step_config(dtype: str) -> RunConfig:
+    """STEP, computed in another dtype."""
+    settings = STEP.model_dump(mode="json")
+    return validate(RunConfig, {**settings, "model": {**settings["model"], "compute_dtype": dtype}})
 
 
 def token_ids(rng: random.Random, length: int) -> list[int]:

@@ -132,7 +132,8 @@ def _tell_opening(run: Run, model: Model, resolved: Mapping[str, Any]) -> None:
         "sampling.max_new_tokens": config.sampling.max_new_tokens,
         "evaluation.test_max_new_tokens": config.evaluation.test_max_new_tokens or 0,
     }
-    for caution in (*model.cautions, *beyond_context(limits, model.shape.max_context), *lost_on_resume(config)):
+    beyond = beyond_context(limits, model.shape.max_context)
+    for caution in (*resolved.get("cautions", ()), *model.cautions, *beyond, *lost_on_resume(config)):
         tell(f"caution: {caution}")
 
 
@@ -274,6 +275,7 @@ def resolve(config: RunConfig) -> dict[str, Any]:
         "compute_dtype": name,
         "num_threads": num_threads,
         "why_dtype": choice.reason,
+        "cautions": [choice.caution] if choice.caution else [],
         "chat_template": read_chat_template(config.model.chat_template),
     }
 
