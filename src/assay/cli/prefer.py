@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.prefer_collect import collect
 from assay.cli.prefer_judge import judge
 from assay.cli.prefer_rate import rate
 from assay.cli.prefer_stats import stats
@@ -113,6 +114,7 @@ def export_pairs(
     console.print(f"written: {count:,} to {output}", markup=False, soft_wrap=True)
 
 
+app.command("collect")(collect)
 app.command("stats")(stats)
 app.command("rate")(rate)
 app.command("judge")(judge)

@@ -296,6 +296,10 @@ class RunStore:
         """(step, group, member) of every rollout."""
         return self._connection.execute("SELECT step, group_id, member FROM rollouts ORDER BY 1, 2, 3").fetchall()
 
+    def group_places(self) -> list[tuple[int, int]]:
+        """(step, group) of every group."""
+        return self._connection.execute("SELECT DISTINCT step, group_id FROM rollouts ORDER BY 1, 2").fetchall()
+
     def trained_task_ids(self) -> set[str]:
         """Ids of the tasks that rollouts were of."""
         return {task_id for (task_id,) in self._connection.execute("SELECT DISTINCT task_id FROM rollouts")}

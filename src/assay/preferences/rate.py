@@ -12,6 +12,7 @@ import numpy as np
 
 from assay.environments.data_files import read_rows
 from assay.errors import DataError
+from assay.preferences.collected import standing_rows
 from assay.preferences.forms import TIE, WINNERS, RowError, number_of, text_of_cell
 from assay.preferences.pair import Pair, text_of_messages
 from assay.preferences.prompts import DifferentPromptsError
@@ -107,7 +108,7 @@ def read_matches(source: str) -> Matches:
         DataError: the file cannot be read, or a row cannot: names the file, the line and the remedy.
     """
     found = Matches()
-    for place, row in read_rows(source):
+    for place, row in standing_rows(read_rows(source)):
         try:
             match = _from_pair(row) if _has_texts(row) else _from_table(row)
         except DifferentPromptsError:

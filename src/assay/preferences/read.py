@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.environments.data_files import read_rows
 from assay.errors import DataError
+from assay.preferences.collected import standing_rows
 from assay.preferences.forms import FORMS, Judged, Rated, RowError, messages_of, number_of, prompt_of, rated_pairs
 from assay.preferences.pair import TIE, Labelled, Pair, text_of_messages
 from assay.preferences.prompts import DifferentPromptsError
@@ -65,7 +66,12 @@ class Preferences:
 
 
 def read_preferences(
-    source: str, *, as_chat: bool = False, skip_bad: bool = False, on_row: Callable[[], None] | None = None
+    source: str,
+    *,
+    as_chat: bool = False,
+    skip_bad: bool = False,
+    on_row: Callable[[], None] | None = None,
+    unjudged: bool = False,
 ) -> Preferences:
     """Read the comparisons and labelled responses of a file.
 
@@ -83,15 +89,18 @@ def read_preferences(
             reads it as text to be joined as it stands, and so is it here otherwise.
         skip_bad: leave rows out, and count them, that cannot be read.
         on_row: called as each row begins to be read.
+        unjudged: read two responses without a preference as a tie: pairs that are still to be judged.
 
     Raises:
         DataError: the file cannot be read, or a row cannot: names the file, the line and the remedy.
     """
     found = Preferences()
     ratings: dict[str, list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
-    for place, row in read_rows(source, found.notes):
+    for place, row in standing_rows(read_rows(source, found.notes), found.notes):
         if on_row is not None:
             on_row()
+        if unjudged:
+            row = _with_a_tie(row)
         try:
             if _is_rating(row):
                 ratings[_rating_key(row)].append((place, row))
@@ -214,6 +223,25 @@ def _keep(found: Preferences, judged: Judged) -> None:
         found.leave_out(IDENTICAL, judged.source)
     else:
         found.pairs.append(judged)
+
+
+def _with_a_tie(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with the preference that it lacks, a tie."""
+    for sides, column, tie in _UNJUDGED:
+        if all(row.get(side) is not None for side in sides) and row.get(column) is None:
+            return {**row, column: tie}
+    return dict(row)
+
+
+_UNJUDGED = (
+    (("first", "second"), "preference", TIE),
+    (("conversation_a", "conversation_b"), "winner", "tie"),
+    (("response_a", "response_b"), "winner", "tie"),
+    (("output_1", "output_2"), "label", 0),
+    (("response_1", "response_2"), "preference_strength", 0),
+    (("response1", "response2"), "overall_preference", 0),
+)
+"""The columns of two responses, the one of their preference, and what a tie is in it."""
 
 
 def _rating_column(row: Mapping[str, Any]) -> str | None:
