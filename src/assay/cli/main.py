@@ -14,6 +14,7 @@ from assay.cli import (
     check,
     compare,
     demonstrate,
+    doctor,
     export,
     horizon,
     models,
@@ -63,6 +64,7 @@ app.command("compare")(compare.compare)
 app.command("horizon")(horizon.horizon)
 app.command("power")(power.power)
 app.command("audit")(audit.audit)
+app.command("doctor")(doctor.doctor)
 app.command("trajectories")(trajectories.trajectories)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)

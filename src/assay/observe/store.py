@@ -383,6 +383,10 @@ class RunStore:
             total[1] += len(known)
         return {step: total / count for step, (total, count) in sums.items() if count}
 
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query of one's own, for what no method here answers."""
+        return self._connection.execute(sql, values).fetchall()
+
     # ---- inside ----
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:

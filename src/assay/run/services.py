@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -13,6 +14,7 @@ from assay.algorithms import Algorithm, Needs
 from assay.engines import Engine
 from assay.policies.policy import Policy
 from assay.training import StepReport, Trainer
+from assay.training.step_size import STEP_KL, WEIGHT_CHANGE, WeightSample, read_again, step_kl
 from assay.types import CreditedSample, Group, Sample
 
 
@@ -98,7 +100,24 @@ class LocalLearner:
         counted = itertools.count(1)
         # A minibatch whose gradients overflowed is computed again.
         self.trainer.on_microbatch = lambda: self.progress("micro-batches", min(next(counted), total), total)
-        return self.trainer.update(minibatches, algorithm)
+        weights = WeightSample(self.policy.parameters())
+        report = self.trainer.update(minibatches, algorithm)
+        size = {WEIGHT_CHANGE: weights.change(), **self._moved(samples, report, algorithm)}
+        return dataclasses.replace(report, metrics={**report.metrics, **size})
+
+    def _moved(self, samples: Sequence[Sample], report: StepReport, algorithm: Algorithm) -> dict[str, float]:
+        """How far the step moved the policy, on a few of its samples; nothing where no update was made."""
+        if algorithm.needs.samples_nothing or algorithm.needs.rewards or not report.num_updates:
+            return {}
+        again = read_again(samples, report.trainer_logprobs)
+        after = [
+            value
+            for sample in self.trainer.annotate_by(self.policy, again, "proximal_logprobs")
+            if sample.proximal_logprobs is not None
+            for value in sample.proximal_logprobs[sample.loss_mask].tolist()
+        ]
+        before = [value for each in again for value in report.trainer_logprobs[each.group_id, each.member]]
+        return {STEP_KL: step_kl(before, after)}
 
     def weights(self) -> Iterable[tuple[str, Tensor]]:
         return self.policy.weights()
