@@ -158,7 +158,9 @@ FAULTS: Sequence[Fault] = (
             ("paid by the task alone", {"verifier": reward("by_task")}),
         ),
     ),
-    Fault("entropy collapse", (("sampled cold", {"sampling": {"temperature": 0.02}}),)),
+    Fault(
+        "entropy collapse", (("sampled cold", {"sampling": {"temperature": 0.02}, "trainer": {"learning_rate": 1e-5}}),)
+    ),
     Fault("step too large", (("a hundred times", {"trainer": {"learning_rate": 0.3}}),)),
     Fault("step without effect", (("a millionth", {"trainer": {"learning_rate": 3e-9}}),)),
     Fault(
@@ -247,8 +249,8 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "# The doctor's error rates",
         "",
-        "Each fault is planted in real short runs, in one or two ways, with healthy runs between them; each row says what"
-        " [`assay doctor`](../concepts/doctor.md) named: the findings that no other finding of the run explains.",
+        "Each fault is planted in real short runs, in one or two ways, with healthy runs between them; each row says "
+        "what [`assay doctor`](../concepts/doctor.md) named: the findings that no other finding of the run explains.",
         "",
         "    python docs/results/doctor.py",
         "",

@@ -45,7 +45,9 @@ class WeightSample:
         return float((self._read() - self._before).norm()) / norm if norm else math.nan
 
     def _read(self) -> Tensor:
-        pieces = [parameter.detach().flatten()[:: self._stride].double() for parameter in self._parameters]
+        # Of a weight in shards, this process's own.
+        whole = (getattr(each, "to_local", lambda each=each: each)().detach() for each in self._parameters)
+        pieces = [each.flatten()[:: self._stride].double() for each in whole]
         return torch.cat(pieces).cpu() if pieces else torch.zeros(0, dtype=torch.float64)
 
 

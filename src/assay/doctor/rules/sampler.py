@@ -91,7 +91,7 @@ def _template(chart: Chart) -> Finding | str | None:
         (
             "says the header of its own turn first, which the prompt should end with",
             lambda attempt: bool(_OWN_HEADER.search(attempt.response)),
-            "model.chat_template=chatml  (it must end with the assistant's header; left out, it is the tokenizer's own)",
+            "model.chat_template=chatml  (ends with the assistant's header; left out, it is the tokenizer's own)",
         ),
         (
             "goes on past an end token that does not stop it",
