@@ -71,6 +71,7 @@ SMOL: Settings = {
     "trainer": {"learning_rate": 2e-6},
     "evaluation": {"every_steps": 0},
 }
+COLD: Settings = {"sampling": {"temperature": 0.02}, "trainer": {"learning_rate": 1e-5}}
 LORA: Settings = {"lora": {"rank": 4, "alpha": 8.0}}
 BOS_TWICE = "{{ '<|im_start|>' }}" + CHATML
 NO_HEADER = CHATML.partition("{% if add_generation_prompt %}")[0]
@@ -158,9 +159,7 @@ FAULTS: Sequence[Fault] = (
             ("paid by the task alone", {"verifier": reward("by_task")}),
         ),
     ),
-    Fault(
-        "entropy collapse", (("sampled cold", {"sampling": {"temperature": 0.02}, "trainer": {"learning_rate": 1e-5}}),)
-    ),
+    Fault("entropy collapse", (("sampled cold", COLD),)),
     Fault("step too large", (("a hundred times", {"trainer": {"learning_rate": 0.3}}),)),
     Fault("step without effect", (("a millionth", {"trainer": {"learning_rate": 3e-9}}),)),
     Fault(

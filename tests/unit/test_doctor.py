@@ -233,3 +233,11 @@ def test_it_reads_a_run_that_is_being_written_and_ten_thousand_rollouts_in_secon
     assert time.process_time() - started < 5.0
     assert chart.metrics
     connection.close()
+
+
+def test_every_rule_is_explained_on_its_page() -> None:
+    page = (ROOT / "docs" / "concepts" / "doctor.md").read_text()
+    for rule in RULES:
+        assert f"\n| {rule.name} | " in page
+    names = {rule.name for rule in RULES}
+    assert all(set(rule.explained_by) <= names for rule in RULES)

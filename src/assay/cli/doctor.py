@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from assay.doctor import Diagnosis, Finding
+    from assay.doctor import Diagnosis, Symptom
 
 FOUND = 3
 """Exit code where something was found."""
@@ -63,7 +63,7 @@ def _lines(folder: Path, status: str, found: Diagnosis) -> list[str]:
     return lines
 
 
-def _of(folder: Path, finding: Finding) -> list[str]:
+def _of(folder: Path, finding: Symptom) -> list[str]:
     from assay.observe.visible import visible
 
     since = "" if finding.step is None else f" (step {finding.step + 1})"

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from assay.doctor.chart import Chart, read_chart
 from assay.doctor.examine import Diagnosis, examine, examine_folder
-from assay.doctor.finding import Finding, Place, Rule
+from assay.doctor.finding import Rule, Symptom, TranscriptPlace
 from assay.doctor.rules import RULES
 
-__all__ = ["RULES", "Chart", "Diagnosis", "Finding", "Place", "Rule", "examine", "examine_folder", "read_chart"]
+__all__ = [
+    "RULES",
+    "Chart",
+    "Diagnosis",
+    "Rule",
+    "Symptom",
+    "TranscriptPlace",
+    "examine",
+    "examine_folder",
+    "read_chart",
+]

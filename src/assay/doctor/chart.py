@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.doctor.finding import Place
+from assay.doctor.finding import TranscriptPlace
 from assay.errors import RunFolderError
 from assay.observe.folder import read_json
 from assay.observe.records import EventRecord
@@ -50,8 +50,8 @@ class Attempt:
     response: str
 
     @property
-    def place(self) -> Place:
-        return Place(self.step, self.group, self.member, self.response[:_EXCERPT])
+    def place(self) -> TranscriptPlace:
+        return TranscriptPlace(self.step, self.group, self.member, self.response[:_EXCERPT])
 
     @property
     def is_cut_off(self) -> bool:
@@ -63,7 +63,7 @@ class Attempt:
 class Prompt:
     """The first prompt of a group."""
 
-    place: Place
+    place: TranscriptPlace
     text: str
     token_ids: tuple[int, ...]
 
@@ -175,7 +175,7 @@ def _prompt(step: int, group: int, member: int, text: str, response: str, ids: b
     tokens = np.frombuffer(ids, dtype="<i4")
     sampled = np.flatnonzero(np.unpackbits(np.frombuffer(mask, dtype=np.uint8))[: len(tokens)])
     own = tokens[: int(sampled[0])] if len(sampled) else tokens
-    return Prompt(Place(step, group, member, response[:_EXCERPT]), text, tuple(own.tolist()))
+    return Prompt(TranscriptPlace(step, group, member, response[:_EXCERPT]), text, tuple(own.tolist()))
 
 
 _ATTEMPTS = (

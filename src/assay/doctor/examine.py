@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.doctor.chart import Chart, read_chart
-from assay.doctor.finding import Finding
+from assay.doctor.finding import Symptom
 from assay.doctor.rules import RULES
 
 
@@ -19,7 +19,7 @@ class Diagnosis:
 
     num_steps: int
     num_rollouts: int
-    findings: Sequence[Finding]
+    findings: Sequence[Symptom]
     """Causes first."""
     unsaid: Mapping[str, str]
     """Rules that could not be applied, each with the reason."""
@@ -51,7 +51,7 @@ def examine_folder(folder: Path) -> Diagnosis:
 
 def examine(chart: Chart) -> Diagnosis:
     """Apply every rule to the records of a run."""
-    found: dict[str, Finding] = {}
+    found: dict[str, Symptom] = {}
     unsaid: dict[str, str] = {}
     for rule in RULES:
         result = rule.look(chart) if chart.attempts else "no rollouts yet"

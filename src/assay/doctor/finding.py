@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class TranscriptPlace:
     """A rollout of the run: where the transcript is that shows a finding."""
 
     step: int
@@ -27,7 +27,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Symptom:
     """Something wrong with a run."""
 
     what: str
@@ -36,7 +36,7 @@ class Finding:
     """The numbers that say so, each by its name."""
     step: int | None
     """The step from which on it is seen, from 0; None where it is of the whole run."""
-    place: Place | None
+    place: TranscriptPlace | None
     """A transcript that shows it; None where no rollout does."""
     remedies: tuple[str, ...]
     """What to do: settings as `--set` takes them, with a word of why, the likeliest first."""
@@ -69,6 +69,6 @@ class Rule:
     name: str
     says: str
     """The rule itself, with its numbers, in a sentence."""
-    look: Callable[[Chart], Finding | str | None]
+    look: Callable[[Chart], Symptom | str | None]
     explained_by: tuple[str, ...] = field(default=())
     """Rules that this one may be a consequence of."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from assay.doctor.chart import Chart
-from assay.doctor.finding import Finding, Rule
+from assay.doctor.finding import Rule, Symptom
 from assay.statistics import wilson
 
 LEAST_ROLLOUTS = 48
@@ -18,7 +18,7 @@ ENOUGH = 0.9
 """Mean reward at which saying the same is no fault: the task is learned."""
 
 
-def _no_reward(chart: Chart) -> Finding | str | None:
+def _no_reward(chart: Chart) -> Symptom | str | None:
     measured = [attempt for attempt in chart.late if attempt.value is not None]
     if len(measured) < LEAST_ROLLOUTS:
         return f"{len(measured)} measured rollouts in the last {len(chart.late_steps)} steps, {LEAST_ROLLOUTS} needed"
@@ -29,7 +29,7 @@ def _no_reward(chart: Chart) -> Finding | str | None:
     if not is_graded and max(values) > 0:
         return None
     share = wilson(0, len(measured))
-    return Finding(
+    return Symptom(
         f"none of {len(measured)} rollouts earned anything"
         if not is_graded
         else f"all {len(measured)} rollouts earned {values[0]:g}",
@@ -44,7 +44,7 @@ def _no_reward(chart: Chart) -> Finding | str | None:
     )
 
 
-def _no_variance(chart: Chart) -> Finding | str | None:
+def _no_variance(chart: Chart) -> Symptom | str | None:
     groups = chart.late_groups
     if len(groups) < LEAST_GROUPS:
         return f"{len(groups)} groups of several measured rollouts, {LEAST_GROUPS} needed"
@@ -62,7 +62,7 @@ def _no_variance(chart: Chart) -> Finding | str | None:
         "algorithm.name=dapo  (leaves out groups without a difference, and draws others)",
         "curriculum.name=learnability  (prefers tasks that are solved sometimes)",
     )
-    return Finding(
+    return Symptom(
         f"in {len(alike)} of {len(groups)} groups all members earned the same: nothing is learned from comparing them",
         {"groups_with_signal_share": round(share, 4), "groups": len(groups), "mean_reward": round(mean, 4)},
         chart.late_steps[0],
@@ -71,7 +71,7 @@ def _no_variance(chart: Chart) -> Finding | str | None:
     )
 
 
-def _entropy_collapse(chart: Chart) -> Finding | str | None:
+def _entropy_collapse(chart: Chart) -> Symptom | str | None:
     groups = chart.late_groups
     if len(groups) < LEAST_GROUPS:
         return f"{len(groups)} groups of several measured rollouts, {LEAST_GROUPS} needed"
@@ -86,7 +86,7 @@ def _entropy_collapse(chart: Chart) -> Finding | str | None:
         numbers |= {"entropy_first_nats": round(entropy[0][1], 4), "entropy_now_nats": round(entropy[-1][1], 4)}
     temperature = float(chart.setting("sampling.temperature", 1.0))
     cold = (f"sampling.temperature=1  (it is {temperature:g})",) if temperature < 1 else ()
-    return Finding(
+    return Symptom(
         f"in {len(alike)} of {len(groups)} groups all members say the same word for word: the policy explores nothing "
         "any more",
         numbers,

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from assay.doctor.chart import Attempt, Chart
-from assay.doctor.finding import Finding, Rule
+from assay.doctor.finding import Rule, Symptom
 from assay.statistics import t_interval
 
 LARGE_GAP = 0.01
@@ -30,7 +30,7 @@ _OWN_HEADER = re.compile(r"(?i)\A\s*(?:<\|[^|<>\n]{1,40}\|>)?\s*(?:assistant|mod
 _NESTED = re.compile(r"(<\|[^|<>\n]{1,40}\|>)\w*(?:<\|[^|<>\n]{1,40}\|>)?\s*\1")
 
 
-def _gap(chart: Chart) -> Finding | str | None:
+def _gap(chart: Chart) -> Symptom | str | None:
     gaps = chart.series("gap/kl_nats")
     if not gaps:
         return "the run has not recorded the gap"
@@ -40,7 +40,7 @@ def _gap(chart: Chart) -> Finding | str | None:
     if statistics.median(values) <= LARGE_GAP and statistics.median(values[-3:]) <= LARGE_GAP:
         return None
     first = next(step for step, value in gaps if value > LARGE_GAP)
-    return Finding(
+    return Symptom(
         "sampler and trainer give the same tokens different probabilities, from "
         + ("the first step on" if first == gaps[0][0] else f"step {first + 1} on"),
         {"gap_kl_first_nats": round(values[0], 5), "gap_kl_now_nats": round(statistics.median(values[-3:]), 5)},
@@ -54,12 +54,12 @@ def _gap(chart: Chart) -> Finding | str | None:
     )
 
 
-def _stale(chart: Chart) -> Finding | str | None:
+def _stale(chart: Chart) -> Symptom | str | None:
     allowed = int(chart.setting("max_staleness", 0))
     late = [attempt for attempt in chart.attempts if attempt.step - attempt.version > allowed]
     if late and len(late) >= OFTEN * len(chart.attempts):
         worst = max(attempt.step - attempt.version for attempt in late)
-        return Finding(
+        return Symptom(
             f"rollouts were sampled by weights up to {worst} versions old, {allowed} allowed: the trainer's weights do "
             "not reach the sampler",
             {"max_staleness_versions": worst, "allowed": allowed, "rollouts": len(late)},
@@ -73,7 +73,7 @@ def _stale(chart: Chart) -> Finding | str | None:
     now = statistics.median(gaps[-3:])
     if now <= LARGE_GAP or gaps[0] > now / GROWTH or gaps[0] > LARGE_GAP:
         return None
-    return Finding(
+    return Symptom(
         "the gap between sampler and trainer was none at the first step and grows with every update: rollouts are "
         "stamped as new, and come from older weights",
         {"gap_kl_first_nats": round(gaps[0], 5), "gap_kl_now_nats": round(now, 5)},
@@ -83,7 +83,7 @@ def _stale(chart: Chart) -> Finding | str | None:
     )
 
 
-def _template(chart: Chart) -> Finding | str | None:
+def _template(chart: Chart) -> Symptom | str | None:
     late = [attempt for attempt in chart.late if attempt.num_turns == 1 and attempt.ending != "broken"]
     if len(late) < LEAST_ROLLOUTS:
         return f"{len(late)} rollouts of one turn, {LEAST_ROLLOUTS} needed"
@@ -107,7 +107,7 @@ def _template(chart: Chart) -> Finding | str | None:
     for what, holds, remedy in signs:
         found = [attempt for attempt in late if holds(attempt)]
         if len(found) >= OFTEN * len(late):
-            return Finding(
+            return Symptom(
                 f"in {len(found)} of {len(late)} rollouts the model {what}: template or stop token do not fit it",
                 {"share": round(len(found) / len(late), 4), "rollouts": len(late)},
                 chart.since(holds),
@@ -123,7 +123,7 @@ def _without_end(response: str) -> str:
     return response[: ends[-1].start()] if ends else response
 
 
-def _twice(chart: Chart) -> Finding | str | None:
+def _twice(chart: Chart) -> Symptom | str | None:
     if not chart.prompts:
         return "no prompts"
     again = [prompt for prompt in chart.prompts if _begins_twice(prompt.token_ids)]
@@ -133,7 +133,7 @@ def _twice(chart: Chart) -> Finding | str | None:
         return None
     match = _NESTED.search(found[0].text)
     shown = (match.group(0) if match else found[0].text[:60]).strip()
-    return Finding(
+    return Symptom(
         f"prompts have what a template puts before a message twice ({shown!r:.80}): they were made into text or "
         "tokens, and then again",
         {"prompts": len(found), "of": len(chart.prompts)},
@@ -150,7 +150,7 @@ def _begins_twice(ids: Sequence[int]) -> bool:
     return any(ids[:size] == ids[size : 2 * size] for size in range(1, min(LONGEST_HEADER, len(ids) // 2) + 1))
 
 
-def _cut_off(chart: Chart) -> Finding | str | None:
+def _cut_off(chart: Chart) -> Symptom | str | None:
     late = [attempt for attempt in chart.late if attempt.value is not None]
     if len(late) < LEAST_ROLLOUTS:
         return f"{len(late)} measured rollouts, {LEAST_ROLLOUTS} needed"
@@ -171,7 +171,7 @@ def _cut_off(chart: Chart) -> Finding | str | None:
     }
     if others is not None:
         numbers["reward_ended"] = round(others, 4)
-    return Finding(
+    return Symptom(
         f"{len(cut)} of {len(late)} responses are cut off at {limit} tokens, and earn little for it",
         numbers,
         chart.since(lambda attempt: attempt.is_cut_off),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.doctor.chart import Chart
-from assay.doctor.finding import Finding, Rule
+from assay.doctor.finding import Rule, Symptom
 
 LARGE_KL = 0.5
 """Nats per token that one step may move the policy."""
@@ -16,7 +16,7 @@ LEAST_SCALE = 0.01
 """Factor of an adapter's product below which it says nothing."""
 
 
-def _too_large(chart: Chart) -> Finding | str | None:
+def _too_large(chart: Chart) -> Symptom | str | None:
     moved = chart.series("policy/step_kl_nats")
     skipped, made = chart.series("train/num_skipped"), chart.series("train/num_updates")
     num_skipped = sum(value for _, value in skipped)
@@ -35,7 +35,7 @@ def _too_large(chart: Chart) -> Finding | str | None:
             "steps": len(moved),
         }
     after = next((attempt for attempt in chart.attempts if attempt.step == step + 1), None)
-    return Finding(
+    return Symptom(
         f"{len(large)} of {len(moved)} steps moved the policy by more than {LARGE_KL} nats a token"
         if large
         else f"{num_skipped:g} of {tried:g} updates were left out: loss or gradient not finite",
@@ -63,7 +63,7 @@ def _change(chart: Chart) -> tuple[float, int] | str:
     return pace * max(int(chart.setting("num_steps", 1)), len(changed)), changed[-1][0]
 
 
-def _no_effect(chart: Chart) -> Finding | str | None:
+def _no_effect(chart: Chart) -> Symptom | str | None:
     if chart.setting("model.lora"):
         return "the run trains an adapter: see that rule"
     found = _change(chart)
@@ -72,7 +72,7 @@ def _no_effect(chart: Chart) -> Finding | str | None:
     return _unmoved(chart, *found, f"at this pace the whole run moves the weights by {found[0]:.2g} of their norm")
 
 
-def _adapter(chart: Chart) -> Finding | str | None:
+def _adapter(chart: Chart) -> Symptom | str | None:
     lora = chart.setting("model.lora")
     if not lora:
         return None
@@ -83,7 +83,7 @@ def _adapter(chart: Chart) -> Finding | str | None:
         finding = _unmoved(
             chart, 0.0, 0, f"the adapter's product is multiplied by {scale:.2g}: it hardly changes the model"
         )
-        return Finding(
+        return Symptom(
             finding.what,
             {"scale": scale, "alpha": alpha, "rank": rank},
             0,
@@ -96,7 +96,7 @@ def _adapter(chart: Chart) -> Finding | str | None:
     return _unmoved(chart, *found, what)
 
 
-def _unmoved(chart: Chart, change: float, step: int, what: str) -> Finding:
+def _unmoved(chart: Chart, change: float, step: int, what: str) -> Symptom:
     rate = float(chart.setting("trainer.learning_rate", 1e-5))
     usual = 2e-4 if chart.setting("model.lora") else 1e-5
     remedy = usual if rate < usual else 10 * rate
@@ -104,7 +104,7 @@ def _unmoved(chart: Chart, change: float, step: int, what: str) -> Finding:
     if (norm := chart.late_median("train/grad_norm")) is not None:
         numbers["gradient_norm"] = round(norm, 6)
     place = chart.attempts[-1].place if chart.attempts else None
-    return Finding(what, numbers, step, place, (f"trainer.learning_rate={remedy:g}", "trainer.warmup_steps=0"))
+    return Symptom(what, numbers, step, place, (f"trainer.learning_rate={remedy:g}", "trainer.warmup_steps=0"))
 
 
 TOO_LARGE = Rule(

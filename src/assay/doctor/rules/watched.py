@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from assay.doctor.chart import Chart
-from assay.doctor.finding import Finding, Rule
+from assay.doctor.finding import Rule, Symptom
 
 
-def _hacked(chart: Chart) -> Finding | str | None:
+def _hacked(chart: Chart) -> Symptom | str | None:
     alarms = chart.alarms
     if not alarms:
         return None
     first = alarms[0]
-    return Finding(
+    return Symptom(
         f"the watch raised {len(alarms)} alarm{'s' if len(alarms) > 1 else ''}: {first.text}",
         {"alarms": len(alarms)},
         first.step,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from assay.doctor.chart import Attempt, Chart
-from assay.doctor.finding import Finding, Rule
+from assay.doctor.finding import Rule, Symptom
 
 FAILURES = 0.02
 """Share of rollouts without a score that is too many."""
@@ -18,7 +18,7 @@ PROGRESS = 0.05
 """Solved share that a level should gain from one window to the next while it is being learned."""
 
 
-def _verifier(chart: Chart) -> Finding | str | None:
+def _verifier(chart: Chart) -> Symptom | str | None:
     failed = [each for each in chart.late if each.verdict == "not_measured" and each.ending != "broken"]
     return _failures(
         chart,
@@ -28,7 +28,7 @@ def _verifier(chart: Chart) -> Finding | str | None:
     )
 
 
-def _environment(chart: Chart) -> Finding | str | None:
+def _environment(chart: Chart) -> Symptom | str | None:
     failed = [each for each in chart.late if each.ending == "broken"]
     commonest = Counter(each.boundary or "engine" for each in failed).most_common(1)
     boundary = commonest[0][0] if commonest else ""
@@ -44,11 +44,11 @@ def _environment(chart: Chart) -> Finding | str | None:
     )
 
 
-def _failures(chart: Chart, failed: Sequence[Attempt], what: str, remedies: tuple[str, ...]) -> Finding | None:
+def _failures(chart: Chart, failed: Sequence[Attempt], what: str, remedies: tuple[str, ...]) -> Symptom | None:
     if len(failed) < max(LEAST_FAILURES, FAILURES * len(chart.late)):
         return None
     reason, times = Counter(_cause(each) for each in failed).most_common(1)[0]
-    return Finding(
+    return Symptom(
         f"{len(failed)} of {len(chart.late)} {what}; {times} times: {reason}",
         {"share": round(len(failed) / len(chart.late), 4), "rollouts": len(chart.late)},
         next(each.step for each in chart.attempts if _cause(each) == reason),
@@ -62,14 +62,14 @@ def _cause(attempt: Attempt) -> str:
     return (attempt.reason or attempt.ending_reason).replace(attempt.task_id, "...")[:200]
 
 
-def _seen(chart: Chart) -> Finding | str | None:
+def _seen(chart: Chart) -> Symptom | str | None:
     if not chart.seen_in_test:
         return None
     by_split = Counter(split for _, split in chart.seen_in_test)
     ids = {task_id for task_id, _ in chart.seen_in_test}
     first = next((attempt for attempt in chart.attempts if attempt.task_id in ids), None)
     splits = ", ".join(f"{number} of {split}" for split, number in by_split.items())
-    return Finding(
+    return Symptom(
         f"{len(ids)} tasks were trained on and measured ({splits}): the gain is partly memory",
         {"tasks": len(ids), **{f"tasks_of_{split}": number for split, number in by_split.items()}},
         None if first is None else first.step,
@@ -81,7 +81,7 @@ def _seen(chart: Chart) -> Finding | str | None:
     )
 
 
-def _curriculum(chart: Chart) -> Finding | str | None:
+def _curriculum(chart: Chart) -> Symptom | str | None:
     levels = chart.setting("curriculum.levels", [])
     if chart.setting("curriculum.name") != "level_by_level" or len(levels) < 2:
         return None
@@ -89,7 +89,7 @@ def _curriculum(chart: Chart) -> Finding | str | None:
     per_step, num_steps = int(chart.setting("groups_per_step", 8)), int(chart.setting("num_steps", 1))
     advance_at = float(chart.setting("curriculum.advance_at", 0.7))
     if window > per_step * num_steps:
-        return Finding(
+        return Symptom(
             f"the curriculum looks at {window} groups of a level before it moves on, and the whole run has "
             f"{per_step * num_steps}: it stays at the first level",
             {"window": window, "groups_of_the_run": per_step * num_steps},
@@ -112,7 +112,7 @@ def _curriculum(chart: Chart) -> Finding | str | None:
         return None
     share = statistics.fmean(now)
     lower = (f"curriculum.advance_at={max(0.05, round(0.8 * share, 2)):g}",) if share > 0.1 else ()
-    return Finding(
+    return Symptom(
         f"the curriculum has stood at its level {int(level) + 1} of {len(levels)} for {len(stood)} steps, at "
         f"{share:.0%} solved where {advance_at:.0%} is needed, and does not come nearer",
         {"steps": len(stood), "solved_share": round(share, 4), "advance_at": advance_at, "window": window},
