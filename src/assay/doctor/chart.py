@@ -82,7 +82,7 @@ class Chart:
     seen_in_test: Sequence[tuple[str, str]]
     """(task id, split) of each task that was trained on and measured."""
     num_rollouts: int
-    """Of the whole run, those that were not read included."""
+    """Number of rollouts of the whole run, those that were not read included."""
     alarms: Sequence[EventRecord] = ()
     """Alarms of the watch."""
 

@@ -23,7 +23,7 @@ STEP_KL = metric(
 _MAX_WEIGHTS = 65_536
 """Weights in the sample, at least one of each tensor."""
 _ONE_IN = 32
-"""Of so many samples one is read again after the update."""
+"""Samples of which one is read again after the update."""
 
 
 class WeightSample:
