@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -11,6 +12,7 @@ from assay.cli.check_environment import environment
 from assay.cli.common_options import set_option
 
 if TYPE_CHECKING:
+    from assay.environments.reasoning_gym.check import FamilyReport
     from assay.verifiers import Verifier
 
 app = typer.Typer(no_args_is_help=True, help="Hold algorithms, verifiers and environments to what they promise.")
@@ -112,33 +114,40 @@ def gym(
     from assay.errors import ContractError
 
     chosen = names or list(families())
-    reports = []
+    reports: list[FamilyReport] = []
+    # A bar on the terminal takes what is printed meanwhile to the error stream: not where that is kept in a file.
+    output = None if sys.stdout.isatty() else sys.stdout
     with progress("families", 0, len(chosen)) as advance:
         for name in chosen:
             reports.append(check_family(name, num_tasks=num_tasks))
             advance()
+            if not markdown:
+                # As it is known: all of them take ten minutes, and whoever stops early keeps what was found.
+                _show_family(reports[-1], output)
     if markdown:
         typer.echo(markdown_table(reports))
     wrong = [f"{report.family}: {problem}" for report in reports for problem in report.wrong]
-    for report in reports:
-        if not markdown:
-            state = "WRONG" if report.wrong else "ok   " if report.num_tasks else "none "
-            typer.echo(
-                f"{state}  {report.family}: {report.num_tasks} tasks, {len(report.levels)} levels; "
-                f"{1000 * report.make_seconds:.0f} ms to make, at most {1000 * report.score_seconds:.0f} to score; "
-                f"answers of other tasks accepted: {report.num_others_accepted} of {report.num_others}; "
-                f"{report.num_misses} near misses"
-            )
-            if report.not_exact:
-                typer.echo(f"       not exactly scored, so that nothing is solved: {report.not_exact}")
-            for kind, response in report.paid.items():
-                typer.echo(f"       its own scorer pays {kind}, such as {response!r}; refused here")
-            for dial, problem in sorted(report.problems.items()):
-                typer.echo(f"       {f'complexity {dial:g}' if dial else 'defaults'}: {problem}")
     for problem in wrong:
         typer.echo(f"WRONG  {problem}", err=True)
     if wrong:
         raise ContractError(f"{len(wrong)} promises do not hold")
+
+
+def _show_family(report: FamilyReport, output: TextIO | None) -> None:
+    state = "WRONG" if report.wrong else "ok   " if report.num_tasks else "none "
+    typer.echo(
+        f"{state}  {report.family}: {report.num_tasks} tasks, {len(report.levels)} levels; "
+        f"{1000 * report.make_seconds:.0f} ms to make, at most {1000 * report.score_seconds:.0f} to score; "
+        f"answers of other tasks accepted: {report.num_others_accepted} of {report.num_others}; "
+        f"{report.num_misses} near misses",
+        file=output,
+    )
+    if report.not_exact:
+        typer.echo(f"       not exactly scored, so that nothing is solved: {report.not_exact}", file=output)
+    for kind, response in report.paid.items():
+        typer.echo(f"       its own scorer pays {kind}, such as {response!r}; refused here", file=output)
+    for dial, problem in sorted(report.problems.items()):
+        typer.echo(f"       {f'complexity {dial:g}' if dial else 'defaults'}: {problem}", file=output)
 
 
 @app.command("programs")
