@@ -175,6 +175,16 @@ def test_no_prompt_column_and_no_chat_column(tmp_path: Path) -> None:
         Rows(path=path, prompt="{text}").tasks("train")
 
 
+def test_a_column_without_its_braces_is_no_template(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"text": "1 + 1?", "label": "2"}])
+    with pytest.raises(DataError, match=r'set prompt to one that it has, such as prompt = "\{text\}"'):
+        Rows(path=path).tasks("train")
+    with pytest.raises(DataError, match=r"prompt 'text' is the same text for every row.*prompt = \"\{text\}\""):
+        Rows(path=path, prompt="text", answer="{label}").tasks("train")
+    with pytest.raises(DataError, match=r"answer 'label' is the same text .*answer = \"\{label\}\""):
+        Rows(path=path, prompt="{text}", answer="label").tasks("train")
+
+
 def test_data_without_answers(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"prompt": f"q{i}", "style": "haiku"} for i in range(60)])
     domain = Rows(path=path, answer="")

@@ -18,6 +18,8 @@ from assay.types import Message, Task, Tool
 from assay.verifiers.trl import COLUMNS
 
 _MISSING = object()
+_TEMPLATES = ("prompt", "answer", "demonstration")
+"""Options in which columns stand in braces."""
 _MOST_NAMES = 40
 """Columns that an error lists."""
 
@@ -86,6 +88,14 @@ class PublishedRows(Rows):
 
 
 def row_task(domain: Rows, row: Mapping[str, Any], place: str) -> Task:
+    for option in _TEMPLATES:
+        # The name of a column without its braces would be the same text for every row.
+        template = getattr(domain, option)
+        if template in row and not any(column for _, column, _, _ in string.Formatter().parse(template)):
+            raise DataError(
+                f"{option} {template!r} is the same text for every row; a column stands in braces: "
+                f'{option} = "{{{template}}}"'
+            )
     conversation = _conversation(domain.prompt, row, place)
     messages = conversation or (Message("user", _fill("prompt", domain.prompt, row, place)),)
     if domain.system:
@@ -223,8 +233,11 @@ def _no_column(option: str, column: str, row: Mapping[str, Any], place: str) -> 
     near = difflib.get_close_matches(column, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(names[:_MOST_NAMES])}"
     none = ', or "" where there are no answers' if option == "answer" else ""
+    shown = near[0] if near else names[0] if names else "question"
+    written = f'"{{{shown}}}"' if option in _TEMPLATES else f'"{shown}"'
     return DataError(
-        f"{place} has no column {column!r}, which {option} names; {hint}; set {option} to one that it has{none}"
+        f"{place} has no column {column!r}, which {option} names; {hint}; set {option} to one that it has, such as "
+        f"{option} = {written}{none}"
     )
 
 
