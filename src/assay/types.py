@@ -27,6 +27,8 @@ FinishReason = Literal["stop", "length", "abort"]
 Split = Literal["train", "validation", "test"]
 SolvedAt = float | Literal["none"]
 """The reward from which on a task counts as solved; "none" where the reward is a number that says no verdict."""
+NO_DIALS = "c- h-"
+"""The level of a task that has neither dial."""
 ENDPOINT_PREFIX = "openai:"
 """Prefix of the name of a model that is at an endpoint, not on this machine."""
 

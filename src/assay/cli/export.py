@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.errors import ConfigError, RunFolderError
+from assay.types import NO_DIALS
 
 if TYPE_CHECKING:
     from assay.models import Model
@@ -138,10 +139,11 @@ def _card_body(summary: Mapping[str, Any], model: Path, weights: str) -> list[st
         "",
     ]
     if summary.get("readings"):
+        of_level = "" if summary["level"] == NO_DIALS else f" of level {summary['level']}"
         lines += [
             "## Scores",
             "",
-            f"{summary['before']['num_tasks']} held-out tasks of level {summary['level']}, 95 % intervals over tasks; "
+            f"{summary['before']['num_tasks']} held-out tasks{of_level}, 95 % intervals over tasks; "
             "accuracies in per cent, or mean rewards where the reward is a number without a verdict:",
             "",
             "| decoding | reading | before | after | gain |",

@@ -13,6 +13,7 @@ import typer
 
 from assay.cli.common_options import set_option
 from assay.errors import AssayError, ConfigError, RunFolderError
+from assay.types import NO_DIALS
 
 if TYPE_CHECKING:
     from assay.recipe import RunConfig
@@ -169,7 +170,8 @@ def _describe_result(result: TrainResult) -> str:
 
 
 def _describe_test(summary: Mapping[str, Any]) -> list[str]:
-    lines = [f"held-out test, {summary['before']['num_tasks']} tasks of level {summary['level']}:"]
+    of_level = "" if summary["level"] == NO_DIALS else f" of level {summary['level']}"
+    lines = [f"held-out test, {summary['before']['num_tasks']} tasks{of_level}:"]
     for entry in summary["readings"]:
         before, after, difference = entry["before"], entry["after"], entry["gain"]
         if before["accuracy"] is None or after["accuracy"] is None:

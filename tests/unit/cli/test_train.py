@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.cli.main import app
+from assay.cli.train import _describe_test
 from assay.errors import AssayError, ConfigError, ContextLengthError, DataError
 
 REWARDS = Path(__file__).parents[2] / "parity" / "rewards.py"
@@ -117,3 +118,10 @@ def test_what_would_stop_the_run_stops_its_dry_run(
 ) -> None:
     with pytest.raises(error, match=message):
         dry_run(tiny_model, recipe, rows)
+
+
+@pytest.mark.parametrize(("level", "said"), [("c2 h1", "40 tasks of level c2 h1:"), ("c- h-", "40 tasks:")])
+def test_tasks_without_dials_have_no_level(level: str, said: str) -> None:
+    summary = {"before": {"num_tasks": 40}, "level": level, "readings": [], "cautions": [], "transcripts": []}
+    line, *_ = _describe_test(summary)
+    assert line == f"held-out test, {said}"
