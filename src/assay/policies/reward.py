@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from assay.policies.folder import some_names, weight_files, write_folder
 from assay.policies.layers import weight_names
 from assay.policies.model import DecoderPolicy
 from assay.policies.policy import Policy, PolicyOutput
+from assay.seeds import derive_seed
 from assay.types import Batch
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ class RewardModel(nn.Module):
 
     Args:
         trunk: the body; its output matrix is not trained, nor saved.
-        head: [1, H] fp32; None begins with zeros, so that all rewards are 0.
+        head: [1, H] fp32. None draws it, with standard deviation 1 / sqrt(H + 1) as Stiennon et al. 2020,
+            https://arxiv.org/abs/2009.01325: zeros would give the body no gradient until the head has grown.
+        seed: of a head that is drawn.
 
     Raises:
         ConfigError: the body is a model of transformers' own code, or has an adapter.
@@ -47,7 +51,7 @@ class RewardModel(nn.Module):
     shares_prompts = True
     adapter = None
 
-    def __init__(self, trunk: DecoderPolicy | HFPolicy, head: Tensor | None = None) -> None:
+    def __init__(self, trunk: DecoderPolicy | HFPolicy, head: Tensor | None = None, *, seed: int = 0) -> None:
         super().__init__()
         if not isinstance(trunk, DecoderPolicy):
             raise ConfigError(
@@ -60,8 +64,10 @@ class RewardModel(nn.Module):
         self._body = set(body_names(trunk.config))
         for name, parameter in trunk.named_parameters():
             parameter.requires_grad_(name in self._body)
-        zeros = torch.zeros(1, trunk.hidden_size, device=trunk.device)
-        self.head = nn.Parameter(zeros if head is None else head.to(trunk.device, torch.float32))
+        if head is None:
+            generator = torch.Generator().manual_seed(derive_seed(seed, "reward head") % (1 << 63))
+            head = torch.randn(1, trunk.hidden_size, generator=generator) / math.sqrt(trunk.hidden_size + 1)
+        self.head = nn.Parameter(head.to(trunk.device, torch.float32))
 
     @property
     def device(self) -> torch.device:

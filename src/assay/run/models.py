@@ -53,7 +53,7 @@ class RunModels:
         self.renderer: ChatRenderer = model.renderer(chat_template, tools=told.tools, call_forms=told.call_forms)
         self.policy: AnyPolicy | RewardModel = self._in_precision(model.policy(**self._trained))
         if config.algorithm.needs.rewards:
-            self.policy = RewardModel(self.policy)
+            self.policy = RewardModel(self.policy, seed=config.seed)
         if chat_template is not None:
             # Checkpoints are shown conversations as the model was.
             self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
