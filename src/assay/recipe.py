@@ -221,8 +221,9 @@ class RunConfig(Settings):
                 f"group_size={self.group_size}, but the curriculum {self.curriculum.name!r} compares at least "
                 f"{self.curriculum.min_group_size} answers to the same task"
             )
-        if self.trainer.critic_learning_rate is not None and not algorithm.needs.values:
-            raise ValueError(f"trainer.critic_learning_rate has no effect with {algorithm.name}, which has no critic")
+        for name in ("critic_learning_rate", "critic_epochs_per_step", "critic_warmup_steps"):
+            if getattr(self.trainer, name) and not algorithm.needs.values:
+                raise ValueError(f"trainer.{name} has no effect with {algorithm.name}, which has no critic")
         if self.minibatches_per_step > self.groups_per_step:
             raise ValueError(
                 f"minibatches_per_step={self.minibatches_per_step} is more than groups_per_step="

@@ -19,6 +19,9 @@ from assay.algorithms.preference import PAIR_ACCURACY, Responses
 from assay.batching import scored, to_samples
 from assay.config import validate
 from assay.errors import ConfigError, DataError, ModelError
+from assay.evaluation.evaluation import Evaluation
+from assay.evaluation.held_out_pairs import length_coefficient
+from assay.evaluation.row import EvalRow
 from assay.launch import build_run
 from assay.loop import train
 from assay.models import open_model
@@ -28,8 +31,8 @@ from assay.observe.store import RunStore
 from assay.policies.tiny import write_tiny_causal_lm
 from assay.recipe import RunConfig
 from assay.rollout.given_responses import given_group
-from assay.types import Group, Message, Task, Verdict
-from assay.verifiers import RewardModelScore, as_rollout
+from assay.types import Group, Message, Score, Task, Verdict
+from assay.verifiers import RewardModelScore, as_rollout, score_group
 
 
 def pairs_file(path: Path, num: int = 60, **more: Any) -> Path:
@@ -199,3 +202,84 @@ def test_marks_carry_ties_and_margins_into_the_loss(tiny_model: Path) -> None:
         Responses(one, one, one / 2, None), Responses(zero, one, one / 2, None)
     )
     assert_close(tie, (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(1))) / 2 * one)
+
+
+class Fixed:
+    """A reward model that gives each text the reward at its first token."""
+
+    max_context = 100
+
+    def __init__(self, *rewards: float) -> None:
+        self._rewards = rewards
+
+    def reward(self, token_ids: torch.Tensor) -> float:
+        return self._rewards[int(token_ids[0])]
+
+    def encode_answer(self, text: str) -> tuple[int, ...]:
+        return (int(text[0]), 0)
+
+    def render(self, messages: object) -> tuple[int, ...]:
+        return ()
+
+
+def several(*models: Fixed, **options: Any) -> RewardModelScore:
+    verifier = validate(RewardModelScore, {"sources": [str(i) for i in range(len(models))], **options})
+    vars(verifier)["_models"] = [(model, model) for model in models]
+    return verifier
+
+
+def values_of(verifier: RewardModelScore, *texts: str) -> list[float | None]:
+    task = Task("pairs", (Message("user", "?"),), "")
+    scores = asyncio.run(score_group(verifier, [as_rollout(text, task) for text in texts], task))
+    return [score.value for score in scores]
+
+
+def test_several_reward_models_as_worked_by_hand_on_the_page() -> None:
+    models = Fixed(1.0, 3.0), Fixed(10.0, 14.0)
+    assert values_of(several(*models), "0", "1") == pytest.approx([5.5, 8.5])
+    half = math.sqrt(0.5)
+    assert values_of(several(*models, combine="lower"), "0", "1") == pytest.approx([5.5 - half, 8.5 - half])
+    twice = several(*models, combine="lower", deviations=2.0)
+    assert values_of(twice, "0", "1") == pytest.approx([5.5 - 2 * half, 8.5 - 2 * half])
+    assert values_of(several(*models, combine="least"), "0", "1") == pytest.approx([5.0, 8.0])
+    assert twice.compares
+    assert values_of(several(Fixed(1.0, math.inf), Fixed(2.0, 2.0)), "0", "1") == [1.5, None], "not measured, never 0"
+
+
+def test_length_is_taken_off_a_reward() -> None:
+    """log2(1 + 3) = 2 and log2(1 + 1) = 1, at 0.5 each."""
+    alike = Fixed(4.0), Fixed(4.0)
+    assert values_of(several(*alike, remove_length=0.5), "000", "0") == pytest.approx([3.0, 3.5])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give source, one reward model, or sources"),
+        ({"source": "a", "sources": ["a", "b"]}, "give source, one reward model, or sources"),
+        ({"sources": ["a"]}, "two reward models or more"),
+        ({"sources": ["a", "a"]}, "each once"),
+        ({"source": "a", "combine": "least"}, "has no effect with one reward model"),
+        ({"sources": ["a", "b"], "deviations": 2.0}, "deviations has no effect"),
+        ({"source": "a", "remove_length": 0.0}, "has no effect"),
+    ],
+)
+def test_reward_models_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        validate(RewardModelScore, options)
+
+
+def test_the_length_coefficient_is_a_slope_through_0() -> None:
+    """Differences of 2, -1 and 4 at length differences of 1, -1 and 2: (2 + 1 + 8) / (1 + 1 + 4)."""
+    task = Task("pairs", (Message("user", "?"),), "")
+
+    def row(place: int, margin: float, length: float | None) -> EvalRow:
+        parts = {"margin": margin} | ({} if length is None else {"length": length})
+        return EvalRow.of(task, place, as_rollout("x", task), {"strict": Score.solved(parts=parts)})
+
+    rows = [row(i, *each) for i, each in enumerate([(2.0, 1.0), (-1.0, -1.0), (4.0, 2.0), (9.0, None)])]
+    found = length_coefficient(Evaluation(tuple(rows)))
+    assert found is not None
+    assert found.value == pytest.approx(11 / 6)
+    assert found.low < 11 / 6 < found.high
+    assert length_coefficient(Evaluation((row(0, 1.0, 0.0), row(1, 2.0, 0.0)))) is None

@@ -33,6 +33,9 @@ class PPO(Clipping):
     decay: float = pydantic.Field(default=0.95, ge=0.0, le=1.0)
     """Lambda: 1 trusts what was earned, 0 the critic's next value, of the next token or turn. 0.95 leaves 4e-5 of a
     reward 200 steps away."""
+    critic_decay: float | None = pydantic.Field(default=None, ge=0.0, le=1.0)
+    """Lambda of the returns that the critic is taught; None for `decay`. 1 teaches it what was earned and nothing of
+    its own guesses."""
     value_clip: float = pydantic.Field(default=0.2, gt=0, allow_inf_nan=False)
     """Largest useful change of a value in one step, in units of reward."""
     whiten: bool = True
@@ -89,13 +92,19 @@ class PPO(Clipping):
             earned_K = earned_N[last_K] - torch.zeros_like(last_K, dtype=costs_N.dtype).index_add(0, turn_N, costs_N)
             # The value of the state that the turn began in: one read later in it would depend on what the turn says.
             begun_K = values_N[last_K + 1 - lengths_K]
-            found_K = torch.stack(gae(earned_K, begun_K, discount=self.discount, decay=self.decay))
-            found_N = found_K[:, turn_N]
+            found_N = self._gae(earned_K, begun_K)[:, turn_N]
         else:
             rewards_N = (-costs_N).index_add(0, last_K, earned_N[last_K])
-            found_N = torch.stack(gae(rewards_N, values_N, discount=self.discount, decay=self.decay))
+            found_N = self._gae(rewards_N, values_N)
         pieces = found_N.split([tokens[place].shape[1] for place in order], dim=1)
         return [(place, _spread(samples[place], piece)) for place, piece in zip(order, pieces, strict=True)]
+
+    def _gae(self, rewards_N: Tensor, values_N: Tensor) -> Tensor:
+        """[2, N] advantages by `decay`, and returns by `critic_decay`."""
+        advantages_N, returns_N = gae(rewards_N, values_N, discount=self.discount, decay=self.decay)
+        if self.critic_decay is not None:
+            _, returns_N = gae(rewards_N, values_N, discount=self.discount, decay=self.critic_decay)
+        return torch.stack([advantages_N, returns_N])
 
     def _token_costs(self, sample: Sample) -> Tensor:
         """[n] what the KL of the reward charges each trained-on token."""

@@ -208,7 +208,7 @@ class SampledModel:
 
 def print_judges(verifiers: Mapping[str, Verifier], seconds: float, console: Console) -> None:
     """Print what was asked of each judge among the verifiers."""
-    from assay.verifiers.judge import judges_in
+    from assay.verifiers.judge_endpoint import judges_in
 
     for reading, verifier in verifiers.items():
         for judge in judges_in(verifier):

@@ -221,6 +221,10 @@ def _describe_comparisons(tested: Mapping[str, Any]) -> list[str]:
             f"{100 * calibration['calibration_error']:.1f} points, log loss {calibration['log_loss']:.3f} (knowing "
             f"nothing: 0.693), mean margin {calibration['mean_margin']:+.3f}"
         )
+    if (length := tested.get("length_coefficient")) is not None:
+        lines.append(
+            f"  reward of twice the length {length['value']:+.3f} [{length['low']:+.3f}, {length['high']:+.3f}]"
+        )
     return lines
 
 

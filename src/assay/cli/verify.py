@@ -95,7 +95,7 @@ def verify(
 
     from rich.console import Console
 
-    from assay.verifiers.judge import judges_in
+    from assay.verifiers.judge_endpoint import judges_in
 
     verifier, options = _verifier(name, workers, timeout_seconds, _answer_form(bare, prose), settings or [])
     read = _read(input, name)

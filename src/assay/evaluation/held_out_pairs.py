@@ -16,12 +16,15 @@ from assay.evaluation.held_out import EvaluationSettings, HeldOut
 from assay.evaluation.row import EvalRow
 from assay.render.renderer import Renderer
 from assay.rollout.given_responses import given_group
+from assay.statistics import Interval, t_interval
 from assay.types import Group, Score, Task
 from assay.verifiers import Verifier
 
 READING = "strict"
 PART = "margin"
 """Name of the part of a score that holds the difference of the two rewards."""
+LENGTH = "length"
+"""Name of the part with how much longer the preferred response is: log2 of the ratio of characters, each 1 more."""
 NUM_BINS = 10
 GROUPS_AT_ONCE = 32
 """Comparisons that are computed between two words of progress."""
@@ -118,6 +121,9 @@ def _compared(group: Group, rewards: Sequence[float]) -> Score:
     else:
         margin = (rewards[0] - rewards[1]) * (1 if values[0] > values[1] else -1)
     parts = {PART: margin}
+    if len(values) == 2:
+        lengths = [math.log2(1 + len(rollout.response)) for rollout, _, _ in group.measured]
+        parts[LENGTH] = (lengths[0] - lengths[1]) * (1 if values[0] > values[1] else -1)
     if margin == 0:
         return Score.failed("equal rewards", parts=parts)
     return Score.solved(parts=parts) if margin > 0 else Score.failed("the wrong way round", parts=parts)
@@ -161,6 +167,23 @@ def calibration(evaluation: Evaluation) -> Calibration | None:
         mean_margin=sum(margins) / len(margins),
         num_compared=len(margins),
     )
+
+
+def length_coefficient(evaluation: Evaluation) -> Interval | None:
+    """Return the reward that twice the length of a response brings, over the comparisons of an evaluation of
+    `PairsHeldOut`; None where their responses are all as long as each other, or there are fewer than two.
+
+    The slope of the difference of rewards in the difference of log2 of lengths, by least squares through 0, with an
+    interval over comparisons that does not take their spread to be the same (White 1980). It is all that goes with
+    length, what is better for being longer included.
+    """
+    scores = [row.scores[READING] for row in evaluation.rows]
+    pairs = [(score.parts[PART], score.parts[LENGTH]) for score in scores if LENGTH in score.parts]
+    square = sum(length * length for _, length in pairs) / len(pairs) if pairs else 0.0
+    if len(pairs) < 2 or not square:
+        return None
+    slope = sum(margin * length for margin, length in pairs) / len(pairs) / square
+    return t_interval([slope + length * (margin - slope * length) / square for margin, length in pairs])
 
 
 def _logistic(value: float) -> float:

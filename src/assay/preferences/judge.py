@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -212,24 +212,75 @@ async def judge_pairs(
     return [each for each in found if each is not None]
 
 
+@dataclass(frozen=True)
+class GroupComparison:
+    """What a judge made of a group of responses that it compared two by two."""
+
+    shares: tuple[float | None, ...]
+    """The share of its comparisons with the others that each response won, ties a half; None for one that no comparison
+    could be had of."""
+    num_compared: tuple[int, ...]
+    """Comparisons behind each share."""
+    num_asked: int
+    """Pairs that the judge was asked about, in both orders."""
+    num_inconsistent: int
+    """Pairs whose verdict changed with the order: ties."""
+    problems: Counter[str]
+    """Why pairs have no verdict."""
+
+
+async def compare_group(
+    responder: Responder,
+    prompt: Messages,
+    responses: Sequence[Messages],
+    settings: PairJudge,
+    *,
+    opponents: int | None = None,
+    at_once: int = 16,
+) -> GroupComparison:
+    """Have responses compared two by two, each pair in both orders.
+
+    Those that are the same are a tie and an empty one loses to any other: nobody is asked.
+
+    Args:
+        opponents: most others that each response is compared with, its neighbours in the group's order on both sides;
+            None for all.
+
+    Raises:
+        EndpointError: as `judge_pair`.
+    """
+    size = len(responses)
+    reach = size if opponents is None else max(1, opponents // 2)
+    texts = [text_of_messages(each).strip() for each in responses]
+    pairs = [(a, b) for b in range(size) for a in range(b) if min(b - a, size - (b - a)) <= reach]
+    preferences: dict[tuple[int, int], float | None] = {
+        (a, b): TIE if texts[a] == texts[b] else float(not texts[a])
+        for a, b in pairs
+        if texts[a] == texts[b] or not texts[a] or not texts[b]
+    }
+    asked = [pair for pair in pairs if pair not in preferences]
+    given = [Pair(prompt, responses[a], responses[b], TIE) for a, b in asked]
+    judged = await judge_pairs(responder, given, settings, at_once=at_once)
+    preferences |= {pair: each.preference for pair, each in zip(asked, judged, strict=True)}
+    wins: list[list[float]] = [[] for _ in responses]
+    for (a, b), preference in preferences.items():
+        if preference is not None:
+            wins[a].append(1 - preference)
+            wins[b].append(preference)
+    return GroupComparison(
+        tuple(sum(each) / len(each) if each else None for each in wins),
+        tuple(map(len, wins)),
+        len(asked),
+        sum(each.is_consistent is False for each in judged),
+        Counter(each.problem for each in judged if each.preference is None),
+    )
+
+
 async def rank_group(
     responder: Responder, prompt: Messages, responses: Sequence[Messages], settings: PairJudge
 ) -> list[float | None]:
-    """The share of its comparisons with the others of a group that each response won, ties a half; None for one that no
-    comparison could be had of. Every two are compared, each in both orders; those that are the same are a tie."""
-    wins: list[list[float]] = [[] for _ in responses]
-    numbers = [(one, other) for other in range(len(responses)) for one in range(other)]
-    differ = [(a, b) for a, b in numbers if text_of_messages(responses[a]) != text_of_messages(responses[b])]
-    judged = await judge_pairs(responder, [Pair(prompt, responses[a], responses[b], TIE) for a, b in differ], settings)
-    preferences: Mapping[tuple[int, int], float | None] = {
-        pair: each.preference for pair, each in zip(differ, judged, strict=True)
-    }
-    for one, other in numbers:
-        preference = preferences.get((one, other), TIE)
-        if preference is not None:
-            wins[one].append(1 - preference)
-            wins[other].append(preference)
-    return [sum(each) / len(each) if each else None for each in wins]
+    """The shares of `compare_group`, every two responses compared."""
+    return list((await compare_group(responder, prompt, responses, settings)).shares)
 
 
 async def _ask(

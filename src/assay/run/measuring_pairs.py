@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from assay.evaluation.held_out_pairs import READING, calibration
+from assay.evaluation.held_out_pairs import READING, calibration, length_coefficient
 from assay.models import Model
 from assay.observe.store import BEFORE_TRAINING
 from assay.run.measuring import Measurements
@@ -41,11 +41,12 @@ class PairMeasurements(Measurements):
         rows = [row.to_dict() for row in result.rows]
         self._records.store.record_evaluation_rows(self._position.step - 1, "test", self.decoding, rows)
         self._records.store.commit()
-        accuracy, found = result.accuracy(READING), calibration(result)
+        accuracy, found, length = result.accuracy(READING), calibration(result), length_coefficient(result)
         measured = {
             "num_comparisons": result.num_tasks,
             "num_not_measured": result.num_not_measured(READING),
             "accuracy": accuracy.to_dict(),
             "calibration": None if found is None else found.to_dict(),
+            "length_coefficient": None if length is None else length.to_dict(),
         }
         return {"level": name, COMPARISONS: measured}

@@ -65,7 +65,7 @@ class Learner(Protocol):
 
     @property
     def num_updates(self) -> int:
-        """Updates made since the run began."""
+        """Updates made since the run began, those of a critic alone included."""
         ...
 
 
@@ -124,7 +124,7 @@ class LocalLearner:
 
     @property
     def num_updates(self) -> int:
-        return self.trainer.num_updates
+        return self.trainer.num_updates + self.trainer.num_critic_updates
 
     def parameter_counts(self) -> dict[str, int]:
         """Return the number of the model's parameters, and of those that are trained."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 from assay.policies.value import ValueModel
+from assay.training.minibatch import batch_of
+from assay.training.ranks import Ranks, share_out
 from assay.training.trained import OptimizerOptions, TrainedModule
 from assay.types import Batch
 
@@ -21,6 +24,35 @@ class Critic(TrainedModule):
     def values(self, batch: Batch) -> Tensor:
         """The value of the state before each trained-on token, [N], differentiable."""
         return self.model(batch)
+
+    def learn(
+        self,
+        minibatches: Sequence[Sequence[Batch]],
+        value_loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+        learning_rate: float,
+        ranks: Ranks,
+    ) -> list[float]:
+        """Makes one update of the critic alone for each minibatch, and returns the loss of each that was made; one
+        whose loss or gradient is not finite is left out.
+
+        Args:
+            value_loss: as `accumulate` takes it.
+        """
+        losses = []
+        for minibatch in minibatches:
+            num_tokens, own = sum(batch.num_predictions for batch in minibatch), 0.0
+            for turn in share_out(len(minibatch), ranks.rank, ranks.world):
+                batch = batch_of(minibatch, turn.batch).to(self.model.device)
+                if turn.batch is None:
+                    (self.values(batch).sum() * 0.0).backward()
+                else:
+                    own += self.accumulate(batch, num_tokens, value_loss)
+            loss = sum(ranks.gather(own))
+            if not ranks.any([not (math.isfinite(loss) and math.isfinite(self.gradient_norm()))])[0]:
+                self.step(learning_rate)
+                losses.append(loss)
+            self.drop_gradients()
+        return losses
 
     def accumulate(
         self, batch: Batch, num_tokens: int, value_loss: Callable[[Tensor, Tensor, Tensor], Tensor]

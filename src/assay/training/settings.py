@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import pydantic
 
 from assay.config import Settings
@@ -30,6 +32,10 @@ class TrainerSettings(Settings):
     """Passes over each step's samples."""
     critic_learning_rate: float | None = pydantic.Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
     """The critic's peak, for algorithms that have one; None for the policy's."""
+    critic_epochs_per_step: int | None = pydantic.Field(default=None, ge=1, le=100)
+    """The critic's passes over each step's samples, at least as many as the policy's; None for as many."""
+    critic_warmup_steps: int = pydantic.Field(default=0, ge=0)
+    """Steps at the beginning in which the critic learns and the policy stays as it is."""
     max_skipped_in_a_row: int = pydantic.Field(default=5, ge=1)
     """Updates left out one after the other at which training stops."""
 
@@ -39,3 +45,12 @@ class TrainerSettings(Settings):
         if not all(0.0 <= beta < 1.0 for beta in betas):
             raise ValueError("both betas must be at least 0 and below 1")
         return betas
+
+    @pydantic.model_validator(mode="after")
+    def _critic_keeps_up(self) -> Self:
+        if self.critic_epochs_per_step is not None and self.critic_epochs_per_step < self.epochs_per_step:
+            raise ValueError(
+                f"critic_epochs_per_step={self.critic_epochs_per_step} is less than epochs_per_step="
+                f"{self.epochs_per_step}: the critic learns in each of the policy's passes"
+            )
+        return self

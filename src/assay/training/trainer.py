@@ -71,6 +71,9 @@ class _Counters:
     """Updates made in a row since the scale was last changed."""
     num_skipped: int = 0
     num_skipped_in_a_row: int = 0
+    num_steps: int = 0
+    num_critic_updates: int = 0
+    """Updates that the critic made alone."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,13 @@ class Trainer:
         self.tokens_per_microbatch = tokens_per_microbatch
         self.minibatches_per_step = minibatches_per_step
         self.updates_per_step = settings.epochs_per_step * minibatches_per_step
-        self._total_updates = None if num_steps is None else num_steps * self.updates_per_step
+        moving_steps = None if num_steps is None else num_steps - settings.critic_warmup_steps
+        if moving_steps is not None and moving_steps < 1:
+            raise ConfigError(
+                f"trainer.critic_warmup_steps={settings.critic_warmup_steps} leaves the policy none of the {num_steps} "
+                "steps: lower it"
+            )
+        self._total_updates = None if moving_steps is None else moving_steps * self.updates_per_step
         check_schedule(settings.schedule, settings.warmup_steps, self._total_updates)
         options = OptimizerOptions(settings.betas, settings.epsilon, settings.weight_decay, settings.max_grad_norm)
         self._trained = TrainedModule("policy", policy.named_parameters(), options, keeps_weights=False)
@@ -148,13 +157,25 @@ class Trainer:
         return self._counters.num_updates
 
     @property
+    def num_critic_updates(self) -> int:
+        """Updates that the critic has made alone since the run began."""
+        return self._counters.num_critic_updates
+
+    @property
     def learning_rate(self) -> float:
         """Learning rate of the next update."""
+        return self.settings.learning_rate * self._rate_factor
+
+    @property
+    def _rate_factor(self) -> float:
         s = self.settings
-        factor = learning_rate_factor(
+        return learning_rate_factor(
             s.schedule, self.num_updates, s.warmup_steps, self._total_updates, self.budget_spent
         )
-        return s.learning_rate * factor
+
+    @property
+    def _critic_learning_rate(self) -> float:
+        return self._rate_factor * (self.settings.critic_learning_rate or self.settings.learning_rate)
 
     def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
         """Adds the log-probabilities that the algorithm needs: the trainer's at the start of the step, and those of
@@ -235,7 +256,8 @@ class Trainer:
         return annotated
 
     def update(self, minibatches: Sequence[Sequence[Batch]], algorithm: Algorithm) -> StepReport:
-        """Makes one update per minibatch and epoch.
+        """Makes one update per minibatch and epoch; in the steps of `critic_warmup_steps` the critic alone learns, and
+        its further passes come after the policy's.
 
         Raises:
             TrainingStoppedError: `max_skipped_in_a_row` updates in a row had to be left out.
@@ -244,7 +266,9 @@ class Trainer:
         recorder, num_skipped = StepRecorder(), 0
         made: list[UpdateResult] = []
         metrics: dict[str, float] = {}
-        for epoch in range(self.settings.epochs_per_step):
+        is_warmup = self.critic is not None and self._counters.num_steps < self.settings.critic_warmup_steps
+        num_epochs = 0 if is_warmup else self.settings.epochs_per_step
+        for epoch in range(num_epochs):
             for minibatch in minibatches:
                 update, cause = self._try_update(minibatch, algorithm, recorder, epoch == 0, at_start=not made)
                 if update is not None:
@@ -257,6 +281,10 @@ class Trainer:
                     self._count_skipped(cause)
         recorder = StepRecorder.together(self._ranks.gather(recorder))
         metrics |= recorder.metrics() | over_updates(made) | explained_variance(minibatches)
+        if self.critic is not None and (alone := self._critic_passes(minibatches, algorithm, num_epochs)):
+            together = len(made) * metrics.get(VALUE_LOSS, 0.0)
+            metrics[VALUE_LOSS] = (together + sum(alone)) / (len(made) + len(alone))
+        self._counters.num_steps += 1
         metrics |= {
             NUM_UPDATES: len(made),
             NUM_SKIPPED: num_skipped,
@@ -265,6 +293,18 @@ class Trainer:
             UPDATE_SECONDS: time.perf_counter() - start,
         }
         return StepReport(metrics, recorder.trainer_logprobs, len(made), num_skipped)
+
+    def _critic_passes(
+        self, minibatches: Sequence[Sequence[Batch]], algorithm: Algorithm, num_epochs: int
+    ) -> list[float]:
+        """The critic's passes beyond the `num_epochs` that it had beside the policy; the loss of each update."""
+        assert self.critic is not None
+        wanted = self.settings.critic_epochs_per_step or self.settings.epochs_per_step
+        losses: list[float] = []
+        for _ in range(num_epochs, wanted):
+            losses += self.critic.learn(minibatches, algorithm.value_loss, self._critic_learning_rate, self._ranks)
+        self._counters.num_critic_updates += len(losses)
+        return losses
 
     def state_dict(self) -> TrainerStateDict:
         """The optimizer's moments and all counters, by parameter name; tensors are shared, not copied."""
@@ -282,7 +322,9 @@ class Trainer:
         own, of_critic = dict(state.tensors), {}
         if self.critic is not None:
             of_critic = {name.removeprefix(CRITIC): own.pop(name) for name in list(own) if name.startswith(CRITIC)}
-            self.critic.check_tensors(of_critic, with_moments=bool(own))
+            # In its warm-up the critic has moments and the policy none.
+            has_moments = bool(own) or any(name.startswith("exp_avg/") for name in of_critic)
+            self.critic.check_tensors(of_critic, with_moments=has_moments)
         self._trained.check_tensors(own, with_moments=bool(own))
         self._counters = _Counters(**state.counters)
         self._trained.load_tensors(own)
@@ -380,8 +422,7 @@ class Trainer:
     def _step_optimizer(self) -> None:
         self._trained.step(self.learning_rate)
         if self.critic is not None:
-            peak = self.settings.critic_learning_rate or self.settings.learning_rate
-            self.critic.step(self.learning_rate / self.settings.learning_rate * peak)
+            self.critic.step(self._critic_learning_rate)
         self._counters.num_updates += 1
         self._counters.num_skipped_in_a_row = 0
         self._counters.num_since_overflow += self._scales_loss

@@ -18,7 +18,8 @@ from assay.verifiers.constraint import RewardConstraint
 from assay.verifiers.episode import EpisodeScore, EpisodeValue
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
-from assay.verifiers.judge import Judge, judges_in
+from assay.verifiers.judge import Judge
+from assay.verifiers.judge_endpoint import JudgeEndpoint, judges_in
 from assay.verifiers.math import Math
 from assay.verifiers.numeric import Numeric
 from assay.verifiers.python import PythonReward
@@ -51,6 +52,7 @@ __all__ = [
     "Exact",
     "Format",
     "Judge",
+    "JudgeEndpoint",
     "Math",
     "Numeric",
     "Part",

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import pydantic
 
-from assay.config import dump
-from assay.endpoints import Endpoint, Replies, Reply, Tally
-from assay.endpoints.client import EndpointClient
+from assay.endpoints import Reply
 from assay.errors import ContextLengthError
-from assay.home import assay_home
-from assay.host import current_host
-from assay.observe.metrics import metric
 from assay.types import Message, Rollout, Score, Task
+from assay.verifiers.judge_endpoint import JudgeEndpoint
 from assay.verifiers.material import harmless, marked
 from assay.verifiers.text import is_cut_off, last_characters, strip_reasoning
-from assay.verifiers.verifier import Verifier, verifiers_in
-
-CALLS = metric("judge/calls", "Responses judged since the run began or was resumed, kept verdicts included.")
-PAID_CALLS = metric("judge/paid_calls", "Replies that judges sent for pay since then.")
-INPUT_TOKENS = metric("judge/input_tokens", "Prompt tokens of those replies, as the server counted them.")
-OUTPUT_TOKENS = metric("judge/output_tokens", "Sampled tokens of those replies, as the server counted them.")
-COST = metric("judge/cost", "Cost of those replies, where prices were given; a lower bound where usage was missing.")
-FAILED_CALLS = metric("judge/failed_calls", "Requests to judges that failed after all their retries.")
 
 _FORMS = {
     "verdict": 'the line "VERDICT: correct" or the line "VERDICT: incorrect"',
@@ -42,7 +26,7 @@ _MAX_LINE = 200
 """Characters of a judge's last line; a verdict is shorter."""
 
 
-class Judge(Endpoint, Verifier):
+class Judge(JudgeEndpoint):
     """Asks a model whether a response is right, or how good it is.
 
     The judge is shown the question, the gold answer and the response, each between marks that nobody can foresee, with
@@ -71,8 +55,6 @@ class Judge(Endpoint, Verifier):
     """Token limit of the judge's reply."""
     temperature: float = pydantic.Field(default=0.0, ge=0, le=10)
     """Temperature that the judge samples at; 0 for its most probable reply."""
-    replies: str = ""
-    """File in which the judge's replies are kept. Empty: replies/judge.sqlite in Assay's home."""
 
     @pydantic.model_validator(mode="after")
     def _verdict_is_one(self) -> Self:
@@ -86,18 +68,6 @@ class Judge(Endpoint, Verifier):
     @property
     def gives_verdicts(self) -> bool:
         return self.solved_at != "none"
-
-    @functools.cached_property
-    def tally(self) -> Tally:
-        """Tally of what the judge was asked in this process, and what that cost."""
-        return Tally(self)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """The settings that decide a verdict, as plain data: not how fast the judge is asked, nor what it costs."""
-        own = {key: value for key, value in dump(self).items() if key not in Endpoint.model_fields}
-        del own["replies"]
-        return {**Endpoint.identity.__get__(self), **own}
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         response = last_characters(strip_reasoning(rollout.response), self.max_characters)
@@ -149,35 +119,11 @@ class Judge(Endpoint, Verifier):
         )
         return Message("system", system), Message("user", "\n\n".join(parts))
 
-    async def close(self) -> None:
-        """Takes in the replies under way that were asked for in the running event loop; sends nothing more in it."""
-        closing = current_host().release(self._client_key())
-        if closing is not None:
-            await closing
-
-    @property
-    def num_under_way(self) -> int:
-        """Requests that were sent, or wait to be."""
-        clients = current_host().held(EndpointClient)
-        return sum(client.num_under_way for key, client in clients if key == self._client_key())
-
     async def _ask(self, messages: tuple[Message, ...], attempt: int) -> Reply:
         from assay.engines.engine import Sampling
 
         sampling = Sampling(temperature=self.temperature, max_new_tokens=self.max_new_tokens)
         return await self._client().respond(messages, sampling, request_id="judge", seed=attempt)
-
-    def _client(self) -> EndpointClient:
-        """The client of the event loop that is running; all share the replies and the tally."""
-        make = functools.partial(EndpointClient, self, self._kept, tally=self.tally)
-        return current_host().hold(self._client_key(), make, EndpointClient.close)
-
-    def _client_key(self) -> tuple[Any, ...]:
-        return ("judge", self.model_dump_json(), asyncio.get_running_loop())
-
-    @functools.cached_property
-    def _kept(self) -> Replies:
-        return Replies(Path(self.replies).expanduser() if self.replies else assay_home() / "replies" / "judge.sqlite")
 
 
 def _read(reply: Reply, form: str) -> float | None:
@@ -189,24 +135,3 @@ def _read(reply: Reply, form: str) -> float | None:
     if found is None:
         return None
     return float(found[1].lower() == "correct") if form == "verdict" else int(found[1]) / 10
-
-
-def judges_in(verifier: Verifier) -> Iterator[Judge]:
-    """Every judge that a verifier asks: itself, or parts of it."""
-    return (each for each in verifiers_in(verifier) if isinstance(each, Judge))
-
-
-def judge_metrics(verifier: Verifier) -> dict[str, float]:
-    """Return what the judges of a verifier were asked and cost in this process; empty where it has none."""
-    tallies = [judge.tally for judge in judges_in(verifier)]
-    if not tallies:
-        return {}
-    metrics: dict[str, float] = {
-        CALLS: sum(tally.num_replies + tally.num_from_file for tally in tallies),
-        PAID_CALLS: sum(tally.num_replies for tally in tallies),
-        INPUT_TOKENS: sum(tally.input_tokens for tally in tallies),
-        OUTPUT_TOKENS: sum(tally.output_tokens for tally in tallies),
-        FAILED_CALLS: sum(tally.num_failed for tally in tallies),
-    }
-    costs = [tally.cost for tally in tallies if tally.cost is not None]
-    return metrics | ({COST: sum(costs)} if len(costs) == len(tallies) else {})

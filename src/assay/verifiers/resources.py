@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from assay.observe.metrics import metric
-from assay.verifiers.judge import judge_metrics
+from assay.verifiers.judge_endpoint import judge_metrics
 from assay.verifiers.trl import LoggedMetrics, TRLReward
 from assay.verifiers.verifier import Verifier, verifiers_in
 

@@ -18,7 +18,7 @@ class Verifier(Component):
     """
 
     kind: ClassVar[str] = "verifier"
-    modules: ClassVar[tuple[str, ...]] = ("assay.verifiers", "assay.environments")
+    modules: ClassVar[tuple[str, ...]] = ("assay.verifiers", "assay.environments", "assay.preferences")
     is_cheap: ClassVar[bool] = False
     """True where a gold answer is checked without running a program, a model or a function of somebody else's."""
 

@@ -377,6 +377,15 @@ def test_ppo_credits_token_by_token() -> None:
         algorithm.credit([group_of(1.0)], [sample_of(0)])
 
 
+def test_ppo_teaches_its_critic_by_a_lambda_of_its_own() -> None:
+    """Values 1/2 and 3/4, reward 1: at lambda 1 the returns are what was earned; the advantages are those of 1/2."""
+    (found,) = PPO(decay=0.5, critic_decay=1.0, whiten=False).credit(
+        [group_of(1.0)], [sample_of(0, values=[0.5, 0.75])]
+    )
+    assert_close(found.advantages, torch.tensor([0.0, 0.375, 0.25]))
+    assert_close(found.returns, torch.tensor([0.0, 1.0, 1.0]))
+
+
 def test_ppo_whitens_over_the_tokens_of_the_step() -> None:
     samples = [sample_of(0, values=[0.0, 0.0]), sample_of(1, length=3, values=[0.2, 0.1, 0.4])]
     found = PPO().credit([group_of(1.0, 0.0)], samples)
