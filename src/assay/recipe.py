@@ -239,9 +239,12 @@ class RunConfig(Settings):
         corrected = algorithm.ratio_against == "sampling" or algorithm.correction.kind != "none"
         # The divergence over a vocabulary is exact in every state, whoever came there.
         corrected = corrected or algorithm.needs.teacher_distribution
-        if self.max_staleness and not corrected:
+        differs = f"max_staleness={self.max_staleness} trains on samples of older weights" if self.max_staleness else ""
+        if self.engine is not None and self.engine.needs_correction:
+            differs = f"the engine {self.engine.name!r} samples from other probabilities than those that are trained"
+        if differs and not corrected:
             raise ValueError(
-                f"max_staleness={self.max_staleness} trains on samples of older weights; correct for that by "
+                f"{differs}; correct for that by "
                 'algorithm.correction.kind="truncate" or "mask", or where the algorithm has a ratio by '
                 'algorithm.ratio_against="sampling"'
             )

@@ -179,3 +179,17 @@ def test_a_run_that_trains_an_adapter_is_resumed_bit_for_bit(
     assert killed == -signal.SIGKILL, server.said
     assert other_server.run("never", 0, "--resume", tmp_path / "broken") == 0, other_server.said
     assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "unbroken")
+
+
+def test_a_run_that_samples_with_8_bit_weights_is_resumed_bit_for_bit(
+    server: Server, other_server: Server, tiny_model: Path, tmp_path: Path
+) -> None:
+    """What the view holds follows from the weights alone: its loud columns are found anew at each publish."""
+    text = recipe(tmp_path, tiny_model)
+    options = ("engine.name=int8", "engine.loud_columns=8", "algorithm.correction.kind=truncate")
+    settings = [part for option in options for part in ("--set", option)]
+    assert server.run("never", 0, text, *settings, "--run-folder", tmp_path / "unbroken") == 0, server.said
+    killed = server.run("update", 18, text, *settings, "--run-folder", tmp_path / "broken")
+    assert killed == -signal.SIGKILL, server.said
+    assert other_server.run("never", 0, "--resume", tmp_path / "broken") == 0, other_server.said
+    assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "unbroken")

@@ -102,6 +102,9 @@ class EngineSettings(Component):
 
     kind: ClassVar[str] = "engine"
     modules: ClassVar[tuple[str, ...]] = ("assay.engines",)
+    needs_correction: ClassVar[bool] = False
+    """True where it samples from other probabilities than the trainer's, beyond rounding: a run then has to correct for
+    that."""
 
     def open(
         self,

@@ -79,6 +79,34 @@ def _attends_pages(head_size: int, dtype: torch.dtype) -> bool:
         return False
 
 
+def quantises(outputs: int, inputs: int) -> bool:
+    """Return whether rows for and sums of an int8 product of these sizes are compiled. Compiles them, at the first call
+    in a process, and tries them on one row."""
+    return outputs % 32 == 0 and inputs % 32 == 0 and _quantises()
+
+
+@functools.cache
+def _quantises() -> bool:
+    if sys.byteorder != "little":  # as in `_work`
+        return False
+    try:
+        if importlib.import_module("assay.kernels.team").find_parallel() is None:
+            return False
+        int8 = importlib.import_module("assay.kernels.int8")
+        x = torch.linspace(-3, 3, 32).view(1, 32)
+        for low in (x, x.to(torch.bfloat16)):
+            integers, scales = int8.quantise(low, torch.ones(32))
+            right = low.float() / low.float().abs().max() * 127
+            back = int8.scale_back(integers.int(), scales, torch.ones(32), torch.zeros_like(low))
+            if not torch.allclose(integers.float(), right, atol=0.51) or not torch.allclose(
+                back.float(), low.float(), atol=0.03
+            ):
+                return False
+        return True
+    except Exception:  # as in `_work`
+        return False
+
+
 @functools.cache
 def attention_works(head_size: int) -> bool:
     """Return whether there is attention of packed batches for heads of this size, given that kernels are `available`.

@@ -241,6 +241,39 @@ def store_f32(typing: Any, address: Any, x: Any) -> Any:
     return types.void(types.int64, x), generate
 
 
+@intrinsic(prefer_literal=True)
+def load_i32(typing: Any, address: Any, lanes: Any) -> Any:
+    """`lanes` int32 numbers as float32, rounded to nearest, in their own order."""
+    count = lanes.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        numbers = builder.load(builder.inttoptr(args[0], _ints(count).as_pointer()), align=4)
+        return builder.sitofp(numbers, _floats(count))
+
+    return Vector(count)(types.int64, lanes), generate
+
+
+@intrinsic
+def store_i8(typing: Any, address: Any, x: Any) -> Any:
+    """Store the lanes as int8, rounded to nearest, ties to even, in their own order; they are within [-128, 127]."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        # 1.5 x 2^23 more, a float32 has whole steps, and its low bits are the integer.
+        shifted = builder.fadd(args[1], _same(args[1].type, 1.5 * 2**23))
+        kind = ir.VectorType(ir.IntType(8), shifted.type.count)
+        integers = builder.trunc(builder.bitcast(shifted, _ints(shifted.type.count)), kind)
+        builder.store(integers, builder.inttoptr(args[0], kind.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, x), generate
+
+
+@intrinsic
+def absolute(typing: Any, x: Any) -> Any:
+    """Return each number without its sign."""
+    return x(x), lambda context, builder, signature, args: _llvm(builder, "fabs", *args)
+
+
 @intrinsic
 def evens_first(typing: Any, x: Any) -> Any:
     """The order of `load_bf16`, for a vector in its own order."""

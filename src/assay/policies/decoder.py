@@ -8,6 +8,7 @@ Shape letters: T tokens of this call, H hidden size, Q query heads, K key-value 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,8 +47,20 @@ class LayerWeights:
     down_bias: Tensor | None
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+class Product(ABC):
+    """A weight [N, K] that multiplies in its own way, in place of a tensor in `LayerWeights`."""
+
+    shape: torch.Size
+
+    @abstractmethod
+    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """x W^T + b, [T, K] to [T, N]."""
+
+
+def linear(x: Tensor, weight: Tensor | Product, bias: Tensor | None = None) -> Tensor:
     """x W^T + b. The weight may be packed (see `engines.local.packing`): the same bits, sooner."""
+    if isinstance(weight, Product):
+        return weight(x, bias)
     if weight.is_mkldnn:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)

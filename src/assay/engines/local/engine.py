@@ -9,6 +9,7 @@ from torch import Tensor
 
 from assay.engines.local.attention import NewTokens, Pass
 from assay.engines.local.batching import BatchingEngine
+from assay.engines.local.int8_view import Int8View
 from assay.engines.local.pages import PAGE, PagePool
 from assay.engines.local.prefixes import PREFIX_CACHE_BYTES, PrefixTree
 from assay.engines.local.prompts import PromptPass
@@ -37,6 +38,8 @@ class LocalEngine(BatchingEngine):
         prefix_cache_bytes: memory for keys and values that no request under way needs and later ones may: those of
             episodes whose world thinks. 0 keeps none; what is missing is computed again, with the same bits.
         fp32_head: whether logits are computed in fp32, as by a policy with `fp32_head`.
+        int8: token ids of a text and a number of loud columns, to sample with 8-bit weights (see `int8_view`); None for
+            weights in `dtype`.
 
     Raises:
         ConfigError: a number out of range.
@@ -57,6 +60,7 @@ class LocalEngine(BatchingEngine):
         version: int = 0,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
         fp32_head: bool = False,
+        int8: tuple[Sequence[int], int] | None = None,
     ) -> None:
         super().__init__(
             stop_token_ids=stop_token_ids,
@@ -67,7 +71,10 @@ class LocalEngine(BatchingEngine):
             version=version,
         )
         self.config = config
-        self._view = ServingView(config, dtype, device, fp32_head=fp32_head)
+        if int8 is None:
+            self._view = ServingView(config, dtype, device, fp32_head=fp32_head)
+        else:
+            self._view = Int8View(config, dtype, calibration=int8[0], num_loud=int8[1], fp32_head=fp32_head)
         self._pool = PagePool(config, dtype, device)
         self._prefixes = PrefixTree(self._pool, prefix_cache_bytes)
         self._runner = ModelRunner(self._view, self._pool, device)

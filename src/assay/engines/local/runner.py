@@ -83,7 +83,8 @@ class ModelRunner:
 
     def _logits(self, hidden: Tensor) -> Tensor:
         normed = self.elementwise.rms_norm(hidden, self.view.final_norm, self.config.norm_epsilon)
-        return linear(_pad_rows(normed.to(self.view.head.dtype)), self.view.head)[: len(hidden)]
+        dtype = torch.float32 if self.view.fp32_head else self.view.dtype
+        return linear(_pad_rows(normed.to(dtype)), self.view.head)[: len(hidden)]
 
 
 def _pad_rows(x: Tensor) -> Tensor:

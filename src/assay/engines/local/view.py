@@ -76,15 +76,8 @@ class ServingView:
         places: dict[int, dict[str, Tensor]] = {}
         plain: dict[int, LayerWeights] = {}
         for name, tensor in weights:
-            # Checkpoints of tied models may repeat the embedding under the name of the output matrix.
-            if name == HEAD and self.config.tie_embeddings:
+            if not self._has_place(name, tensor):
                 continue
-            if name not in self._shapes:
-                raise ModelError(f"weights: {name!r} is no tensor of a {self.config.model_type} model of this shape")
-            if tensor.shape != torch.Size(self._shapes[name]):
-                raise ModelError(
-                    f"weights: {name} has shape {tuple(tensor.shape)}, this model needs {self._shapes[name]}"
-                )
             layer = _layer_of(name)
             if layer not in places:
                 if layer == _OUTSIDE:
@@ -104,6 +97,21 @@ class ServingView:
         if absent:
             raise ModelError(f"weights: {len(absent)} tensors are missing, among them {min(absent)}")
         self.version = version
+
+    def _has_place(self, name: str, tensor: Tensor) -> bool:
+        """Return whether a tensor has a place here: checkpoints of tied models may repeat the embedding under the name
+        of the output matrix.
+
+        Raises:
+            ModelError: it is unknown, or of another shape.
+        """
+        if name == HEAD and self.config.tie_embeddings:
+            return False
+        if name not in self._shapes:
+            raise ModelError(f"weights: {name!r} is no tensor of a {self.config.model_type} model of this shape")
+        if tensor.shape != torch.Size(self._shapes[name]):
+            raise ModelError(f"weights: {name} has shape {tuple(tensor.shape)}, this model needs {self._shapes[name]}")
+        return True
 
     def _pack(self, layer: int, weights: LayerWeights | None) -> None:
         if weights is None:
