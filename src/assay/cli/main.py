@@ -23,6 +23,7 @@ from assay.cli import (
     sandbox,
     serve,
     show,
+    studio,
     sweep,
     train,
     trajectories,
@@ -59,6 +60,7 @@ def _options(
 
 app.command("train")(train.train)
 app.command("show")(show.show)
+app.command("studio")(studio.studio)
 app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare)
 app.command("horizon")(horizon.horizon)

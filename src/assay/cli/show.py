@@ -280,7 +280,9 @@ def _show_metrics(console: Console, listed: list[dict[str, Any]]) -> None:
 
 
 def _show_rollouts(console: Console, folder: Path, store: RunStore, records: Sequence[RolloutRecord]) -> None:
-    token_text, where = _token_text(folder)
+    from assay.render.spelling import token_speller
+
+    token_text, where = token_speller(folder)
     console.print(_safe(where), style="dim", soft_wrap=True)
     for record in records:
         _show_rollout(console, record, token_text)
@@ -389,34 +391,6 @@ def _gap_line(record: RolloutRecord) -> str:
         return ""
     gaps = [abs(a - b) for a, b in zip(record.trainer_logprobs, record.token_logprobs, strict=True)]
     return f"sampler to trainer, nats a token: mean {sum(gaps) / len(gaps):.1e}, largest {max(gaps):.1e}"
-
-
-def _token_text(folder: Path) -> tuple[TokenText | None, str]:
-    """Return what spells a token, and a line about it: the run's tokenizer where it is at hand."""
-    from assay.errors import AssayError
-
-    for candidate in _model_folders(folder):
-        try:
-            return _speller(candidate), f"tokens spelled by the tokenizer in {candidate}"
-        except (AssayError, OSError, ValueError):
-            continue
-    return None, "no tokenizer at hand: token ids shown"
-
-
-def _speller(model_folder: Path) -> TokenText:
-    from assay.render import load_renderer
-
-    renderer = load_renderer(model_folder)
-    return lambda token: renderer.decode([token])
-
-
-def _model_folders(folder: Path) -> list[Path]:
-    from assay.observe.folder import read_json
-
-    named = [read_json(folder / name).get("model_folder") for name in ("summary.json", "config.json")]
-    folders = [Path(name) for name in named if isinstance(name, str)]
-    folders += [path.parent for path in sorted(folder.glob("**/tokenizer.json"))]
-    return [path for path in folders if (path / "tokenizer.json").is_file()]
 
 
 # ---- printing ----

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.observe.metrics import metric
+from assay.observe.records import StepRewards
 from assay.observe.store import RunStore
 from assay.statistics import Interval, clustered_mean, t_interval
 
@@ -49,8 +50,12 @@ _METRIC_CURVES = (
 
 def reward_curve(store: RunStore) -> Curve:
     """Mean reward of each step, dropped groups included, with its 95 % interval (`step_interval`)."""
+    return _reward(store.step_rewards())
+
+
+def _reward(steps: Sequence[StepRewards]) -> Curve:
     points, band = [], []
-    for rewards in store.step_rewards():
+    for rewards in steps:
         if rewards.group_rewards:
             measured = rewards.group_rewards, rewards.num_measured, rewards.bounds
             value, low, high = step_interval(*measured, are_graded=rewards.are_graded)
@@ -91,24 +96,36 @@ def reward_interval(group_rewards: Sequence[float], num_measured: int, bounds: t
 
 def length_curve(store: RunStore) -> Curve:
     """Mean sampled tokens of a rollout, step by step."""
-    points = tuple((rewards.step, rewards.response_tokens) for rewards in store.step_rewards())
+    return _lengths(store.step_rewards())
+
+
+def _lengths(steps: Sequence[StepRewards]) -> Curve:
+    points = tuple((rewards.step, rewards.response_tokens) for rewards in steps)
     return Curve("response_length", "Response length", "tokens", points)
 
 
 def turn_curve(store: RunStore) -> Curve:
     """Mean turns of a rollout, step by step; empty where no rollout had more than one."""
-    points = tuple((rewards.step, rewards.turns) for rewards in store.step_rewards())
+    return _turns(store.step_rewards())
+
+
+def _turns(steps: Sequence[StepRewards]) -> Curve:
+    points = tuple((rewards.step, rewards.turns) for rewards in steps)
     return Curve("turns", "Turns of a rollout", "turns", points if any(turns > 1 for _, turns in points) else ())
 
 
-def main_curves(store: RunStore) -> list[Curve]:
+def main_curves(store: RunStore, *, from_tokens: bool = True) -> list[Curve]:
     """Reward and its parts where it has some, response length, turns where there are several, entropy, sampler-trainer
-    gap, gradient norm and speed, as far as they were recorded."""
-    metrics = store.metrics()
-    curves = [reward_curve(store), *_part_curves(metrics), length_curve(store), turn_curve(store)]
+    gap, gradient norm and speed, as far as they were recorded.
+
+    Args:
+        from_tokens: where no gap was recorded, work it out from the tokens of all rollouts, which takes reading them.
+    """
+    metrics, rewards = store.metrics(), store.step_rewards()
+    curves = [_reward(rewards), *_part_curves(metrics), _lengths(rewards), _turns(rewards)]
     for name, title, unit, metric_name in _METRIC_CURVES:
         points = tuple((step, value) for step, value in metrics.get(metric_name, []) if value is not None)
-        if name == "gap" and not points:
+        if name == "gap" and not points and from_tokens:
             points = tuple(store.logprob_gaps().items())
         curves.append(Curve(name, title, unit, points))
     return [curve for curve in curves if curve.points]

@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,10 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_step ON events (step);
 """
+_OUTCOMES = """CREATE INDEX IF NOT EXISTS rollouts_by_outcome ON rollouts (
+    step, group_id, member, verdict, value, level, ending, ending_reason, reason, num_turns, num_tokens
+)"""
+"""What curves, counts and lists of rollouts read, without the texts and tokens between: a hundredth of the table."""
 _TABLES = ("steps", "rollouts", "turns", "evaluations", "evaluation_rows", "events")
 
 
@@ -114,6 +119,8 @@ class RunStore:
                 self._add_mean_rewards()
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
+            with self._connection:
+                self._connection.execute(_OUTCOMES)
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise RunFolderError(f"{self.path} cannot be used as a run store: {error}") from None
@@ -238,6 +245,29 @@ class RunStore:
         self.commit()
 
     # ---- reading ----
+
+    def select(
+        self, statement: str, values: Sequence[Any] = (), *, seconds: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows of a SELECT over the tables above, as dictionaries.
+
+        Args:
+            seconds: the time that it may take; None for as long as it takes.
+
+        Raises:
+            RunFolderError: it takes longer, or the store cannot be read (any more).
+        """
+        if seconds is not None:
+            deadline = time.monotonic() + seconds
+            self._connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+        try:
+            return list(self._rows(statement, values))
+        except sqlite3.OperationalError as error:
+            if str(error) == "interrupted":
+                raise RunFolderError(f"{self.path}: no answer within {seconds:g} s; ask for less at once") from None
+            raise RunFolderError(f"{self.path} cannot be read: {error}") from None
+        finally:
+            self._connection.set_progress_handler(None, 0)
 
     def metrics(self) -> dict[str, list[tuple[int, float | None]]]:
         """Name to [(step, value)] in step order; None where the value was NaN."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 from collections.abc import Mapping
@@ -213,10 +214,10 @@ class _CollectTab:
         return safe_html(text if is_chat else _MARKS.sub("\n", text))
 
     async def _agreement(self) -> None:
-        from nicegui import run, ui
+        from nicegui import ui
 
         with self._body:
-            found = await run.io_bound(self._collecting.stats)
+            found = await asyncio.to_thread(self._collecting.stats)
             with ui.dialog(value=True), ui.card().style("max-width: 800px; width: 90vw"):
                 if found is None:
                     ui.label("nothing is judged yet")

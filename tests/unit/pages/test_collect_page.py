@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from assay.cli.main import app
 from assay.preferences import Pair, read_preferences
-from browser import Served, lines_of, served
+from browser import Served, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -38,13 +38,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     rows.append({"prompt": "Is it safe?", "first": HOSTILE, "second": MATHS})
     (path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (path / "hostile.jsonl").write_text(json.dumps(rows[-1]) + "\n")
     return path
 
 
 @pytest.fixture(scope="module")
 def page_of_pairs(folder: Path) -> Iterator[Served]:
-    names = ("keys", "tabs", "closes", "buttons")
+    names = ("keys", "tabs", "closes", "buttons", "hostile")
     given = [part for name in names for part in ("--annotator", name)]
     with served("prefer", "collect", str(folder / "pairs.jsonl"), "--repeats", "0", *given) as found:
         yield found
@@ -53,6 +52,7 @@ def page_of_pairs(folder: Path) -> Iterator[Served]:
 @contextmanager
 def opened(browser: Browser, address: str, size: dict[str, int] = WIDE) -> Iterator[Page]:
     page = browser.new_page(viewport=size)  # pyright: ignore[reportArgumentType]
+    page.set_default_timeout(90_000)
     try:
         page.goto(address)
         page.locator("#left").wait_for()
@@ -68,8 +68,8 @@ def press(page: Page, key: str, then: int) -> None:
     page.locator(f'[data-done="{then}"]').wait_for()
 
 
-def kept(folder: Path, annotator: str, name: str = "pairs") -> list[Pair]:
-    found = read_preferences(str(folder / f"{name}.judged.jsonl")).pairs
+def kept(folder: Path, annotator: str) -> list[Pair]:
+    found = read_preferences(str(folder / "pairs.judged.jsonl")).pairs
     return [pair for pair in found if pair.annotator == annotator]
 
 
@@ -145,46 +145,37 @@ def test_nobody_comes_in_without_a_secret_or_by_another_name(page_of_pairs: Serv
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
-def test_a_hostile_response_does_nothing_and_the_judgements_can_be_read(browser: Browser, folder: Path) -> None:
-    with served("prefer", "collect", str(folder / "hostile.jsonl"), "--annotator", "ada") as found:
-        page = browser.new_page(viewport=WIDE)  # pyright: ignore[reportArgumentType]
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        dialogs: list[str] = []
-        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        page.goto(found.address("ada"))
-        page.locator("#left").wait_for()
-        page.locator("math").first.wait_for()
-        for raw in (False, True):
-            if raw:
-                page.keyboard.press("r")
-                page.locator("#left .plain-text").wait_for()
-            for side in ("#left", "#right"):
-                for name in (
-                    "script",
-                    "img",
-                    "svg",
-                    "iframe",
-                    "a",
-                    "style",
-                    "[onerror]",
-                    "[onload]",
-                    "[href]",
-                    "[src]",
-                ):
-                    assert page.locator(f"{side} {name}").count() == 0
-        assert "<script>" in page.locator("#pair").inner_text()
-        # A script that got through would have run by the time the next answer of the server comes.
-        press(page, "ArrowLeft", 1)
-        assert page.title() == "hostile.jsonl: compare"
-        assert not dialogs
-        assert all(url.startswith(found.address("ada").partition("?")[0]) for url in asked if "://" in url)
-        page.close()
-    assert len(kept(folder, "ada", "hostile")) == 1
-    assert len(lines_of(folder / "hostile.judged.jsonl")) == 1
-    shown = CliRunner().invoke(app, ["prefer", "stats", str(folder / "hostile.judged.jsonl")])
-    assert "1, 1 of them distinct" in shown.output
-    assert "agreement between annotators  undefined" in shown.output
+def test_a_hostile_response_does_nothing(browser: Browser, folder: Path, page_of_pairs: Served) -> None:
+    page = browser.new_page(viewport=WIDE)  # pyright: ignore[reportArgumentType]
+    page.set_default_timeout(90_000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(page_of_pairs.address("hostile"))
+    page.locator("#left").wait_for()
+    done = 0
+    while "Is it safe?" not in page.locator("#prompt").inner_text():
+        done += 1
+        press(page, "s", done)
+    page.locator("math").first.wait_for()
+    for raw in (False, True):
+        if raw:
+            page.keyboard.press("r")
+            page.locator("#left .plain-text").wait_for()
+        for side in ("#left", "#right"):
+            for name in ("script", "img", "svg", "iframe", "a", "style", "[onerror]", "[onload]", "[href]", "[src]"):
+                assert page.locator(f"{side} {name}").count() == 0
+    assert "<script>" in page.locator("#pair").inner_text()
+    # A script that got through would have run by the time the next answer of the server comes.
+    press(page, "ArrowLeft", done + 1)
+    assert page.title() == "pairs.jsonl: compare"
+    assert not dialogs
+    assert all(url.startswith(page_of_pairs.address("hostile").partition("?")[0]) for url in asked if "://" in url)
+    page.close()
+    assert len(kept(folder, "hostile")) == 1
+    shown = CliRunner().invoke(app, ["prefer", "stats", str(folder / "pairs.judged.jsonl")])
+    assert "seconds for a judgement" in shown.output
 
 
 def test_an_option_without_effect_and_a_file_without_pairs_are_errors(tmp_path: Path) -> None:

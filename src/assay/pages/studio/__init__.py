@@ -1,0 +1,1 @@
+"""The studio: pages that look into run folders, also of runs that are going on."""
