@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import comparisons
 from assay.config import dump, validate
 from assay.recipe import RunConfig
 from assay.types import Task
@@ -28,6 +29,8 @@ NEW_TOKENS = 64
 NUM_PARAMETERS = 134_515_008
 STEP_PROMPT_TOKENS = 46
 """Of a prompt of `STEP`, in the model's chat format."""
+STEPS_ON_PAIRS = {"dpo_step": "dpo", "reward_step": "reward", "ppo_step": "ppo"}
+"""Work to what is learned from pairs of responses in it."""
 MAX_STEPS = 100
 """That a side makes: TRL is given its prompts beforehand."""
 
@@ -137,6 +140,8 @@ class Bench:
             settings = work.jobs(0) | {"folder": str(self.folder / "trl-turns"), "micro_batch": 8, "dtype": self.dtype}
             script = str(HERE / "side_trl_turns.py")
             return [str(python_of(name, self.folder)), script, str(self.model), json.dumps(settings)]
+        if work.name in STEPS_ON_PAIRS:
+            return comparisons.command(name, STEPS_ON_PAIRS[work.name], self.model, self.folder)
         if work.name.startswith("math"):
             return [sys.executable, str(HERE / "side_verifier.py"), name]
         if name == OURS:
@@ -334,9 +339,26 @@ def turns(name: str, what: str, job: str, delay_seconds: float, sides: tuple[str
     return of(8, 8)
 
 
+def on_pairs(name: str, what: str, sides: tuple[str, ...]) -> Work:
+    """One update on pairs of responses, both of which are trained on."""
+    sizes = f"{comparisons.PAIRS} prompts of {comparisons.PROMPT} tokens x 2 responses of {comparisons.RESPONSE}"
+    return Work(
+        name,
+        f"{sizes}: {what}",
+        lambda repeat: {"job": "pairs", "kind": STEPS_ON_PAIRS[name], "rows": comparisons.rows(repeat)},
+        sides,
+        only={OURS: {"tokens_per_microbatch": 4096}},
+        quick_repeats=1,
+        in_quick=False,
+    )
+
+
 WORKS = {
     work.name: work
     for work in (
+        on_pairs("dpo_step", "a DPO update, the reference's log-probabilities known", (OURS, *comparisons.TRL_SIDES)),
+        on_pairs("reward_step", "an update of a reward model", (OURS, "trl")),
+        on_pairs("ppo_step", "the critic's values, a PPO update and the critic's", (OURS,)),
         turns("turns", TURNS, "turns", 0.0, (OURS, "vllm")),
         turns("turns_slow", f"{TURNS}, after 50 ms", "turns", 0.05, (OURS, "vllm")),
         turns("turns_step", f"{TURNS}; a GRPO update over them", "turns_step", 0.0, (OURS, "trl")),

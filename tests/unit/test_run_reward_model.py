@@ -204,6 +204,24 @@ def test_marks_carry_ties_and_margins_into_the_loss(tiny_model: Path) -> None:
     assert_close(tie, (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(1))) / 2 * one)
 
 
+def test_a_reward_model_reads_by_its_own_tokenizer(fitted: Path, tmp_path: Path) -> None:
+    """The same weights with the ids of e and o exchanged: another tokenizer than that of whoever wrote the response."""
+    folder = tmp_path / "other"
+    shutil.copytree((fitted / "model").resolve(), folder)
+    written = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = written["model"]["vocab"]
+    vocabulary["e"], vocabulary["o"] = vocabulary["o"], vocabulary["e"]
+    (folder / "tokenizer.json").write_text(json.dumps(written))
+    task = Task("pairs", (Message("user", "3"),), "")
+    own, other = (RewardModelScore(source=str(source)) for source in (fitted, folder))
+    found = {text: asyncio.run(other(as_rollout(text, task), task)).value for text in ("eeee", "oooo")}
+    scorer, renderer = open_reward_model(folder)
+    tokens = (*renderer.render(task.prompt), *renderer.encode_answer("eeee"))
+    assert found["eeee"] == pytest.approx(scorer.reward(torch.tensor(tokens)))
+    theirs = {text: asyncio.run(own(as_rollout(text, task), task)).value for text in ("eeee", "oooo")}
+    assert (found["eeee"] < found["oooo"]) != (theirs["eeee"] < theirs["oooo"]), "to it an e is an o"
+
+
 class Fixed:
     """A reward model that gives each text the reward at its first token."""
 

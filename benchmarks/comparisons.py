@@ -1,0 +1,46 @@
+"""Steps on comparisons: the pairs that all sides learn from, and the processes of the sides."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from peers import python_of
+
+HERE = Path(__file__).parent
+TEXT = (
+    "the of and to in is that for it as was with be by on not he his but at are this have from or had an they which "
+    "you were her all she there would their we him been has when who will more no if out so said what up its about "
+    "into than them can only other new some could time these two may then do first any my now such like our over man"
+)
+WORDS = re.findall(r"\w+", TEXT)
+"""Each with a space before it is one token of the default model's vocabulary."""
+PAIRS, PROMPT, RESPONSE = 16, 64, 64
+"""Pairs of a step, and the words of a prompt and of a response."""
+TRL_SIDES: dict[str, dict[str, Any]] = {"trl": {}, "trl_once": {"precompute_ref_log_probs": True}}
+"""TRL as it comes, its reference asked in every step; and with its log-probabilities computed before."""
+
+
+def rows(repeat: int, count: int = PAIRS, prompt: int = PROMPT, response: int = RESPONSE) -> list[dict[str, str]]:
+    """Pairs of a prompt, a chosen and a rejected response, of words by chance; other ones in each repeat."""
+    rng = random.Random(f"pairs {repeat}")
+
+    def text(length: int) -> str:
+        return "".join(f" {rng.choice(WORDS)}" for _ in range(length))
+
+    return [{"prompt": text(prompt), "chosen": text(response), "rejected": text(response)} for _ in range(count)]
+
+
+def command(name: str, kind: str, model: Path, folder: Path) -> list[str]:
+    """The process of a side."""
+    if name not in TRL_SIDES:
+        return [sys.executable, str(HERE / "side_pairs.py"), str(model)]
+    path = folder / f"pairs-{kind}" / "pairs.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows(0, 4 * PAIRS)))
+    script, settings = str(HERE / "side_trl_pairs.py"), json.dumps({"pairs_per_step": PAIRS, **TRL_SIDES[name]})
+    return [str(python_of("trl", folder)), script, str(model), str(path), kind, settings]
