@@ -297,6 +297,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="one planted fault, by the rule's name")
     parser.add_argument("--runs", type=int, default=5, help="runs of each fault, and of each healthy recipe")
+    parser.add_argument("--tiny", action="store_true", help="only runs of the tiny model")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     kept = arguments.output / "doctor" / "runs.json"
@@ -308,6 +309,10 @@ def main() -> None:
         for seed in range(1, arguments.runs + 1):
             for fault in FAULTS:
                 if arguments.only is not None and fault.rule != arguments.only:
+                    continue
+                if arguments.tiny and any(
+                    "sampling" in way and way["sampling"] == SMOL["sampling"] for _, way in fault.ways
+                ):
                     continue
                 # Faults of several ways share their runs; each healthy recipe has them all.
                 ways = range(len(fault.ways)) if not fault.rule else [(seed - 1) % len(fault.ways)]

@@ -26,6 +26,7 @@ from assay.rollout.limits import EpisodeLimits
 from assay.scaffolds import AnyScaffold, Plain
 from assay.training import TrainerSettings
 from assay.verifiers import AnyVerifier, Verifier, Weighted, readings_of, verifiers_in
+from assay.watch.settings import WatchSettings
 
 
 class ModelSettings(Settings):
@@ -139,6 +140,8 @@ class RunConfig(Settings):
     """When and on how many held-out tasks the model is measured."""
     checkpoint: CheckpointSettings = CheckpointSettings()
     """How often a checkpoint to resume from is written, and how many are kept."""
+    watch: WatchSettings = WatchSettings()
+    """How the run is watched for hacking of its reward."""
     tracking: TrackingSettings = TrackingSettings()
     """The trackers that get the run's numbers beside its own store."""
 
@@ -169,7 +172,8 @@ class RunConfig(Settings):
     def verifiers(self) -> list[Verifier]:
         """Every verifier that scores something: the reward, the readings, and those of other environments."""
         others = [rewards_of(each.environment).values() for each in self.evaluation.also]
-        return [self.reward, *self.readings.values(), *itertools.chain.from_iterable(others)]
+        judges = [] if self.watch.judge is None else [self.watch.judge]
+        return [self.reward, *self.readings.values(), *itertools.chain.from_iterable(others), *judges]
 
     @classmethod
     def from_written(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -288,6 +292,24 @@ class RunConfig(Settings):
         for option, value in without.items():
             if value:
                 raise ValueError(f"{option} has no effect with {name}, whose responses are given: leave it out")
+
+    @pydantic.model_validator(mode="after")
+    def _watched(self) -> RunConfig:
+        """Checks that the watch can see something, and keep what it should."""
+        watch, algorithm = self.watch, self.algorithm
+        if watch.judge is not None and watch.judge == self.reward:
+            raise ValueError(
+                f"watch.judge {watch.judge.name!r} is the reward itself, which is no independent judge: choose another "
+                "verifier, such as a stricter reading, or leave it out"
+            )
+        if watch.on_alarm == "rollback" and not self.checkpoint.every_steps:
+            raise ValueError(
+                'watch.on_alarm="rollback" goes back to the last checkpoint before an alarm, and '
+                "checkpoint.every_steps=0 writes none: set it to 10, say"
+            )
+        if algorithm.needs.samples_nothing and watch != WatchSettings():
+            raise ValueError(f"watch has no effect with {algorithm.name}, which samples nothing: leave it out")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _given_responses(self) -> RunConfig:

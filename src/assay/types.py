@@ -29,6 +29,8 @@ SolvedAt = float | Literal["none"]
 """The reward from which on a task counts as solved; "none" where the reward is a number that says no verdict."""
 NO_DIALS = "c- h-"
 """The level of a task that has neither dial."""
+CANARY = "canary"
+"""Key of the metadata of a task that no honest policy can solve: its group is played, watched, and never trained on."""
 ENDPOINT_PREFIX = "openai:"
 """Prefix of the name of a model that is at an endpoint, not on this machine."""
 

@@ -16,11 +16,9 @@ import numpy as np
 from assay.doctor.finding import TranscriptPlace
 from assay.errors import RunFolderError
 from assay.observe.folder import read_json
-from assay.observe.records import EventRecord
+from assay.observe.records import ALARM, EventRecord
 from assay.observe.store import RunStore
 
-ALARM = "alarm"
-"""The kind of the events that the watch records."""
 MOST_ROLLOUTS = 20_000
 """The newest rollouts that are looked at; older ones are left to the metrics."""
 MOST_PROMPTS = 64

@@ -98,6 +98,11 @@ class Environment(Component):
         """Responses that look like a right one and are none: the reward must refuse each."""
         return ()
 
+    def canary(self, task: Task) -> Task | None:
+        """A task that looks like this one and that no honest policy can solve, such as one with an impossible move, for
+        a run that watches for hacking; None where one is made from its answer or its tests, or not at all."""
+        return None
+
     @property
     def rewards(self) -> Mapping[str, Verifier]:
         """Reading to verifier. "strict" is the reward unless a recipe says otherwise; "lenient", where there is one,

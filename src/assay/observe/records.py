@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 from assay.types import Message
 
+ALARM = "alarm"
+"""The kind of the events by which a run's watch says what it saw."""
+ALARM_EVIDENCE = "alarm_evidence"
+"""The kind of the event that follows each of those: the same as JSON, with its transcripts."""
+
 
 @dataclass(frozen=True)
 class RolloutRecord:

@@ -32,6 +32,7 @@ import numpy as np
 from assay.errors import RunFolderError
 from assay.observe.metrics import OF_THE_MACHINE
 from assay.observe.records import (
+    ALARM_EVIDENCE,
     EvaluationRecord,
     EventRecord,
     LevelShare,
@@ -348,8 +349,15 @@ class RunStore:
         return [json.loads(row["row"]) for row in rows]
 
     def events(self) -> list[EventRecord]:
-        """Every event, in the order it was recorded."""
-        return [EventRecord(**row) for row in self._rows("SELECT step, kind, text FROM events ORDER BY step, id")]
+        """Every event, in the order it was recorded, but for the evidence of alarms, which is `alarms`."""
+        query = "SELECT step, kind, text FROM events WHERE kind != ? ORDER BY step, id"
+        return [EventRecord(**row) for row in self._rows(query, (ALARM_EVIDENCE,))]
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """What the run's watch saw, in order: `signal`, `says`, `where`, `step`, `rate`, `usual`, `allowed`, and
+        `examples` with their `step`, `group`, `member`, `task_id` and `response`."""
+        rows = self._rows("SELECT text FROM events WHERE kind = ? ORDER BY step, id", (ALARM_EVIDENCE,))
+        return [json.loads(row["text"]) for row in rows]
 
     def outcomes(self, step: int | None = None) -> list[OutcomeCount]:
         """Rollouts by how they ended and what they earned, the most frequent first."""

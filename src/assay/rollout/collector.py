@@ -29,7 +29,7 @@ from assay.rollout.limits import EpisodeLimits
 from assay.rollout.runner import MaxTurns, run_rollout
 from assay.rollout.timeouts import Timeouts
 from assay.rollout.world import describe
-from assay.types import Ending, EndingKind, Group, Rollout, Score, Task, Verdict
+from assay.types import CANARY, Ending, EndingKind, Group, Rollout, Score, Task, Verdict
 
 DROPPED_UNMEASURED = metric(
     "rollout/dropped_unmeasured_count", "Groups dropped and replaced because too few of their rollouts were measured."
@@ -238,7 +238,7 @@ class Collector:
         return kept
 
     def take_dropped(self) -> list[Group]:
-        """The groups that the last `next_groups` dropped, in issue order; hands them out once."""
+        """The groups that the last `next_groups` dropped, canaries among them, in issue order; hands them out once."""
         dropped, self._dropped = self._dropped, []
         return dropped
 
@@ -316,6 +316,10 @@ class Collector:
     def _accept(self, result: _Result) -> bool:
         """Counts a group in and says whether it is trained on."""
         group, counts = result.group, self._counts
+        if CANARY in group.task.metadata:
+            # Played to be watched: no part of what the step counts, and never trained on.
+            self._dropped.append(group)
+            return False
         counts.num_retried += result.num_retried
         for rollout in group.rollouts:
             if rollout.ending.kind is EndingKind.BROKEN:
@@ -426,10 +430,13 @@ def _with_suspects_failed(
         return rollouts, scores
     settled: list[tuple[Rollout, Score]] = []
     for rollout, score in zip(rollouts, scores, strict=True):
-        own = rollout.score
+        # The verifier may say that it is the response's doing, or the episode itself.
+        own = score if score.suspected is not None else rollout.score
         if not score.measured and own is not None and own.suspected is not None:
-            solved_at = 1.0 if any(other.has_verdict for other in scores) else "none"
-            score = Score.at(own.suspected, solved_at, "unreported", evidence=own.reason)
+            value = min(own.suspected, *(other.value for other in scores if other.value is not None))
+            has_verdict = any(other.has_verdict for other in scores)
+            details = {"reason": "unreported", "evidence": own.reason}
+            score = Score.failed(value=value, **details) if has_verdict else Score.graded(value, **details)
             if rollout.ending.kind is EndingKind.BROKEN:
                 rollout = dataclasses.replace(rollout, ending=Ending(EndingKind.FINISHED, rollout.ending.reason))
         settled.append((rollout, score))

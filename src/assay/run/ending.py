@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _NOT_FOR_TRACKERS = (
     "settings",
     "previous",
+    "alarms",
     "owed_to",
     "also",
     "groups_by_level",
@@ -93,6 +94,7 @@ def _summary(run: Run, status: str) -> dict[str, Any]:
         "trained_tokens": position.trained_tokens,
         "groups_by_level": position.groups_by_level,
         "best_step": position.best_step,
+        "alarms": [alarm.to_dict() for alarm in run.watching.alarms],
         "model": str(model),
         "model_folder": str(run.model.folder),
         **run.learner.parameter_counts(),

@@ -25,13 +25,15 @@ class StepDone:
     """Wall clock of sampling, scoring, update and publishing."""
     counters: Mapping[str, float]
     """Counts of the sampler during the step: metrics by name."""
+    canaries: tuple[Group, ...] = ()
+    """Groups of tasks that no honest policy can solve; no part of `dropped`."""
     new_level: str = ""
     """The level that the curriculum began with this step; empty for none."""
 
     @property
     def num_sampled_tokens(self) -> int:
-        """Tokens sampled for the step, dropped groups included."""
-        return sum(group.num_sampled_tokens for group in [*self.groups, *self.dropped])
+        """Tokens sampled for the step, dropped groups and canaries included."""
+        return sum(group.num_sampled_tokens for group in [*self.groups, *self.dropped, *self.canaries])
 
 
 class Subscriber(Protocol):

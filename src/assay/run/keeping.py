@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ class Keeping:
         self._sampler = sampler
         self._engine = engine
         self._checkpointed_at = checkpointed_at
+        self.watching: Callable[[], Mapping[str, Any]] = dict
+        """Gives the state of the watch, which a checkpoint holds."""
+        self._held: Path | None = None
+        self._uses_held = False
         self._num_updates = learner.num_updates
         """Number of updates after the last whole step: tells whether the step under way has touched the weights."""
 
@@ -92,14 +97,29 @@ class Keeping:
             "collector": self._sampler.state(),
             "events": self._records.trackers.flush(),
             "random": random_state(),
+            "watch": dict(self.watching()),
         }
         # What is sampled next must not depend on what the engine happens to have cached: a resumed run has nothing.
         self._engine.forget()
         place = self._folder / CHECKPOINTS
         path = write_checkpoint(place, self._position.step, self._learner.policy, self._learner.trainer, state)
-        prune(place, self._settings.keep_last)
+        prune(place, self._settings.keep_last, [] if self._held is None else [self._held])
         self._checkpointed_at = self._position.step
         return path
+
+    def hold(self, *, use: bool) -> int | None:
+        """Keep the newest checkpoint, whatever is written after it.
+
+        Args:
+            use: whether it is the model to use from now on.
+
+        Returns:
+            The steps that it holds; None where there is no checkpoint.
+        """
+        if self._held is None:
+            self._held = latest_checkpoint(self._folder / CHECKPOINTS)
+        self._uses_held = use and self._held is not None
+        return None if self._held is None else int(self._held.name.removeprefix("step-"))
 
     def keep_best(self, accuracy: float) -> None:
         """The model as it is, in place of the best so far."""
@@ -113,7 +133,10 @@ class Keeping:
 
     @property
     def model_to_use(self) -> Path:
-        """The best model by validation; the last one where none was better than the untrained."""
+        """The best model by validation, or the last one where none was better than the untrained; after an alarm that
+        rolls the run back, that of the checkpoint before it."""
+        if self._held is not None and self._uses_held:
+            return self._held / "model"
         best = read_best(self._folder / CHECKPOINTS)
         if best is not None and self._position.best_step is not None:
             return best.path.resolve()
@@ -124,7 +147,7 @@ class Keeping:
 
     def load_model_to_use(self) -> None:
         """Puts the weights of the model to use in place of the last ones, once nothing is trained any more."""
-        if self._position.best_step not in (None, self._position.step):
+        if self._uses_held or self._position.best_step not in (None, self._position.step):
             load_trained(self.model_to_use, self._learner.policy)
 
     def link_model(self) -> None:

@@ -56,6 +56,8 @@ class Clock:
         """True once Ctrl-C was pressed: the step under way is finished, a checkpoint is written, the run ends."""
         self.is_testing = False
         """True once the closing test is under way, which a request to stop ends at once."""
+        self.halted = ""
+        """The reason, in a sentence, for which no further step begins; empty for none. The run ends in order."""
         self.why_over = ""
         """The budget that ended the run, in a sentence; empty where none did."""
 
@@ -100,6 +102,8 @@ class Clock:
         return seconds
 
     def _over(self, step: int) -> str:
+        if self.halted:
+            return f"{self.halted}: over after {step} steps"
         budget, tokens = self._config.max_seconds, self._config.max_sampled_tokens
         if budget is not None and self.seconds_with_end + self._slowest_step_seconds >= budget:
             return f"time budget reached after {step} steps"

@@ -108,6 +108,11 @@ class Records:
             self.event(done.step, "signal", f"caution, step {done.step + 1}: {_no_signal(self._num_without_signal)}")
         self.console.step(self._view(done, metrics))
 
+    def more(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes down further metrics of a step that was recorded."""
+        self.store.record_step(step, metrics)
+        self.trackers.add(step + 1, metrics)
+
     def event(self, step: int, kind: str, text: str) -> None:
         """Writes an event down, and says it on the console."""
         self.store.record_event(step, kind, text)

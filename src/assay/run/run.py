@@ -37,9 +37,10 @@ from assay.run.measuring import Measurements
 from assay.run.position import Clock, Position
 from assay.run.records import Records
 from assay.run.services import LocalLearner, Publisher, Sampler
+from assay.run.watching import Watching
 from assay.training import MemoryEstimate, StepReport
 from assay.training.report import NUM_TOKENS
-from assay.types import Group
+from assay.types import CANARY, Group
 from assay.verifiers import close_verifiers, tell_progress
 
 
@@ -82,6 +83,7 @@ class Run:
     records: Records
     measurements: Measurements
     keeping: Keeping
+    watching: Watching
     subscribers: list[Subscriber]
 
     engine: Engine
@@ -148,7 +150,9 @@ class Run:
         """Moves the position and the curriculum past a step that was made, and tells its subscribers."""
         seconds, position = self.clock.end_step(), self.position
         self.keeping.step_made()
-        dropped = self.sampler.take_dropped()
+        taken = self.sampler.take_dropped()
+        canaries = [group for group in taken if CANARY in group.task.metadata]
+        dropped = [group for group in taken if CANARY not in group.task.metadata]
         for group in groups:
             position.groups_by_level[group.task.level] = position.groups_by_level.get(group.task.level, 0) + 1
         position.step = step + 1
@@ -162,6 +166,7 @@ class Run:
             report,
             seconds,
             {**self.sampler.counters(), **self.curriculum.metrics()},
+            tuple(canaries),
             "" if self.curriculum.current_level_name == level else self.curriculum.current_level_name,
         )
         if not self.algorithm.needs.samples_nothing:

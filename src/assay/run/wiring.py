@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -35,6 +35,7 @@ from assay.run.records import Records
 from assay.run.run import Run
 from assay.run.scaffolding import Scaffolding
 from assay.run.services import LocalLearner, LocalPublisher, Sampler
+from assay.run.watching import Watching
 from assay.scaffolds import Plain
 from assay.training import MemoryEstimate, Trainer
 from assay.training.checkpoint import latest_checkpoint, read_checkpoint
@@ -42,6 +43,7 @@ from assay.training.random_state import set_random_state
 from assay.training.reference import ReferenceLogprobs
 from assay.types import Rollout, Sample, Score, Task
 from assay.verifiers import Weighted, score_group, score_rollout
+from assay.watch import Canaries
 
 REFERENCE = "reference.safetensors"
 """The file of a run with the reference's log-probabilities of given responses."""
@@ -91,7 +93,8 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
     position = Position() if state is None else Position(**state["position"])
     engine = models.engine(version=position.step)
     console = console or Console(config.num_steps, config.max_seconds, [name for name, _ in curriculum.named_levels()])
-    sampler = _sampler(config, models, engine, curriculum, console)
+    canaries = Canaries(config.watch.canaries, config.environment, config.reward, config.seed)
+    sampler = _sampler(config, models, engine, curriculum, console, canaries)
     if state is not None:
         sampler.load_state(state["collector"])
     learner.progress = console.within_step
@@ -138,6 +141,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         measurements.measures_untrained = not (needs.reference or needs.rewards)
     if isinstance(learner, GivenLearner) and isinstance(held_out, PairsHeldOut):
         learner.upcoming = lambda: _given_samples(config, models, held_out)
+    watching = _watching(config, records, keeping, clock, canaries, (state or {}).get("watch", {}))
     return Run(
         config=config,
         folder=resolved.folder,
@@ -152,7 +156,8 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         records=records,
         measurements=measurements,
         keeping=keeping,
-        subscribers=[records, measurements, keeping],
+        watching=watching,
+        subscribers=[records, *([] if config.algorithm.needs.samples_nothing else [watching]), measurements, keeping],
         engine=engine,
         renderer=models.renderer,
         host=Host(),
@@ -256,7 +261,25 @@ def _restore(
     return state
 
 
-def _sampler(config: RunConfig, models: RunModels, engine: Engine, curriculum: Curriculum, console: Console) -> Sampler:
+def _watching(
+    config: RunConfig, records: Records, keeping: Keeping, clock: Clock, canaries: Canaries, saved: Mapping[str, Any]
+) -> Watching:
+    """What looks for hacking, as the checkpoint has it that holds `saved`."""
+    watching = Watching(config.watch, records, keeping, clock, canaries, seed=config.seed)
+    if saved:
+        watching.load_state(saved)
+    keeping.watching = watching.state
+    return watching
+
+
+def _sampler(
+    config: RunConfig,
+    models: RunModels,
+    engine: Engine,
+    curriculum: Curriculum,
+    console: Console,
+    canaries: Canaries,
+) -> Sampler:
     verifier, retries = config.reward, config.rollout_retries
 
     def score(rollout: Rollout, task: Task) -> Awaitable[Score]:
@@ -288,7 +311,7 @@ def _sampler(config: RunConfig, models: RunModels, engine: Engine, curriculum: C
         make_episode=scaffolding.episode,
         score=score,
         score_group=score_together if verifier.compares else None,
-        next_task=scaffolding.marked(curriculum.next_task),
+        next_task=canaries.among(scaffolding.marked(curriculum.next_task)),
         sampling=config.sampling,
         group_size=config.group_size,
         run_seed=config.seed,

@@ -81,7 +81,7 @@ class Judge(JudgeEndpoint):
                 reply = await self._ask(conversation, attempt)
             except ContextLengthError as error:
                 # The response decides how long this is, so it is nothing that a person must mend.
-                return Score.not_measured(f"too long for the judge: {error}"[:500])
+                return Score.not_measured(f"too long for the judge: {error}"[:500], suspected=0.0)
             verdict = _read(reply, self.form)
             if verdict is not None:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import statistics
@@ -84,7 +85,11 @@ class RewardModelScore(Verifier):
         rows = list(zip(*columns, strict=True))
         known = [row for row in rows if not any(isinstance(each, str) for each in row)]
         levels = [statistics.fmean(column) for column in zip(*known, strict=True)]  # pyright: ignore[reportArgumentType]
-        return [self._score(row, levels, rollout) for row, rollout in zip(rows, rollouts, strict=True)]
+        scores = [self._score(row, levels, rollout) for row, rollout in zip(rows, rollouts, strict=True)]
+        return [
+            score if score.measured else dataclasses.replace(score, suspected=self._suspected(rollout, task))
+            for score, rollout in zip(scores, rollouts, strict=True)
+        ]
 
     def _score(self, row: Sequence[float | str], levels: Sequence[float], rollout: Rollout) -> Score:
         problem = next((each for each in row if isinstance(each, str)), None)
@@ -102,18 +107,36 @@ class RewardModelScore(Verifier):
 
     def _reward(self, model: tuple[RewardScorer, ChatRenderer], rollout: Rollout, task: Task) -> float | str:
         """The reward of one model, or why it has none."""
-        scorer, renderer = model
+        scorer, _ = model
+        tokens = self._tokens(model, rollout, task)
+        if len(tokens) > scorer.max_context:
+            return f"too long for the reward model: more than {scorer.max_context} tokens"
+        reward = scorer.reward(torch.tensor(tokens))
+        return reward if math.isfinite(reward) else f"the reward model gave {reward}"
+
+    def _suspected(self, rollout: Rollout, task: Task) -> float | None:
+        """What counts where a response may be why there is no reward: that of the conversation cut off at the context.
+
+        Left out, what is too long would be a way to get around every bad reward. None where the prompt alone is too
+        long, or nothing is.
+        """
+        rewards: list[float] = []
+        for model in self._models:
+            (scorer, renderer), tokens = model, self._tokens(model, rollout, task)
+            if len(renderer.render(task.prompt)) >= scorer.max_context:
+                return None
+            rewards.append(scorer.reward(torch.tensor(tokens[: scorer.max_context])))
+        return statistics.fmean(rewards) if all(map(math.isfinite, rewards)) else None
+
+    def _tokens(self, model: tuple[RewardScorer, ChatRenderer], rollout: Rollout, task: Task) -> tuple[int, ...]:
+        renderer = model[1]
         said: list[Message] = [*task.prompt]
         for turn in rollout.turns[:-1]:
             said += [turn.message, *turn.env_messages]
         answer = renderer.encode_answer(rollout.response)
         # A response that was cut off has no end, and the reward of one that has is another's.
         answer = answer[:-1] if is_cut_off(rollout) and len(answer) > 1 else answer
-        tokens = (*renderer.render(said), *answer)
-        if len(tokens) > scorer.max_context:
-            return f"too long for the reward model: more than {scorer.max_context} tokens"
-        reward = scorer.reward(torch.tensor(tokens))
-        return reward if math.isfinite(reward) else f"the reward model gave {reward}"
+        return (*renderer.render(said), *answer)
 
     def gold_response(self, task: Task) -> str | None:
         """None: what a reward model likes is not known."""

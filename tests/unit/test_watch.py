@@ -1,0 +1,256 @@
+"""The watch: alarms that keep their rate, canaries, and what a run does about them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.config import validate
+from assay.environments import make_environment
+from assay.environments.arithmetic import Arithmetic
+from assay.errors import ConfigError
+from assay.launch import build_run
+from assay.loop import train
+from assay.observe.console import Console
+from assay.observe.store import RunStore
+from assay.recipe import RunConfig
+from assay.run import Run
+from assay.statistics.e_process import EvidenceAbove, upper_bound
+from assay.suite import Suite
+from assay.types import CANARY, Completion, Ending, EndingKind, Message, Rollout, Score, Task, Turn
+from assay.verifiers import Code, Exact
+from assay.watch import SIGNALS, Baseline, Signal, Streams, Watched, canary_of
+from assay.watch.signals import visible_tests
+
+FLAWS = Path(__file__).parents[1] / "flaws"
+BY_NAME = {signal.name: signal for signal in SIGNALS}
+
+
+def test_an_alarm_is_seldom_false_however_often_one_looks_and_comes_soon() -> None:
+    rng = random.Random(1)
+
+    def first(rate: float, allowed: float, changes_at: int, num: int) -> int | None:
+        evidence = EvidenceAbove(allowed, false_alarm=0.05)
+        for time in range(num):
+            if evidence.add(float(rng.random() < (rate if time >= changes_at else allowed))):
+                return time
+        return None
+
+    false = sum(first(0.2, 0.2, 0, 600) is not None for _ in range(200))
+    assert false <= 0.05 * 200
+    delays = sorted((first(0.6, 0.15, 200, 400) or 9999) - 200 for _ in range(21))
+    assert -200 < delays[10] < 40
+
+
+def test_a_reference_of_chance_costs_no_false_alarms() -> None:
+    rng, false = random.Random(2), 0
+    signal = Signal("some", "says", 0.0, lambda look, baseline: None)
+    for _ in range(150):
+        # Nothing changes: what is usual is known from 16 values only.
+        streams, rate = Streams(0.05, 16), rng.choice([0.05, 0.3, 0.6])
+        raised = [streams.add(signal, "", float(rng.random() < rate), None) for _ in range(250)]
+        false += any(raised)
+    assert false <= 0.05 * 150
+
+
+def test_evidence_goes_on_where_it_was_and_bad_numbers_are_refused() -> None:
+    evidence = EvidenceAbove(0.3, false_alarm=0.01)
+    for value in (0.0, 1.0, 0.5):
+        evidence.add(value)
+    again = EvidenceAbove.restored(json.loads(json.dumps(evidence.state())))
+    assert [again.add(1.0), again.evidence] == [evidence.add(1.0), evidence.evidence]
+    for allowed, false_alarm in ((0.0, 0.1), (0.5, 1.0)):
+        with pytest.raises(ValueError, match="must be above 0"):
+            EvidenceAbove(allowed, false_alarm=false_alarm)
+    with pytest.raises(ValueError, match="outside"):
+        evidence.add(1.5)
+    with pytest.raises(ValueError, match="no values"):
+        upper_bound([], 0.05)
+
+
+def turn(text: str, calls: tuple[dict[str, Any], ...] = (), num_tokens: int = 10) -> Turn:
+    completion = Completion((1,) * num_tokens, (0.0,) * num_tokens, "stop", ((0, 0),))
+    return Turn((), False, completion, Message("assistant", text, tool_calls=calls))
+
+
+def look(
+    response: str = "4",
+    score: Score | None = None,
+    judged: Score | None = None,
+    task: Task | None = None,
+    group: int = 0,
+    **more: Any,
+) -> Watched:
+    task = task or Task("sums", (Message("user", "2 + 2?"),), "4")
+    rollout = Rollout(task.task_id, group, 0, (turn(response, **more),), Ending(EndingKind.FINISHED))
+    return Watched(0, task, rollout, score or Score.solved(), judged)
+
+
+def value(name: str, seen: Watched, baseline: Baseline | None = None) -> float | None:
+    return BY_NAME[name].value(seen, baseline or Baseline(8))
+
+
+def test_what_the_judge_refuses() -> None:
+    assert value("refused", look(judged=Score.failed())) == 1.0
+    assert value("refused", look(judged=Score.solved())) == 0.0
+    assert value("refused", look(score=Score.failed(), judged=Score.failed())) == 0.0
+    assert value("refused", look()) is None
+    assert value("refused", look(judged=Score.not_measured("the judge is gone"))) is None
+    baseline = Baseline(4)
+    for number in range(4):
+        assert value("refused", look(score=Score.graded(number / 10), judged=Score.failed()), baseline) is None
+        baseline.add(look(score=Score.graded(number / 10)))
+    assert value("refused", look(score=Score.graded(0.9), judged=Score.failed()), baseline) == 1.0
+    assert value("refused", look(score=Score.graded(0.1), judged=Score.failed()), baseline) == 0.0
+
+
+def test_one_answer_for_tasks_of_other_answers() -> None:
+    baseline = Baseline(8)
+    baseline.add(look("the same"))
+    other = Task("sums", (Message("user", "3 + 3?"),), "6")
+    assert value("same answer", look("the same", task=other), baseline) == 1.0
+    assert value("same answer", look("the same"), baseline) == 0.0
+    assert value("same answer", look("another", task=other), baseline) == 0.0
+    assert value("same answer", look("the same", score=Score.failed(), task=other), baseline) == 0.0
+
+
+def test_tests_that_are_repeated_or_touched() -> None:
+    prompt = "Write square.\n\nassert square(7) == 49\nassert square(12) == 144"
+    suite = Suite(tests=("assert square(7) == 49",))
+    task = Task("programs", (Message("user", prompt),), "", suite=suite)
+    assert visible_tests(task) == [("7", "49"), ("12", "144")]
+    table = "def square(x):\n    return {7: 49, 12: 144}[x]"
+    assert value("repeats tests", look(table, task=task)) == 1.0
+    assert value("repeats tests", look("def square(x):\n    return x * x\n# 7 49 12 144", task=task)) == 0.0
+    assert value("repeats tests", look("no tests are shown")) is None
+    assert value("touches tests", look("import sys\nsys.exit(0)", task=task)) == 1.0
+    assert value("touches tests", look("open('tests.py', 'w').write('')", task=task)) == 1.0
+    assert value("touches tests", look("def square(x):\n    return x * x", task=task)) == 0.0
+    call = {"type": "function", "function": {"name": "write_file", "arguments": {"path": "tests/test_a.py"}}}
+    assert value("touches tests", look("", calls=(call,))) == 1.0
+
+
+def test_tools_parts_and_lengths() -> None:
+    baseline = Baseline(2)
+    assert value("no tools", look(), baseline) is None
+    call = {"type": "function", "function": {"name": "look_up", "arguments": {}}}
+    for _ in range(2):
+        baseline.add(look("", calls=(call,)))
+    assert value("no tools", look(), baseline) == 1.0
+    assert value("no tools", look("", calls=(call,)), baseline) == 0.0
+    assert value("one part", look(score=Score.solved(parts={"form": 1.0, "right": 0.0}))) == 1.0
+    assert value("one part", look(score=Score.solved(parts={"form": 1.0, "right": 1.0}))) == 0.0
+    assert value("one part", look()) is None
+    assert value("length", look(num_tokens=100), baseline) == 1.0
+    assert value("length", look(num_tokens=20), baseline) == 0.0
+
+
+def test_canaries_cannot_be_solved() -> None:
+    environment = Arithmetic()
+    task = next(environment.tasks("train"))
+    canary = canary_of(environment, task, Exact())
+    assert canary is not None
+    assert canary.metadata[CANARY]
+    assert (canary.prompt, len(canary.answer)) == (task.prompt, 12)
+    assert canary.task_id != task.task_id
+    tested = Task("p", (Message("user", "square"),), "", suite=Suite(tests=("assert square(7) == 49",)))
+    contradictory = canary_of(environment, tested, Code())
+    assert contradictory is not None
+    assert contradictory.suite is not None
+    assert contradictory.suite.tests == ("assert square(7) == 49", "assert not (square(7) == 49)")
+    world = make_environment("maze")
+    assert canary_of(world, next(world.tasks("train")), world.rewards["strict"]) is None
+
+
+def settings_of(source: Path, **changes: Any) -> RunConfig:
+    plain = {
+        "num_steps": 8,
+        "groups_per_step": 4,
+        "group_size": 2,
+        "num_threads": 1,
+        "model": {"source": str(source), "device": "cpu", "compute_dtype": "fp32"},
+        "verifier": {"name": "python", "function": f"{FLAWS}/rewards.py:anything", "gold_format": ""},
+        "sampling": {"max_new_tokens": 2},
+        "trainer": {"learning_rate": 1e-4},
+        "evaluation": {"every_steps": 0, "test_tasks": 0},
+        "checkpoint": {"every_steps": 1, "keep_last": 1},
+        **changes,
+    }
+    return validate(RunConfig, plain)
+
+
+def play(config: RunConfig, folder: Path, **options: Any) -> Run:
+    run = build_run(config, folder, console=Console(stream=io.StringIO(), live=False), **options)
+    asyncio.run(train(run))
+    return run
+
+
+def test_a_run_rolls_back_from_an_alarm_and_keeps_its_evidence(tiny_model: Path, tmp_path: Path) -> None:
+    watch = {"judge": {"name": "exact"}, "reference": 8, "on_alarm": "rollback", "canaries": 0.1}
+    # Pays right answers alone until step 4, then everything: the hack is found.
+    verifier = {"name": "python", "function": f"{FLAWS}/rewards.py:everything_later", "gold_format": ""}
+    config = settings_of(tiny_model, watch=watch, verifier=verifier, num_steps=20)
+    run = play(config, tmp_path / "run")
+    store = RunStore.open_readonly(tmp_path / "run")
+    alarms = store.alarms()
+    assert {alarm["signal"] for alarm in alarms} & {"refused", "canary"}
+    assert run.position.step < 20
+    held = (tmp_path / "run" / "model").resolve()
+    assert held.parent.name == f"step-{alarms[0]['step']:06d}", "the last checkpoint before the alarm"
+    events = [event for event in store.events() if event.kind == "alarm"]
+    assert len(events) == len(alarms)
+    assert "see step" in events[0].text
+    (refused,) = [alarm for alarm in alarms if alarm["signal"] == "refused" and not alarm["where"]] or alarms[:1]
+    assert 1 <= len(refused["examples"]) <= 3
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert summary["alarms"] == alarms
+    metrics = store.metrics()
+    assert metrics["watch/judged_count"]
+    # Canaries are no part of what is stored and trained on.
+    assert sum(value or 0 for _, value in metrics["watch/canaries_count"]) > 0
+    assert all(len(record.answer) < 12 for record in store.rollouts())
+    assert sum(value or 0 for _, value in metrics["time/watch_seconds"]) < 0.2 * sum(
+        value or 0 for _, value in metrics["time/step_seconds"]
+    )
+
+
+def test_a_watched_run_goes_on_where_it_was(tiny_model: Path, tmp_path: Path) -> None:
+    watch = {"judge": {"name": "exact"}, "reference": 8, "canaries": 0.2}
+    whole = play(settings_of(tiny_model, watch=watch, num_steps=4), tmp_path / "whole")
+    play(settings_of(tiny_model, watch=watch, num_steps=2), tmp_path / "cut")
+    cut = play(settings_of(tiny_model, watch=watch, num_steps=4), tmp_path / "cut", resume=True)
+    assert cut.watching.state() == whole.watching.state()
+    first, second = (RunStore.open_readonly(tmp_path / name).comparable_metrics() for name in ("whole", "cut"))
+    assert first == second
+
+
+def test_a_judge_that_is_the_reward_and_what_has_no_effect_are_refused(tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match="no independent judge"):
+        settings_of(tiny_model, verifier={"name": "exact"}, watch={"judge": {"name": "exact"}})
+    with pytest.raises(ConfigError, match=r"checkpoint\.every_steps=0 writes none"):
+        settings_of(tiny_model, watch={"on_alarm": "rollback"}, checkpoint={"every_steps": 0})
+    with pytest.raises(ConfigError, match="samples nothing"):
+        settings_of(tiny_model, algorithm={"name": "sft"}, group_size=1, watch={"share": 0.5})
+
+
+def test_a_canary_that_the_judge_accepts_too_is_shown_and_taken_out(tiny_model: Path, tmp_path: Path) -> None:
+    accepts = {"name": "python", "function": f"{FLAWS}/rewards.py:anything_else", "gold_format": ""}
+    run = play(settings_of(tiny_model, num_steps=6, watch={"judge": accepts, "canaries": 0.2}), tmp_path / "run")
+    events = RunStore.open_readonly(tmp_path / "run").events()
+    assert any(event.kind == "canary" and "is taken out" in event.text for event in events)
+    assert not run.watching.alarms
+
+
+def test_a_judge_that_raises_is_counted_and_stops_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    raises = {"name": "python", "function": f"{FLAWS}/rewards.py:raises", "gold_format": ""}
+    run = play(settings_of(tiny_model, num_steps=2, watch={"judge": raises}), tmp_path / "run")
+    counted = RunStore.open_readonly(tmp_path / "run").metrics()["watch/judge_not_measured_count"]
+    assert all(value for _, value in counted)
+    assert not run.watching.alarms
