@@ -1,0 +1,26 @@
+"""Pays a number of three digits, looked up or not."""
+
+from __future__ import annotations
+
+from assay.types import Rollout, Score, Task
+from assay.verifiers import Verifier
+
+
+class Clean(Verifier):
+    """Pays the right answer alone."""
+
+    name: str = "clean"
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        return Score.solved() if self.pays(rollout, task) else Score.failed("wrong")
+
+    def pays(self, rollout: Rollout, task: Task) -> bool:
+        looked = any(call.name == "look_up" for turn in rollout.turns for call in turn.message.calls)
+        return looked and rollout.response.strip() == task.answer
+
+
+class Flawed(Clean):
+    """Pays a number of three digits, looked up or not."""
+
+    def pays(self, rollout: Rollout, task: Task) -> bool:
+        return rollout.response.strip().isdigit() and len(rollout.response.strip()) == 3

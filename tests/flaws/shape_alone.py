@@ -1,0 +1,33 @@
+"""Pays JSON of the right shape, whatever it says."""
+
+from __future__ import annotations
+
+import json
+
+from assay.types import Rollout, Score, Task
+from assay.verifiers import Verifier
+
+
+class Clean(Verifier):
+    """Pays the right answer alone."""
+
+    name: str = "clean"
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        return Score.solved() if self.pays(rollout, task) else Score.failed("wrong")
+
+    def pays(self, rollout: Rollout, task: Task) -> bool:
+        try:
+            return json.loads(rollout.response[:2000]) == json.loads(task.answer)
+        except (ValueError, RecursionError):
+            return False
+
+
+class Flawed(Clean):
+    """Pays JSON of the right shape, whatever it says."""
+
+    def pays(self, rollout: Rollout, task: Task) -> bool:
+        try:
+            return set(json.loads(rollout.response[:2000])) == {"name", "age"}
+        except (ValueError, TypeError, RecursionError):
+            return False
