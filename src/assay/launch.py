@@ -19,7 +19,7 @@ import torch
 
 from assay.components import components_in, source_hashes
 from assay.config import dump, validate
-from assay.errors import ConfigError, RunFolderError
+from assay.errors import ConfigError, RankError, RunFolderError
 from assay.models import Model, open_model
 from assay.observe.console import Console
 from assay.observe.folder import LOCK, write_json
@@ -84,7 +84,7 @@ def build_run(
             "base_folder": None if model.adapter is None else str(model.base),
             **provenance(),
         }
-    available = check_memory(run_memory(config, model, resolved), resolved["device"])
+    available = _available(config, model, resolved)
     check_disk(folder, run_disk(config, model))
     made = not folder.exists()
     lock = _lock(folder)
@@ -119,6 +119,28 @@ def build_run(
     _tell_opening(run, model, resolved)
     write_json(folder / "config.json", {**record, "settings": dump(config), **run.learner.parameter_counts()})
     return run
+
+
+def _available(config: RunConfig, model: Model, resolved: Mapping[str, Any]) -> int:
+    """Memory of the device in bytes, after a check that the run fits; 0 where the device is another node's."""
+    if config.cluster.is_used and resolved["device"].startswith("cuda") and not torch.cuda.is_available():
+        return 0
+    return check_memory(run_memory(config, model, resolved), resolved["device"])
+
+
+def may_go_on(error: RankError, config: RunConfig, folder: Path, num_restarts: int) -> str:
+    """Return what is said when a run is rebuilt from its newest checkpoint, after a rank was lost.
+
+    Raises:
+        RankError: it was rebuilt `cluster.max_restarts` times already.
+    """
+    most = config.cluster.max_restarts
+    if num_restarts >= most:
+        raise RankError(
+            f"{error}; the run was rebuilt {num_restarts} times, and cluster.max_restarts={most}. What the newest "
+            f"checkpoint holds is kept; go on with: assay train --resume {folder}"
+        ) from error
+    return f"{error}; going on from the newest checkpoint ({num_restarts + 1} of at most {most} times)"
 
 
 def _tell_opening(run: Run, model: Model, resolved: Mapping[str, Any]) -> None:
@@ -265,10 +287,16 @@ def resolve_device(device: str) -> str:
 
 def resolve(config: RunConfig) -> dict[str, Any]:
     """The settings that depend on the machine, as it has them; kept, so that a resumed run computes the same."""
-    device = resolve_device(config.model.device)
+    far = config.cluster.is_used and config.model.device.startswith("cuda") and not torch.cuda.is_available()
+    if far and config.model.compute_dtype == "auto":
+        raise ConfigError(
+            'model.compute_dtype="auto" measures the GPU, and this machine has none: name the precision of the others, '
+            "model.compute_dtype=bf16"
+        )
+    device = config.model.device if far else resolve_device(config.model.device)
     num_threads = config.num_threads or default_threads()
     torch.set_num_threads(num_threads)
-    choice = choose_dtype(device, config.model.compute_dtype)
+    choice = choose_dtype("cpu" if far else device, config.model.compute_dtype)
     name = next(name for name, dtype in COMPUTE_DTYPES.items() if dtype == choice.dtype)
     return {
         "device": device,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,12 +18,12 @@ from assay.config import load, merged, validate
 from assay.engines import Sampling
 from assay.environments import Environment, Level, choose_tasks, make_environment, rewards_of
 from assay.environments.splits import SPLITS
-from assay.errors import ConfigError
+from assay.errors import ConfigError, RankError
 from assay.evaluation import Evaluation
 from assay.evaluation import evaluate as measure
 from assay.home import assay_home
 from assay.host import Host
-from assay.launch import COMPUTE_DTYPES, build_run, read_run_record, resolve_device, stop_on_interrupt
+from assay.launch import COMPUTE_DTYPES, build_run, may_go_on, read_run_record, resolve_device, stop_on_interrupt
 from assay.loop import train as train_loop
 from assay.models import open_model
 from assay.observe.console import Console
@@ -92,14 +93,48 @@ def train(
         folder = Path(run_folder).absolute() if run_folder is not None else new_run_folder(config)
     runs: list[Run] = []
 
-    async def work() -> TrainResult:
-        run = build_run(config, folder, resume=resume is not None, started=started, console=console)
+    def begun(run: Run) -> None:
         runs.append(run)
         run.subscribers.extend(subscribers)
-        with run.records.console, stop_on_interrupt(run):
-            return await train_loop(run)
+
+    async def work() -> TrainResult:
+        return await train_and_rebuild(
+            config, folder, resume=resume is not None, started=started, console=console, begun=begun
+        )
 
     return run_in_loop(work, on_interrupt=lambda: _stop(runs))
+
+
+async def train_and_rebuild(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool,
+    started: float,
+    console: Console | None = None,
+    begun: Callable[[Run], None] = lambda run: None,
+) -> TrainResult:
+    """Trains until the run is over; where a rank of a cluster is lost, the run is rebuilt from its newest checkpoint.
+
+    Args:
+        begun: told of each run that is built, before its first step.
+
+    Raises:
+        RankError: ranks were lost more than `cluster.max_restarts` times.
+    """
+    for num_restarts in itertools.count():
+        try:
+            goes_on = resume if num_restarts == 0 else (folder / "config.json").is_file()
+            run = build_run(config, folder, resume=goes_on, started=started, console=console)
+            with run.records.console, stop_on_interrupt(run):
+                begun(run)
+                return await train_loop(run)
+        except RankError as error:
+            said = may_go_on(error, config, folder, num_restarts)
+            (console or Console(config.num_steps, config.max_seconds, [])).message(said)
+            # The checkpoint knows the seconds up to it.
+            started = time.monotonic()
+    raise AssertionError
 
 
 def evaluate(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import pydantic
 
 from assay.algorithms import GRPO, AnyAlgorithm
+from assay.cluster.settings import ClusterSettings
 from assay.config import FileText, Settings
 from assay.curriculum import AnyCurriculum, LevelByLevel
 from assay.curriculum.curriculum import no_verdict
@@ -142,6 +143,8 @@ class RunConfig(Settings):
     """How often a checkpoint to resume from is written, and how many are kept."""
     watch: WatchSettings = WatchSettings()
     """How the run is watched for hacking of its reward."""
+    cluster: ClusterSettings = ClusterSettings()
+    """Ranks of the learner and engines in processes of their own, which Ray places; by default all is in one."""
     tracking: TrackingSettings = TrackingSettings()
     """The trackers that get the run's numbers beside its own store."""
 
@@ -272,6 +275,23 @@ class RunConfig(Settings):
             )
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _clustered(self) -> RunConfig:
+        cluster, algorithm = self.cluster, self.algorithm
+        if not cluster.is_used:
+            return self
+        if algorithm.needs.pairs:
+            raise ValueError(
+                f"cluster.learner and cluster.engines cannot be had with {algorithm.name}, whose responses are given: "
+                "it is trained in one process; leave them out"
+            )
+        if cluster.num_ranks > 1 and algorithm.needs.teacher_distribution:
+            raise ValueError(
+                f"cluster.learner={cluster.learner} cannot be had with {algorithm.name}, which compares whole "
+                "vocabularies with a teacher: set cluster.learner=1"
+            )
+        return self
+
     def _check_pairs(self) -> None:
         """Refuses what has no effect where responses are given and compared.
 
@@ -346,5 +366,6 @@ class RunConfig(Settings):
         return self
 
 
-CHANGEABLE_ON_RESUME = ("num_steps", "max_seconds", "max_sampled_tokens", "tracking")
-"""Settings that may differ between a run and its resumption: how far it goes and who hears of it."""
+CHANGEABLE_ON_RESUME = ("num_steps", "max_seconds", "max_sampled_tokens", "tracking", "cluster")
+"""Settings that may differ between a run and its resumption: how far it goes, who hears of it, and on how
+many processes."""

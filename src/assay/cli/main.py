@@ -12,6 +12,7 @@ from assay.cli import (
     audit,
     chat,
     check,
+    cluster,
     compare,
     demonstrate,
     doctor,
@@ -78,6 +79,7 @@ app.command("verify")(verify.verify)
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")
 app.add_typer(check.app, name="check")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(prefer.app, name="prefer")

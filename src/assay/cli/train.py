@@ -95,18 +95,22 @@ def _resumed(run: str, settings: list[str]) -> tuple[Path, RunConfig]:
 def _run(config: RunConfig, folder: Path, resume: bool) -> None:
     import asyncio
 
-    from assay.launch import build_run, stop_on_interrupt
-    from assay.loop import train as train_loop
+    from assay.public import train_and_rebuild
+    from assay.run import Run
 
-    run = build_run(config, folder, resume=resume, started=_STARTED)
-    typer.echo(f"run folder: {folder}")
+    runs: list[Run] = []
+
+    def begun(run: Run) -> None:
+        if not runs:
+            typer.echo(f"run folder: {folder}")
+        runs.append(run)
+        if resume or len(runs) > 1:
+            run.records.console.message(f"going on after step {run.position.step}")
+
     try:
-        with run.records.console, stop_on_interrupt(run):
-            if resume:
-                run.records.console.message(f"going on after step {run.position.step}")
-            result = asyncio.run(train_loop(run))
+        result = asyncio.run(train_and_rebuild(config, folder, resume=resume, started=_STARTED, begun=begun))
     except AssayError as error:
-        kept = run.keeping.newest_step()
+        kept = runs[-1].keeping.newest_step() if runs else None
         hint = f"what was done until step {kept} is kept; go on with: assay train --resume {folder}" if kept else ""
         raise type(error)(f"{error}\n{hint}".rstrip()) from error
     typer.echo(_describe_result(result))

@@ -221,6 +221,16 @@ class ProvenEngine:
         self.state = EngineState.PROVEN
         return gap
 
+    def vouch(self) -> None:
+        """Takes weights for proved that the learner does not hold, over the way over which others were proved.
+
+        Raises:
+            PublishError: nothing was ever proved here.
+        """
+        if self.state is not EngineState.LOADING or self.gap is None:
+            raise PublishError(f"{self.name} has never been proved: publish the learner's weights first")
+        self.state = EngineState.PROVEN
+
     def serve(self) -> None:
         """Lets requests in.
 

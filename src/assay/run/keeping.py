@@ -14,8 +14,8 @@ from assay.recipe import CheckpointSettings
 from assay.run.events import StepDone
 from assay.run.position import Clock, Position
 from assay.run.records import Records
-from assay.run.services import LocalLearner, Sampler
-from assay.training.checkpoint import latest_checkpoint, load_trained, prune, read_best, write_best, write_checkpoint
+from assay.run.services import Learner, Sampler
+from assay.training.checkpoint import latest_checkpoint, prune, read_best
 from assay.training.random_state import random_state
 
 CHECKPOINTS = "checkpoints"
@@ -38,7 +38,7 @@ class Keeping:
         *,
         position: Position,
         clock: Clock,
-        learner: LocalLearner,
+        learner: Learner,
         curriculum: Curriculum,
         sampler: Sampler,
         engine: Engine,
@@ -102,7 +102,7 @@ class Keeping:
         # What is sampled next must not depend on what the engine happens to have cached: a resumed run has nothing.
         self._engine.forget()
         place = self._folder / CHECKPOINTS
-        path = write_checkpoint(place, self._position.step, self._learner.policy, self._learner.trainer, state)
+        path = self._learner.write_checkpoint(place, self._position.step, state)
         prune(place, self._settings.keep_last, [] if self._held is None else [self._held])
         self._checkpointed_at = self._position.step
         return path
@@ -124,7 +124,7 @@ class Keeping:
     def keep_best(self, accuracy: float) -> None:
         """The model as it is, in place of the best so far."""
         self._position.best_step = self._position.step
-        write_best(self._folder / CHECKPOINTS, self._position.step, accuracy, self._learner.policy)
+        self._learner.write_best(self._folder / CHECKPOINTS, self._position.step, accuracy)
 
     def newest_step(self) -> int | None:
         """Steps that the newest checkpoint holds; None where there is none."""
@@ -148,7 +148,7 @@ class Keeping:
     def load_model_to_use(self) -> None:
         """Puts the weights of the model to use in place of the last ones, once nothing is trained any more."""
         if self._uses_held or self._position.best_step not in (None, self._position.step):
-            load_trained(self.model_to_use, self._learner.policy)
+            self._learner.load_trained(self.model_to_use)
 
     def link_model(self) -> None:
         """Points the run folder's link at the model to use."""

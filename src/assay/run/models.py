@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +17,8 @@ from assay.policies.reward import RewardModel
 from assay.policies.value import ValueModel
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer
+from assay.training import Trainer
+from assay.training.ranks import Ranks
 
 
 class RunModels:
@@ -51,12 +55,19 @@ class RunModels:
         }
         told = config.model
         self.renderer: ChatRenderer = model.renderer(chat_template, tools=told.tools, call_forms=told.call_forms)
-        self.policy: AnyPolicy | RewardModel = self._in_precision(model.policy(**self._trained))
-        if config.algorithm.needs.rewards:
-            self.policy = RewardModel(self.policy, seed=config.seed)
-        if chat_template is not None:
+        self.max_context: int = model.shape.max_context
+        """Longest sequence in tokens."""
+
+    @cached_property
+    def policy(self) -> AnyPolicy | RewardModel:
+        """The model that is trained; loaded when it is first asked for."""
+        policy: AnyPolicy | RewardModel = self._in_precision(self._model.policy(**self._trained))
+        if self._config.algorithm.needs.rewards:
+            policy = RewardModel(policy, seed=self._config.seed)
+        if self._chat_template is not None:
             # Checkpoints are shown conversations as the model was.
-            self.policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
+            policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
+        return policy
 
     def engine(self, version: int) -> Engine:
         """Samples with the policy's weights, which are of this version."""
@@ -71,6 +82,25 @@ class RunModels:
             dtype=self._compute_dtype,
             num_slots=self._config.num_slots,
             version=version,
+        )
+
+    def trainer(self, beside: Mapping[str, Any] | None = None, ranks: Ranks | None = None) -> Trainer:
+        """The trainer of the policy.
+
+        Args:
+            beside: what `beside` made; None to make it here.
+            ranks: the ranks over which the models are sharded; None in one process.
+        """
+        config = self._config
+        return Trainer(
+            self.policy,
+            config.trainer,
+            temperature=config.sampling.temperature,
+            tokens_per_microbatch=config.tokens_per_microbatch,
+            minibatches_per_step=config.minibatches_per_step,
+            num_steps=config.num_steps,
+            ranks=ranks,
+            **(self.beside() if beside is None else beside),
         )
 
     def beside(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from assay.run.keeping import Keeping
 from assay.run.measuring import Measurements
 from assay.run.position import Clock, Position
 from assay.run.records import Records
-from assay.run.services import LocalLearner, Publisher, Sampler
+from assay.run.services import Learner, Publisher, Sampler
 from assay.run.watching import Watching
 from assay.training import MemoryEstimate, StepReport
 from assay.training.report import NUM_TOKENS
@@ -70,7 +70,7 @@ class Run:
 
     # What the loop awaits.
     sampler: Sampler
-    learner: LocalLearner
+    learner: Learner
     publisher: Publisher
 
     # What it decides by.
@@ -141,7 +141,7 @@ class Run:
     def steps(self) -> Iterator[int]:
         """Steps still to make, until the recipe's number, a budget, or a request to stop."""
         for step in self.clock.steps():
-            self.learner.trainer.budget_spent = self.clock.budget_spent
+            self.learner.spend(self.clock.budget_spent)
             yield step
         if self.clock.why_over:
             self.records.console.message(self.clock.why_over)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -13,7 +14,8 @@ from torch import Tensor
 from assay.algorithms import Algorithm, Needs
 from assay.engines import Engine
 from assay.policies.policy import Policy
-from assay.training import StepReport, Trainer
+from assay.training import StepReport, Trainer, read_checkpoint, write_best, write_checkpoint
+from assay.training.checkpoint import load_trained
 from assay.training.step_size import STEP_KL, WEIGHT_CHANGE, WeightSample, read_again, step_kl
 from assay.types import CreditedSample, Group, Sample
 
@@ -68,6 +70,39 @@ class Learner(Protocol):
         """Updates made since the run began, those of a critic alone included."""
         ...
 
+    progress: Callable[[str, int, int], None]
+    """Told of each micro-batch of a step: "micro-batches", how many are done, and of how many."""
+    tell: Callable[[str, int, int], None]
+    """Told how far a computation before the steps has come."""
+
+    async def prepare(self) -> None:
+        """Does what has to be done before anything is sampled or trained."""
+        ...
+
+    def spend(self, share: float) -> None:
+        """Takes note of the share of the run's budget that is spent."""
+        ...
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return the number of the model's parameters, and of those that are trained."""
+        ...
+
+    def write_checkpoint(self, folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+        """Writes everything that is needed to go on, and what the caller wants back; see `training.checkpoint`."""
+        ...
+
+    def write_best(self, folder: Path, step: int, accuracy: float) -> None:
+        """Makes the model as it is the best one, in place of any other."""
+        ...
+
+    def load_trained(self, folder: Path) -> None:
+        """Loads what is trained from the folder of a model that training wrote."""
+        ...
+
+    def restore(self, checkpoint: Path) -> dict[str, Any]:
+        """Takes weights and optimizer back to a checkpoint; returns the state that the caller gave it."""
+        ...
+
 
 class Publisher(Protocol):
     """The service that brings the learner's weights to whoever samples."""
@@ -90,6 +125,26 @@ class LocalLearner:
 
     async def prepare(self) -> None:
         """Computes what has to be there before the first step; nothing, unless a subclass says otherwise."""
+
+    def spend(self, share: float) -> None:
+        self.trainer.budget_spent = share
+
+    def write_checkpoint(self, folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+        return write_checkpoint(folder, step, self.policy, self.trainer, state, writes=self._writes)
+
+    def write_best(self, folder: Path, step: int, accuracy: float) -> None:
+        write_best(folder, step, accuracy, self.policy, writes=self._writes)
+
+    def load_trained(self, folder: Path) -> None:
+        load_trained(folder, self.policy)
+
+    def restore(self, checkpoint: Path) -> dict[str, Any]:
+        return read_checkpoint(checkpoint, self.policy, self.trainer)
+
+    @property
+    def _writes(self) -> bool:
+        """True on the one rank that writes files."""
+        return self.trainer.ranks.rank == 0
 
     async def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
         return self.trainer.annotate(samples, needs)

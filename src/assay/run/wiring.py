@@ -24,6 +24,7 @@ from assay.observe.tracking import Trackers
 from assay.recipe import RunConfig
 from assay.rollout import Collector, Demonstrations, GivenResponses
 from assay.rollout.lengths import EpisodeLengths
+from assay.run.clustered import ClusterParts, FarParts, start_cluster
 from assay.run.constrained import ConstrainedSampler
 from assay.run.given import GivenLearner, RewardLearner
 from assay.run.keeping import CHECKPOINTS, Keeping
@@ -34,11 +35,11 @@ from assay.run.position import Clock, Position
 from assay.run.records import Records
 from assay.run.run import Run
 from assay.run.scaffolding import Scaffolding
-from assay.run.services import LocalLearner, LocalPublisher, Sampler
+from assay.run.services import Learner, LocalLearner, LocalPublisher, Sampler
 from assay.run.watching import Watching
 from assay.scaffolds import Plain
-from assay.training import MemoryEstimate, Trainer
-from assay.training.checkpoint import latest_checkpoint, read_checkpoint
+from assay.training import MemoryEstimate
+from assay.training.checkpoint import latest_checkpoint
 from assay.training.random_state import set_random_state
 from assay.training.reference import ReferenceLogprobs
 from assay.types import Rollout, Sample, Score, Task
@@ -73,6 +74,28 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
     Args:
         started: `time.monotonic()` from which the time budget counts.
     """
+    cluster = _cluster(config, resolved) if config.cluster.is_used else None
+    try:
+        return _wire(config, resolved, cluster, console, resume, started)
+    except BaseException:
+        if cluster is not None:
+            cluster.engine.close_now()
+        raise
+
+
+def _cluster(config: RunConfig, resolved: Resolved) -> ClusterParts:
+    parts = FarParts.of(config, resolved.model, resolved.device, resolved.compute_dtype, resolved.chat_template)
+    return start_cluster(config, parts, resolved.model, resolved.folder)
+
+
+def _wire(
+    config: RunConfig,
+    resolved: Resolved,
+    cluster: ClusterParts | None,
+    console: Console | None,
+    resume: bool,
+    started: float | None,
+) -> Run:
     models = RunModels(
         config,
         resolved.model,
@@ -80,7 +103,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         compute_dtype=resolved.compute_dtype,
         chat_template=resolved.chat_template,
     )
-    learner = _learner(config, models, resolved.folder)
+    learner = _learner(config, models, resolved.folder) if cluster is None else cluster.learner
     curriculum = config.curriculum.begin(config.environment, config.seed)
     if not curriculum.named_levels():
         raise ConfigError(
@@ -90,8 +113,13 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
     state = _restore(resolved.folder, learner, curriculum, store, trackers) if resume else None
     if state is None:
         trackers.rollback({})
+        if resume:
+            # It was ended before its first checkpoint, and begins again.
+            store.rollback(0)
     position = Position() if state is None else Position(**state["position"])
-    engine = models.engine(version=position.step)
+    engine = models.engine(version=position.step) if cluster is None else cluster.engine
+    if cluster is not None:
+        cluster.learner.first_version = position.step
     console = console or Console(config.num_steps, config.max_seconds, [name for name, _ in curriculum.named_levels()])
     canaries = Canaries(config.watch.canaries, config.environment, config.reward, config.seed)
     sampler = _sampler(config, models, engine, curriculum, console, canaries)
@@ -113,7 +141,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         position=position,
         clock=clock,
         renderer=models.renderer,
-        device=models.policy.device,
+        device=models.policy.device if cluster is None else torch.device("cpu"),
     )
     keeping = Keeping(
         resolved.folder,
@@ -148,7 +176,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
         model=resolved.model,
         sampler=sampler,
         learner=learner,
-        publisher=LocalPublisher(learner, engine),
+        publisher=LocalPublisher(learner, engine) if cluster is None else cluster.publisher,
         algorithm=config.algorithm,
         curriculum=curriculum,
         position=position,
@@ -169,7 +197,7 @@ def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resu
 
 
 def _learner(config: RunConfig, models: RunModels, folder: Path) -> LocalLearner:
-    trainer, algorithm = _trainer(config, models), config.algorithm
+    trainer, algorithm = models.trainer(), config.algorithm
     if not algorithm.needs.pairs:
         return LocalLearner(trainer, models.policy)
     if not isinstance(algorithm, Preference):
@@ -183,7 +211,7 @@ def _held_out(
     config: RunConfig,
     models: RunModels,
     engine: Engine,
-    learner: LocalLearner,
+    learner: Learner,
     console: Console,
     position: Position,
 ) -> HeldOut:
@@ -231,29 +259,17 @@ def _comparisons(config: RunConfig, models: RunModels, curriculum: Curriculum) -
 
 
 def _max_context(config: RunConfig, models: RunModels) -> int:
-    return min(models.policy.max_context, config.limits.max_context or models.policy.max_context)
-
-
-def _trainer(config: RunConfig, models: RunModels) -> Trainer:
-    return Trainer(
-        models.policy,
-        config.trainer,
-        temperature=config.sampling.temperature,
-        tokens_per_microbatch=config.tokens_per_microbatch,
-        minibatches_per_step=config.minibatches_per_step,
-        num_steps=config.num_steps,
-        **models.beside(),
-    )
+    return min(models.max_context, config.limits.max_context or models.max_context)
 
 
 def _restore(
-    folder: Path, learner: LocalLearner, curriculum: Curriculum, store: RunStore, trackers: Trackers
+    folder: Path, learner: Learner, curriculum: Curriculum, store: RunStore, trackers: Trackers
 ) -> dict[str, Any] | None:
     """Takes everything back to the newest checkpoint; what it holds beside that, or None where there is none."""
     checkpoint = latest_checkpoint(folder / CHECKPOINTS)
     if checkpoint is None:
         return None
-    state = read_checkpoint(checkpoint, learner.policy, learner.trainer)
+    state = learner.restore(checkpoint)
     curriculum.load_state(state["curriculum"])
     store.rollback(state["position"]["step"])
     trackers.rollback(state["events"])
@@ -297,7 +313,7 @@ def _sampler(
             next_task=curriculum.next_task,
             environment=config.environment,
             limits=config.limits,
-            max_context=models.policy.max_context,
+            max_context=models.max_context,
         )
     scaffolding = Scaffolding(
         config.scaffold,

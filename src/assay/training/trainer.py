@@ -138,7 +138,7 @@ class Trainer:
         options = OptimizerOptions(settings.betas, settings.epsilon, settings.weight_decay, settings.max_grad_norm)
         self._trained = TrainedModule("policy", policy.named_parameters(), options, keeps_weights=False)
         self.critic = None if critic is None else Critic(critic, options)
-        self._ranks: Ranks = ranks or OneRank()
+        self.ranks: Ranks = ranks or OneRank()
         self._counters = _Counters()
         self._scales_loss = getattr(policy, "compute_dtype", None) == torch.float16
         self.budget_spent = 0.0
@@ -238,12 +238,12 @@ class Trainer:
         try:
             found: list[tuple[int, Tensor]] = []
             for minibatch in self.pack(samples):
-                for turn in share_out(len(minibatch), self._ranks.rank, self._ranks.world):
+                for turn in share_out(len(minibatch), self.ranks.rank, self.ranks.world):
                     batch = batch_of(minibatch, turn.batch)
                     pieces = compute(batch.to(self.policy.device)).float().cpu().split(batch.sequence_lengths.tolist())
                     if turn.batch is not None:
                         found += zip(batch.sample_ids.tolist(), pieces, strict=True)
-            for sample_id, piece in itertools.chain.from_iterable(self._ranks.gather(found)):
+            for sample_id, piece in itertools.chain.from_iterable(self.ranks.gather(found)):
                 sample = annotated[sample_id]
                 getattr(sample, name)[sample.loss_mask] = piece
         except (RuntimeError, MemoryError) as error:
@@ -279,7 +279,7 @@ class Trainer:
                 if cause:
                     num_skipped += 1
                     self._count_skipped(cause)
-        recorder = StepRecorder.together(self._ranks.gather(recorder))
+        recorder = StepRecorder.together(self.ranks.gather(recorder))
         metrics |= recorder.metrics() | over_updates(made) | explained_variance(minibatches)
         if self.critic is not None and (alone := self._critic_passes(minibatches, algorithm, num_epochs)):
             together = len(made) * metrics.get(VALUE_LOSS, 0.0)
@@ -346,14 +346,14 @@ class Trainer:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if self._ranks.world > 1:
+            if self.ranks.world > 1:
                 # The others are in the middle of a layer that all gather together.
                 raise TrainingStoppedError(
-                    f"rank {self._ranks.rank} is out of memory in an update; lower tokens_per_microbatch, or use more "
+                    f"rank {self.ranks.rank} is out of memory in an update; lower tokens_per_microbatch, or use more "
                     "ranks (cluster.learner)"
                 ) from error
             cause = "out of memory"
-        while self._loss_scale > 1.0 and self._ranks.any([update is not None and update.overflowed])[0]:
+        while self._loss_scale > 1.0 and self.ranks.any([update is not None and update.overflowed])[0]:
             # The scaled gradient left fp16's range: the same update with half the scale. It is none that is left out.
             self._counters.loss_scale_exponent -= 1
             self._counters.num_since_overflow = 0
@@ -361,7 +361,7 @@ class Trainer:
             update = self._accumulate(minibatch, algorithm, None, at_start)
         if update is not None and not update.finite:
             cause = f"loss {update.loss:g}, gradient norm {update.gradient_norm:g}"
-        cause = self._ranks.worst(cause)
+        cause = self.ranks.worst(cause)
         return (None, cause) if cause else (update, "")
 
     def _accumulate(
@@ -373,7 +373,7 @@ class Trainer:
         tokens_of_groups = group_tokens(minibatch)
         # Where no token has credit, neither has the loss a gradient: the pass forward is for the record only.
         gradients = [bool(batch.advantages.any()) or not algorithm.gradient_is_credit for batch in minibatch]
-        for turn in share_out(len(minibatch), self._ranks.rank, self._ranks.world):
+        for turn in share_out(len(minibatch), self.ranks.rank, self.ranks.world):
             batch = batch_of(minibatch, turn.batch).to(self.policy.device)
             # Decided for the round: a rank that went backward alone would wait for the others.
             has_gradient = any(gradients[place] for place in turn.together)
@@ -396,7 +396,7 @@ class Trainer:
             loss = float(result.loss_sum.detach()) / count
             total.add(loss, float(inputs.weights.sum()), result.metric_sums, result.metric_maxima)
             self.on_microbatch()
-        total = MinibatchSums.together(self._ranks.gather(total))
+        total = MinibatchSums.together(self.ranks.gather(total))
         means, critic_norm = {name: value / total.weights for name, value in total.sums.items()}, 0.0
         if self.critic is not None:
             means[VALUE_LOSS] = total.critic_loss
