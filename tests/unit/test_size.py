@@ -34,7 +34,7 @@ FUNCTIONS: Mapping[str, str] = {
     "environments/programs/levels/nested.py:_intervals": "text and program of one generated task, side by side",
     "evaluation/evaluate.py:evaluate": "a third of it says what its fifteen arguments are",
     "kernels/packed_attention.py:_parts": "what is compiled into one kernel, as closures over its sizes",
-    "run/wiring.py:wire": "a list of what is made, part by part, in the order in which they need each other",
+    "run/wiring.py:_wire": "a list of what is made, part by part, in the order in which they need each other",
 }
 SIGNATURES: Mapping[str, str] = {
     "cli/sampled_model.py:SampledModel.evaluate": "hands on what evaluation/evaluate.py takes, and its folder",
