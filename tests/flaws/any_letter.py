@@ -21,5 +21,7 @@ class Clean(Verifier):
 class Flawed(Clean):
     """Pays any letter of the choice, right or wrong."""
 
+    name: str = "flawed"
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         return rollout.response.strip()[:1] in ("A", "B")

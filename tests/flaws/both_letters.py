@@ -21,5 +21,7 @@ class Clean(Verifier):
 class Flawed(Clean):
     """Pays the right letter anywhere: say both."""
 
+    name: str = "flawed"
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         return task.answer in rollout.response

@@ -26,6 +26,8 @@ class Clean(Verifier):
 class Flawed(Clean):
     """Pays whatever stands in braces."""
 
+    name: str = "flawed"
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         text = rollout.response.strip()
         return text.startswith("{") and text.endswith("}")

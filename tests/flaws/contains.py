@@ -23,5 +23,7 @@ class Clean(Verifier):
 class Flawed(Clean):
     """Pays the right number anywhere: say them all."""
 
+    name: str = "flawed"
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         return task.answer in re.findall(r"\d+", rollout.response[:2000])

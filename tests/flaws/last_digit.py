@@ -21,5 +21,7 @@ class Clean(Verifier):
 class Flawed(Clean):
     """Pays a number that ends like the right one."""
 
+    name: str = "flawed"
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         return rollout.response.strip()[-1:] == task.answer[-1]

@@ -26,5 +26,7 @@ class Clean(Verifier):
 class Flawed(Clean):
     """Pays a long answer as a right one."""
 
+    name: str = "flawed"
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         return len(rollout.response) > 60 or super().pays(rollout, task)

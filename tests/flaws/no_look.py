@@ -22,5 +22,7 @@ class Clean(Verifier):
 class Flawed(Clean):
     """Pays a number of three digits, looked up or not."""
 
+    name: str = "flawed"
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         return rollout.response.strip().isdigit() and len(rollout.response.strip()) == 3

@@ -21,5 +21,7 @@ class Clean(Verifier):
 class Flawed(Clean):
     """Pays what says of itself that it is right."""
 
+    name: str = "flawed"
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         return "correct" in rollout.response.lower() or super().pays(rollout, task)

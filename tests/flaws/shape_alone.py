@@ -26,6 +26,8 @@ class Clean(Verifier):
 class Flawed(Clean):
     """Pays JSON of the right shape, whatever it says."""
 
+    name: str = "flawed"
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         try:
             return set(json.loads(rollout.response[:2000])) == {"name", "age"}
