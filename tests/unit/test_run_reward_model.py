@@ -7,6 +7,7 @@ import io
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def test_transformers_opens_it_and_gives_the_same_rewards(tiny_model: Path, fitt
     assert module.config.num_labels == 1
     scorer, renderer = open_reward_model(fitted)
     texts = [sample.token_ids for sample in to_samples([group_of(tiny_model)])]
-    rewards = torch.tensor([scorer.reward(text) for text in texts])
+    rewards = torch.tensor(scorer.rewards([text.tolist() for text in texts]))
     assert rewards[0] > rewards[1]
     # In a batch, padded: the last token that is no padding is the end of the response, not the one before it.
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -126,9 +127,9 @@ def test_what_transformers_saved_comes_back(fitted: Path, tmp_path: Path) -> Non
     shutil.copytree((fitted / "model").resolve(), folder)
     (folder / "model.safetensors").unlink()
     AutoModelForSequenceClassification.from_pretrained(fitted / "model").save_pretrained(folder)
-    text = torch.tensor([5, 6, 7, 8])
-    assert open_reward_model(folder)[0].reward(text) == pytest.approx(
-        open_reward_model(fitted)[0].reward(text), abs=1e-6
+    text = [5, 6, 7, 8]
+    assert open_reward_model(folder)[0].rewards([text])[0] == pytest.approx(
+        open_reward_model(fitted)[0].rewards([text])[0], abs=1e-6
     )
 
 
@@ -165,8 +166,8 @@ def test_a_resumed_fit_is_the_unbroken_one(tiny_model: Path, fitted: Path, tmp_p
     evaluation = {"every_steps": 0, "test_tasks": 0}
     run_to_end(config_of(tiny_model, pairs, num_steps=4, evaluation=evaluation), tmp_path / "run")
     run_to_end(config_of(tiny_model, pairs, num_steps=8, evaluation=evaluation), tmp_path / "run", resume=True)
-    text = torch.tensor([5, 6, 7, 8])
-    assert open_reward_model(tmp_path / "run")[0].reward(text) == open_reward_model(fitted)[0].reward(text)
+    text = [5, 6, 7, 8]
+    assert open_reward_model(tmp_path / "run")[0].rewards([text])[0] == open_reward_model(fitted)[0].rewards([text])[0]
 
 
 def test_what_is_no_reward_model_is_told(tiny_model: Path, fitted: Path, tmp_path: Path) -> None:
@@ -217,9 +218,19 @@ def test_a_reward_model_reads_by_its_own_tokenizer(fitted: Path, tmp_path: Path)
     found = {text: asyncio.run(other(as_rollout(text, task), task)).value for text in ("eeee", "oooo")}
     scorer, renderer = open_reward_model(folder)
     tokens = (*renderer.render(task.prompt), *renderer.encode_answer("eeee"))
-    assert found["eeee"] == pytest.approx(scorer.reward(torch.tensor(tokens)))
+    assert found["eeee"] == pytest.approx(scorer.rewards([tokens])[0])
     theirs = {text: asyncio.run(own(as_rollout(text, task), task)).value for text in ("eeee", "oooo")}
     assert (found["eeee"] < found["oooo"]) != (theirs["eeee"] < theirs["oooo"]), "to it an e is an o"
+
+
+@pytest.mark.parametrize("num_alike", [0, 3, 5])
+def test_what_texts_begin_with_changes_no_reward(fitted: Path, num_alike: int) -> None:
+    """Of different lengths, one of them the beginning of another."""
+    scorer, _ = open_reward_model(fitted)
+    texts = [[9, 8, 7, 6, 5][:num_alike] + rest for rest in ([1], [1, 2], [3, 4, 5, 6], [2])]
+    alone = [reward for text in texts for reward in scorer.rewards([text])]
+    assert len(set(alone)) == 4
+    assert scorer.rewards(texts) == pytest.approx(alone, abs=1e-6)
 
 
 class Fixed:
@@ -230,8 +241,8 @@ class Fixed:
     def __init__(self, *rewards: float) -> None:
         self._rewards = rewards
 
-    def reward(self, token_ids: torch.Tensor) -> float:
-        return self._rewards[int(token_ids[0])]
+    def rewards(self, texts: Sequence[Sequence[int]]) -> list[float]:
+        return [self._rewards[text[0]] for text in texts]
 
     def encode_answer(self, text: str) -> tuple[int, ...]:
         return (int(text[0]), 0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from assay.errors import ModelError
 from assay.models.family import read_family
@@ -26,8 +26,8 @@ class RewardScorer(Protocol):
         """Longest text in tokens."""
         ...
 
-    def reward(self, token_ids: Tensor) -> float:
-        """Return the reward of one text of [T] int64 tokens."""
+    def rewards(self, texts: Sequence[Sequence[int]]) -> list[float]:
+        """Return the reward of each text of token ids."""
         ...
 
 
@@ -44,9 +44,9 @@ class TransformersScorer:
         self.max_context = max_context
 
     @torch.no_grad()
-    def reward(self, token_ids: Tensor) -> float:
-        """Return the reward of one text of [T] int64 tokens."""
-        return float(self._module(input_ids=token_ids[None]).logits[0, 0])
+    def rewards(self, texts: Sequence[Sequence[int]]) -> list[float]:
+        """Return the reward of each text of token ids."""
+        return [float(self._module(input_ids=torch.tensor([text])).logits[0, 0]) for text in texts]
 
 
 def open_reward_model(source: str | Path) -> tuple[RewardScorer, ChatRenderer]:

@@ -5,7 +5,8 @@ Shape letters: T packed tokens, N predictions, H hidden size, Q query heads, K k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,21 +147,31 @@ class DecoderPolicy(nn.Module):
         return logits_of(normed.float(), head) if self.fp32_head else logits_of(normed, head.to(self.compute_dtype))
 
     @torch.no_grad()
-    def last_hidden(self, token_ids: Tensor) -> Tensor:
-        """[T] int64 token ids of one sequence to the hidden state of its last token after the last norm, [H] in the
-        compute dtype.
+    def last_hidden(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        """Token ids of N texts to the hidden state of each one's last token after the last norm, [N, H] in the compute
+        dtype. What they all begin with is computed once.
 
         Raises:
-            ContextLengthError: the sequence is longer than `max_context`.
+            ContextLengthError: one is longer than `max_context`.
         """
-        if len(token_ids) > self.max_context:
-            raise ContextLengthError(
-                f"a text of {len(token_ids)} tokens does not fit the context of {self.max_context}"
-            )
-        positions = torch.arange(len(token_ids), device=token_ids.device)
-        one = torch.zeros_like(token_ids)
-        hidden = self._hidden(token_ids, positions, PackedAttention(one, one[:1], positions))
-        return self._normed(hidden[-1:])[0]
+        longest = max(map(len, texts))
+        if longest > self.max_context:
+            raise ContextLengthError(f"a text of {longest} tokens does not fit the context of {self.max_context}")
+        # Each keeps a token of its own, whose hidden state is asked for.
+        alike = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*texts, strict=False))
+        shared = min(sum(1 for _ in alike), min(map(len, texts)) - 1)
+        segments = [list(texts[0][:shared]), *(list(text[shared:]) for text in texts)]
+        lengths = torch.tensor([len(segment) for segment in segments], device=self.device)
+        segment_ids = torch.repeat_interleave(torch.arange(len(segments), device=self.device), lengths)
+        starts = [0, *([shared] * len(texts))]
+        positions = torch.cat(
+            [torch.arange(start, start + len(segment)) for start, segment in zip(starts, segments, strict=True)]
+        ).to(self.device)
+        # Without a shared beginning segment 0 is empty, and each goes on from nothing.
+        prefixes = torch.zeros(len(segments), dtype=torch.int64, device=self.device)
+        tokens = torch.tensor([token for segment in segments for token in segment], device=self.device)
+        hidden = self._hidden(tokens, positions, PackedAttention(segment_ids, prefixes, positions))
+        return self._normed(hidden[lengths.cumsum(0)[1:] - 1])
 
     @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,9 +121,9 @@ class RewardModel(nn.Module):
         raise ModelError("a reward model has no logits over a vocabulary")
 
     @torch.no_grad()
-    def reward(self, token_ids: Tensor) -> float:
-        """Return the reward of one text of [T] int64 tokens."""
-        return float(self.trunk.last_hidden(token_ids.to(self.device)).float() @ self.head[0])
+    def rewards(self, texts: Sequence[Sequence[int]]) -> list[float]:
+        """Return the reward of each text of token ids; what they all begin with is computed once."""
+        return (self.trunk.last_hidden(texts).float() @ self.head[0]).tolist()
 
     @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:

@@ -10,6 +10,7 @@ import pydantic
 from assay.errors import DataError
 from assay.types import Rollout, Score, Task
 from assay.verifiers.cases import Case
+from assay.verifiers.score import score_together
 from assay.verifiers.verifier import AnyVerifier, Verifier
 
 
@@ -21,16 +22,10 @@ class ByEnvironment(Verifier):
     verifiers: dict[str, AnyVerifier] = pydantic.Field(min_length=1)
     """Name of the environment, as its tasks bear it, to its verifier."""
 
-    @pydantic.field_validator("verifiers")
-    @classmethod
-    def _score_alone(cls, verifiers: dict[str, Verifier]) -> dict[str, Verifier]:
-        comparing = [name for name, verifier in verifiers.items() if verifier.compares]
-        if comparing:
-            raise ValueError(
-                f"the verifier of {comparing[0]} scores groups together, and groups of several environments cannot be; "
-                "train on it alone"
-            )
-        return verifiers
+    @property
+    def compares(self) -> bool:
+        """True where any of them does: a group is of one task, and so of one environment."""
+        return any(verifier.compares for verifier in self.verifiers.values())
 
     @property
     def gives_verdicts(self) -> bool:
@@ -38,6 +33,9 @@ class ByEnvironment(Verifier):
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         return await self._of(task)(rollout, task)
+
+    async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
+        return await score_together(self._of(task), rollouts, task)
 
     def gold_response(self, task: Task) -> str | None:
         return self._of(task).gold_response(task)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import pydantic
 
 from assay.config import FileText
-from assay.later import torch
 from assay.types import Message, Rollout, Score, SolvedAt, Task
 from assay.verifiers.cases import Case
 from assay.verifiers.text import is_cut_off
@@ -74,14 +73,14 @@ class RewardModelScore(Verifier):
 
     @property
     def compares(self) -> bool:
-        """True for several reward models, whose levels are made alike over the group."""
-        return bool(self.sources)
+        """True: the prompt of a group is read once, and the levels of several reward models are made alike over it."""
+        return True
 
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         return (await self.score_group([rollout], task))[0]
 
     async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
-        columns = [[self._reward(model, rollout, task) for rollout in rollouts] for model in self._models]
+        columns = [self._rewards(model, rollouts, task) for model in self._models]
         rows = list(zip(*columns, strict=True))
         known = [row for row in rows if not any(isinstance(each, str) for each in row)]
         levels = [statistics.fmean(column) for column in zip(*known, strict=True)]  # pyright: ignore[reportArgumentType]
@@ -105,14 +104,22 @@ class RewardModelScore(Verifier):
             value, parts = value - length, {**parts, "length": length}
         return Score.at(value, self.solved_at, "below solved_at", parts=parts)
 
-    def _reward(self, model: tuple[RewardScorer, ChatRenderer], rollout: Rollout, task: Task) -> float | str:
-        """The reward of one model, or why it has none."""
+    def _rewards(
+        self, model: tuple[RewardScorer, ChatRenderer], rollouts: Sequence[Rollout], task: Task
+    ) -> list[float | str]:
+        """The rewards of one model, or why it has none."""
         scorer, _ = model
-        tokens = self._tokens(model, rollout, task)
-        if len(tokens) > scorer.max_context:
-            return f"too long for the reward model: more than {scorer.max_context} tokens"
-        reward = scorer.reward(torch.tensor(tokens))
-        return reward if math.isfinite(reward) else f"the reward model gave {reward}"
+        texts = [self._tokens(model, rollout, task) for rollout in rollouts]
+        fitting = [text for text in texts if len(text) <= scorer.max_context]
+        rewards = iter(scorer.rewards(fitting) if fitting else ())
+        found: list[float | str] = []
+        for text in texts:
+            if len(text) > scorer.max_context:
+                found.append(f"too long for the reward model: more than {scorer.max_context} tokens")
+                continue
+            reward = next(rewards)
+            found.append(reward if math.isfinite(reward) else f"the reward model gave {reward}")
+        return found
 
     def _suspected(self, rollout: Rollout, task: Task) -> float | None:
         """What counts where a response may be why there is no reward: that of the conversation cut off at the context.
@@ -125,7 +132,7 @@ class RewardModelScore(Verifier):
             (scorer, renderer), tokens = model, self._tokens(model, rollout, task)
             if len(renderer.render(task.prompt)) >= scorer.max_context:
                 return None
-            rewards.append(scorer.reward(torch.tensor(tokens[: scorer.max_context])))
+            rewards += scorer.rewards([tokens[: scorer.max_context]])
         return statistics.fmean(rewards) if all(map(math.isfinite, rewards)) else None
 
     def _tokens(self, model: tuple[RewardScorer, ChatRenderer], rollout: Rollout, task: Task) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -70,6 +71,13 @@ async def score_group(verifier: Verifier, rollouts: Sequence[Rollout], task: Tas
     _check_list(scores, len(whole), verifier, task)
     given = iter(scores)
     return [_broken(rollout) if rollout.ending.kind is EndingKind.BROKEN else next(given) for rollout in rollouts]
+
+
+async def score_together(verifier: Verifier, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
+    """Return the score of each attempt at one task, in their order, whether the verifier compares them or not."""
+    if verifier.compares:
+        return await score_group(verifier, rollouts, task)
+    return await asyncio.gather(*(score_rollout(verifier, rollout, task) for rollout in rollouts))
 
 
 def _broken(rollout: Rollout) -> Score:

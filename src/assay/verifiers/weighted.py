@@ -12,7 +12,7 @@ import pydantic
 from assay.config import Settings
 from assay.types import Rollout, Score, Task, Verdict
 from assay.verifiers.constraint import RewardConstraint
-from assay.verifiers.score import score_group, score_rollout
+from assay.verifiers.score import score_together
 from assay.verifiers.trl import DOES_NOT_APPLY
 from assay.verifiers.verifier import AnyVerifier, Verifier
 
@@ -134,7 +134,7 @@ class Weighted(Verifier):
 
     async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
         """Each part is tried again by itself, so that what one rollout, or one part, lacks costs no other its score."""
-        columns = await asyncio.gather(*(_column(part.verifier, rollouts, task) for part in self.parts.values()))
+        columns = await asyncio.gather(*(score_together(part.verifier, rollouts, task) for part in self.parts.values()))
         return [self._sum(dict(zip(self.parts, row, strict=True))) for row in zip(*columns, strict=True)]
 
     def _sum(self, scores: Mapping[str, Score]) -> Score:
@@ -212,10 +212,3 @@ def _parts_of_parts(scores: Mapping[str, Score]) -> dict[str, float]:
         if score.measured
         for inner, value in score.parts.items()
     }
-
-
-async def _column(verifier: Verifier, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
-    """Return one part's score of each rollout."""
-    if verifier.compares:
-        return await score_group(verifier, rollouts, task)
-    return await asyncio.gather(*(score_rollout(verifier, rollout, task) for rollout in rollouts))
