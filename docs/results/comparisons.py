@@ -1,0 +1,202 @@
+"""What rlhf_vs_rlvr.md is recomputed from: rlhf_vs_rlvr/rows.jsonl.xz, a line for every held-out answer, and
+curves.json, what each run sampled.
+
+python docs/results/comparisons.py FOLDER      # keeps what recipes/rlhf_vs_rlvr/cells.py left in FOLDER, and draws it
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import lzma
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from horizons import difference, level, points
+from verify import Numbers
+
+from assay.evaluation.folder import read_rows
+from assay.observe.folder import read_json, write_json
+from assay.observe.store import RunStore
+from assay.statistics import t_interval
+
+FOLDER = Path(__file__).parent / "rlhf_vs_rlvr"
+LEVELS = (2, 4, 6)
+BEFORE = "cold_start"
+LABELS = {
+    "verifier": "the verifier",
+    "reward_model": "a reward model",
+    "dpo": "DPO",
+    "both": "both",
+    "accepts_05": "5 % false accepts",
+    "accepts_20": "20 % false accepts",
+    "accepts_40": "40 % false accepts",
+    "rejects_05": "5 % false rejects",
+    "rejects_20": "20 % false rejects",
+    "rejects_40": "40 % false rejects",
+}
+COLOURS = {"verifier": "#000000", "reward_model": "#D55E00", "dpo": "#0072B2", "both": "#009E73"}  # Okabe and Ito 2008
+Rows = dict[tuple[str, str], Sequence[str | None]]
+
+
+def keep(source: Path) -> None:
+    """Keep what is recomputed: held-out answers, and for each step what was paid and what was right."""
+    FOLDER.mkdir(exist_ok=True)
+    rows = []
+    for path in sorted(source.glob("evals/*/scores.json")):
+        for row in read_rows(path.with_name("rows.jsonl")):
+            right = row.scores["strict"].value
+            rows.append([path.parent.name, int(row.complexity or 0), row.task_index, right, row.response[:60]])
+    with lzma.open(FOLDER / "rows.jsonl.xz", "wt", preset=9) as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    curves = {path.parent.name: curve(path.parent) for path in sorted(source.glob("runs/*/summary.json"))}
+    write_json(FOLDER / "curves.json", curves)
+    draw(FOLDER / "proxy.png")
+
+
+def curve(run: Path) -> dict[str, Any]:
+    """What a run sampled at each step: tokens so far, the mean reward, the share that is right, the divergence."""
+    summary = read_json(run / "summary.json")
+    found: dict[str, Any] = {key: summary[key] for key in ("num_steps", "sampled_tokens", "trained_tokens", "seconds")}
+    if run.name.startswith("fit-"):
+        return found | {"pairs": summary["after"]}
+    with RunStore.open_readonly(run) as store:
+        kl = dict(store.metrics().get("loss/reference_kl_nats", []))
+        steps: dict[int, list[tuple[float, float, int]]] = {}
+        for one in store.rollouts():
+            if one.value is not None:
+                said = one.response.replace("<|im_end|>", "").rpartition("=")[2].strip()
+                steps.setdefault(one.step, []).append((one.value, float(said == one.answer), one.num_tokens))
+    tokens = 0
+    found["steps"] = []
+    for step, some in sorted(steps.items()):
+        tokens += sum(each[2] for each in some)
+        reward, right = (math.fsum(each[place] for each in some) / len(some) for place in (0, 1))
+        found["steps"].append([tokens, round(reward, 5), round(right, 5), kl.get(step)])
+    return found
+
+
+@functools.cache
+def answers() -> Mapping[str, Mapping[int, list[float]]]:
+    """Run to complexity to whether each held-out answer is right, in the order of the tasks."""
+    found: dict[str, dict[int, dict[int, float]]] = {}
+    with lzma.open(FOLDER / "rows.jsonl.xz", "rt") as file:
+        for name, complexity, number, right, _ in map(json.loads, file):
+            found.setdefault(name, {}).setdefault(complexity, {})[number] = right
+    return {
+        name: {complexity: [of[number] for number in sorted(of)] for complexity, of in levels.items()}
+        for name, levels in found.items()
+    }
+
+
+def values(name: str, complexity: int | None) -> list[float]:
+    """Whether each answer of a run is right, at one complexity or at all."""
+    return [right for each in (LEVELS if complexity is None else (complexity,)) for right in answers()[name][each]]
+
+
+def seeds_of(cell: str) -> list[str]:
+    """The names of a cell's runs that were measured."""
+    return sorted(name for name in answers() if name.rpartition("-")[0] == cell)
+
+
+def rlhf_vs_rlvr() -> Numbers:
+    """What the page must say."""
+    rows: Rows = {}
+    cells = [cell for cell in LABELS if seeds_of(cell)]
+    for complexity in (*LEVELS, None):
+        before = values(BEFORE, complexity)
+        label = f"complexity {complexity}" if complexity else "all"
+        sides = {cell: [values(name, complexity) for name in seeds_of(cell)] for cell in cells}
+        main = [cell for cell in ("verifier", "reward_model", "dpo") if cell in sides]
+        rows["By level", label] = [
+            level([before]).as_percent(),
+            *(level(sides[cell]).as_percent() for cell in main),
+        ]
+        rows["Gains and gaps", label] = [
+            *(points(difference([before] * len(sides[cell]), sides[cell])) for cell in main),
+            points(difference(sides["reward_model"], sides["verifier"])),
+        ]
+    for cell in cells:
+        sides_SP = [values(name, None) for name in seeds_of(cell)]
+        rows["How clean must a reward be?", LABELS[cell]] = [
+            str(len(sides_SP)),
+            level(sides_SP).as_percent(),
+            points(difference([values(BEFORE, None)] * len(sides_SP), sides_SP)),
+        ]
+    return Numbers(rows)
+
+
+def curves_of(cell: str) -> list[list[list[float]]]:
+    """The steps of each run of a cell: tokens, reward, share that is right, divergence."""
+    kept = json.loads((FOLDER / "curves.json").read_text(encoding="utf-8"))
+    return [run["steps"] for name, run in sorted(kept.items()) if name.rpartition("-")[0] == cell and run.get("steps")]
+
+
+def draw(path: Path) -> None:
+    """Left: what is paid against what is right, over tokens. Right: what is right against the divergence."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 3.6), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for cell, label in (("verifier", "by the verifier"), ("reward_model", "by a reward model")):
+        runs = curves_of(cell)
+        if not runs:
+            continue
+        steps = range(min(map(len, runs)))
+        tokens = [sum(run[step][0] for run in runs) / len(runs) for step in steps]
+        band(left, tokens, [[smooth(run, step, 2) for run in runs] for step in steps], COLOURS[cell], f"right, {label}")
+        if cell == "reward_model":
+            paid = [[smooth(run, step, 1) for run in runs] for step in steps]
+            twin = left.twinx()
+            band(twin, tokens, paid, "#CC79A7", "reward of the reward model", dashed=True)
+            twin.set_ylabel("reward", fontsize=8)
+            twin.tick_params(labelsize=7)
+            twin.legend(loc="lower right", frameon=False, fontsize=7)
+        for run in runs:
+            known = [(row[3], smooth(run, step, 2)) for step, row in enumerate(run) if row[3] is not None]
+            right.plot(
+                *zip(*known, strict=True), color=COLOURS[cell], linewidth=1.0, label=label if run is runs[0] else None
+            )
+    for axes, title, below in (
+        (left, "sampled answers that are right", "sampled tokens"),
+        (right, "right against divergence", "KL from the cold start, nats a token"),
+    ):
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_xlabel(below, fontsize=9)
+        axes.set_ylim(0, 1)
+        axes.tick_params(labelsize=8)
+        axes.grid(True, color="#dddddd", linewidth=0.6)
+        axes.legend(loc="upper left", frameon=False, fontsize=7)
+    figure.savefig(path)
+
+
+def smooth(run: Sequence[Sequence[float]], step: int, place: int) -> float:
+    """A value's mean over the five steps up to this one."""
+    some = [row[place] for row in run[max(0, step - 4) : step + 1]]
+    return math.fsum(some) / len(some)
+
+
+def band(
+    axes: Any,
+    x: Sequence[float],
+    values_TS: Sequence[Sequence[float]],
+    colour: str,
+    label: str,
+    *,
+    dashed: bool = False,
+) -> None:
+    """The mean over seeds, with Student's interval where there are several."""
+    found = [t_interval(values) if len(values) > 1 else None for values in values_TS]
+    means = [sum(values) / len(values) for values in values_TS]
+    axes.plot(x, means, color=colour, linewidth=1.4, linestyle="--" if dashed else "-", label=label)
+    if all(found):
+        axes.fill_between(x, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15, linewidth=0)  # pyright: ignore[reportOptionalMemberAccess]
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))
