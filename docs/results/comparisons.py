@@ -24,8 +24,8 @@ from assay.observe.store import RunStore
 from assay.statistics import t_interval
 
 FOLDER = Path(__file__).parent / "rlhf_vs_rlvr"
-LEVELS = (2, 4, 6)
-BEFORE = "cold_start"
+LEVELS = (2, 3, 4)
+BEFORE = "base"
 LABELS = {
     "verifier": "the verifier",
     "reward_model": "a reward model",
@@ -164,7 +164,7 @@ def draw(path: Path) -> None:
             )
     for axes, title, below in (
         (left, "sampled answers that are right", "sampled tokens"),
-        (right, "right against divergence", "KL from the cold start, nats a token"),
+        (right, "right against divergence", "KL from the base model, nats a token"),
     ):
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xlabel(below, fontsize=9)

@@ -38,19 +38,19 @@ DOSE = ("accepts_05", "accepts_20", "accepts_40")
 SINGLE = ("both", "rejects_05", "rejects_20", "rejects_40")
 """Cells of one seed."""
 TEST = (
-    *("--environment", "arithmetic", "--set", "example=true", "--set", "instruction=", "--complexity", "2,4,6"),
+    *("--environment", "arithmetic", "--set", "example=true", "--set", "instruction=", "--complexity", "2,3,4"),
     *("--horizon", "1", "--num-tasks", "150", "--max-new-tokens", "24", "--dtype", "bf16"),
 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="runs/cold_start and pairs.jsonl are here already")
+    parser.add_argument("folder", type=Path, help="pairs.jsonl and runs/answerer are here already")
     parser.add_argument("cells", nargs="*", help=f"of {', '.join((*VERIFIERS, 'dpo'))}")
     parser.add_argument("--seeds", default="1,2,3")
     options = parser.parse_args()
     folder, seeds = options.folder.absolute(), [int(seed) for seed in options.seeds.split(",")]
-    test(folder, "cold_start")
+    test(folder, "base")
     if options.cells:
         jobs = [(cell, seed) for seed in seeds for cell in options.cells]
     else:
@@ -69,9 +69,11 @@ def train(folder: Path, name: str, seed: int, recipe: str, verifier: str) -> Non
     run = folder / "runs" / name
     if (run / "summary.json").is_file():
         return
-    settings = [f"model.source={folder / 'runs/cold_start'}", f"seed={seed}"]
+    settings = [f"seed={seed}"]
     if recipe != "rl.toml":
         settings.append(f"environment.path={folder / 'pairs.jsonl'}")
+    if recipe == "reward_model.toml":
+        settings.append(f"model.source={folder / 'runs/answerer'}")
     if verifier:
         settings.append(f"verifier={verifier}")
     fresh = (str(HERE / recipe), *(part for each in settings for part in ("--set", each)), "--run-folder", str(run))
@@ -81,7 +83,8 @@ def train(folder: Path, name: str, seed: int, recipe: str, verifier: str) -> Non
 def test(folder: Path, name: str) -> None:
     """Measure a run on the held-out tasks that are the same for all."""
     if not (folder / "evals" / name / "scores.json").is_file():
-        assay("eval", str(folder / "runs" / name), *TEST, "--output", str(folder / "evals" / name))
+        model = "default" if name == "base" else str(folder / "runs" / name)
+        assay("eval", model, *TEST, "--output", str(folder / "evals" / name))
 
 
 def assay(*arguments: str) -> None:

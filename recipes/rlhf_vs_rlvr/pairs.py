@@ -1,12 +1,12 @@
 """Comparisons by simulated raters of what a model answered.
 
-    assay eval MODEL --environment arithmetic --split train --samples 8 ... --output answers
+    assay eval MODEL --environment arithmetic --complexity 2,3,4 --split train --samples 4 ... --output answers
     python recipes/rlhf_vs_rlvr/pairs.py answers pairs.jsonl
 
-Raters prefer a right answer, the less surely the harder the task: the log odds are 3 on two-digit sums (95 % of the
-time), 2 on three-digit ones (88 %) and 1 on products (73 %). Of two answers that are both right, or both wrong, they
-know nothing and go by length: the log odds of an answer twice as long are -0.2, as `assay prefer stats` finds it in
-people's labels of HH-RLHF. Raters are simulated, and the pairs say so.
+Raters are shown one right and one wrong answer, of each task that has both, and prefer the right one, the less surely
+the harder the task: the log odds are 3 on sums of two digits (95 % of the time), 2 where there are differences too (88
+%), and 1 on sums of three digits (73 %). Beside that they go by length: the log odds of an answer twice as long are
+-0.2, as `assay prefer stats` finds it in people's labels of HH-RLHF. Raters are simulated, and the pairs say so.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 from assay.environments.arithmetic import Arithmetic
 from assay.evaluation import EvalRow
 from assay.evaluation.folder import read_rows
 from assay.preferences import Pair, write_pairs
-from assay.preferences.raters import Candidate, SimulatedRater, simulate_pairs
+from assay.preferences.raters import Candidate, SimulatedRater
+from assay.seeds import derive_seed
 from assay.types import Message, Task
 
-DIFFICULTY = {2: 0.0, 4: 1.0, 6: 2.0}
+DIFFICULTY = {2: 0.0, 3: 1.0, 4: 2.0}
 """Difficulty to raters of each complexity."""
 RATER = SimulatedRater(log_odds=3.0, fall=1.0, length=-0.2)
 
@@ -44,21 +45,32 @@ def main() -> None:
 
 
 def judged(rows: Sequence[EvalRow], pairs_each: int) -> list[Pair]:
-    """Return comparisons of the answers to each task, the simulated rater's."""
-    tasks = tasks_of({int(row.complexity) for row in rows})
-    answers: dict[str, list[EvalRow]] = defaultdict(list)
+    """Return comparisons of a right and a wrong answer to each task that has both, the simulated rater's."""
+    tasks = tasks_of({int(row.complexity or 0) for row in rows})
+    answers: dict[str, dict[str, EvalRow]] = defaultdict(dict)
     for row in rows:
-        answers[row.task_id].append(row)
+        answers[row.task_id][row.response.strip()] = row
     pairs: list[Pair] = []
     for number, (task_id, group) in enumerate(sorted(answers.items())):
-        candidates = [
-            Candidate((Message("assistant", row.response),), float(row.scores["strict"].value == 1.0)) for row in group
-        ]
-        complexity = int(group[0].complexity)
-        groups = [(tasks[task_id].prompt, candidates, DIFFICULTY[complexity])]
-        found = simulate_pairs([RATER], groups, pairs_each=pairs_each, seed=number)
-        pairs += [replace(pair, metadata={**pair.metadata, "complexity": complexity}) for pair in found]
+        complexity = int(next(iter(group.values())).complexity or 0)
+        right, wrong = (
+            [
+                Candidate((Message("assistant", row.response),), value)
+                for row in group.values()
+                if is_right(row) == value
+            ]
+            for value in (1.0, 0.0)
+        )
+        for place, (one, other) in enumerate(list(product(right, wrong))[:pairs_each]):
+            seed = derive_seed(number, "pair", place)
+            pair = RATER.judge(tasks[task_id].prompt, (one, other), seed=seed, difficulty=DIFFICULTY[complexity])
+            pairs.append(replace(pair, metadata={**pair.metadata, "complexity": complexity}))
     return pairs
+
+
+def is_right(row: EvalRow) -> float:
+    """Whether an answer is right, by the strict reading: 1 or 0."""
+    return float(row.scores["strict"].value == 1.0)
 
 
 def tasks_of(complexities: Iterable[int]) -> dict[str, Task]:
@@ -73,9 +85,8 @@ def tasks_of(complexities: Iterable[int]) -> dict[str, Task]:
 
 def told(complexity: int, pairs: Sequence[Pair]) -> None:
     """Print what the rater did at one complexity."""
-    known = [pair for pair in pairs if pair.metadata["quality"][0] != pair.metadata["quality"][1]]
-    right = sum(pair.metadata["quality"][int(pair.preference)] == 1.0 for pair in known)
-    print(f"complexity {complexity}: {len(pairs)} pairs; {right} of {len(known)} with one right answer preferred it")
+    right = sum(pair.metadata["quality"][int(pair.preference)] == 1.0 for pair in pairs)
+    print(f"complexity {complexity}: {len(pairs)} pairs; the right answer is preferred in {right}")
 
 
 if __name__ == "__main__":
