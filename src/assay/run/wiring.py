@@ -341,5 +341,6 @@ def _sampler(
         retries=config.rollout_retries,
     )
     collector.progress = console.within_step
-    is_constrained = isinstance(verifier, Weighted) and verifier.constraint is not None
-    return ConstrainedSampler(collector, verifier) if is_constrained else collector
+    if isinstance(verifier, Weighted) and verifier.constraint is not None:
+        return ConstrainedSampler(collector, verifier)
+    return collector
