@@ -28,6 +28,8 @@ from assay.types import Message, Task
 
 DIFFICULTY = {2: 0.0, 3: 1.0, 4: 2.0}
 """Difficulty to raters of each complexity."""
+MOST_TASKS = 2000
+"""Tasks of each complexity and seed that answers may be of."""
 RATER = SimulatedRater(log_odds=3.0, fall=1.0, length=-0.2)
 
 
@@ -74,13 +76,14 @@ def is_right(row: EvalRow) -> float:
 
 
 def tasks_of(complexities: Iterable[int]) -> dict[str, Task]:
-    """Return the training tasks of these complexities by id, as rl.toml asks them."""
+    """Return training tasks of these complexities by id, as rl.toml asks them: the first of `assay eval --seed` 0 and
+    1."""
     environment = Arithmetic(example=True, instruction="")
-    return {
-        task.task_id: task
-        for level in complexities
-        for task in islice(environment.tasks("train", complexity=level), 2000)
-    }
+    found: dict[str, Task] = {}
+    for complexity, seed in product(complexities, (0, 1)):
+        tasks = islice(environment.tasks("train", complexity=complexity, seed=seed), MOST_TASKS)
+        found |= {task.task_id: task for task in tasks}
+    return found
 
 
 def told(complexity: int, pairs: Sequence[Pair]) -> None:
