@@ -61,8 +61,8 @@ def curve(run: Path) -> dict[str, Any]:
     """What a run sampled at each step: tokens so far, the mean reward, the share that is right, the divergence."""
     summary = read_json(run / "summary.json")
     found: dict[str, Any] = {key: summary[key] for key in ("num_steps", "sampled_tokens", "trained_tokens", "seconds")}
-    if run.name.startswith("fit-"):
-        return found | {"pairs": summary["after"]}
+    if run.name == "fit":
+        return found | {"comparisons": summary["comparisons"]}
     with RunStore.open_readonly(run) as store:
         kl = dict(store.metrics().get("loss/reference_kl_nats", []))
         steps: dict[int, list[tuple[float, float, int]]] = {}

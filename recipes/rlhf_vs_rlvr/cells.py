@@ -9,13 +9,14 @@ the same command. Without names, every cell: first those of the comparison, then
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 EXACT = 'name = "exact", after = "="'
-LIKED = '{{ name = "reward_model", source = "{folder}/runs/fit-{seed}" }}'
+LIKED = '{{ name = "reward_model", source = "{folder}/runs/fit" }}'
 NOISY = f'{{{{ name = "{HERE / "noisy.py"}:Noisy", of = {{{{ {EXACT} }}}}, %s }}}}'
 BOTH = (
     f'{{{{ name = "weighted", solved_by = "right", parts = {{{{ right = {{{{ verifier = {{{{ {EXACT} }}}} }}}}, '
@@ -58,7 +59,7 @@ def main() -> None:
         jobs += [(cell, seeds[0]) for cell in SINGLE]
     for cell, seed in jobs:
         if cell in ("reward_model", "both"):
-            train(folder, f"fit-{seed}", seed, "reward_model.toml", "")
+            train(folder, "fit", 1, "reward_model.toml", "")  # one for all seeds
         recipe = "dpo.toml" if cell == "dpo" else "rl.toml"
         train(folder, f"{cell}-{seed}", seed, recipe, VERIFIERS.get(cell, "").format(folder=folder, seed=seed))
         test(folder, f"{cell}-{seed}")
@@ -67,7 +68,8 @@ def main() -> None:
 def train(folder: Path, name: str, seed: int, recipe: str, verifier: str) -> None:
     """Train a run of that name to its end, if it is not there."""
     run = folder / "runs" / name
-    if (run / "summary.json").is_file():
+    summary = run / "summary.json"
+    if summary.is_file() and json.loads(summary.read_text())["status"] == "finished":
         return
     settings = [f"seed={seed}"]
     if recipe != "rl.toml":

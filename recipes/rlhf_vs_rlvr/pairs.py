@@ -1,7 +1,7 @@
-"""Comparisons by simulated raters of what a model answered.
+"""Comparisons by simulated raters of what two models answered to the same tasks.
 
     assay eval MODEL --environment arithmetic --complexity 2,3,4 --split train --samples 4 ... --output answers
-    python recipes/rlhf_vs_rlvr/pairs.py answers pairs.jsonl
+    python recipes/rlhf_vs_rlvr/pairs.py answers others-answers pairs.jsonl
 
 Raters are shown one right and one wrong answer, of each task that has both, and prefer the right one, the less surely
 the harder the task: the log odds are 3 on sums of two digits (95 % of the time), 2 where there are differences too (88
@@ -12,6 +12,7 @@ the harder the task: the log odds are 3 on sums of two digits (95 % of the time)
 from __future__ import annotations
 
 import argparse
+import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -63,7 +64,9 @@ def judged(rows: Sequence[EvalRow], pairs_each: int) -> list[Pair]:
             ]
             for value in (1.0, 0.0)
         )
-        for place, (one, other) in enumerate(list(product(right, wrong))[:pairs_each]):
+        couples = list(product(right, wrong))
+        random.Random(derive_seed(0, "couples", task_id)).shuffle(couples)
+        for place, (one, other) in enumerate(couples[:pairs_each]):
             seed = derive_seed(number, "pair", place)
             pair = RATER.judge(tasks[task_id].prompt, (one, other), seed=seed, difficulty=DIFFICULTY[complexity])
             pairs.append(replace(pair, metadata={**pair.metadata, "complexity": complexity}))
