@@ -21,7 +21,7 @@ from verify import Numbers
 from assay.evaluation.folder import read_rows
 from assay.observe.folder import read_json, write_json
 from assay.observe.store import RunStore
-from assay.statistics import t_interval
+from assay.statistics import t_interval, wilson
 
 FOLDER = Path(__file__).parent / "rlhf_vs_rlvr"
 LEVELS = (2, 3, 4)
@@ -54,7 +54,33 @@ def keep(source: Path) -> None:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     curves = {path.parent.name: curve(path.parent) for path in sorted(source.glob("runs/*/summary.json"))}
     write_json(FOLDER / "curves.json", curves)
+    if (source / "runs/fit").is_dir():
+        write_json(FOLDER / "pairs.json", scored(source))
     draw(FOLDER / "proxy.png")
+
+
+def scored(source: Path) -> list[list[Any]]:
+    """Complexity, whether the rater preferred the right answer, and by how much the reward model does, of each
+    comparison whose prompt the reward model was not fitted on."""
+    import torch
+
+    from assay.environments.splits import hashed_split
+    from assay.models.reward import open_reward_model
+    from assay.preferences import read_pairs
+
+    scorer, renderer = open_reward_model(str(source / "runs/fit"))
+    found = []
+    for pair in read_pairs(str(source / "pairs.jsonl")):
+        if hashed_split("pairs", pair.prompt_key) != "test":
+            continue
+        rewards = [
+            scorer.reward(torch.tensor([*renderer.render(pair.prompt), *renderer.encode_answer(each[0].content)]))
+            for each in (pair.first, pair.second)
+        ]
+        right = int(pair.metadata["quality"][1])
+        margin = rewards[right] - rewards[1 - right]
+        found.append([int(pair.metadata["complexity"]), float(pair.preference == right), round(margin, 5)])
+    return found
 
 
 def curve(run: Path) -> dict[str, Any]:
@@ -118,6 +144,13 @@ def rlhf_vs_rlvr() -> Numbers:
         rows["Gains and gaps", label] = [
             *(points(difference([before] * len(sides[cell]), sides[cell])) for cell in main),
             points(difference(sides["reward_model"], sides["verifier"])),
+        ]
+    for complexity in (*LEVELS, None):
+        some = [row for row in json.loads((FOLDER / "pairs.json").read_text()) if complexity in (None, row[0])]
+        rows["The reward model", f"complexity {complexity}" if complexity else "all"] = [
+            str(len(some)),
+            wilson(sum(row[1] for row in some), len(some)).as_percent(),
+            wilson(sum(row[2] > 0 for row in some), len(some)).as_percent(),
         ]
     for cell in cells:
         sides_SP = [values(name, None) for name in seeds_of(cell)]
