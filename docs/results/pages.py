@@ -25,6 +25,7 @@ from assay.statistics import (
     t_interval,
     wilson,
 )
+from comparisons import rlhf_vs_rlvr
 
 RESULTS = Path(__file__).parent
 READINGS = [(decoding, reading) for decoding in ("greedy", "sampled") for reading in ("strict", "lenient")]
@@ -476,6 +477,7 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     "gsm8k.md": gsm8k,
     "long_horizon.md": long_horizon,
     "map.md": map_page,
+    "rlhf_vs_rlvr.md": rlhf_vs_rlvr,
     "reasoning_gym.md": reasoning_gym,
     "sandbox.md": sandbox,
     "speed.md": speed,
