@@ -29,6 +29,7 @@ BEFORE = "base"
 LABELS = {
     "verifier": "the verifier",
     "reward_model": "a reward model",
+    "reward_model_ended": "a reward model, 3 less without an end",
     "dpo": "DPO",
     "both": "both",
     "accepts_05": "5 % false accepts",

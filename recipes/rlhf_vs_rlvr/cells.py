@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 EXACT = 'name = "exact", after = "="'
 LIKED = '{{ name = "reward_model", source = "{folder}/runs/fit" }}'
 NOISY = f'{{{{ name = "{HERE / "noisy.py"}:Noisy", of = {{{{ {EXACT} }}}}, %s }}}}'
+ENDED = LIKED.replace(" }}", ", missing_end_penalty = 3.0 }}")
 BOTH = (
     f'{{{{ name = "weighted", solved_by = "right", parts = {{{{ right = {{{{ verifier = {{{{ {EXACT} }}}} }}}}, '
     f"liked = {{{{ weight = 0.25, verifier = {LIKED} }}}} }}}} }}}}"
@@ -25,6 +26,7 @@ BOTH = (
 VERIFIERS = {
     "verifier": f"{{{{ {EXACT} }}}}",
     "reward_model": LIKED,
+    "reward_model_ended": ENDED,
     "both": BOTH,
     "accepts_05": NOISY % "false_accepts = 0.05",
     "accepts_20": NOISY % "false_accepts = 0.2",
@@ -36,7 +38,7 @@ VERIFIERS = {
 """The reward of each cell that is trained by rl.toml."""
 MAIN = ("verifier", "reward_model", "dpo")
 DOSE = ("accepts_05", "accepts_20", "accepts_40")
-SINGLE = ("both", "rejects_05", "rejects_20", "rejects_40")
+SINGLE = ("reward_model_ended", "both", "rejects_05", "rejects_20", "rejects_40")
 """Cells of one seed."""
 TEST = (
     *("--environment", "arithmetic", "--set", "example=true", "--set", "instruction=", "--complexity", "2,3,4"),
@@ -58,7 +60,7 @@ def main() -> None:
         jobs = [(cell, seed) for cells in (MAIN, DOSE) for seed in seeds for cell in cells]
         jobs += [(cell, seeds[0]) for cell in SINGLE]
     for cell, seed in jobs:
-        if cell in ("reward_model", "both"):
+        if "reward_model" in VERIFIERS.get(cell, ""):
             train(folder, "fit", 1, "reward_model.toml", "")  # one for all seeds
         recipe = "dpo.toml" if cell == "dpo" else "rl.toml"
         train(folder, f"{cell}-{seed}", seed, recipe, VERIFIERS.get(cell, "").format(folder=folder, seed=seed))

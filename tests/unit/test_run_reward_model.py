@@ -275,6 +275,13 @@ def test_several_reward_models_as_worked_by_hand_on_the_page() -> None:
     assert values_of(several(Fixed(1.0, math.inf), Fixed(2.0, 2.0)), "0", "1") == [1.5, None], "not measured, never 0"
 
 
+def test_a_response_without_an_end_is_penalised() -> None:
+    verifier = several(Fixed(4.0), Fixed(4.0), missing_end_penalty=1.5)
+    task = Task("pairs", (Message("user", "?"),), "")
+    rollouts = [as_rollout("0", task), as_rollout("0", task, finish_reason="length")]
+    assert [score.value for score in asyncio.run(verifier.score_group(rollouts, task))] == [4.0, 2.5]
+
+
 def test_length_is_taken_off_a_reward() -> None:
     """log2(1 + 3) = 2 and log2(1 + 1) = 1, at 0.5 each."""
     alike = Fixed(4.0), Fixed(4.0)

@@ -48,6 +48,9 @@ class RewardModelScore(Verifier):
     remove_length: float | None = pydantic.Field(default=None, allow_inf_nan=False)
     """Reward that twice the length of a response is taken to bring for nothing, which is taken off: the coefficient of
     the log2 of its characters, as the summary of the run that fitted the model estimates it. None takes nothing off."""
+    missing_end_penalty: float = pydantic.Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """What is taken off the reward of a response that was cut off (TRL's `missing_eos_penalty`). Reward models are
+    fitted on whole responses; what they say of one without an end is chance, and a policy finds it."""
     solved_at: SolvedAt = "none"
     """The reward from which on a response counts as solved; "none" where a reward is no verdict."""
 
@@ -102,6 +105,8 @@ class RewardModelScore(Verifier):
         if self.remove_length is not None:
             length = self.remove_length * math.log2(1 + len(rollout.response))
             value, parts = value - length, {**parts, "length": length}
+        if self.missing_end_penalty and is_cut_off(rollout):
+            value, parts = value - self.missing_end_penalty, {**parts, "missing_end": self.missing_end_penalty}
         return Score.at(value, self.solved_at, "below solved_at", parts=parts)
 
     def _rewards(
