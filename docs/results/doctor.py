@@ -71,7 +71,7 @@ SMOL: Settings = {
     "trainer": {"learning_rate": 2e-6},
     "evaluation": {"every_steps": 0},
 }
-COLD: Settings = {"sampling": {"temperature": 0.02}, "trainer": {"learning_rate": 1e-5}}
+COLD: Settings = {"sampling": {"temperature": 0.001}, "trainer": {"learning_rate": 1e-5}}
 LORA: Settings = {"lora": {"rank": 4, "alpha": 8.0}}
 BOS_TWICE = "{{ '<|im_start|>' }}" + CHATML
 NO_HEADER = CHATML.partition("{% if add_generation_prompt %}")[0]
@@ -196,7 +196,10 @@ FAULTS: Sequence[Fault] = (
     Fault(
         "environment breaks",
         (
-            ("at the step", {"environment": {"name": f"{HERE}:Breaks"}}),
+            (
+                "at the step",
+                {"environment": {"name": f"{HERE}:Breaks"}, "sampling": {"stop": STOPS, "max_new_tokens": 48}},
+            ),
             ("at the start", {"environment": {"name": f"{HERE}:Breaks", "at": "start"}}),
         ),
     ),
