@@ -469,6 +469,13 @@ def sandbox() -> Numbers:
     return Numbers(rows)
 
 
+def doctor_page() -> Numbers:
+    """The whole page, which is written by what reads its runs."""
+    from doctor import page
+
+    return Numbers(phrases=[" ".join(page(read("doctor/runs.json")).split())])
+
+
 PAGES: dict[str, Callable[[], Numbers]] = {
     "algorithms.md": algorithms,
     "arithmetic.md": arithmetic,
@@ -476,6 +483,7 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     "growth.md": growth,
     "gsm8k.md": gsm8k,
     "long_horizon.md": long_horizon,
+    "doctor.md": doctor_page,
     "map.md": map_page,
     "rlhf_vs_rlvr.md": rlhf_vs_rlvr,
     "reasoning_gym.md": reasoning_gym,
