@@ -20,7 +20,6 @@ import torch
 from assay.engines import LocalEngine, Sampling
 from assay.engines.int8 import calibration_tokens
 from assay.engines.local import int8_view
-from assay.engines.local.int8_view import NUM_LOUD
 from assay.engines.local.pages import PagePool
 from assay.engines.local.prefixes import PrefixTree
 from assay.engines.local.prompts import PromptPass
@@ -44,7 +43,7 @@ NEW_TOKENS = 80
 
 
 class Bench:
-    def __init__(self, num_loud: int) -> None:
+    def __init__(self, num_loud: int | None) -> None:
         keep_freed_memory()
         self.model = open_model("default")
         self.renderer = self.model.renderer()
@@ -93,9 +92,9 @@ class Bench:
                 for mine, fp32, s in zip(found, right, sampled, strict=True)
             ]
             divergences = [(fp32.exp() * (fp32 - mine)).sum(1) for mine, fp32 in zip(found, right, strict=True)]
-            num_tokens = sum(map(len, sampled))
+            num_tokens, num_loud = sum(map(len, sampled)), self.num_loud or int8_view.NUM_LOUD[limit]
             print(
-                f"weights in [-{limit}, {limit}], {self.num_loud} loud columns, {num_tokens} tokens: mean gap "
+                f"weights in [-{limit}, {limit}], {num_loud} loud columns, {num_tokens} tokens: mean gap "
                 f"{float(torch.cat(gaps).mean()):.4f}, KL {float(torch.cat(divergences).mean()):.4f}",
                 flush=True,
             )
@@ -146,7 +145,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=0, metavar="N")
     parser.add_argument("--dtype", choices=("auto", "bf16", "fp32"), default="auto", help="of the other side")
     parser.add_argument("--new-tokens", type=int, default=64)
-    parser.add_argument("--loud", type=int, default=NUM_LOUD, help="loud columns")
+    parser.add_argument("--loud", type=int, help="loud columns; default: the engine's own")
     arguments = parser.parse_args()
     bench = Bench(arguments.loud)
     if arguments.gap:

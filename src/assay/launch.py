@@ -107,6 +107,7 @@ def build_run(
             model,
             device=resolved["device"],
             compute_dtype=COMPUTE_DTYPES[resolved["compute_dtype"]],
+            num_threads=resolved["num_threads"],
             chat_template=resolved.get("chat_template"),
             estimate=lambda lengths: run_memory(config, model, resolved, lengths),
             available_bytes=available,

@@ -109,8 +109,10 @@ class RunConfig(Settings):
     max_staleness: int = pydantic.Field(default=0, ge=0)
     """Number of versions that a group may be old when it is trained on; 0 is synchronous."""
     num_threads: int | None = pydantic.Field(default=None, ge=1)
-    """CPU threads; None for $OMP_NUM_THREADS, or all cores. On a CPU results are bit for bit the same only for the same
-    number."""
+    """CPU threads; None for $OMP_NUM_THREADS, or all cores, and between steps fewer while others use the cores. On a
+    CPU results are bit for bit the same only for the same number."""
+    reproducible: bool = False
+    """True to keep the number of threads though others use the cores, so that the same seed gives the same bits."""
     num_slots: int = pydantic.Field(default=64, ge=1)
     """Completions the engine samples at once."""
     rollout_retries: int = pydantic.Field(default=2, ge=0)

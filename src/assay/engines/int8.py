@@ -31,8 +31,9 @@ class Int8(EngineSettings):
     that it asks for a correction. Evaluations of the run sample with it too; `assay eval` does not."""
 
     name: Literal["int8"] = "int8"
-    loud_columns: int = pydantic.Field(default=32, ge=1, le=4096)
-    """Columns of each layer's inputs, the loudest, that are multiplied in the compute dtype."""
+    loud_columns: int | None = pydantic.Field(default=None, ge=1, le=4096)
+    """Columns of each layer's inputs, the loudest, that are multiplied in the compute dtype; None for 32, or 64 where
+    the processor's products leave weights 7 bits."""
 
     needs_correction: ClassVar[bool] = True
 

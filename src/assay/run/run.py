@@ -37,6 +37,7 @@ from assay.run.measuring import Measurements
 from assay.run.position import Clock, Position
 from assay.run.records import Records
 from assay.run.services import Learner, Publisher, Sampler
+from assay.run.threads import RunThreads
 from assay.run.watching import Watching
 from assay.training import MemoryEstimate, StepReport
 from assay.training.report import NUM_TOKENS
@@ -90,6 +91,8 @@ class Run:
     renderer: ChatRenderer
     host: Host
     """Holder of what the run keeps open: sandboxes, worker pools, connections."""
+    threads: RunThreads
+    """Number of threads that steps are computed on."""
     lock: IO[str]
     """Keeps other processes out of the run folder until it is closed."""
     estimate: Callable[[EpisodeLengths], MemoryEstimate]
@@ -116,6 +119,8 @@ class Run:
         for note in filter(None, notes):
             self.records.console.message(note)
         await self._tell_memory()
+        if changed := self.threads.begin():
+            self.records.console.message(changed)
         await self.learner.prepare()
         if self.position.step == 0:
             await self.measurements.validate_untrained()
@@ -149,6 +154,9 @@ class Run:
     async def tell(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
         """Moves the position and the curriculum past a step that was made, and tells its subscribers."""
         seconds, position = self.clock.end_step(), self.position
+        threads, changed = self.threads.step_done()
+        if changed:
+            self.records.event(step, "threads", f"step {step + 1}: {changed}")
         self.keeping.step_made()
         taken = self.sampler.take_dropped()
         canaries = [group for group in taken if CANARY in group.task.metadata]
@@ -165,7 +173,7 @@ class Run:
             tuple(dropped),
             report,
             seconds,
-            {**self.sampler.counters(), **self.curriculum.metrics()},
+            {**self.sampler.counters(), **self.curriculum.metrics(), **threads},
             tuple(canaries),
             "" if self.curriculum.current_level_name == level else self.curriculum.current_level_name,
         )

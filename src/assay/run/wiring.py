@@ -36,6 +36,7 @@ from assay.run.records import Records
 from assay.run.run import Run
 from assay.run.scaffolding import Scaffolding
 from assay.run.services import Learner, LocalLearner, LocalPublisher, Sampler
+from assay.run.threads import RunThreads
 from assay.run.watching import Watching
 from assay.scaffolds import Plain
 from assay.training import MemoryEstimate
@@ -59,6 +60,7 @@ class Resolved:
     model: Model
     device: str
     compute_dtype: torch.dtype
+    num_threads: int
     chat_template: str | None
     estimate: Callable[[EpisodeLengths], MemoryEstimate]
     """The memory that the run needs, given the lengths of its episodes."""
@@ -189,11 +191,17 @@ def _wire(
         engine=engine,
         renderer=models.renderer,
         host=Host(),
+        threads=RunThreads(resolved.num_threads, follows=_follows_the_machine(config, resolved)),
         lock=resolved.lock,
         estimate=resolved.estimate,
         available_bytes=resolved.available_bytes,
         undo=resolved.undo,
     )
+
+
+def _follows_the_machine(config: RunConfig, resolved: Resolved) -> bool:
+    """Return whether the number of threads is free to change between steps."""
+    return config.num_threads is None and not config.reproducible and resolved.device == "cpu"
 
 
 def _learner(config: RunConfig, models: RunModels, folder: Path) -> LocalLearner:

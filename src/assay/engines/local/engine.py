@@ -38,8 +38,8 @@ class LocalEngine(BatchingEngine):
         prefix_cache_bytes: memory for keys and values that no request under way needs and later ones may: those of
             episodes whose world thinks. 0 keeps none; what is missing is computed again, with the same bits.
         fp32_head: whether logits are computed in fp32, as by a policy with `fp32_head`.
-        int8: token ids of a text and a number of loud columns, to sample with 8-bit weights (see `int8_view`); None for
-            weights in `dtype`.
+        int8: token ids of a text, and a number of loud columns (None: the usual one), to sample with 8-bit weights as
+            `int8_view` does; None for weights in `dtype`.
 
     Raises:
         ConfigError: a number out of range.
@@ -60,7 +60,7 @@ class LocalEngine(BatchingEngine):
         version: int = 0,
         prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
         fp32_head: bool = False,
-        int8: tuple[Sequence[int], int] | None = None,
+        int8: tuple[Sequence[int], int | None] | None = None,
     ) -> None:
         super().__init__(
             stop_token_ids=stop_token_ids,

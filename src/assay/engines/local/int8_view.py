@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from assay.engines.local.int8 import Int8Weight, weight_limit
+from assay.engines.local.int8 import FULL, HALF, Int8Weight, weight_limit
 from assay.engines.local.view import ServingView
 from assay.errors import ConfigError, ModelError
 from assay.policies.config import DecoderConfig
@@ -19,8 +19,8 @@ from assay.policies.elementwise import rms_norm
 from assay.policies.layers import EMBEDDING, FINAL_NORM, head_name, layer_weights
 from assay.policies.rope import Rotary
 
-NUM_LOUD = 32
-"""Columns of each input that are multiplied in the compute dtype."""
+NUM_LOUD = {FULL: 32, HALF: 64}
+"""Columns of each input that are multiplied in the compute dtype, by the range of the weights."""
 _PRODUCTS = ("qkv", "output", "gate_up", "down")
 
 
@@ -31,7 +31,7 @@ class Int8View(ServingView):
 
     Args:
         calibration: token ids of the text; those beyond the model's context are not read.
-        num_loud: loud columns of each input.
+        num_loud: loud columns of each input; None for NUM_LOUD.
 
     Raises:
         ConfigError: sizes or a processor that such products do not fit.
@@ -44,10 +44,16 @@ class Int8View(ServingView):
         *,
         calibration: Sequence[int],
         fp32_head: bool = False,
-        num_loud: int = NUM_LOUD,
+        num_loud: int | None = None,
     ) -> None:
         if dtype not in (torch.float32, torch.bfloat16):
             raise ConfigError(f"int8 sampling beside {dtype} is not made: use model.compute_dtype='bf16' or 'fp32'")
+        try:
+            self.limit = weight_limit()
+            """Largest integer of a weight."""
+        except (RuntimeError, AttributeError, NotImplementedError) as error:
+            raise ConfigError(f"int8 sampling cannot be had on this machine ({error}): leave the engine out") from None
+        num_loud = NUM_LOUD[self.limit] if num_loud is None else num_loud
         smallest = min(config.hidden_size, config.intermediate_size, config.num_query_heads * config.head_size)
         if smallest < 2 * num_loud:
             raise ConfigError(
@@ -55,11 +61,6 @@ class Int8View(ServingView):
                 f"{num_loud} would be left out; set engine.loud_columns to at most {smallest // 2}, or leave out the "
                 "engine"
             )
-        try:
-            self.limit = weight_limit()
-            """Largest integer of a weight."""
-        except (RuntimeError, AttributeError, NotImplementedError) as error:
-            raise ConfigError(f"int8 sampling cannot be had on this machine ({error}): leave the engine out") from None
         super().__init__(config, dtype, "cpu", fp32_head=fp32_head)
         self._num_loud = num_loud
         self._calibration = torch.tensor(calibration[: config.max_context])
