@@ -201,7 +201,8 @@ def _wire(
 
 def _follows_the_machine(config: RunConfig, resolved: Resolved) -> bool:
     """Return whether the number of threads is free to change between steps."""
-    return config.num_threads is None and not config.reproducible and resolved.device == "cpu"
+    is_free = config.num_threads is None and not config.reproducible and not config.cluster.is_used
+    return is_free and resolved.device == "cpu"
 
 
 def _learner(config: RunConfig, models: RunModels, folder: Path) -> LocalLearner:
