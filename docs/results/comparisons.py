@@ -96,7 +96,8 @@ def curve(run: Path) -> dict[str, Any]:
         for one in store.rollouts():
             if one.value is not None:
                 said = one.response.replace("<|im_end|>", "").rpartition("=")[2].strip()
-                steps.setdefault(one.step, []).append((one.value, float(said == one.answer), one.num_tokens))
+                right = float(said == one.answer and one.ending == "finished")
+                steps.setdefault(one.step, []).append((one.value, right, one.num_tokens))
     tokens = 0
     found["steps"] = []
     for step, some in sorted(steps.items()):

@@ -67,7 +67,7 @@ def chart_options(title: str, curves: Mapping[str, Curve], alarms: Sequence[int]
     return {
         "animation": False,
         "title": {
-            "text": f"{title}, {unit}" if unit and unit not in title.lower() else title,
+            "text": title,
             "left": 8,
             "textStyle": {"fontSize": 13},
         },
