@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from horizons import difference, level, points
+from horizons import difference, level, percent, points
 from verify import Numbers
 
 from assay.evaluation.folder import read_rows
@@ -29,7 +29,7 @@ BEFORE = "base"
 LABELS = {
     "verifier": "the verifier",
     "reward_model": "a reward model",
-    "reward_model_ended": "a reward model, 3 less without an end",
+    "reward_model_ended": "the same, 3 less without an end",
     "dpo": "DPO",
     "both": "both",
     "accepts_05": "5 % false accepts",
@@ -63,8 +63,6 @@ def keep(source: Path) -> None:
 def scored(source: Path) -> list[list[Any]]:
     """Complexity, whether the rater preferred the right answer, and by how much the reward model does, of each
     comparison whose prompt the reward model was not fitted on."""
-    import torch
-
     from assay.environments.splits import hashed_split
     from assay.models.reward import open_reward_model
     from assay.preferences import read_pairs
@@ -74,10 +72,9 @@ def scored(source: Path) -> list[list[Any]]:
     for pair in read_pairs(str(source / "pairs.jsonl")):
         if hashed_split("pairs", pair.prompt_key) != "test":
             continue
-        rewards = [
-            scorer.reward(torch.tensor([*renderer.render(pair.prompt), *renderer.encode_answer(each[0].content)]))
-            for each in (pair.first, pair.second)
-        ]
+        sides = (pair.first, pair.second)
+        texts = [[*renderer.render(pair.prompt), *renderer.encode_answer(each[0].content)] for each in sides]
+        rewards = scorer.rewards(texts)
         right = int(pair.metadata["quality"][1])
         margin = rewards[right] - rewards[1 - right]
         found.append([int(pair.metadata["complexity"]), float(pair.preference == right), round(margin, 5)])
@@ -134,6 +131,7 @@ def rlhf_vs_rlvr() -> Numbers:
     """What the page must say."""
     rows: Rows = {}
     cells = [cell for cell in LABELS if seeds_of(cell)]
+    paid = curves_of("reward_model")[0]
     for complexity in (*LEVELS, None):
         before = values(BEFORE, complexity)
         label = f"complexity {complexity}" if complexity else "all"
@@ -143,7 +141,7 @@ def rlhf_vs_rlvr() -> Numbers:
             level([before]).as_percent(),
             *(level(sides[cell]).as_percent() for cell in main),
         ]
-        rows["Gains and gaps", label] = [
+        rows["Gains and gaps", f"at {complexity}" if complexity else "over all"] = [
             *(points(difference([before] * len(sides[cell]), sides[cell])) for cell in main),
             points(difference(sides["reward_model"], sides["verifier"])),
         ]
@@ -154,14 +152,19 @@ def rlhf_vs_rlvr() -> Numbers:
             wilson(sum(row[1] for row in some), len(some)).as_percent(),
             wilson(sum(row[2] > 0 for row in some), len(some)).as_percent(),
         ]
-    for cell in cells:
+    for cell in (cell for cell in cells if cell not in ("reward_model", "dpo")):
         sides_SP = [values(name, None) for name in seeds_of(cell)]
         rows["How clean must a reward be?", LABELS[cell]] = [
             str(len(sides_SP)),
             level(sides_SP).as_percent(),
             points(difference([values(BEFORE, None)] * len(sides_SP), sides_SP)),
         ]
-    return Numbers(rows)
+    phrases = [
+        f"from {paid[0][1]:+.2f} at the first step to {paid[-1][1]:+.2f} at the last",
+        f"{percent(max(row[2] for row in paid))} at its best step",
+        f"{paid[0][0] / 128:.0f} tokens an answer to {(paid[-1][0] - paid[-2][0]) / 128:.0f}",
+    ]
+    return Numbers(rows, phrases)
 
 
 def curves_of(cell: str) -> list[list[list[float]]]:
@@ -207,6 +210,7 @@ def draw(path: Path) -> None:
         axes.tick_params(labelsize=8)
         axes.grid(True, color="#dddddd", linewidth=0.6)
         axes.legend(loc="upper left", frameon=False, fontsize=7)
+    right.set_xlim(0, 1)
     figure.savefig(path)
 
 

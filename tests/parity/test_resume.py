@@ -181,6 +181,7 @@ def test_a_run_that_trains_an_adapter_is_resumed_bit_for_bit(
     assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "unbroken")
 
 
+@pytest.mark.slow  # each of its processes compiles the passes around 8-bit products: half a minute
 def test_a_run_that_samples_with_8_bit_weights_is_resumed_bit_for_bit(
     server: Server, other_server: Server, tiny_model: Path, tmp_path: Path
 ) -> None:
