@@ -302,7 +302,7 @@ class Trainer:
         wanted = self.settings.critic_epochs_per_step or self.settings.epochs_per_step
         losses: list[float] = []
         for _ in range(num_epochs, wanted):
-            losses += self.critic.learn(minibatches, algorithm.value_loss, self._critic_learning_rate, self._ranks)
+            losses += self.critic.learn(minibatches, algorithm.value_loss, self._critic_learning_rate, self.ranks)
         self._counters.num_critic_updates += len(losses)
         return losses
 

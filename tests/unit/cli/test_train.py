@@ -29,7 +29,9 @@ def dry_run(tiny_model: Path, recipe: str, rows: list[dict[str, Any]] | None = N
     """What a dry run says, on one line. Nothing is left behind."""
     if rows is not None:
         Path("rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    Path("recipe.toml").write_text(f'{recipe}\nmodel = {{ source = "{tiny_model}", device = "cpu" }}\n')
+    Path("recipe.toml").write_text(
+        f'{recipe}\nmodel = {{ source = "{tiny_model}", device = "cpu", compute_dtype = "fp32" }}\n'
+    )
     result = CliRunner().invoke(app, ["train", "recipe.toml", "--dry-run"])
     assert not Path("home").exists()
     if isinstance(result.exception, AssayError):

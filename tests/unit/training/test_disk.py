@@ -72,9 +72,9 @@ def test_the_estimate_is_what_the_checkpoints_take(
     most: list[int] = []
     prune = keeping.prune
 
-    def watched(folder: Path, keep_last: int) -> list[Path]:
+    def watched(folder: Path, *arguments: Any) -> list[Path]:
         most.append(tensors_in(folder))
-        return prune(folder, keep_last)
+        return prune(folder, *arguments)
 
     monkeypatch.setattr(keeping, "prune", watched)
     run = build_run(config, tmp_path / "run", console=Console(stream=io.StringIO(), live=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ def test_a_weighted_sum_takes_its_verdict_from_the_part_that_has_one(functions: 
     for solved_by in ("length", "none"):
         graded = make_verifier("weighted", {"parts": parts, "solved_by": solved_by})
         assert not graded.gives_verdicts
-        assert scored(graded, "a") == Score.graded(0.5, parts={"right": 1.0, "length": 1.0}, evidence="right: a")
+        expected = Score.graded(0.5, parts={"right": 1.0, "length": 1.0}, evidence="right: a")
+        assert scored(graded, "a") == replace(expected, weights={"right": 1.0, "length": -0.5})
 
 
 def test_an_option_that_a_number_makes_void_is_refused(functions: Path) -> None:

@@ -16,7 +16,7 @@ from assay.verifiers.verifier import as_rollout
 def scored(prompt: str, response: str) -> Score:
     """By a model of ten tokens of context, whose tokens are characters and whose reward is their number."""
     verifier = RewardModelScore(source="not opened")
-    scorer = SimpleNamespace(max_context=10, reward=lambda tokens: float(len(tokens)))
+    scorer = SimpleNamespace(max_context=10, rewards=lambda texts: [float(len(text)) for text in texts])
     renderer = SimpleNamespace(
         render=lambda messages: [ord(each) for message in messages for each in message.content],
         encode_answer=lambda text: [ord(each) for each in text],
