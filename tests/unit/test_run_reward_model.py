@@ -17,7 +17,7 @@ from torch.testing import assert_close
 
 from assay.algorithms import RewardModelFit
 from assay.algorithms.preference import PAIR_ACCURACY, Responses
-from assay.batching import scored, to_samples
+from assay.batching import pack, scored, to_samples
 from assay.config import validate
 from assay.errors import ConfigError, DataError, ModelError
 from assay.evaluation.evaluation import Evaluation
@@ -29,6 +29,7 @@ from assay.models import open_model
 from assay.models.reward import open_reward_model
 from assay.observe.console import Console
 from assay.observe.store import RunStore
+from assay.policies.reward import RewardModel
 from assay.policies.tiny import write_tiny_causal_lm
 from assay.recipe import RunConfig
 from assay.rollout.given_responses import given_group
@@ -221,6 +222,16 @@ def test_a_reward_model_reads_by_its_own_tokenizer(fitted: Path, tmp_path: Path)
     assert found["eeee"] == pytest.approx(scorer.rewards([tokens])[0])
     theirs = {text: asyncio.run(own(as_rollout(text, task), task)).value for text in ("eeee", "oooo")}
     assert (found["eeee"] < found["oooo"]) != (theirs["eeee"] < theirs["oooo"]), "to it an e is an o"
+
+
+def test_the_body_learns_from_the_first_step_and_the_seed_draws_the_head(tiny_model: Path) -> None:
+    heads = [RewardModel(open_model(tiny_model).policy(), seed=seed) for seed in (0, 0, 1)]
+    assert torch.equal(heads[0].head, heads[1].head)
+    assert not torch.equal(heads[0].head, heads[2].head)
+    ((batch,),) = pack(scored(to_samples([group_of(tiny_model)])), 1000)
+    heads[0].forward(batch).logprobs.diff().sum().backward()
+    gradients = [parameter.grad for name, parameter in heads[0].named_parameters() if "layers" in name]
+    assert all(gradient is not None and bool(gradient.any()) for gradient in gradients)
 
 
 @pytest.mark.parametrize("num_alike", [0, 3, 5])

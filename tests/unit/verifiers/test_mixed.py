@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import io
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from assay.observe.step_metrics import step_metrics
 from assay.observe.store import RunStore
 from assay.recipe import RunConfig
 from assay.run.constrained import ConstrainedSampler
-from assay.types import Group, Message, Score, Task
-from assay.verifiers import RewardConstraint, Verifier, Weighted, as_rollout
+from assay.types import Group, Message, Rollout, Score, Task
+from assay.verifiers import Exact, RewardConstraint, Verifier, Weighted, as_rollout, score_group
+from assay.verifiers.by_environment import ByEnvironment
 from assay.verifiers.constraint import ConstraintState, part_mean
 from assay.verifiers.weighted import reweighted
 
@@ -173,6 +175,28 @@ def test_the_multiplier_is_bounded_and_slow_means_are_followed() -> None:
     assert (state.protected, state.against, state.multiplier) == pytest.approx((0.5, 0.325, 0.05))
     fixed = CONSTRAINT.model_copy(update={"reference": 0.9})
     assert ConstraintState().after(fixed, 0.5, 0.0).after(fixed, 0.5, 1.0).multiplier == pytest.approx(0.2)
+
+
+def test_groups_of_several_environments_go_to_their_own_verifier() -> None:
+    """One compares siblings, the other scores each alone."""
+
+    class Longest(Verifier):
+        name: str = "longest"
+
+        @property
+        def compares(self) -> bool:
+            return True
+
+        async def score_group(self, rollouts: Sequence[Rollout], task: Task) -> list[Score]:
+            most = max(len(rollout.response) for rollout in rollouts)
+            return [Score.graded(float(len(rollout.response) == most)) for rollout in rollouts]
+
+    both = ByEnvironment.model_construct(verifiers={"texts": Longest(), "sums": Exact()})
+    assert both.compares
+    for domain, values in (("texts", [0.0, 1.0]), ("sums", [1.0, 0.0])):
+        task = Task(domain, (Message("user", "?"),), "4")
+        rollouts = [as_rollout("4", task), as_rollout("four", task)]
+        assert [score.value for score in asyncio.run(score_group(both, rollouts, task))] == values
 
 
 def test_other_weights_change_the_value_and_not_the_parts() -> None:
