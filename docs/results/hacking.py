@@ -27,6 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -164,7 +165,6 @@ def settings_of(cell: Cell, steps: int, seconds: float) -> dict[str, Any]:
 
 def play(cell: Cell, steps: int, seconds: float, folder: Path) -> dict[str, Any]:
     """One run, and what is kept of it."""
-    ending.write_report = lambda folder: folder
     started, stopped = time.monotonic(), ""
     config = validate(RunConfig, settings_of(cell, steps, seconds))
     run = build_run(config, folder, console=Console(stream=io.StringIO(), live=False))
@@ -172,7 +172,8 @@ def play(cell: Cell, steps: int, seconds: float, folder: Path) -> dict[str, Any]
     truth = Truth(run, judge)
     run.subscribers.append(truth)
     try:
-        asyncio.run(train(run))
+        with patch.object(ending, "write_report"):
+            asyncio.run(train(run))
     except AssayError as error:
         stopped = str(error)[:300]
     store = RunStore.open_readonly(folder)

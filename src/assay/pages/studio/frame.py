@@ -64,6 +64,18 @@ _STYLE = """
 .studio-table tr.selected td { background: #e3ecf5; }
 @media (max-width: 800px) { .two { grid-template-columns: 1fr; } .facts { grid-template-columns: 1fr; } }
 """
+# Keys that lead to a place or a field act in the page itself: what is typed next must not wait for an answer.
+_KEYS = """<script>
+document.addEventListener("keydown", (event) => {
+  const field = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  if (field || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.key.toLowerCase() === "r") return location.reload();
+  const wanted = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  if (!wanted) return;
+  event.preventDefault();
+  wanted.tagName === "A" ? wanted.click() : wanted.focus();
+});
+</script>"""
 NO_ENTRY = "This page needs the token in its address, as assay studio printed it: http://127.0.0.1:PORT/?key=TOKEN"
 Keys = dict[str, Callable[[], object]]
 
@@ -100,14 +112,15 @@ class StudioTab:
         from nicegui import ui
 
         ui.add_css(_STYLE)
+        ui.add_head_html(_KEYS)
         ui.keyboard(on_key=self._on_key, repeating=True, ignore=["input", "select", "textarea"])
         unknown = [name for name in self.address.runs if name not in self.runs]
         with ui.element("header").classes("studio-top"):
-            ui.link("Runs (0)", StudioAddress().path(self.secret))
+            ui.link("Runs (0)", StudioAddress().path(self.secret)).props('data-key="0"')
             if self.folders:
                 for number, view in enumerate(VIEWS, 1):
                     link = ui.link(f"{TITLES[view]} ({number})", self._view(view).path(self.secret))
-                    link.classes("here" if view == self.address.view else "")
+                    link.props(f'data-key="{number}"').classes("here" if view == self.address.view else "")
             ui.link("Keys (?)", "").on("click.prevent", self._help)
         for name in unknown:
             self.trouble(f"there is no run {visible(name)} (any more); choose one from the list of runs")
@@ -152,15 +165,7 @@ class StudioTab:
             result = self.keys[name]()
             if hasattr(result, "__await__"):
                 await result  # pyright: ignore[reportGeneralTypeIssues]
-        elif event.action.repeat:
-            return
-        elif name.isdigit() and 1 <= int(name) <= len(VIEWS) and self.folders:
-            self.go(self._view(VIEWS[int(name) - 1]))
-        elif name == "0":
-            self.go(StudioAddress())
-        elif name == "r":
-            self.go(self.address)
-        elif name == "?":
+        elif name == "?" and not event.action.repeat:
             self._help()
 
 

@@ -85,7 +85,7 @@ class _RolloutList:
                 ("last_step", "step to"),
             ):
                 self._number(name, label)
-            self._search = ui.input("text (/)", value=self._address.wanted.text).props("dense outlined")
+            self._search = ui.input("text (/)", value=self._address.wanted.text).props('dense outlined data-key="/"')
             self._search.on("keydown.enter", lambda: self._filter(text=self._search.value or ""))
             orders = ui.select(list(ORDERS), value=self._address.order, label="order").props("dense outlined")
             orders.on_value_change(lambda event: self._move(order=str(event.value), offset=0))
@@ -108,7 +108,6 @@ class _RolloutList:
             "j": lambda: self._select_row(self._at + 1),
             "k": lambda: self._select_row(self._at - 1),
             "Enter": lambda: self._open(self._at),
-            "/": lambda: self._search.run_method("focus"),
         }
         ui.timer(0.01, self._count_and_show, once=True)
 
