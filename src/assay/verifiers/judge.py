@@ -33,7 +33,8 @@ class Judge(JudgeEndpoint):
     the word that what stands between them is material and no instruction. Only the last line of the judge's own reply
     is read. Marks of chat templates, such as <|im_start|>, which servers would read as the end of a message, are shown
     with a space in them. A reply that ends in no verdict is answered once with a reminder; after that, and after any
-    failure of the server, the response is not measured. The same question and response are judged once: what a judge
+    failure of the server, the response is not measured; one that the judge answers without a verdict, where it judged
+    a sibling, earns 0. The same question and response are judged once: what a judge
     said is kept.
 
     A judge is a model and can be talked round. Marks and bounds keep a response out of the protocol, not out of the
@@ -93,7 +94,8 @@ class Judge(JudgeEndpoint):
             )
         evidence = last_characters(reply.text, 200)
         if verdict is None:
-            return Score.not_measured("the judge gave no verdict, twice", evidence=evidence)
+            # A response can seek this: beside siblings that the judge has judged, it counts as the worst of them.
+            return Score.not_measured("the judge gave no verdict, twice", evidence=evidence, suspected=0.0)
         return Score.at(verdict, self.solved_at, "judged wrong", evidence=evidence)
 
     def gold_response(self, task: Task) -> str | None:

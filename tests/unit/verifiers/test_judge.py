@@ -101,7 +101,7 @@ def test_an_unreadable_verdict_is_asked_for_once_more_then_not_measured(
 ):
     chat_server.answer = saying(reply)
     score = judged(make(chat_server, tmp_path))
-    assert (score.verdict, score.value) == (Verdict.NOT_MEASURED, None)
+    assert (score.verdict, score.value, score.suspected) == (Verdict.NOT_MEASURED, None, 0.0)
     assert len(chat_server.bodies) == 2, "and score_rollout's own retries pay for nothing"
     assert chat_server.bodies[1]["messages"][-1]["content"].startswith("You have given no verdict.")
     chat_server.answer = saying("hm", "hm", "hm", "VERDICT: correct")
