@@ -22,6 +22,7 @@ from assay.launch import build_run
 from assay.loop import train
 from assay.models import open_model
 from assay.observe.console import Console
+from assay.observe.curves import level_curves, main_curves
 from assay.observe.store import RunStore
 from assay.recipe import RunConfig
 from assay.rollout.collector import DROPPED_UNMEASURED
@@ -86,6 +87,13 @@ def test_dpo_learns_what_is_preferred_and_its_first_loss_is_that_of_a_coin(
     assert "validation: 100.0 %" in told
     assert "validation: " not in told.split("step 1/6")[0]
     assert "solved" not in told.split("step 1/6")[1].splitlines()[0]
+    store = RunStore.open_readonly(tmp_path / "run")
+    assert [curve.title for curve in main_curves(store)][:2] == ["Pairs in the right order", "Margin of a pair"]
+    assert level_curves(store) == {}, "what the data gives is the same at every level and step"
+    assert {(each.verdict, each.reason) for each in store.outcomes()} == {
+        ("graded", "preferred"),
+        ("graded", "rejected"),
+    }
     assert open_model(result.model).policy() is not None
 
 

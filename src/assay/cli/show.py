@@ -387,7 +387,8 @@ def _show_tokens(console: Console, record: RolloutRecord, token_text: TokenText 
 
 
 def _gap_line(record: RolloutRecord) -> str:
-    if not record.trainer_logprobs:
+    # What was given was sampled by nobody: its log-probabilities are NaN.
+    if not record.trainer_logprobs or any(map(math.isnan, record.token_logprobs)):
         return ""
     gaps = [abs(a - b) for a, b in zip(record.trainer_logprobs, record.token_logprobs, strict=True)]
     return f"sampler to trainer, nats a token: mean {sum(gaps) / len(gaps):.1e}, largest {max(gaps):.1e}"

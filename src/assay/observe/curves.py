@@ -35,6 +35,16 @@ class Curve:
         return [value for _, value in self.points]
 
 
+PAIR_ACCURACY = "loss/pair_accuracy"
+_PAIR_CURVES = (
+    ("pair_accuracy", "Pairs in the right order", "share", PAIR_ACCURACY),
+    ("pair_margin", "Margin of a pair", "reward", "loss/pair_margin"),
+    ("chosen_reward", "Reward of the preferred", "reward", "loss/chosen_reward"),
+    ("rejected_reward", "Reward of the rejected", "reward", "loss/rejected_reward"),
+    ("chosen_log_ratio", "Preferred, policy over reference", "nats", "loss/chosen_log_ratio_nats"),
+    ("rejected_log_ratio", "Rejected, policy over reference", "nats", "loss/rejected_log_ratio_nats"),
+)
+"""Of comparisons that are given: their rewards are the data's, the same at every step, and show nothing."""
 TURN_REWARD, LEFT_OUT_SHARE = "credit/turn_reward_mean", "rollout/left_out_share"
 PART_PREFIX, CONSTRAINT = "reward/part/", "reward/constraint_multiplier"
 MAX_PARTS = 8
@@ -114,21 +124,41 @@ def _turns(steps: Sequence[StepRewards]) -> Curve:
     return Curve("turns", "Turns of a rollout", "turns", points if any(turns > 1 for _, turns in points) else ())
 
 
+def learns_from_given_pairs(store: RunStore) -> bool:
+    """True for a run that compares responses which its data gives: it has a comparison's loss, and samples nothing."""
+    recorded = store.first_metrics()
+    return PAIR_ACCURACY in recorded and TOKENS_PER_SECOND not in recorded
+
+
 def main_curves(store: RunStore, *, from_tokens: bool = True) -> list[Curve]:
     """Reward and its parts where it has some, response length, turns where there are several, entropy, sampler-trainer
-    gap, gradient norm and speed, as far as they were recorded.
+    gap, gradient norm and speed, as far as they were recorded; of comparisons that are given, how they are ordered in
+    place of the reward.
 
     Args:
         from_tokens: where no gap was recorded, work it out from the tokens of all rollouts, which takes reading them.
     """
     metrics, rewards = store.metrics(), store.step_rewards()
-    curves = [_reward(rewards), *_part_curves(metrics), _lengths(rewards), _turns(rewards)]
+    if learns_from_given_pairs(store):
+        curves = _pair_curves(metrics)
+    else:
+        curves = [_reward(rewards), *_part_curves(metrics), _lengths(rewards), _turns(rewards)]
     for name, title, unit, metric_name in _METRIC_CURVES:
-        points = tuple((step, value) for step, value in metrics.get(metric_name, []) if value is not None)
+        points = _points(metrics.get(metric_name, []))
         if name == "gap" and not points and from_tokens:
             points = tuple(store.logprob_gaps().items())
         curves.append(Curve(name, title, unit, points))
     return [curve for curve in curves if curve.points]
+
+
+def _points(series: Sequence[tuple[int, float | None]]) -> tuple[tuple[int, float], ...]:
+    return tuple((step, value) for step, value in series if value is not None)
+
+
+def _pair_curves(metrics: Mapping[str, Sequence[tuple[int, float | None]]]) -> list[Curve]:
+    return [
+        Curve(name, title, unit, _points(metrics[own])) for name, title, unit, own in _PAIR_CURVES if own in metrics
+    ]
 
 
 def _part_curves(metrics: Mapping[str, Sequence[tuple[int, float | None]]]) -> list[Curve]:
@@ -137,16 +167,13 @@ def _part_curves(metrics: Mapping[str, Sequence[tuple[int, float | None]]]) -> l
     found = [(f"part_{re.sub(r'[^A-Za-z0-9]+', '_', n)}", f"Part {n.removeprefix(PART_PREFIX)}", n) for n in named]
     if CONSTRAINT in metrics:
         found.append(("constraint", "Multiplier of the constraint", CONSTRAINT))
-    return [
-        Curve(name, title, "reward", tuple((step, value) for step, value in metrics[metric_name] if value is not None))
-        for name, title, metric_name in found
-    ]
+    return [Curve(name, title, "reward", _points(metrics[metric_name])) for name, title, metric_name in found]
 
 
 def level_curves(store: RunStore) -> dict[str, Curve]:
     """Return each level's curve, easiest level first: the solved share of its rollouts with a verdict, or where the run
-    has none the mean reward, in the unit "reward"."""
-    shares = store.level_shares()
+    has none the mean reward, in the unit "reward"; none of comparisons that are given."""
+    shares = [] if learns_from_given_pairs(store) else store.level_shares()
     judged = any(share.measured for share in shares)
     points: dict[str, list[tuple[int, float]]] = {}
     for share in shares:

@@ -279,6 +279,11 @@ class RunStore:
             series.setdefault(name, []).append((step, value))
         return series
 
+    def first_metrics(self) -> set[str]:
+        """Names of what the first step recorded: what kind of run it is, without reading the others."""
+        found = self._connection.execute("SELECT metric FROM steps WHERE step = (SELECT MIN(step) FROM steps)")
+        return {name for (name,) in found}
+
     def comparable_metrics(self) -> dict[str, list[tuple[int, float | None]]]:
         """The metrics that a run at the same seed must repeat bit for bit."""
         return {name: points for name, points in self.metrics().items() if not name.startswith(OF_THE_MACHINE)}

@@ -72,7 +72,7 @@ def given_group(task: Task, renderer: Renderer, max_context: int, *, group_id: i
 def _score(value: float, turns: tuple[Turn, ...], max_context: int) -> Score:
     if longest_sequence(turns) > max_context:
         return Score.not_measured(f"longer than the context of {max_context} tokens")
-    return Score.solved(value) if value > 0.5 else Score.failed("rejected" if value < 0.5 else "tie", value)
+    return Score.graded(value, reason="preferred" if value > 0.5 else "rejected" if value < 0.5 else "tie")
 
 
 def _turns(task: Task, messages: tuple[Message, ...], renderer: Renderer) -> tuple[Turn, ...]:

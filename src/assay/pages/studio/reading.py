@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import RunFolderError
-from assay.observe.curves import Curve, level_curves, level_title, main_curves, reward_curve
+from assay.observe.curves import Curve, learns_from_given_pairs, level_curves, level_title, main_curves, reward_curve
 from assay.observe.folder import CONFIG, read_json, run_status
 from assay.observe.records import EventRecord
 from assay.observe.store import BEFORE_TRAINING, STORE_NAME, RunStore
@@ -85,9 +85,9 @@ def stamp_of(folder: Path) -> tuple[float, ...]:
 
 
 def first_curve(folder: Path) -> Curve:
-    """Return the curve of the reward: what is looked at first."""
+    """Return the curve of the reward, what is looked at first; without points where comparisons are given."""
     with opened(folder) as store:
-        return reward_curve(store)
+        return Curve("reward", "Mean reward", "reward", ()) if learns_from_given_pairs(store) else reward_curve(store)
 
 
 def other_curves(folder: Path) -> list[Curve]:
