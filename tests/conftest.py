@@ -14,6 +14,8 @@ from pathlib import Path
 # Small tensors are slower on several threads, one thread makes sums repeat bit for bit, and the workers of pytest-xdist
 # share the cores. Said before torch starts, and to the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests of two threads share their cores with the other worker: threads that spin for one that does not run cost twice.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # What a test leaves in the folder for temporary files must not be taken for what another worker's test left.
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"pytest-{worker}-")
