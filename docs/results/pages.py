@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from horizons import long_horizon
 from maps import map_page
+from transfers import transfer_page
 from verify import Numbers
 
 from assay.evaluation import Evaluation, accuracy_over_seeds, gain_over_seeds
@@ -490,5 +491,6 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     "sandbox.md": sandbox,
     "speed.md": speed,
     "step.md": step,
+    "transfer.md": transfer_page,
     "verifiers.md": verifiers,
 }

@@ -206,6 +206,30 @@ def test_marks_carry_ties_and_margins_into_the_loss(tiny_model: Path) -> None:
     assert_close(tie, (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(1))) / 2 * one)
 
 
+def test_who_judged_weighs_as_much_as_is_known_of_them(tiny_model: Path, tmp_path: Path) -> None:
+    """A fit that is told that its only annotator is right in 60 % of judgements goes less far than one that is not."""
+    pairs = pairs_file(tmp_path / "pairs.jsonl", annotator="eve")
+    margins = {}
+    for name, reliability in (("told", {"eve": 0.6}), ("not told", {}), ("of another", {"ada": 0.6})):
+        algorithm = {"name": "reward_model", "reliability": reliability}
+        run_to_end(config_of(tiny_model, pairs, algorithm=algorithm), tmp_path / name)
+        margins[name] = [value for _, value in RunStore.open_readonly(tmp_path / name).metrics()["loss/pair_margin"]]
+    assert margins["of another"] == margins["not told"]
+    assert margins["told"][0] == margins["not told"][0]
+    assert 0 < margins["told"][-1] < margins["not told"][-1]
+
+
+def test_who_judged_must_be_known(tiny_model: Path, tmp_path: Path) -> None:
+    algorithm = {"name": "reward_model", "reliability": {"eve": 0.6}}
+    config = config_of(tiny_model, pairs_file(tmp_path / "pairs.jsonl"), algorithm=algorithm)
+    with pytest.raises(DataError, match="does not say who judged it"):
+        run_to_end(config, tmp_path / "run")
+    with pytest.raises(ConfigError, match="exclude each other"):
+        validate(RunConfig, {"algorithm": {**algorithm, "margins": "add"}})
+    with pytest.raises(ConfigError, match="reliability"):
+        validate(RunConfig, {"algorithm": {**algorithm, "reliability": {"eve": 0.4}}})
+
+
 def test_a_reward_model_reads_by_its_own_tokenizer(fitted: Path, tmp_path: Path) -> None:
     """The same weights with the ids of e and o exchanged: another tokenizer than that of whoever wrote the response."""
     folder = tmp_path / "other"

@@ -3,8 +3,8 @@ https://arxiv.org/abs/2203.02155."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import pydantic
 
@@ -34,6 +34,9 @@ class RewardModelFit(Preference):
     side."""
     centring: float = pydantic.Field(default=0.01, ge=0, allow_inf_nan=False)
     """The weight of the squared sum of a pair's rewards, which keeps them near 0: pairs leave their level open."""
+    reliability: Mapping[str, Annotated[float, pydantic.Field(gt=0.5, le=1)]] = pydantic.Field(default_factory=dict)
+    """The share of judgements that are right, by annotator, as `assay prefer stats` estimates it; an annotator without
+    one counts as always right. Empty to believe everybody."""
     margins: Literal["ignore", "add"] = "ignore"
     """Treatment of the data's margins, of how much better a response is. add: rewards are to be apart by as much."""
 
@@ -44,6 +47,8 @@ class RewardModelFit(Preference):
     def _check_offline(self) -> RewardModelFit:
         if self.online:
             raise ValueError("online has no effect with reward_model, which samples nothing: leave it out")
+        if self.reliability and self.margins == "add":
+            raise ValueError('reliability and margins = "add" exclude each other: leave one out')
         return self
 
     @property
@@ -57,27 +62,44 @@ class RewardModelFit(Preference):
         return super().advantages(rewards_G)
 
     def credit(self, groups: Sequence[Group], samples: Sequence[Sample]) -> list[CreditedSample]:
-        """Marks each pair: 1 on the preferred response and -1 on the other, with a margin 1 + margin and -1; 0.5 and
-        -0.5 on the two of a tie."""
+        """Marks each pair: 1 on the preferred response and -1 on the other, with a margin 1 + margin and -1, by an
+        annotator of a known reliability 1 and -reliability; 0.5 and -0.5 on the two of a tie."""
         credited = super().credit(groups, samples)
-        if self.margins == "ignore":
+        if self.margins == "add":
+            more = {group.group_id: _margin(group) for group in groups}
+            side = 1
+        elif self.reliability:
+            more = {group.group_id: 1 - self._reliability_of(group) for group in groups}
+            side = -1
+        else:
             return credited
-        margins = {group.group_id: _margin(group) for group in groups}
         return [
             sample.replace(  # pyright: ignore[reportReturnType]
-                advantages=sample.advantages + margins[sample.group_id] * (sample.advantages == 1)
+                advantages=sample.advantages + more[sample.group_id] * (sample.advantages == side)
             )
             for sample in credited
         ]
 
+    def _reliability_of(self, group: Group) -> float:
+        annotator = group.task.metadata.get("annotator")
+        if annotator is None:
+            raise DataError(
+                f"task {group.task.task_id} of {group.task.domain} does not say who judged it, and "
+                "algorithm.reliability is by annotator: give a column `annotator`, or leave reliability out"
+            )
+        return self.reliability.get(annotator, 1.0)
+
     def pair_loss(self, chosen: Responses, rejected: Responses) -> Tensor:
         is_tie_P = chosen.marks < 1
         margins_P = (chosen.marks - 1).clamp(min=0) if self.margins == "add" else None
+        # The mark of a tie is one half, and no reliability.
+        reliability_P = torch.where(is_tie_P, 1.0, rejected.marks) if self.reliability else None
         return bradley_terry_loss(
             chosen.logprobs,
             rejected.logprobs,
             is_tie_P=is_tie_P if bool(is_tie_P.any()) else None,
             margins_P=margins_P,
+            reliability_P=reliability_P,
             tie_width=self.tie_width,
             centring=self.centring,
         )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from assay.preferences.stats import Annotator, PairStats
     from assay.statistics import Interval
+    from assay.statistics.profile import Estimate
 
 _MOST_ANNOTATORS = 20
 """Annotators that are shown one by one; the JSON has all."""
@@ -82,10 +83,11 @@ def _print_annotators(annotators: dict[str, Annotator], console: Console) -> Non
     from assay.observe.visible import visible
 
     table = Table(title="annotators, with the most judgements first")
-    for heading in ("annotator", "pairs", "ties", "longer %", "second %", "alike on repeats %", "seconds"):
+    for heading in ("annotator", "pairs", "ties", "longer %", "second %", "alike on repeats %", "right %", "seconds"):
         table.add_column(heading, justify="left" if heading == "annotator" else "right")
     for name, each in list(annotators.items())[:_MOST_ANNOTATORS]:
-        shares = (_percent(share) for share in (each.longer, each.second, each.repeats.same))
+        right = None if each.reliability is None else each.reliability.share
+        shares = (_percent(share) for share in (each.longer, each.second, each.repeats.same, right))
         seconds = "" if each.seconds.value is None else f"{each.seconds.value:.1f}"
         table.add_row(*map(escape, (visible(name), f"{each.num:,}", f"{each.num_ties:,}", *shares, seconds)))
     console.print(table)
@@ -93,7 +95,7 @@ def _print_annotators(annotators: dict[str, Annotator], console: Console) -> Non
         console.print(f"and {len(annotators) - _MOST_ANNOTATORS:,} more: --json has all", markup=False)
 
 
-def _percent(interval: Interval | None) -> str:
-    if interval is None:
+def _percent(found: Interval | Estimate | None) -> str:
+    if found is None or found.value is None or found.low is None or found.high is None:
         return ""
-    return f"{100 * interval.value:.0f} [{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
+    return f"{100 * found.value:.0f} [{100 * found.low:.0f}, {100 * found.high:.0f}]"

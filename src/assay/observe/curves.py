@@ -44,7 +44,7 @@ _PAIR_CURVES = (
     ("chosen_log_ratio", "Preferred, policy over reference", "nats", "loss/chosen_log_ratio_nats"),
     ("rejected_log_ratio", "Rejected, policy over reference", "nats", "loss/rejected_log_ratio_nats"),
 )
-"""Of comparisons that are given: their rewards are the data's, the same at every step, and show nothing."""
+"""Curves of comparisons that are given: their rewards are the data's, the same at every step, and show nothing."""
 TURN_REWARD, LEFT_OUT_SHARE = "credit/turn_reward_mean", "rollout/left_out_share"
 PART_PREFIX, CONSTRAINT = "reward/part/", "reward/constraint_multiplier"
 MAX_PARTS = 8

@@ -19,6 +19,7 @@ from assay.statistics.firth import clustered_errors, fit_with_covariance
 from assay.statistics.interval import NORMAL_QUANTILE, Interval
 from assay.statistics.profile import Estimate
 from assay.statistics.proportion import clustered_proportion, wilson
+from assay.statistics.reliability import Reliability, annotator_reliability
 
 Key = tuple[str, str, str]
 
@@ -63,6 +64,8 @@ class Annotator:
     repeats: Repeats
     seconds: Estimate
     """The median of seconds for a judgement."""
+    reliability: Reliability | None = None
+    """The share of judgements that are right, by what others said of the same pairs; None where nobody else judged."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,12 @@ def pair_stats(pairs: Sequence[Pair], seed: int = 0) -> PairStats:
     for number, pair in enumerate(pairs):
         if pair.annotator is not None:
             by_annotator[pair.annotator].append(number)
+    units = units_of(pairs, keys)
+    reliabilities = annotator_reliability(units, seed=seed)
     annotators = {
-        name: _annotator([pairs[number] for number in numbers], [keys[number] for number in numbers])
+        name: _annotator(
+            [pairs[number] for number in numbers], [keys[number] for number in numbers], reliabilities.get(name)
+        )
         for name, numbers in sorted(by_annotator.items(), key=lambda item: (-len(item[1]), item[0]))
     }
     timed = [pair.seconds for pair in pairs if pair.seconds is not None]
@@ -133,14 +140,14 @@ def pair_stats(pairs: Sequence[Pair], seed: int = 0) -> PairStats:
         position=position_bias(pairs, keys),
         repeats=repeats_of(pairs, keys),
         num_contradictions=len(contradictions(pairs)),
-        agreement=agreement_of(pairs, keys, seed),
+        agreement=krippendorff_alpha(units, seed=seed),
         num_timed=len(timed),
         seconds=median(timed),
         annotators=annotators,
     )
 
 
-def _annotator(pairs: Sequence[Pair], keys: Sequence[Key]) -> Annotator:
+def _annotator(pairs: Sequence[Pair], keys: Sequence[Key], reliability: Reliability | None) -> Annotator:
     known = [number for number, pair in enumerate(pairs) if pair.order_known]
     return Annotator(
         num=len(pairs),
@@ -149,6 +156,7 @@ def _annotator(pairs: Sequence[Pair], keys: Sequence[Key]) -> Annotator:
         second=_second_share([pairs[number] for number in known], [keys[number] for number in known]),
         repeats=repeats_of(pairs, keys),
         seconds=median([pair.seconds for pair in pairs if pair.seconds is not None]),
+        reliability=reliability,
     )
 
 
@@ -245,15 +253,15 @@ def _verdict(pair: Pair) -> int:
     return sign if pair.is_in_key_order else -sign
 
 
-def agreement_of(pairs: Sequence[Pair], keys: Sequence[Key], seed: int = 0) -> Agreement:
-    """Krippendorff's alpha between annotators, on preferences: a tie is a quarter as far from a win as a loss is. Of
-    repeats each annotator's first judgement counts."""
+def units_of(pairs: Sequence[Pair], keys: Sequence[Key]) -> list[dict[str, float]]:
+    """Return of each distinct pair what each annotator preferred, in the order of its key; of repeats the first
+    judgement counts. Krippendorff's alpha of these has a tie a quarter as far from a win as a loss is."""
     units: dict[Key, dict[str, float]] = defaultdict(dict)
     for pair, key in zip(pairs, keys, strict=True):
         if pair.annotator is not None:
             preference = pair.preference if pair.is_in_key_order else 1 - pair.preference
             units[key].setdefault(pair.annotator, preference)
-    return krippendorff_alpha(list(units.values()), seed=seed)
+    return list(units.values())
 
 
 def median(values: Sequence[float]) -> Estimate:

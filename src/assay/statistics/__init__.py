@@ -37,6 +37,7 @@ from assay.statistics.prediction_powered import PredictionPowered, prediction_po
 from assay.statistics.profile import Estimate
 from assay.statistics.proportion import clustered_mean, clustered_proportion, wilson
 from assay.statistics.ratio import ratio_over_seeds
+from assay.statistics.reliability import Reliability, annotator_reliability
 from assay.statistics.seeds import (
     difference_over_seeds,
     difference_test_over_seeds,
@@ -60,8 +61,10 @@ __all__ = [
     "PairedDifference",
     "PredictionPowered",
     "Ratings",
+    "Reliability",
     "Spread",
     "Votes",
+    "annotator_reliability",
     "clustered_mean",
     "clustered_proportion",
     "detectable_difference",

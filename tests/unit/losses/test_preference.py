@@ -93,6 +93,8 @@ def test_the_reference_point_is_never_below_0_and_has_no_gradient() -> None:
 def test_bradley_terry_with_a_margin_and_centring() -> None:
     assert_close(bradley_terry_loss(t(LOG3), ZERO), t(math.log(4 / 3)))
     assert_close(bradley_terry_loss(t(2 * LOG3), ZERO, margins_P=t(LOG3)), t(math.log(4 / 3)))
+    # Three to one by one who is right four times in five: 0.8 * 3/4 + 0.2 * 1/4.
+    assert_close(bradley_terry_loss(t(LOG3), ZERO, reliability_P=t(0.8)), t(-math.log(0.65)))
     assert_close(bradley_terry_loss(t(1), t(2), centring=0.5) - bradley_terry_loss(t(1), t(2)), t(4.5))
 
 
@@ -142,3 +144,21 @@ def test_no_loss_overflows(far: float) -> None:
 def test_what_makes_no_sense_is_an_error(wrong: object) -> None:
     with pytest.raises(ValueError, match="must be"):
         wrong()  # pyright: ignore[reportCallIssue]
+
+
+def test_a_reward_model_by_unreliable_annotators_has_no_gradient_at_the_truth() -> None:
+    """The first response is truly preferred with odds of 3 to 1, and the annotator says so with probability 0.65."""
+    for reliability, said in ((0.8, 0.65), (1.0, 0.75), (0.5, 0.5)):
+        reward = torch.tensor([LOG3], dtype=torch.float64, requires_grad=True)
+        zero, known = torch.zeros(1, dtype=torch.float64), torch.tensor([reliability], dtype=torch.float64)
+        first = bradley_terry_loss(reward, zero, reliability_P=known)
+        second = bradley_terry_loss(zero, reward, reliability_P=known)
+        (gradient,) = torch.autograd.grad((said * first + (1 - said) * second).sum(), reward)
+        assert gradient.item() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_reliability_and_margins_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="give margins_P or reliability_P"):
+        bradley_terry_loss(t(1), ZERO, margins_P=t(1), reliability_P=t(0.9))
+    with pytest.raises(ValueError, match=r"from 0.5 to 1, got \[0.4"):
+        bradley_terry_loss(t(1), ZERO, reliability_P=t(0.4))

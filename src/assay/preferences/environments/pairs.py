@@ -149,9 +149,9 @@ def _tasks(domain: str, judged: Sequence[Judged]) -> Iterator[Task]:
             "world": {**world, "judgement": seen[repeated]},
             "source": each.source,
         }
-        margin = each.margin if isinstance(each, Pair) else None
-        if margin is not None:
-            metadata["margin"] = margin
+        if isinstance(each, Pair):
+            stated = {"margin": each.margin, "annotator": each.annotator}
+            metadata |= {key: value for key, value in stated.items() if value is not None}
         best = max(responses, key=lambda response: response["value"])
         yield Task(domain=domain, prompt=each.prompt, answer=best["text"], metadata=metadata)
 

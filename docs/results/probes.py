@@ -1,0 +1,192 @@
+"""What trajectories.md and curriculum.md are recomputed from: each run's probes (probes.json.xz), by the code of
+`assay trajectories` itself.
+
+python docs/results/probes.py SWEEP_FOLDER NAME     # keeps the probes of a sweep's runs beside the page NAME.md
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import lzma
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from verify import Numbers
+
+from assay.evaluation.trajectories import (
+    ALL,
+    SeedRuns,
+    Skill,
+    Trajectory,
+    compare_trajectories,
+    describe,
+    read_trajectory,
+)
+from assay.observe.plots import plot_trajectories
+from assay.statistics import Interval
+
+RESULTS = Path(__file__).parent
+KEPT, PICTURE = "probes.json.xz", "curves.png"
+TOKENS, SECONDS = "sampled_tokens", "seconds"
+
+
+def keep(source: Path, name: str) -> None:
+    """Keep the probes of a sweep's runs, and draw the mean curves of its cells."""
+    runs = []
+    for store in sorted(source.rglob("run.sqlite")):
+        run = read_trajectory(store.parent)
+        skills = {
+            key: {"tasks": skill.task_ids, "solved": skill.solved.tolist(), "tokens": skill.tokens}
+            for key, skill in run.skills.items()
+        }
+        cell, seed = store.parts[-3], int(store.parts[-2].removeprefix("seed-"))
+        told = {"steps": run.steps, "axes": run.axes, "entropy": run.entropy, "skills": skills}
+        runs.append({"cell": cell, "seed": seed, **told})
+    folder = RESULTS / name
+    folder.mkdir(exist_ok=True)
+    with lzma.open(folder / KEPT, "wt", preset=9) as file:
+        json.dump(runs, file)
+    sides_of.cache_clear()
+    axis = TOKENS if all(TOKENS in run["axes"] for run in runs) else SECONDS
+    series: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
+    for cell, side in sides_of(name).items():
+        for run in side.runs:
+            for key, skill in run.skills.items():
+                points = zip(run.axis(axis).tolist(), skill.curve(), strict=True)
+                series.setdefault(key, {})[f"{cell}, seed {run.name}"] = [
+                    (x, point.value, point.low, point.high) for x, point in points if point is not None
+                ]
+    plot_trajectories(folder / PICTURE, axis.replace("_", " "), series)
+    Image.open(folder / PICTURE).convert("RGB").quantize(64).save(folder / PICTURE, optimize=True)
+
+
+@functools.cache
+def sides_of(name: str) -> dict[str, SeedRuns]:
+    """Cell to its runs by seed, from what is kept beside a page."""
+    with lzma.open(RESULTS / name / KEPT, "rt") as file:
+        kept = json.load(file)
+    found: dict[str, list[Trajectory]] = {}
+    for run in sorted(kept, key=lambda run: run["seed"]):
+        found.setdefault(run["cell"], []).append(_trajectory(run))
+    return {cell: SeedRuns(cell, tuple(runs)) for cell, runs in found.items()}
+
+
+def _trajectory(run: Mapping[str, Any]) -> Trajectory:
+    skills = {
+        key: Skill(
+            key,
+            tuple(kept["tasks"]),
+            np.asarray(kept["solved"], dtype=np.float64),
+            ((),) * len(run["steps"]),
+            tuple(kept["tokens"]),
+        )
+        for key, kept in run["skills"].items()
+    }
+    axes = {name: tuple(values) for name, values in run["axes"].items()}
+    entropy = tuple((int(step), float(value)) for step, value in run["entropy"])
+    return Trajectory(str(run["seed"]), tuple(run["steps"]), axes, skills, entropy)
+
+
+def trajectories_page() -> Numbers:
+    """Every number of the tables of trajectories.md."""
+    sides = sides_of("trajectories")
+    rows: dict[tuple[str, str], Sequence[str | None]] = {}
+    phrases: list[str] = []
+    for cell, section, axis in (
+        ("reinforced", "By reinforcement", TOKENS),
+        ("imitated", "By imitation", SECONDS),
+    ):
+        told = describe(sides[cell], axis, 0.5, fit=True)
+        rows |= _by_seed(section, told)
+        if cell == "reinforced":
+            for pair in told["pairs"]:
+                share = pair["share"]
+                phrases.append(
+                    f"{pair['first']} before {pair['second']} in {share['value']:.0%} of {pair['num_runs']} runs "
+                    f"[{share['low']:.0%}, {share['high']:.0%}]"
+                )
+            for run in told["runs"]:
+                law = run["skills"][ALL]["law"]
+                shown = ["too few probes"] if law is None else [law["verdict"]]
+                rows["The law", f"seed {run['name']}"] = shown
+    rows |= _differences("Beside imitation", sides["reinforced"], {"imitated": sides["imitated"]}, SECONDS)
+    return Numbers(rows, phrases)
+
+
+def curriculum_page() -> Numbers:
+    """Every number of the tables of curriculum.md."""
+    sides = sides_of("curriculum")
+    rows: dict[tuple[str, str], Sequence[str | None]] = {}
+    for cell, side in sides.items():
+        told = describe(side, TOKENS, 0.5)
+        skill = [run["skills"][ALL] for run in told["runs"]]
+        rows["All levels", cell] = [
+            *(", ".join(share(each["solved"][index]) for each in skill) for index in (0, -1)),
+            "; ".join(reached(each["reached"]) for each in skill),
+            ", ".join(share(each["area"]) for each in skill),
+        ]
+        levels = [name for name in told["runs"][0]["skills"] if name != ALL]
+        rows["Last probe by level", cell] = [
+            ", ".join(share(run["skills"][level]["solved"][-1]) for run in told["runs"]) for level in levels
+        ]
+    others = {cell: side for cell, side in sides.items() if cell != "uniform"}
+    return Numbers(rows | _differences("Differences from uniform", sides["uniform"], others, TOKENS))
+
+
+def _by_seed(section: str, told: Mapping[str, Any]) -> dict[tuple[str, str], Sequence[str | None]]:
+    """A row for each skill: first and last probe, the axis to the threshold, and the area, seed by seed."""
+    rows: dict[tuple[str, str], Sequence[str | None]] = {}
+    for name in told["runs"][0]["skills"]:
+        own = [run["skills"][name] for run in told["runs"]]
+        rows[section, name] = [
+            str(own[0]["num_tasks"]),
+            *(", ".join(share(each["solved"][index]) for each in own) for index in (0, -1)),
+            "; ".join(reached(each["reached"]) for each in own),
+            ", ".join(share(each["area"]) for each in own),
+            ", ".join(share((each["turnover"] or {}).get("forgotten")) for each in own),
+        ]
+    return rows
+
+
+def _differences(
+    section: str, first: SeedRuns, others: Mapping[str, SeedRuns], axis: str
+) -> dict[tuple[str, str], Sequence[str | None]]:
+    """A row for each other side and skill: area and last probe less those of the first, in points."""
+    rows: dict[tuple[str, str], Sequence[str | None]] = {}
+    for cell, side in others.items():
+        found = compare_trajectories(first, side, axis)
+        for skill in dict.fromkeys(each.skill for each in found):
+            of = {each.measure: each.difference for each in found if each.skill == skill}
+            cells = [
+                f"{100 * of[key].value:+.1f} [{100 * of[key].low:+.1f}, {100 * of[key].high:+.1f}]"
+                if key in of
+                else "-"
+                for key in ("area", "last")
+            ]
+            rows[section, f"{cell}, {skill}"] = cells
+    return rows
+
+
+def points(difference: Interval) -> str:
+    """A difference of shares in points, with its interval."""
+    return f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+
+
+def share(found: Mapping[str, float] | None) -> str:
+    """A share in percent; its interval is over a probe's few tasks, and is left to the command."""
+    return "-" if found is None else f"{100 * found['value']:.0f} %"
+
+
+def reached(found: Mapping[str, float | None]) -> str:
+    """Where a threshold was reached, with its interval over tasks."""
+    value, low, high = ("not" if found[key] is None else f"{found[key]:,.0f}" for key in ("value", "low", "high"))
+    return value if (value, low, high) == ("not",) * 3 else f"{value} [{low}, {high}]"
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), sys.argv[2])
