@@ -63,8 +63,8 @@ def measure(config: RunConfig, folder: Path) -> dict[str, float]:
         "update_seconds": update,
         "update_tokens_per_second": median("train/num_packed_tokens") / update,
         "publish_seconds": publish,
-        "publish_bytes": median("cluster/publish_bytes"),
-        "probe_gap_nats": median("cluster/probe_gap_nats"),
+        "publish_bytes": median("engine/publish_bytes"),
+        "probe_gap_nats": median("engine/probe_gap_nats"),
     }
     if not config.max_staleness:
         # In turn, what is not update or publish is sampling and scoring; and each side waits while the other works.

@@ -77,7 +77,7 @@ OTHER_TOOLS: Mapping[str, str] = {
     "lora_rank": "model.lora.rank",
     "lora_alpha": "model.lora.alpha",
     "lora_target_modules": "model.lora.target_modules",
-    "use_vllm": "engine, left out for the one in this process",
+    "use_vllm": 'engine="vllm", or left out for the one in this process',
     # Data and rewards.
     "dataset_name": 'environment.path="hub:OWNER/DATASET/path/in/it", with environment.name="rows"',
     "train_files": 'environment.path, with environment.name="rows"',

@@ -14,8 +14,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from assay.batching.proven import open_engine
+from assay.components import make_component
 from assay.config import load, merged, validate
-from assay.engines import Sampling
+from assay.engines import EngineSettings, Sampling
 from assay.environments import Environment, Level, choose_tasks, make_environment, rewards_of
 from assay.environments.splits import SPLITS
 from assay.errors import ConfigError, RankError
@@ -155,6 +157,7 @@ def evaluate(
     chat_template: str | None = None,
     tools: ToolChoice = "auto",
     call_forms: Sequence[CallForm] = CALL_FORMS,
+    engine: str | EngineSettings | None = None,
 ) -> Evaluation:
     """Measures a model on held-out tasks.
 
@@ -169,6 +172,7 @@ def evaluate(
         temperature: 0 is greedy; by default 0 for one sample, 1 for several.
         tools: how the model is told of an environment's tools: by its chat template, or as text in the system message.
         call_forms: the forms of tool calls that are read.
+        engine: what samples, such as "vllm" or an object; the engine in this process by default.
 
     Returns:
         Every row, with accuracy and pass@k from them: `result.accuracy("strict")` has a value and a 95 % interval.
@@ -193,6 +197,7 @@ def evaluate(
     around = scaffold if isinstance(scaffold, Scaffold) else make_scaffold(scaffold)
     warmth = temperature if temperature is not None else 0.0 if samples == 1 else 1.0
     sampling = validate(Sampling, {"temperature": warmth, "max_new_tokens": max_new_tokens})
+    sampler = make_component(EngineSettings, engine) if isinstance(engine, str) else engine
     opened = open_model(model)
     forms = chosen_forms(call_forms)
     renderer = opened.renderer(read_chat_template(chat_template), tools=tools, call_forms=forms)
@@ -200,12 +205,7 @@ def evaluate(
     async def run() -> Evaluation:
         async with Host():
             tasks = choose_tasks(world, split, levels or world.levels(), num_tasks, seed)
-            engine = opened.engine(
-                stop_token_ids=renderer.stop_token_ids,
-                decode=renderer.decode,
-                dtype=COMPUTE_DTYPES[dtype],
-                device=resolve_device(device),
-            )
+            engine = open_engine(opened, renderer, sampler, dtype=COMPUTE_DTYPES[dtype], device=resolve_device(device))
             try:
                 return await measure(
                     tasks,

@@ -13,7 +13,7 @@ from assay.cluster.settings import ClusterSettings
 from assay.config import FileText, Settings
 from assay.curriculum import AnyCurriculum, LevelByLevel
 from assay.curriculum.curriculum import no_verdict
-from assay.engines import AnyEngine, Sampling
+from assay.engines import AnyEngine, FarSettings, Sampling
 from assay.environments import AnyEnvironment, rewards_of
 from assay.environments.arithmetic import Arithmetic
 from assay.environments.mixture import as_mixture
@@ -287,6 +287,10 @@ class RunConfig(Settings):
                 f"cluster.learner and cluster.engines cannot be had with {algorithm.name}, whose responses are given: "
                 "it is trained in one process; leave them out"
             )
+        if isinstance(self.engine, FarSettings):
+            for name in ("max_restarts", "probe_prompts", "max_gap_nats"):
+                if getattr(self.engine, name) != FarSettings.model_fields[name].default:
+                    raise ValueError(f"engine.{name} has no effect in a cluster: set cluster.{name}")
         if cluster.num_ranks > 1 and algorithm.needs.teacher_distribution:
             raise ValueError(
                 f"cluster.learner={cluster.learner} cannot be had with {algorithm.name}, which compares whole "

@@ -11,6 +11,9 @@ process serves one `Session` of WORKER_FILE:
 
 It ends with its connection. A line "kill PID" on standard input ends one that hangs; the end of standard input ends
 them all.
+
+A WORKER_FILE with `SHARED = True` is served without forks: every connection has a `Session` of its own in this one
+process, their calls run beside each other, and the call of a connection that ends is cancelled.
 """
 
 from __future__ import annotations
@@ -27,11 +30,12 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-if __name__ == "__main__":
+if __name__ in ("__main__", "__mp_main__"):  # the second is its name in processes that a package spawns
     # Of Assay, the files beside this one and nothing else: its own requirements are not here.
     for name, places in {"assay": [], "assay.adapters": [str(Path(__file__).parent)]}.items():
         sys.modules[name] = ModuleType(name)
@@ -64,9 +68,61 @@ def main(worker: str, place: str) -> None:
     # What is here now stays: a collector that looked through it would copy its pages into every fork.
     gc.freeze()
     try:
-        _accept(module, listener)
+        if getattr(module, "SHARED", False):
+            asyncio.run(_share(module, listener))
+        else:
+            _accept(module, listener)
     finally:
         os.killpg(0, signal.SIGKILL)
+
+
+async def _share(module: ModuleType, listener: socket.socket) -> None:
+    """Serves all connections in this process, until standard input ends."""
+    ended = asyncio.Event()
+
+    def heard() -> None:
+        if not os.read(0, 4096):
+            ended.set()
+
+    asyncio.get_running_loop().add_reader(0, heard)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        session = module.Session()
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a line beyond the limit
+            writer.write(_encoded({"result": os.getpid()}))
+            while (line := await reader.readline()).endswith(b"\n"):
+                answer = await _unless_gone(_answered(session, json.loads(line)), reader)
+                if answer is None:
+                    break
+                writer.write(_encoded(answer))
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, sock=listener, limit=MAX_LINE_BYTES):
+        await ended.wait()
+
+
+async def _unless_gone(answering: Coroutine[Any, Any, Any], reader: asyncio.StreamReader) -> Any:
+    """What a call answers, or None where its connection ended first: then it is cancelled."""
+    call, gone = asyncio.ensure_future(answering), asyncio.ensure_future(reader.read(1))
+    await asyncio.wait((call, gone), return_when=asyncio.FIRST_COMPLETED)
+    is_gone = gone.done()
+    for task in (call, gone):
+        task.cancel()
+    await asyncio.wait((call, gone))
+    return None if is_gone else call.result()
+
+
+async def _answered(session: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    try:
+        result = getattr(session, asked["call"])(**asked["arguments"])
+        return {"result": await result if inspect.isawaitable(result) else result}
+    except RefusedError as error:
+        return {"refused": str(error)[:2000]}
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return {"error": f"{type(error).__name__}: {error}"[:2000]}
 
 
 def _accept(module: ModuleType, listener: socket.socket) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,14 +39,18 @@ class AdapterServer:
         name: of the adapter, as `assay adapters install` takes it.
         worker: the file that the adapter's interpreter runs, with `warm_up` and `Session`.
         interpreter: Python that has the package; the adapter's own environment where None.
+        environment: variables for the worker, beside those of this process.
     """
 
-    def __init__(self, name: str, worker: Path, interpreter: Path | None = None) -> None:
+    def __init__(
+        self, name: str, worker: Path, interpreter: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.num_starts = 0
         """Times that the worker was started: more than once where it died."""
         self._worker = worker
         self._interpreter = interpreter or interpreter_of(name)
+        self._environment = dict(environment or {})
         self._folder = Path(tempfile.mkdtemp(prefix="assay-adapter-"))
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -142,7 +147,7 @@ class AdapterServer:
                 start_new_session=True,
                 cwd=self._folder,
                 # Sets of strings in the same order in every process, or a seed would not give the same world again.
-                env={**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", **self._environment},
             )
         except OSError as error:
             raise AdapterError(f"the worker of the adapter {self.name!r} could not be started: {error}") from None
@@ -167,10 +172,9 @@ class AdapterServer:
         """Ends the worker; the last line that it wrote to its error stream."""
         if self._process is None:
             return ""
-        if self._process.poll() is None:
-            # Its group: what it forked too, also what hangs.
-            with contextlib.suppress(OSError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        # Its group: what it forked too, also what hangs, and what has outlived it.
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         last = ""
         if self._process.stderr is not None and self.num_starts:

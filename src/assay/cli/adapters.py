@@ -77,9 +77,11 @@ def check(
     from assay.adapters import adapter_server, find_adapter
     from assay.cli.progress import progress
     from assay.environments.adapted import worker_of
-    from assay.errors import AdapterError, DataError
+    from assay.errors import AdapterError, ConfigError, DataError
 
-    server = adapter_server(find_adapter(name).name, worker_of(name))
+    if not worker_of(find_adapter(name).name).is_file():
+        raise ConfigError(f"{name} has no environments; try it by: assay eval default --engine {name} --num-tasks 1")
+    server = adapter_server(name, worker_of(name))
     chosen = parts or server.ask("parts")
     lines: list[str] = []
     failed = 0

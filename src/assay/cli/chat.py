@@ -16,7 +16,7 @@ from assay.types import Message
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from assay.engines import BatchingEngine, Sampling
+    from assay.engines import Engine, Sampling
     from assay.render import ChatRenderer
 
 
@@ -64,7 +64,7 @@ class ChatHistory:
     """Messages so far, and the tokens they are: each prompt extends the last, which the prefix cache then serves."""
 
     def __init__(
-        self, engine: BatchingEngine, renderer: ChatRenderer, sampling: Sampling, seed: int, system: str | None
+        self, engine: Engine, renderer: ChatRenderer, sampling: Sampling, seed: int, system: str | None
     ) -> None:
         self.engine, self.renderer, self.sampling, self.seed = engine, renderer, sampling, seed
         self.messages: list[Message] = [Message("system", system)] if system else []
@@ -74,6 +74,7 @@ class ChatHistory:
     async def say(self, text: str, console: Console) -> None:
         """Sends a message and prints the reply as it comes. Where that fails or is stopped, nothing is kept."""
         from assay import seeds
+        from assay.engines import BatchingEngine
         from assay.observe.visible import visible
 
         said = Message("user", text)
@@ -89,7 +90,8 @@ class ChatHistory:
         )
         shown = ""
         try:
-            while not reply.done():
+            # One in another process says nothing before its reply is whole.
+            while isinstance(self.engine, BatchingEngine) and not reply.done():
                 await asyncio.sleep(0)
                 text_so_far = self.renderer.parse(self.engine.sampled_so_far(request_id)).content
                 # A character of several tokens ends in a replacement character until its last token is there.

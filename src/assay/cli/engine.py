@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.config import parse_overrides
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from assay.engines import BatchingEngine
+    from assay.engines import Engine, EngineSettings
     from assay.models import Model
     from assay.render import CallForm, ChatRenderer
 
@@ -59,6 +60,41 @@ class EngineOptions:
         ),
     ] = None
 
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help='The engine that samples, such as "vllm", or your own as path.py:Class. Default: the one in this '
+            "process.",
+            show_default=False,
+        ),
+    ] = None
+    engine_set: Annotated[
+        list[str] | None,
+        typer.Option(help="An option of --engine, such as cache_gib=8; repeatable.", show_default=False),
+    ] = None
+
+    @property
+    def about_engine(self) -> Mapping[str, Any]:
+        """The engine that was chosen, with its options."""
+        if self.engine is None:
+            return {}
+        return {"engine": {"name": self.engine, **parse_overrides(self.engine_set or [])}}
+
+    def chosen_engine(self) -> EngineSettings | None:
+        """Return the settings of the engine that was chosen; None for the one in this process.
+
+        Raises:
+            ConfigError: there is no such engine or option.
+        """
+        from assay.components import make_component
+        from assay.engines import EngineSettings
+
+        if self.engine is None:
+            if self.engine_set:
+                raise ConfigError("--engine-set has no effect without --engine: name the engine, such as vllm")
+            return None
+        return make_component(EngineSettings, self.engine, parse_overrides(self.engine_set or []))
+
     @property
     def about_tools(self) -> Mapping[str, str]:
         """What was chosen about tools and is not the default, by option."""
@@ -89,7 +125,7 @@ class EngineOptions:
         return model.renderer(read_chat_template(self.chat_template), tools=self.tools.value, call_forms=self.forms())
 
 
-def load_engine(model: Model, local: EngineOptions, num_slots: int = 64) -> tuple[BatchingEngine, ChatRenderer]:
+def load_engine(model: Model, local: EngineOptions, num_slots: int = 64) -> tuple[Engine, ChatRenderer]:
     """The engine and renderer of a model; an adapter is merged into its base.
 
     Raises:
@@ -97,6 +133,8 @@ def load_engine(model: Model, local: EngineOptions, num_slots: int = 64) -> tupl
         ModelError: weights or a tokenizer that cannot be used.
     """
     import torch
+
+    from assay.batching.proven import open_engine
 
     device = local.device
     if device == "auto":
@@ -108,11 +146,7 @@ def load_engine(model: Model, local: EngineOptions, num_slots: int = 64) -> tupl
     for caution in model.cautions:
         typer.echo(f"caution: {caution}", err=True)
     renderer = local.renderer(model)
-    engine = model.engine(
-        stop_token_ids=renderer.stop_token_ids,
-        decode=renderer.decode,
-        dtype=torch.bfloat16 if local.dtype is Precision.BF16 else torch.float32,
-        device=device,
-        num_slots=num_slots,
-    )
-    return engine, renderer
+    dtype = torch.bfloat16 if local.dtype is Precision.BF16 else torch.float32
+    return open_engine(
+        model, renderer, local.chosen_engine(), dtype=dtype, device=device, num_slots=num_slots
+    ), renderer

@@ -61,10 +61,17 @@ class SampledModel:
         if endpoint is None:
             read_chat_template(local.chat_template)
             local.forms()
+            local.chosen_engine()
             return cls(model, open_model(model, local.base), None, local)
         if local.device != "auto" or local.dtype is not Precision.FP32:
             raise ConfigError(f"--device and --dtype have no effect with {model}, which is not on this machine")
-        given = {"chat_template": local.chat_template, "base": local.base, **local.about_tools}
+        given = {
+            "chat_template": local.chat_template,
+            "base": local.base,
+            "engine": local.engine,
+            "engine_set": local.engine_set,
+            **local.about_tools,
+        }
         for option, value in given.items():
             if value is not None:
                 name = option.replace("_", "-")
@@ -88,7 +95,13 @@ class SampledModel:
         chosen = self.options.chat_template
         template = {} if chosen is None else {"chat_template": read_chat_template(chosen)}
         dtype = self.options.dtype.value
-        return {"weights": self.local.identity, "dtype": dtype, **template, **self.options.about_tools}
+        return {
+            "weights": self.local.identity,
+            "dtype": dtype,
+            **template,
+            **self.options.about_tools,
+            **self.options.about_engine,
+        }
 
     @property
     def places(self) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ from assay.cli.groups import with_groups
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
-    from assay.engines import BatchingEngine, Sampling
+    from assay.engines import Engine, Sampling
     from assay.render import ChatRenderer
     from assay.serving.capture import Captures
     from assay.serving.conversation import Conversation
@@ -118,7 +118,7 @@ def serve(
 class _Server:
     """A model, and what it is served with."""
 
-    def __init__(self, engine: BatchingEngine, renderer: ChatRenderer, sampling: Sampling, seed: int) -> None:
+    def __init__(self, engine: Engine, renderer: ChatRenderer, sampling: Sampling, seed: int) -> None:
         self.engine, self.renderer, self.sampling, self.seed = engine, renderer, sampling, seed
         self._num_plain = 0
 

@@ -127,5 +127,29 @@ class EngineSettings(Component):
         raise NotImplementedError(f"{type(self).__name__} opens no engine: write its method `open`")
 
 
+class FarSettings(EngineSettings):
+    """Base class of engines in a process of their own: `open` gives one that has no weights yet, every publish to it is
+    proved, and one that dies is opened again. See `engines/pool.py`."""
+
+    max_restarts: int = pydantic.Field(default=2, ge=0)
+    """How often in a row the engine may be lost before it was of use."""
+    start_seconds: float = pydantic.Field(default=600.0, gt=0)
+    """The longest that the engine's start is waited for."""
+    request_seconds: float = pydantic.Field(default=600.0, gt=0)
+    """The longest that one completion is waited for; then the engine is replaced."""
+    publish_seconds: float = pydantic.Field(default=300.0, gt=0)
+    """The longest that the engine is waited for when it loads weights, and when they are proved."""
+    probe_prompts: int = pydantic.Field(default=32, ge=1, le=1024)
+    """Fixed prompts that are sampled from after each publish, to be compared with the learner."""
+    max_gap_nats: float | None = pydantic.Field(default=None, gt=0)
+    """Mean difference of log-probabilities between engine and learner over the probe that is allowed; None: 0.001 in
+    fp32, 0.1 in bf16 and fp16."""
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do where it keeps dying."""
+        return "raise engine.max_restarts or engine.start_seconds"
+
+
 AnyEngine = Annotated[EngineSettings, Chosen()]
 """The type of a settings field that holds the settings of an engine."""

@@ -139,13 +139,22 @@ def write_folder(
         tokenizer_files: name and contents, from `read_tokenizer_files`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    raw = {key: value for key, value in config.raw.items() if key != "torch_dtype"}
-    raw["dtype"] = str(dtype).removeprefix("torch.")
-    (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_config(folder, config, dtype)
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     for name, contents in (tokenizer_files or {}).items():
         (folder / name).write_bytes(contents)
+
+
+def write_config(folder: Path, config: DecoderConfig, dtype: torch.dtype = torch.float32) -> None:
+    """Writes config.json alone.
+
+    Args:
+        dtype: of the weights that are stored beside it.
+    """
+    raw = {key: value for key, value in config.raw.items() if key != "torch_dtype"}
+    raw["dtype"] = str(dtype).removeprefix("torch.")
+    (folder / "config.json").write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def set_stored_dtype(folder: Path, dtype: torch.dtype) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from assay.errors import ConfigError, ContextLengthError, ModelError
-from assay.policies.causal_lm import context_limit, empty_like, probe_tokens, quiet, relative_gap, takes
+from assay.policies.causal_lm import context_limit, empty_like, probe_tokens, quiet, relative_gap, takes, vocab_size
 from assay.policies.folder import set_stored_dtype
 from assay.policies.head import CHUNK_ROWS, predict
 from assay.policies.lora import Adapter
@@ -84,6 +84,10 @@ class HFPolicy(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.module.parameters()).device
+
+    @property
+    def vocab_size(self) -> int:
+        return vocab_size(self.module)
 
     @property
     def hidden_size(self) -> int:

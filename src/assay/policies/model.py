@@ -90,6 +90,10 @@ class DecoderPolicy(nn.Module):
         return self.config.max_context
 
     @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
     def hidden_size(self) -> int:
         return self.config.hidden_size
 

@@ -45,6 +45,11 @@ class Policy(Protocol):
         ...
 
     @property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        ...
+
+    @property
     def shares_prompts(self) -> bool:
         """True where a prompt that several samples share is computed once. Where it is not, samples are packed without
         sharing, so that the tokens of a micro-batch are the tokens that are computed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,8 +16,9 @@ import torch
 from torch import Tensor
 
 from assay.algorithms import Algorithm, Needs
+from assay.batching.proven import GAP_BELOW, GAP_FP32, PROMPT_TOKENS, samples_of
 from assay.cluster.connect import Bundle, RayConnection
-from assay.cluster.engines import ClusterEngine
+from assay.cluster.engines import ClusterEngine, PackedWeights
 from assay.cluster.ranks import RankGroup
 from assay.cluster.weights import Packed, publishable
 from assay.config import dump, validate
@@ -36,8 +36,6 @@ from assay.types import CreditedSample, Sample
 
 _GROUP = contextlib.ExitStack()
 """The process group that a rank's process is in, to its end."""
-GAP_FP32, GAP_BELOW = 1e-3, 0.1
-"""Allowed gaps of the probe, in nats, where the recipe states none: in fp32, and in bf16 and fp16."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +119,7 @@ class RankLearner(LocalLearner):
 
     def logprobs(self, asked: Sequence[Asked]) -> list[list[float]]:
         """The log-probability of each token that an engine sampled after a prompt."""
-        samples = []
-        for place, (prompt, tokens) in enumerate(asked):
-            ids = torch.tensor([*prompt, *tokens])
-            mask = torch.arange(len(ids)) >= len(prompt)
-            samples.append(Sample(place, 0, ids, mask, torch.zeros(len(ids))))
-        annotated = self.trainer.annotate_by(self.policy, samples, "proximal_logprobs")
+        annotated = self.trainer.annotate_by(self.policy, samples_of(asked), "proximal_logprobs")
         return [_values(sample) for sample in annotated]
 
     def sees(self, file: str, token: str) -> bool:
@@ -166,10 +159,7 @@ class ClusterLearner:
 
     async def update(self, samples: Sequence[CreditedSample], algorithm: Algorithm) -> StepReport:
         self._num_updates = None
-        report: StepReport = await self.ranks.call("update_now", list(samples), self._spent)
-        if self.publisher is None:
-            return report
-        return dataclasses.replace(report, metrics={**report.metrics, **self.publisher.engine.take_counts()})
+        return await self.ranks.call("update_now", list(samples), self._spent)
 
     def weights(self) -> Iterable[tuple[str, Tensor]]:
         raise ClusterError("the weights of a cluster's learner are with its ranks: publish them, or write a checkpoint")
@@ -204,13 +194,13 @@ class ClusterLearner:
 class ClusterPublisher:
     """Brings the weights of the ranks to all engines, and proves that they arrived."""
 
-    def __init__(self, ranks: RankGroup, engine: ClusterEngine) -> None:
-        self._ranks = ranks
+    def __init__(self, ranks: RankGroup, engine: ClusterEngine, ray: Any) -> None:
+        self._ranks, self._ray = ranks, ray
         self.engine = engine
 
     async def publish(self, version: int) -> None:
         packed: Packed = await self._ranks.call("packed")
-        await self.engine.publish(packed, version, self._learned)
+        await self.engine.publish(PackedWeights(packed, self._ray), version, self._learned)
 
     async def _learned(self, asked: Sequence[Asked]) -> list[list[float]]:
         return await self._ranks.call("logprobs", list(asked))
@@ -256,7 +246,7 @@ def start_cluster(config: RunConfig, parts: FarParts, model: Model, folder: Path
             close()
         raise
     engine.on_close += [ranks.close, connection.close]
-    publisher = learner.publisher = ClusterPublisher(ranks, engine)
+    publisher = learner.publisher = ClusterPublisher(ranks, engine, connection.ray)
     return ClusterParts(learner, publisher, engine)
 
 
@@ -272,7 +262,7 @@ def probe_of(config: RunConfig, parts: FarParts, model: Model) -> Probe:
     allowed = GAP_FP32 if exact else GAP_BELOW
     return Probe(
         num_prompts=settings.probe_prompts,
-        prompt_tokens=min(24, model.shape.max_context // 2),
+        prompt_tokens=min(PROMPT_TOKENS, model.shape.max_context // 2),
         temperature=config.sampling.temperature,
         vocab_size=model.shape.vocab_size,
         max_gap_nats=allowed if settings.max_gap_nats is None else settings.max_gap_nats,

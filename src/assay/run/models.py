@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from assay.engines import Engine
+from assay.batching.proven import open_proven
+from assay.engines import Engine, FarSettings
 from assay.engines.idle import IdleEngine
 from assay.errors import ConfigError, ModelError
 from assay.models import Model, open_model
@@ -69,20 +70,26 @@ class RunModels:
             policy.tokenizer_files["chat_template.jinja"] = self.renderer.chat_template.encode()
         return policy
 
-    def engine(self, version: int) -> Engine:
-        """Samples with the policy's weights, which are of this version."""
+    def engine(self, version: int, *, proven: bool = False) -> Engine:
+        """Samples with the policy's weights, which are of this version.
+
+        Args:
+            proven: True for one that proves what is published, where it is in another process.
+        """
         if self._config.algorithm.needs.pairs:
             return IdleEngine(version)
         policy, chosen = self.policy, self._config.engine
         assert not isinstance(policy, RewardModel), "a reward model is fitted on given responses, and samples nothing"
-        return (self._model.engine_for if chosen is None else chosen.open)(
-            policy,
-            stop_token_ids=self.renderer.stop_token_ids,
-            decode=self.renderer.decode,
-            dtype=self._compute_dtype,
-            num_slots=self._config.num_slots,
-            version=version,
-        )
+        options: dict[str, Any] = {
+            "stop_token_ids": self.renderer.stop_token_ids,
+            "decode": self.renderer.decode,
+            "dtype": self._compute_dtype,
+            "num_slots": self._config.num_slots,
+            "version": version,
+        }
+        if proven and isinstance(chosen, FarSettings):
+            return open_proven(chosen, policy, **options, temperature=self._config.sampling.temperature)
+        return (self._model.engine_for if chosen is None else chosen.open)(policy, **options)
 
     def trainer(self, beside: Mapping[str, Any] | None = None, ranks: Ranks | None = None) -> Trainer:
         """The trainer of the policy.

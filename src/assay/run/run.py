@@ -23,7 +23,7 @@ from typing import IO, Any, Self
 
 from assay.algorithms import Algorithm
 from assay.curriculum import Curriculum
-from assay.engines import Engine
+from assay.engines import Engine, EnginePool
 from assay.errors import AssayError, CheckpointError
 from assay.host import Host
 from assay.models import Model
@@ -154,6 +154,7 @@ class Run:
     async def tell(self, step: int, groups: Sequence[Group], report: StepReport) -> None:
         """Moves the position and the curriculum past a step that was made, and tells its subscribers."""
         seconds, position = self.clock.end_step(), self.position
+        counts = self.engine.take_counts() if isinstance(self.engine, EnginePool) else {}
         threads, changed = self.threads.step_done()
         if changed:
             self.records.event(step, "threads", f"step {step + 1}: {changed}")
@@ -173,7 +174,7 @@ class Run:
             tuple(dropped),
             report,
             seconds,
-            {**self.sampler.counters(), **self.curriculum.metrics(), **threads},
+            {**self.sampler.counters(), **self.curriculum.metrics(), **threads, **counts},
             tuple(canaries),
             "" if self.curriculum.current_level_name == level else self.curriculum.current_level_name,
         )

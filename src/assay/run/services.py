@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 from torch import Tensor
 
 from assay.algorithms import Algorithm, Needs
-from assay.engines import Engine
+from assay.engines import Engine, EnginePool
 from assay.policies.policy import Policy
 from assay.training import StepReport, Trainer, read_checkpoint, write_best, write_checkpoint
 from assay.training.checkpoint import load_trained
@@ -189,11 +189,15 @@ class LocalLearner:
 
 
 class LocalPublisher:
-    """Hands the weights to the engine in this process: nothing is copied but what the engine's own form needs."""
+    """Hands the weights to the engine: in this process nothing is copied but what the engine's own form needs."""
 
     def __init__(self, learner: Learner, engine: Engine) -> None:
         self._learner = learner
         self._engine = engine
 
     async def publish(self, version: int) -> None:
-        await self._engine.load_weights(self._learner.weights(), version)
+        if isinstance(self._engine, EnginePool):
+            # In another process: sent, and proved to have arrived.
+            await self._engine.publish(self._learner.weights(), version)
+        else:
+            await self._engine.load_weights(self._learner.weights(), version)

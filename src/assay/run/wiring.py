@@ -119,7 +119,7 @@ def _wire(
             # It was ended before its first checkpoint, and begins again.
             store.rollback(0)
     position = Position() if state is None else Position(**state["position"])
-    engine = models.engine(version=position.step) if cluster is None else cluster.engine
+    engine = models.engine(version=position.step, proven=True) if cluster is None else cluster.engine
     if cluster is not None:
         cluster.learner.first_version = position.step
     console = console or Console(config.num_steps, config.max_seconds, [name for name, _ in curriculum.named_levels()])

@@ -90,3 +90,14 @@ def test_a_command_that_fails_says_its_last_line() -> None:
         venvs._run(["sh", "-c", "echo a; echo no such package; exit 1"], print, "textarena")
     with pytest.raises(AdapterError, match="could not be installed"):
         venvs._run(["/nowhere/python"], print, "textarena")
+
+
+def test_what_has_more_requirements_than_it_needs_gets_its_pins(commands: list[list[str]]) -> None:
+    install("vllm")
+    _, torch, pins = commands
+    assert "--index-url" in torch
+    assert torch[-1].startswith("torch==")
+    assert {"--no-deps", "--requirement"} < set(pins)
+    listed = Path(pins[-1]).read_text()
+    assert "vllm" in listed
+    assert "torchvision" not in listed

@@ -130,12 +130,12 @@ def test_engines_that_are_killed_change_nothing(tiny_model: Path, tmp_path: Path
 
     def kill(number: int, moment: str) -> None:
         killed.append(moment)
-        os.kill(engine._slots[number].remote.pid, signal.SIGKILL)
+        os.kill(engine._slots[number].far.pid, signal.SIGKILL)
 
     def disturb() -> None:
         """Wraps what is there now: a replaced engine is not disturbed again."""
         first, second = engine._slots
-        sample, load = first.remote.generate, second.remote.load_weights
+        sample, load = first.far.generate, second.far.load_weights
 
         async def generate(*arguments: Any, **options: Any) -> Any:
             asked = asyncio.ensure_future(sample(*arguments, **options))
@@ -149,7 +149,7 @@ def test_engines_that_are_killed_change_nothing(tiny_model: Path, tmp_path: Path
                 kill(1, "publishing")
             await load(weights, version)
 
-        first.remote.generate, second.remote.load_weights = generate, load_weights
+        first.far.generate, second.far.load_weights = generate, load_weights
 
     def disturb_proof() -> None:
         slot = engine._slots[0]
@@ -166,10 +166,10 @@ def test_engines_that_are_killed_change_nothing(tiny_model: Path, tmp_path: Path
     close(weights_of(asyncio.run(train(run))), alone)
     assert killed == ["sampling", "publishing", "before the proof"]
     metrics = RunStore.open_readonly(tmp_path / "run").metrics()
-    replaced = [value for _, value in metrics["cluster/replaced_engines"]]
+    replaced = [value for _, value in metrics["engine/replaced"]]
     assert sum(replaced) == 3
-    assert sum(value for _, value in metrics["cluster/moved_requests"]) >= 1
-    assert max(value for _, value in metrics["cluster/probe_gap_nats"]) < 1e-5
+    assert sum(value for _, value in metrics["engine/moved_requests"]) >= 1
+    assert max(value for _, value in metrics["engine/probe_gap_nats"]) < 1e-5
     for pid in run.learner.ranks.pids:
         ends(pid)
 
