@@ -46,6 +46,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> DecoderPolicy:
         tmp_path_factory.mktemp("model") / "m", hidden_size=128, num_attention_heads=4, num_key_value_heads=2
     )
     policy = open_model(folder).policy()
+    assert isinstance(policy, DecoderPolicy)
     assert policy.config.tie_embeddings
     return policy
 
@@ -102,7 +103,10 @@ def test_the_contract_with_other_weights(
             PROMPTS,
             stop_token_ids=(9,),
             weights=policy.weights(),
-            other=(trained.weights(), lambda prompt, tokens, heat: logprobs_of(trained, [(prompt, tokens)], heat)[0]),
+            other=(
+                trained.weights(),
+                lambda prompt, tokens, heat: logprobs_of(trained, [(tuple(prompt), tuple(tokens))], heat)[0],
+            ),
             max_context=CONTEXT,
         )
     )

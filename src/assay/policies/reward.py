@@ -74,6 +74,10 @@ class RewardModel(nn.Module):
         return self.trunk.device
 
     @property
+    def vocab_size(self) -> int:
+        return self.trunk.vocab_size
+
+    @property
     def max_context(self) -> int:
         """Longest text in tokens."""
         return self.trunk.max_context

@@ -378,7 +378,7 @@ def test_a_run_on_it_is_the_run_in_one_process(tiny_model: Path, tmp_path: Path)
         finals.append(dict(open_model(result.folder / "checkpoints" / "step-000002").weights()))
     assert all(torch.equal(finals[0][name], finals[1][name]) for name in finals[0])
     metrics = RunStore.open_readonly(tmp_path / "far").metrics()
-    gaps = [value for _, value in metrics["engine/probe_gap_nats"]]
+    gaps = [value or 0.0 for _, value in metrics["engine/probe_gap_nats"]]
     assert len(gaps) == 2
     assert max(gaps) < 1e-5
     assert [value for _, value in metrics["engine/replaced"]] == [0, 1]

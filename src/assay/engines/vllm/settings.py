@@ -74,7 +74,7 @@ class VLLM(FarSettings):
         folder = Path(tempfile.mkdtemp(prefix="assay-vllm-"))
         try:
             _write_shape(folder, policy)
-            tokens = _some_tokens(policy.tokenizer_files)
+            tokens = _some_tokens(getattr(policy, "tokenizer_files", {}))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

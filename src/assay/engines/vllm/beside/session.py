@@ -3,7 +3,7 @@
 One engine for all connections (`SHARED`): each request has a connection, whose end is the request's.
 """
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import asyncio
