@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from assay.components import components_in, source_hashes
 from assay.config import dump, validate
 from assay.errors import ConfigError, RankError, RunFolderError
 from assay.models import Model, open_model
+from assay.observe.activity import doing
 from assay.observe.console import Console
 from assay.observe.folder import LOCK, write_json
 from assay.observe.provenance import provenance
@@ -31,6 +33,7 @@ from assay.run import Run
 from assay.run.wiring import Resolved, wire
 from assay.training import MemoryEstimate, check_memory, choose_dtype, keep_freed_memory, memory_estimate
 from assay.training.disk import DiskEstimate, check_disk, disk_estimate
+from assay.training.within import GIB, MemoryShares
 
 RECORD_FORMAT = 2
 """Format number of a run folder's config.json. 1, which stated no number, had domains in place of environments."""
@@ -109,7 +112,7 @@ def build_run(
             compute_dtype=COMPUTE_DTYPES[resolved["compute_dtype"]],
             num_threads=resolved["num_threads"],
             chat_template=resolved.get("chat_template"),
-            estimate=lambda lengths: run_memory(config, model, resolved, lengths),
+            estimate=lambda lengths, shares=None: run_memory(config, model, resolved, lengths, shares),
             available_bytes=available,
             undo=undo,
         )
@@ -126,7 +129,8 @@ def _available(config: RunConfig, model: Model, resolved: Mapping[str, Any]) -> 
     """Memory of the device in bytes, after a check that the run fits; 0 where the device is another node's."""
     if config.cluster.is_used and resolved["device"].startswith("cuda") and not torch.cuda.is_available():
         return 0
-    return check_memory(run_memory(config, model, resolved), resolved["device"])
+    limit = math.inf if config.max_memory is None else config.max_memory * GIB
+    return check_memory(run_memory(config, model, resolved), resolved["device"], limit)
 
 
 def may_go_on(error: RankError, config: RunConfig, folder: Path, num_restarts: int) -> str:
@@ -148,8 +152,8 @@ def _tell_opening(run: Run, model: Model, resolved: Mapping[str, Any]) -> None:
     """Say what is trained, where and in what precision, and what to be careful about."""
     config, tell = run.config, run.records.console.message
     tell(
-        f"model: {config.model.source}, {run.learner.parameter_counts()['num_parameters']:,} parameters, "
-        f"policy {model.kind}, on {resolved['device']} in {resolved['compute_dtype']}"
+        f"training {run.learner.parameter_counts()['num_parameters']:,} parameters, policy {model.kind}, on "
+        f"{resolved['device']} in {resolved['compute_dtype']}"
     )
     limits = {
         "sampling.max_new_tokens": config.sampling.max_new_tokens,
@@ -190,6 +194,7 @@ def _remove_contents(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+@doing("opening the model")
 def named_model(config: RunConfig) -> Model:
     """The model that a recipe names.
 
@@ -200,13 +205,18 @@ def named_model(config: RunConfig) -> Model:
 
 
 def run_memory(
-    config: RunConfig, model: Model, resolved: Mapping[str, Any], lengths: EpisodeLengths | None = None
+    config: RunConfig,
+    model: Model,
+    resolved: Mapping[str, Any],
+    lengths: EpisodeLengths | None = None,
+    shares: MemoryShares | None = None,
 ) -> MemoryEstimate:
     """Estimate the memory that a run will need before anything is loaded.
 
     Args:
         lengths: of its longest episodes; None where no task has been looked at, which leaves what is needed in any
             case as it is.
+        shares: what the run takes of memory; None for what the recipe asks for.
 
     Raises:
         ModelError: the model's folder cannot be used.
@@ -226,12 +236,15 @@ def run_memory(
     prompts = config.groups_per_step if shape.kind == "decoder" else rollouts
     of_a_step = prompts * lengths.prompt + rollouts * (lengths.whole - lengths.prompt)
     under_way = rollouts * (1 + config.max_staleness)
+    shares = shares or config.memory_shares
     return memory_estimate(
         shape,
         compute_dtype=COMPUTE_DTYPES[resolved["compute_dtype"]],
-        tokens_per_microbatch=min(config.tokens_per_microbatch, of_a_step),
-        num_slots=(num_slots := min(config.num_slots, under_way)),
+        tokens_per_microbatch=min(shares.tokens_per_microbatch, of_a_step),
+        num_slots=(num_slots := min(shares.num_slots, under_way)),
         num_kept=under_way - num_slots if shape.kind == "decoder" else 0,
+        prefix_cache_bytes=shares.prefix_cache_bytes,
+        keeps_cache=config.max_staleness > 0,
         slot_tokens=lengths.whole,
         num_trainable=num_trainable,
         num_frozen_parameters=frozen,
@@ -286,6 +299,7 @@ def resolve_device(device: str) -> str:
     return device
 
 
+@doing("measuring which precision is faster here")
 def resolve(config: RunConfig) -> dict[str, Any]:
     """The settings that depend on the machine, as it has them; kept, so that a resumed run computes the same."""
     far = config.cluster.is_used and config.model.device.startswith("cuda") and not torch.cuda.is_available()

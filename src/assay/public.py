@@ -124,16 +124,17 @@ async def train_and_rebuild(
     Raises:
         RankError: ranks were lost more than `cluster.max_restarts` times.
     """
+    console = console or Console(config.num_steps, config.max_seconds)
     for num_restarts in itertools.count():
         try:
             goes_on = resume if num_restarts == 0 else (folder / "config.json").is_file()
-            run = build_run(config, folder, resume=goes_on, started=started, console=console)
-            with run.records.console, stop_on_interrupt(run):
-                begun(run)
-                return await train_loop(run)
+            with console:
+                run = build_run(config, folder, resume=goes_on, started=started, console=console)
+                with stop_on_interrupt(run):
+                    begun(run)
+                    return await train_loop(run)
         except RankError as error:
-            said = may_go_on(error, config, folder, num_restarts)
-            (console or Console(config.num_steps, config.max_seconds, [])).message(said)
+            console.message(may_go_on(error, config, folder, num_restarts))
             # The checkpoint knows the seconds up to it.
             started = time.monotonic()
     raise AssertionError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pydantic
 
@@ -28,6 +28,9 @@ from assay.scaffolds import AnyScaffold, Plain
 from assay.training import TrainerSettings
 from assay.verifiers import AnyVerifier, Verifier, Weighted, readings_of, verifiers_in
 from assay.watch.settings import WatchSettings
+
+if TYPE_CHECKING:
+    from assay.training.within import MemoryShares
 
 
 class ModelSettings(Settings):
@@ -115,6 +118,9 @@ class RunConfig(Settings):
     """True to keep the number of threads though others use the cores, so that the same seed gives the same bits."""
     num_slots: int = pydantic.Field(default=64, ge=1)
     """Completions the engine samples at once."""
+    max_memory: float | None = pydantic.Field(default=None, gt=0)
+    """Memory in GiB that the run keeps within: micro-batches, slots and kept prefixes are made as small as that takes,
+    which changes results by rounding alone; None for those of the recipe."""
     rollout_retries: int = pydantic.Field(default=2, ge=0)
     """Number of times that a rollout or a score that failed for a cause outside the response is tried again."""
     max_left_out_share: float = pydantic.Field(default=0.2, ge=0.0, le=1.0)
@@ -155,6 +161,14 @@ class RunConfig(Settings):
         "(--set environment.name=..., environment.path=...); the options are the same, and [verifier] may be left out "
         "where it is the environment's own"
     }
+
+    @property
+    def memory_shares(self) -> MemoryShares:
+        """The parts of its memory that can be chosen, as the recipe asks for them."""
+        from assay.engines.local.prefixes import PREFIX_CACHE_BYTES
+        from assay.training.within import MemoryShares
+
+        return MemoryShares(self.tokens_per_microbatch, self.num_slots, PREFIX_CACHE_BYTES)
 
     @property
     def reward(self) -> Verifier:
@@ -291,6 +305,11 @@ class RunConfig(Settings):
             for name in ("max_restarts", "probe_prompts", "max_gap_nats"):
                 if getattr(self.engine, name) != FarSettings.model_fields[name].default:
                     raise ValueError(f"engine.{name} has no effect in a cluster: set cluster.{name}")
+        if self.max_memory is not None:
+            raise ValueError(
+                "max_memory has no effect with cluster.learner and cluster.engines, whose processes lie on other "
+                "machines: set tokens_per_microbatch and num_slots"
+            )
         if cluster.num_ranks > 1 and algorithm.needs.teacher_distribution:
             raise ValueError(
                 f"cluster.learner={cluster.learner} cannot be had with {algorithm.name}, which compares whole "

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 import assay
 from assay.evaluation import Evaluation
 from assay.evaluation.row import EvalRow
+from assay.observe import activity
 from assay.observe import console as module
+from assay.observe.activity import doing
 from assay.observe.console import Console, StepView
 from assay.run.measuring import Measurements
 from assay.run.position import Position
@@ -37,16 +40,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_a_long_step_shows_its_part_with_the_time_left(clock: Clock) -> None:
     stream = io.StringIO()
-    with Console(10, stream=stream, width=100, live=True) as console:
+    with Console(10, stream=stream, width=110, live=True) as console:
+        console.step(StepView(0))
         console.within_step("rollouts", 1, 128)
-        clock.now = 9.0
+        clock.now = 7.0
         console.within_step("rollouts", 28, 128)
         assert "rollouts" not in stream.getvalue(), "a short step is left alone"
         clock.now = 12.0
         console.within_step("rollouts", 49, 128)
         # 48 in 12 seconds, so 79 in 20.
         assert "rollouts 49/128" in stream.getvalue()
-        assert "left 20s" in stream.getvalue()
+        assert "left of it 20s" in stream.getvalue()
         clock.now = 12.1
         console.within_step("rollouts", 50, 128)
         assert "50/128" not in stream.getvalue(), "a quarter of a second lies between two drawings"
@@ -55,9 +59,9 @@ def test_a_long_step_shows_its_part_with_the_time_left(clock: Clock) -> None:
         clock.now = 22.0
         console.within_step("micro-batches", 2, 4)
         assert "micro-batches 2/4" in stream.getvalue()
-        assert "left 4s" in stream.getvalue()
+        assert "left of it 4s" in stream.getvalue()
         before = len(stream.getvalue())
-        console.step(StepView(0))
+        console.step(StepView(1))
         assert "micro-batches" not in stream.getvalue()[before:]
         # The next step begins anew.
         clock.now = 23.0
@@ -65,12 +69,58 @@ def test_a_long_step_shows_its_part_with_the_time_left(clock: Clock) -> None:
         assert "100/128" not in stream.getvalue()
 
 
-def test_no_terminal_hears_nothing_of_it(clock: Clock) -> None:
+def test_no_silence_is_longer_than_some_seconds(clock: Clock) -> None:
+    """Without a terminal: whatever is under way is told, with the time left of it and of the run."""
     stream = io.StringIO()
-    with Console(10, stream=stream, live=False) as console:
-        clock.now = 1000.0
-        console.within_step("rollouts", 1, 2)
-    assert stream.getvalue() == ""
+    with Console(4, 600.0, stream=stream, live=False) as console:
+
+        def looked() -> list[str]:
+            before = len(stream.getvalue())
+            console.look()
+            return stream.getvalue()[before:].splitlines()
+
+        clock.now = 7.0
+        assert looked() == []
+        clock.now = 9.0
+        with doing("compiling \x1b[2J kernels"):
+            assert looked() == ["starting, for 9s so far, compiling \\x1b[2J kernels  left  9m51s"]
+        assert looked() == [], "it was said just now"
+        console.progress("validation", 0, 192)
+        clock.now = 18.0
+        console.within_step("rollouts", 0, 64)
+        clock.now = 19.0
+        console.within_step("rollouts", 16, 64)
+        assert looked() == ["starting, for 19s so far, rollouts 16/64, left of it 3s  left  9m41s"]
+        clock.now = 20.0
+        console.step(StepView(0))
+        clock.now = 29.0
+        assert looked() == ["after step 1/4, for 9s so far  left    51s"], "three steps of 20 s, less what went by"
+        console.step(StepView(3))
+        clock.now = 40.0
+        assert looked() == ["after step 4/4, for 11s so far"], "the closing test has a pace of its own"
+
+
+def test_a_panel_is_drawn_anew_every_second(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Console(4, 600.0, stream=stream, width=100, live=True) as console, doing("loading the model"):
+        clock.now = 5.0
+        console.look()
+        assert "starting, for 5s so far, loading the model" in stream.getvalue()
+
+
+def test_work_that_nobody_watches_is_told_on_the_error_stream(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(activity, "SILENT_SECONDS", 0.02)
+    monkeypatch.setattr(activity, "LOOK_SECONDS", 0.01)
+    told = threading.Event()
+    monkeypatch.setattr("builtins.print", lambda text, **_: (lines.append(text), told.set()))
+    lines: list[str] = []
+    with doing("fetching"), doing("converting a model"):
+        assert told.wait(5)
+    assert lines[0].startswith("converting a model, for ")
+    assert activity.under_way() == ""
+    assert not any(thread.name == "activity" for thread in threading.enumerate())
 
 
 def test_a_run_tells_of_its_rollouts_and_micro_batches(tiny_model: Path, tmp_path: Path) -> None:

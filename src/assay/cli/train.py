@@ -13,6 +13,7 @@ import typer
 
 from assay.cli.common_options import set_option
 from assay.errors import AssayError, ConfigError, RunFolderError
+from assay.observe.activity import doing
 from assay.types import NO_DIALS
 
 if TYPE_CHECKING:
@@ -72,11 +73,14 @@ def train(
 
 def _new(recipe: Path, settings: list[str], run_folder: Path | None) -> tuple[Path, RunConfig]:
     from assay.config import load
+    from assay.models import source
     from assay.recipe import RunConfig
 
     config = load(RunConfig, recipe, settings)
+    typer.echo(f"model: {source.first_words(config.model.source)}", err=True)
     # Imported once the settings are known to be right: with it comes PyTorch, for seconds.
-    from assay.public import new_run_folder
+    with doing("loading PyTorch"):
+        from assay.public import new_run_folder
 
     return (run_folder or new_run_folder(config)).absolute(), config
 
@@ -126,6 +130,7 @@ def _describe(config: RunConfig, folder: Path) -> None:
     from assay.launch import named_model, resolve, run_disk, run_memory
     from assay.training import check_memory
     from assay.training.disk import check_disk
+    from assay.training.within import shares_within
 
     if folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} exists already; choose another --run-folder")
@@ -134,11 +139,19 @@ def _describe(config: RunConfig, folder: Path) -> None:
     disk = run_disk(config, model)
     typer.echo(json.dumps({**dump(config), "resolved": resolved}, indent=2))
     tasks, lengths = describe_tasks(config, model, resolved["chat_template"])
-    estimate = run_memory(config, model, resolved, lengths)
+    shares = shares_within(
+        lambda some: run_memory(config, model, resolved, lengths, some),
+        config.memory_shares,
+        lengths.whole,
+        config.max_memory,
+    )
+    estimate = run_memory(config, model, resolved, lengths, shares)
     typer.echo(f"\nmemory, about, with episodes of up to {lengths.line()}:")
     for line in estimate.lines():
         typer.echo(f"  {line}")
     typer.echo(f"  {estimate.summary(check_memory(estimate, resolved['device']))}")
+    if shares != config.memory_shares:
+        typer.echo(f"  to keep within max_memory={config.max_memory:g} GiB: {shares.line()}")
     typer.echo(f"\ndisk: {disk.line()}")
     check_disk(folder, disk)
     rollouts = config.groups_per_step * config.group_size

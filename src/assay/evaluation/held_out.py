@@ -19,10 +19,11 @@ from assay.errors import DataError
 from assay.evaluation.also import AlsoMeasured
 from assay.evaluation.evaluate import evaluate
 from assay.evaluation.evaluation import Evaluation
+from assay.evaluation.row import EvalRow
 from assay.render.renderer import Renderer
 from assay.rollout.limits import EpisodeLimits
 from assay.scaffolds import Plain, Scaffold
-from assay.types import Split, Task
+from assay.types import Score, Split, Task
 from assay.verifiers import AnyVerifier, Verifier, check_all_gold, check_gold
 from assay.verifiers.left_out import left_out_tasks
 
@@ -105,6 +106,8 @@ class HeldOut:
         seconds_per_test_task: float = 0.0,
     ) -> None:
         self.settings = settings
+        self.on_score: Callable[[Task, str, Score], None] = lambda task, response, score: None
+        """Told of each task as it is measured: the response, and its score under the strict reading."""
         self.seconds_per_test_task = seconds_per_test_task
         """Reckoned for one task of the closing test, from the slowest validation so far."""
         self._environment = environment
@@ -289,6 +292,14 @@ class HeldOut:
             raise ValueError("an engine is needed to measure: this one was made to check its tasks alone")
         environment = environment or self._environment
         num_done = itertools.count(1)
+        self._progress(what, 0, samples_per_task * len(tasks))
+
+        def ended(row: EvalRow) -> None:
+            strict = row.scores.get("strict")
+            if strict is not None:
+                self.on_score(tasks[row.task_index], row.response, strict)
+            self._progress(what, next(num_done), samples_per_task * len(tasks))
+
         return await evaluate(
             tasks,
             engine=self._engine,
@@ -300,7 +311,7 @@ class HeldOut:
             make_episode=self._scaffold.episodes(environment),
             max_turns=self._scaffold.turns(environment),
             limits=self._limits,
-            on_row=lambda _: self._progress(what, next(num_done), samples_per_task * len(tasks)),
+            on_row=ended,
         )
 
 

@@ -1,4 +1,4 @@
-"""Compiled forms of what a decoder does beside matrix products, for bf16 on a CPU.
+"""Compiled forms of what a decoder does beside matrix products, for bf16 and fp32 on a CPU.
 
 Written with numba, compiled for the processor at hand when first used, run on PyTorch's own threads. Where a machine or
 a model does not allow them, plain forms serve. See docs/decisions/0006-kernels.md.
@@ -13,21 +13,27 @@ import sys
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from assay.observe.activity import doing
+
+COMPILING = "compiling kernels for this processor, once a process"
+"""What is told while it takes long."""
+
 
 def available(
     *, hidden_size: int, intermediate_size: int, head_size: int, dtype: torch.dtype, device: torch.device | str
 ) -> bool:
     """Return whether there are kernels for a decoder of these sizes. Compiles them, at the first call in a process."""
     return (
-        dtype == torch.bfloat16
+        dtype in (torch.bfloat16, torch.float32)
         and torch.device(device).type == "cpu"
         and all(size % 32 == 0 for size in (hidden_size, intermediate_size, head_size))
-        and _work(head_size)
+        and _work(head_size, dtype)
     )
 
 
 @functools.cache
-def _work(head_size: int) -> bool:
+@doing(COMPILING)
+def _work(head_size: int, dtype: torch.dtype) -> bool:
     """Return whether the kernels work; each is tried once, on one token."""
     # Big-endian processors hold pairs of bf16 numbers the other way round.
     if sys.byteorder != "little":
@@ -37,7 +43,7 @@ def _work(head_size: int) -> bool:
         if team.find_parallel() is None:
             return False
         x = torch.linspace(-3, 3, 2 * head_size).view(1, -1)
-        low = x.to(torch.bfloat16)
+        low = x.to(dtype)
         gate, up = low.float().chunk(2, dim=-1)
         head = low.view(1, 2, head_size)
         one, zero = torch.ones_like(head[:, :1]), torch.zeros_like(head[:, :1])
@@ -66,6 +72,7 @@ def attends_pages(head_size: int, dtype: torch.dtype, device: torch.device | str
 
 
 @functools.cache
+@doing(COMPILING)
 def _attends_pages(head_size: int, dtype: torch.dtype) -> bool:
     if sys.byteorder != "little":  # as in `_work`
         return False
@@ -86,6 +93,7 @@ def quantises(outputs: int, inputs: int) -> bool:
 
 
 @functools.cache
+@doing(COMPILING)
 def _quantises() -> bool:
     if sys.byteorder != "little":  # as in `_work`
         return False
@@ -108,12 +116,13 @@ def _quantises() -> bool:
 
 
 @functools.cache
-def attention_works(head_size: int) -> bool:
+@doing(COMPILING)
+def attention_works(head_size: int, dtype: torch.dtype) -> bool:
     """Return whether there is attention of packed batches for heads of this size, given that kernels are `available`.
     Compiles it, at the first call in a process, and tries it on a few tokens."""
     try:
         packed = importlib.import_module("assay.kernels.packed_attention").CompiledPackedAttention([(0, 3)], [0])
-        qkv = torch.linspace(-2, 2, 9 * head_size).view(3, 3, head_size).sin().to(torch.bfloat16)
+        qkv = torch.linspace(-2, 2, 9 * head_size).view(3, 3, head_size).sin().to(dtype)
         with torch.enable_grad():
             leaf = qkv.float().requires_grad_()
             q, k, v = leaf.transpose(0, 1).split(1)

@@ -21,14 +21,12 @@ import torch
 from torch import Tensor
 
 from assay.kernels.simd import (
+    FORMS,
     dot,
-    evens_first,
     exp,
     fma,
-    in_order,
     integer_at,
     largest,
-    load_bf16,
     load_f32,
     maximum,
     mul,
@@ -36,7 +34,6 @@ from assay.kernels.simd import (
     put_number,
     splat,
     stay_apart,
-    store_bf16,
     store_f32,
     sub,
     total,
@@ -100,16 +97,16 @@ class CompiledPackedAttention:
         """Softmax attention scaled by 1 / sqrt(D).
 
         Args:
-            queries: [T, Q, D] bf16; heads lie side by side, as in all three.
-            keys, values: [T, K, D] bf16; query head h uses key-value head h // G.
+            queries: [T, Q, D] bf16 or fp32; heads lie side by side, as in all three.
+            keys, values: [T, K, D] of the same dtype; query head h uses key-value head h // G.
 
         Returns:
-            [T, Q, D] bf16, and [T, Q] fp32: the logarithm of each softmax's sum.
+            [T, Q, D] of that dtype, and [T, Q] fp32: the logarithm of each softmax's sum.
         """
         num_tokens, num_heads, head_size = queries.shape
         attended = torch.empty((num_tokens, num_heads, head_size), dtype=queries.dtype, device="cpu")
         sums = torch.empty((num_tokens, num_heads), dtype=torch.float32, device="cpu")
-        _forward_kernel(head_size)(
+        _forward_kernel(head_size, queries.dtype)(
             len(self._queries) * keys.shape[1],
             1,
             *self._shared(queries, keys, values, self._queries, self._seen),
@@ -122,11 +119,11 @@ class CompiledPackedAttention:
     def backward(
         self, queries: Tensor, keys: Tensor, values: Tensor, sums: Tensor, gradient: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of `forward`'s attended values by queries, keys and values, [T, heads, D] bf16 each.
+        """Gradients of `forward`'s attended values by queries, keys and values, [T, heads, D] each.
 
         Args:
             sums: what `forward` gave beside them.
-            gradient: [T, Q, D] bf16 contiguous, by the attended values.
+            gradient: [T, Q, D] contiguous, by the attended values.
         """
         num_tokens, num_heads, head_size = queries.shape
         by_queries = torch.empty((num_tokens, num_heads, head_size), dtype=queries.dtype, device="cpu")
@@ -134,7 +131,7 @@ class CompiledPackedAttention:
         # The mean of the gradients of a softmax's weights, which it takes off each of them.
         taken_off = torch.empty_like(sums)
         # These also compute `taken_off`, which the keys' need.
-        _queries_kernel(head_size)(
+        _queries_kernel(head_size, queries.dtype)(
             len(self._queries) * keys.shape[1],
             1,
             *self._shared(queries, keys, values, self._queries, self._seen),
@@ -149,7 +146,7 @@ class CompiledPackedAttention:
         at_once = -(-48 // group_size)
         num_rows = -(-at_once * group_size // ROWS) * ROWS
         width = TILE + ROWS + LANES
-        _keys_kernel(head_size)(
+        _keys_kernel(head_size, queries.dtype)(
             len(self._keys) * keys.shape[1],
             1,
             *self._shared(queries, keys, values, self._keys, self._seeing),
@@ -206,17 +203,18 @@ def _whole(count: int) -> int:
 
 
 @functools.cache
-def _parts(head_size: int) -> tuple[Any, ...]:
+def _parts(head_size: int, dtype: torch.dtype) -> tuple[Any, ...]:
     """Return the functions that the kernels consist of. Rows are fp32 [n, D], columns fp32 [D, width], both without
     gaps."""
+    load, store, _, as_loaded, in_own_order, bytes_each = FORMS[dtype]
 
     @compiled
     def read_rows(source: int, stride: int, start: int, end: int, rows_at: int) -> None:
-        """bf16 rows of one head, `stride` numbers from token to token."""
+        """Rows of one head, `stride` numbers from token to token."""
         stay_apart()
         for token in range(start, end):
-            row = load_bf16(source + token * stride * 2, head_size)
-            store_f32(rows_at + (token - start) * head_size * 4, in_order(row))
+            row = load(source + token * stride * bytes_each, head_size)
+            store_f32(rows_at + (token - start) * head_size * 4, in_own_order(row))
 
     @compiled
     def turn(rows_at: int, count: int, columns_at: int, width: int) -> None:
@@ -281,14 +279,14 @@ def _parts(head_size: int) -> tuple[Any, ...]:
 
     @compiled
     def write_row(row_at: int, factor: float, target: int) -> None:
-        """Write an fp32 row times a factor as bf16."""
-        row = evens_first(load_f32(row_at, head_size))
-        store_bf16(target, mul(row, splat(np.float32(factor), head_size)))
+        """Write an fp32 row times a factor."""
+        row = as_loaded(load_f32(row_at, head_size))
+        store(target, mul(row, splat(np.float32(factor), head_size)))
 
     @compiled
     def read_scaled(source: int, factor: float, row_at: int) -> None:
-        """Read a bf16 row times a factor as fp32."""
-        row = in_order(load_bf16(source, head_size))
+        """Read a row times a factor as fp32."""
+        row = in_own_order(load(source, head_size))
         store_f32(row_at, mul(row, splat(np.float32(factor), head_size)))
 
     return read_rows, turn, score, mix, write_row, read_scaled
@@ -322,8 +320,8 @@ def _by_scores(weights_at: int, gradients_at: int, limit: int, visible: int, tak
 
 
 @functools.cache
-def _reader(head_size: int) -> Any:
-    read_rows = _parts(head_size)[0]
+def _reader(head_size: int, dtype: torch.dtype) -> Any:
+    read_rows = _parts(head_size, dtype)[0]
 
     @compiled
     def read_seen(source: int, stride: int, ranges_at: int, tile_at: int, rows_at: int) -> None:
@@ -347,11 +345,11 @@ def _num_seen(ranges_at: int, tile_at: int) -> int:
 
 
 @functools.cache
-def _forward_kernel(head_size: int) -> Kernel:
-    _, turn, score, mix, write_row, read_scaled = _parts(head_size)
-    read_seen = _reader(head_size)
+def _forward_kernel(head_size: int, dtype: torch.dtype) -> Kernel:
+    _, turn, score, mix, write_row, read_scaled = _parts(head_size, dtype)
+    read_seen = _reader(head_size, dtype)
     row_bytes = head_size * 4
-    scale = float(head_size**-0.5)
+    scale, bytes_each = float(head_size**-0.5), dtype.itemsize
 
     def attend(args: Any, item: int, space: int) -> None:
         # Arguments 7 to 16 as in `_shared`; 17 attended values, 18 logarithms of the softmax's sums.
@@ -369,10 +367,10 @@ def _forward_kernel(head_size: int) -> Kernel:
         queries_at = rows_at + num_seen * row_bytes
         sums_at = queries_at + ROWS * row_bytes
         shares_at = sums_at + ROWS * row_bytes
-        read_seen(args[13] + head * head_size * 2, args[14], args[10], tile_at, rows_at)
+        read_seen(args[13] + head * head_size * bytes_each, args[14], args[10], tile_at, rows_at)
         turn(rows_at, num_seen, columns_at, width)
         # The keys stay as columns, for the scores; the values take the place of their rows.
-        read_seen(args[15] + head * head_size * 2, args[16], args[10], tile_at, rows_at)
+        read_seen(args[15] + head * head_size * bytes_each, args[16], args[10], tile_at, rows_at)
         # A row is a token and one of the G query heads that share the key-value head.
         num_rows = (end - start) * group_size
         # Token t sees the first `before + t` columns: those of its prefixes, then its own segment's up to itself.
@@ -382,7 +380,7 @@ def _forward_kernel(head_size: int) -> Kernel:
                 # Beyond the tile's last row it is computed again, and not written.
                 row = min(first + i, num_rows - 1)
                 token, member = start + row // group_size, row % group_size
-                source = args[11] + (token * args[12] + (head * group_size + member) * head_size) * 2
+                source = args[11] + (token * args[12] + (head * group_size + member) * head_size) * bytes_each
                 read_scaled(source, scale, queries_at + i * row_bytes)
             visible = before + start + min(first + ROWS - 1, num_rows - 1) // group_size
             score(queries_at, columns_at, width, visible, scores_at)
@@ -408,18 +406,20 @@ def _forward_kernel(head_size: int) -> Kernel:
             for i in range(min(ROWS, num_rows - first)):
                 token, member = start + (first + i) // group_size, (first + i) % group_size
                 place = token * num_heads + head * group_size + member
-                write_row(sums_at + i * row_bytes, number_at(shares_at + i * 4), args[17] + place * head_size * 2)
+                write_row(
+                    sums_at + i * row_bytes, number_at(shares_at + i * 4), args[17] + place * head_size * bytes_each
+                )
 
     return Kernel(attend)
 
 
 @functools.cache
-def _queries_kernel(head_size: int) -> Kernel:
+def _queries_kernel(head_size: int, dtype: torch.dtype) -> Kernel:
     """Return the kernel of the queries' gradients, which also computes what the softmax takes off."""
-    _, turn, score, mix, write_row, read_scaled = _parts(head_size)
-    read_seen = _reader(head_size)
+    _, turn, score, mix, write_row, read_scaled = _parts(head_size, dtype)
+    read_seen = _reader(head_size, dtype)
     row_bytes = head_size * 4
-    scale = float(head_size**-0.5)
+    scale, bytes_each = float(head_size**-0.5), dtype.itemsize
 
     def go_back(args: Any, item: int, space: int) -> None:
         # Arguments 7 to 16 as in `_shared`; 17 logarithms of sums, 18 given gradient, 19 what is taken off, 20 result.
@@ -439,9 +439,9 @@ def _queries_kernel(head_size: int) -> Kernel:
         queries_at = rows_at + num_seen * row_bytes
         given_at = queries_at + ROWS * row_bytes
         sums_at = given_at + ROWS * row_bytes
-        read_seen(args[15] + head * head_size * 2, args[16], args[10], tile_at, rows_at)
+        read_seen(args[15] + head * head_size * bytes_each, args[16], args[10], tile_at, rows_at)
         turn(rows_at, num_seen, value_columns_at, width)
-        read_seen(args[13] + head * head_size * 2, args[14], args[10], tile_at, rows_at)
+        read_seen(args[13] + head * head_size * bytes_each, args[14], args[10], tile_at, rows_at)
         turn(rows_at, num_seen, key_columns_at, width)
         num_rows = (end - start) * group_size
         before = num_seen - end + 1
@@ -449,9 +449,9 @@ def _queries_kernel(head_size: int) -> Kernel:
             for i in range(ROWS):
                 row = min(first + i, num_rows - 1)
                 token, member = start + row // group_size, head * group_size + row % group_size
-                source = args[11] + (token * args[12] + member * head_size) * 2
+                source = args[11] + (token * args[12] + member * head_size) * bytes_each
                 read_scaled(source, scale, queries_at + i * row_bytes)
-                given = args[18] + (token * num_heads + member) * head_size * 2
+                given = args[18] + (token * num_heads + member) * head_size * bytes_each
                 read_scaled(given, 1.0, given_at + i * row_bytes)
             visible = before + start + min(first + ROWS - 1, num_rows - 1) // group_size
             score(queries_at, key_columns_at, width, visible, scores_at)
@@ -473,17 +473,19 @@ def _queries_kernel(head_size: int) -> Kernel:
             mix(gradients_at, 1, width, 0, visible, rows_at, sums_at)
             for i in range(min(ROWS, num_rows - first)):
                 token, member = start + (first + i) // group_size, head * group_size + (first + i) % group_size
-                write_row(sums_at + i * row_bytes, scale, args[20] + (token * num_heads + member) * head_size * 2)
+                write_row(
+                    sums_at + i * row_bytes, scale, args[20] + (token * num_heads + member) * head_size * bytes_each
+                )
 
     return Kernel(go_back)
 
 
 @functools.cache
-def _keys_kernel(head_size: int) -> Kernel:
+def _keys_kernel(head_size: int, dtype: torch.dtype) -> Kernel:
     """Gradients of keys and values."""
-    read_rows, turn, score, mix, write_row, read_scaled = _parts(head_size)
+    read_rows, turn, score, mix, write_row, read_scaled = _parts(head_size, dtype)
     row_bytes = head_size * 4
-    scale = float(head_size**-0.5)
+    scale, bytes_each = float(head_size**-0.5), dtype.itemsize
 
     def go_back(args: Any, item: int, space: int) -> None:
         # Arguments 7 to 19 as in the queries' kernel; 20 and 21 gradients by keys and values,
@@ -506,9 +508,9 @@ def _keys_kernel(head_size: int) -> Kernel:
         gradients_at = scores_at + num_rows * width * 4
         queries_at = gradients_at + num_rows * width * 4
         given_at = queries_at + num_rows * row_bytes
-        read_rows(args[13] + head * head_size * 2, args[14], first_key, end_key, by_keys_at)
+        read_rows(args[13] + head * head_size * bytes_each, args[14], first_key, end_key, by_keys_at)
         turn(by_keys_at, num_keys, key_columns_at, width)
-        read_rows(args[15] + head * head_size * 2, args[16], first_key, end_key, by_keys_at)
+        read_rows(args[15] + head * head_size * bytes_each, args[16], first_key, end_key, by_keys_at)
         turn(by_keys_at, num_keys, value_columns_at, width)
         _fill(by_keys_at, 0, 2 * width * head_size, 0.0)
         first_range = integer_at(tile_at + 24)
@@ -524,9 +526,9 @@ def _keys_kernel(head_size: int) -> Kernel:
                 for row in range(rounded):
                     token = first + min(row, count - 1) // group_size
                     member = head * group_size + min(row, count - 1) % group_size
-                    source = args[11] + (token * args[12] + member * head_size) * 2
+                    source = args[11] + (token * args[12] + member * head_size) * bytes_each
                     read_scaled(source, scale, queries_at + row * row_bytes)
-                    given = args[18] + (token * num_heads + member) * head_size * 2
+                    given = args[18] + (token * num_heads + member) * head_size * bytes_each
                     read_scaled(given, 1.0, given_at + row * row_bytes)
                 for row in range(0, rounded, ROWS):
                     at = row * width * 4
@@ -550,7 +552,7 @@ def _keys_kernel(head_size: int) -> Kernel:
                         mix(scores_at + key * 4, width, 1, from_row, count, given_at, by_values_at + at)
                         mix(gradients_at + key * 4, width, 1, from_row, count, queries_at, by_keys_at + at)
         for key in range(num_keys):
-            target = ((first_key + key) * num_kv_heads + head) * head_size * 2
+            target = ((first_key + key) * num_kv_heads + head) * head_size * bytes_each
             write_row(by_keys_at + key * row_bytes, 1.0, args[20] + target)
             write_row(by_values_at + key * row_bytes, 1.0, args[21] + target)
 

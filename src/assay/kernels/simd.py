@@ -10,9 +10,10 @@ them share 32 bits, and each half becomes a float32 by one operation. Every func
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
@@ -294,6 +295,32 @@ def in_order(typing: Any, x: Any) -> Any:
         return _pick(builder, args[0], [place for i in range(half) for place in (i, half + i)])
 
     return x(x), generate
+
+
+@intrinsic
+def unchanged(typing: Any, x: Any) -> Any:
+    """Return the numbers as they are."""
+    return x(x), lambda context, builder, signature, args: args[0]
+
+
+class Form(NamedTuple):
+    """How the numbers of a dtype are read and written, so that kernels for several come from one source."""
+
+    load: Any
+    store: Any
+    rounded: Any
+    """Rounds float32 numbers to those of the dtype."""
+    as_loaded: Any
+    """Brings a vector in its own order into that of `load`, and `in_own_order` back."""
+    in_own_order: Any
+    size: int
+    """Bytes of a number."""
+
+
+FORMS = {
+    torch.bfloat16: Form(load_bf16, store_bf16, round_bf16, evens_first, in_order, 2),
+    torch.float32: Form(load_f32, store_f32, unchanged, unchanged, unchanged, 4),
+}
 
 
 @intrinsic(prefer_literal=True)

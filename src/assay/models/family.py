@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from assay.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from assay.engines import BatchingEngine
     from assay.models.model import Model
     from assay.policies import AnyPolicy
@@ -109,9 +109,19 @@ def register_family(family: Family) -> None:
     Raises:
         ConfigError: the name is taken.
     """
-    if family.name in _FAMILIES or family.name == AUTO:
+    if family.name in _known() or family.name == AUTO:
         raise ConfigError(f"a family of models called {family.name!r} is registered already: choose another name")
     _FAMILIES[family.name] = family
+
+
+def _known() -> dict[str, Family]:
+    """Return the families by name; ours are registered when somebody first asks, for torch comes with them."""
+    if not _FAMILIES:
+        from assay.models.decoder import DecoderFamily
+        from assay.models.hf import HFFamily
+
+        _FAMILIES.update({family.name: family for family in (DecoderFamily(), HFFamily())})
+    return _FAMILIES
 
 
 def check_family(name: str) -> str:
@@ -120,8 +130,8 @@ def check_family(name: str) -> str:
     Raises:
         ConfigError: there is none; names those that there are.
     """
-    if name != AUTO and name not in _FAMILIES:
-        known = ", ".join(map(repr, (AUTO, *_FAMILIES)))
+    if name != AUTO and name not in _known():
+        known = ", ".join(map(repr, (AUTO, *_known())))
         raise ConfigError(f"policy {name!r} is unknown; use one of {known}")
     return name
 
@@ -143,7 +153,7 @@ def read_family(folder: Path, name: str = AUTO) -> tuple[Family, Any]:
             if name == "decoder" and (folder / "config.json").is_file():
                 raise ModelError(f"{error}; any causal language model is opened by model.policy='hf'") from None
             raise
-    *firsts, last = _FAMILIES.values()
+    *firsts, last = _known().values()
     for family in firsts:
         try:
             return family, family.configuration(folder)

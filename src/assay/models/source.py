@@ -68,6 +68,17 @@ def resolve_source(source: str | Path, revision: str | None = None) -> Path:
     )
 
 
+def first_words(source: str) -> str:
+    """What can be said of a model at once, before torch is loaded: where its files lie and how large they are."""
+    folder = models_folder() / DEFAULT_FOLDER if source == DEFAULT else _folder(source)
+    if folder is None or not folder.is_dir():
+        absent = ", which is not on this machine yet: it is fetched and converted first" if source == DEFAULT else ""
+        return f"{source}{absent}"
+    num_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    size = f", {num_bytes / 1e6:,.0f} MB" if num_bytes else ""
+    return f"{source} ({folder}{size})"
+
+
 def run_model(run: Path) -> Path:
     """The folder of the model that a run made: RUN/model.
 

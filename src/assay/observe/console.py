@@ -1,12 +1,16 @@
-"""The live console of a run: a panel that is redrawn on a terminal, one aligned line a step anywhere else."""
+"""The live console of a run: a panel that is redrawn on a terminal, one aligned line a step anywhere else. It is never
+silent for long: what is under way, and the time left, are told from a thread of its own."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TextIO
@@ -18,6 +22,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from assay.observe.activity import LOOK_SECONDS, SILENT_SECONDS, under_way, watching
 from assay.observe.sparkline import sparkline
 from assay.observe.visible import visible
 
@@ -26,8 +31,6 @@ _STEPS_REMEMBERED = 20
 _NARROW_COLUMNS = 64
 _MAX_LEVELS_SHOWN = 6
 _PROGRESS_PARTS = 4
-_SILENT_SECONDS = 10
-"""Time that a step may take before a terminal shows how far it has come."""
 _REDRAW_SECONDS = 0.25
 
 
@@ -65,6 +68,26 @@ class StepView:
     """Seconds of the time budget that are spent so far, earlier legs of a resumed run included."""
 
 
+@dataclass
+class _Part:
+    """A part of the run under way, which counts what it has done."""
+
+    label: str
+    began: float
+    done_before: int
+    done: int
+    total: int
+    in_step: bool
+    """False for a phase beside the steps."""
+
+    def text(self, now: float, *, bar: bool) -> str:
+        """Return how far it has come, with the time left of it at its pace."""
+        shown = f" {_bar(self.done / max(self.total, 1), 20)}" if bar else ""
+        done = self.done - self.done_before
+        left = f", left of it {duration((now - self.began) / done * (self.total - self.done))}" if done else ""
+        return f"{self.label} {self.done}/{self.total}{shown}{left}"
+
+
 class Console:
     """Shows a run while it runs.
 
@@ -99,26 +122,34 @@ class Console:
         self._view: StepView | None = None
         self._durations: deque[float] = deque(maxlen=_STEPS_REMEMBERED)
         self._last_time: float | None = None
-        self._phase: tuple[str, int, int] | None = None
-        self._phase_part = -1
-        self._part: tuple[str, float, int] | None = None
-        """Part of the step under way: its name, when it was first heard of, and what was done by then."""
-        self._time_left_of_part = ""
-        self._drawn = 0.0
+        self._part: _Part | None = None
+        """The part of the run under way that counts what it has done: a phase beside the steps, or part of a step."""
+        self._quarter = -1
+        self._drawn = self._said = 0.0
+        self._started = time.monotonic()
+        self._lock = threading.RLock()
+        self._open = ExitStack()
 
     def __enter__(self) -> Console:
-        self._last_time = time.monotonic()
+        self._last_time = self._said = time.monotonic()
         if self._live is not None:
             self._live.start()
+        self._open.enter_context(watching(self.look))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._open.close()
         if self._live is not None:
-            self._phase = None
+            self._part = None
             self._redraw()
             self._live.stop()
+
+    def begin(self, levels: Sequence[str], started: float) -> None:
+        """Take what is known once the run is wired: its levels, in order of difficulty, and the `time.monotonic()` that
+        its time budget counts from."""
+        self._levels, self._started = list(levels), started
 
     def step(self, view: StepView) -> None:
         """Shows the step that has just ended."""
@@ -127,7 +158,7 @@ class Console:
             self._durations.append(now - self._last_time)
         self._last_time = now
         self._view = view
-        self._phase = self._part = None
+        self._part = None
         self._rewards.append(view.reward if math.isnan(view.loss) else view.loss)
         for level in (*view.solved, *view.rewards):
             if level not in self._levels:
@@ -147,35 +178,85 @@ class Console:
     def progress(self, label: str, done: int, total: int) -> None:
         """Show the progress of a phase beside the steps (an evaluation); `done == total` ends it."""
         label = visible(label, keep_newlines=False)
+        is_new = self._count(label, done, total, in_step=False)
         if self._live is not None:
-            self._phase = (label, done, total) if done < total else None
             self._redraw()
         else:
-            part = done * _PROGRESS_PARTS // max(total, 1)
-            if self._phase is None or self._phase[0] != label or part != self._phase_part:
+            quarter = done * _PROGRESS_PARTS // max(total, 1)
+            if is_new or quarter != self._quarter:
                 self._print(f"{label}: {done}/{total}")
-            self._phase, self._phase_part = (label, done, total), part
+            self._quarter = quarter
         if done >= total:
-            self._phase, self._phase_part = None, -1
+            self._part, self._quarter = None, -1
             # A phase is not part of a step's duration.
             self._last_time = time.monotonic()
 
     def within_step(self, label: str, done: int, total: int) -> None:
-        """Show how far a part of the step under way has come, with the time left of it: on a terminal, and in steps
-        that take long enough for somebody to wonder."""
+        """Take note of how far a part of the step under way has come: shown in steps that take long enough for somebody
+        to wonder."""
+        self._count(label, done, total, in_step=True)
         now = time.monotonic()
-        if self._part is None or self._part[0] != label:
-            self._part = (label, now, done)
-        if self._live is None or self._last_time is None or now - self._last_time < _SILENT_SECONDS:
+        if self._live is None or self._last_time is None or now - self._last_time < SILENT_SECONDS:
             return
-        _, began, done_before = self._part
-        if done < total and now - self._drawn < _REDRAW_SECONDS:
-            return
-        self._drawn = now
-        pace = (now - began) / (done - done_before) if done > done_before else math.nan
-        self._phase = (label, done, total) if done < total else None
-        self._time_left_of_part = f"  left {duration(pace * (total - done))}"
-        self._redraw()
+        if done >= total or now - self._drawn >= _REDRAW_SECONDS:
+            self._redraw()
+
+    def look(self) -> None:
+        """Say what is under way, and the time left, where nothing was said for a while; a panel is drawn anew."""
+        now = time.monotonic()
+        # The main thread may have closed the stream.
+        with contextlib.suppress(ValueError, OSError):
+            if self._live is not None:
+                if now - self._drawn >= LOOK_SECONDS:
+                    self._redraw()
+            elif now - self._said >= SILENT_SECONDS:
+                left = self._left_now(now)
+                told = "" if math.isnan(left) else f"  left {duration(left):>6}"
+                self._print(f"{self._under_way(now)}{told}")
+
+    def _seconds_since(self, now: float) -> float:
+        """Seconds since the last step, or since the console was opened."""
+        return 0.0 if self._last_time is None else now - self._last_time
+
+    def _count(self, label: str, done: int, total: int, *, in_step: bool) -> bool:
+        """Return whether the part is another one than before."""
+        now, part = time.monotonic(), self._part
+        if part is None or part.label != label or part.in_step != in_step:
+            self._part = _Part(label, now, done, done, total, in_step)
+            return True
+        part.done, part.total = done, total
+        return False
+
+    def _under_way(self, now: float) -> str:
+        """Return what is done now, with the time left of it."""
+        part, named = self._part, under_way()
+        if part is not None and part.done >= part.total:
+            part = None
+        before = "starting" if self._view is None else f"after step {self._counter(self._view)}"
+        what = [f"{before}, for {duration(self._seconds_since(now))} so far"]
+        if named:
+            what.append(visible(named, keep_newlines=False))
+        if part is not None:
+            what.append(part.text(now, bar=self._live is not None))
+        return ", ".join(what)
+
+    def _left_now(self, now: float) -> float:
+        """Time until the run ends, while a step or something beside the steps is under way."""
+        left = []
+        steps = 0 if self._view is None else self._view.step + 1
+        if steps == self._num_steps:
+            return math.nan  # The closing test: its own pace tells.
+        if self._num_steps is not None and self._durations:
+            mean = sum(self._durations) / len(self._durations)
+            left.append(max(0.0, mean * (self._num_steps - steps) - self._seconds_since(now)))
+        if self._budget_seconds is not None:
+            left.append(max(0.0, self._budget_seconds - (now - self._started)))
+        return min(left, default=math.nan)
+
+    def _left_shown(self, view: StepView) -> float:
+        """Time left as the panel shows it, which is drawn between steps too."""
+        left = self._left_now(time.monotonic())
+        return self.seconds_left(view) if math.isnan(left) else left
 
     def seconds_left(self, view: StepView) -> float:
         """Time until the run ends by its steps or its budget, whichever is first; NaN where neither is known."""
@@ -215,14 +296,18 @@ class Console:
 
     def _print(self, line: str) -> None:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
-        self._stream.flush()
+        with self._lock:
+            self._said = time.monotonic()
+            self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            self._stream.flush()
 
     # ---- the panel ----
 
     def _redraw(self) -> None:
         if self._live is not None:
-            self._live.update(self._panel(), refresh=True)
+            with self._lock:
+                self._drawn = time.monotonic()
+                self._live.update(self._panel(), refresh=True)
 
     def _panel(self) -> Panel:
         view = self._view
@@ -244,28 +329,31 @@ class Console:
                     + sparkline(self._rewards, max(8, self._rich.width - 12), ascii_only=ascii_only)
                 )
             )
-        if self._phase is not None:
-            label, done, total = self._phase
-            left = self._time_left_of_part if self._part is not None and self._part[0] == label else ""
-            parts.append(Text(f"{label} {done}/{total} {_bar(done / max(total, 1), 20)}{left}", style="cyan"))
-        if not parts:
-            parts.append(Text("starting"))
+        now = time.monotonic()
+        if self._is_worth_saying(now):
+            parts.append(Text(self._under_way(now), style="cyan"))
         title = f"step {self._counter(view)}" if view else "assay"
         return Panel(RichGroup(*parts), title=Text(title), title_align="left", border_style="dim")
+
+    def _is_worth_saying(self, now: float) -> bool:
+        """Return whether the panel says what is under way: all but the parts of a step that is quick."""
+        if self._part is not None and not self._part.in_step:
+            return True
+        return self._view is None or self._seconds_since(now) >= SILENT_SECONDS
 
     def _facts(self, view: StepView) -> list[tuple[str, str]]:
         if not math.isnan(view.loss):
             return [
                 *(tuple(fact.rsplit(" ", 1)) for fact in _of_pairs(view, ".4f")),  # pyright: ignore[reportReturnType]
                 ("learning rate", _number(view.learning_rate, ".2e")),
-                ("time left", duration(self.seconds_left(view))),
+                ("time left", duration(self._left_shown(view))),
             ]
         interval = ""
         if not math.isnan(view.reward_low):
             interval = f" [{view.reward_low:.3f}, {view.reward_high:.3f}]"
         return [
             ("reward", _number(view.reward, ".3f") + interval),
-            ("time left", duration(self.seconds_left(view))),
+            ("time left", duration(self._left_shown(view))),
             ("tokens/s", _number(view.tokens_per_second, ",.0f")),
             ("response tokens", _number(view.response_tokens, ".1f")),
             ("entropy", _number(view.entropy, ".3f")),

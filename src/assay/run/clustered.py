@@ -154,6 +154,9 @@ class ClusterLearner:
     def spend(self, share: float) -> None:
         self._spent = share
 
+    def keep_within(self, tokens_per_microbatch: int) -> None:
+        """Nothing: the limit of memory is that of one process, and refused here by the recipe."""
+
     async def annotate(self, samples: Sequence[Sample], needs: Needs) -> list[Sample]:
         return await self.ranks.call("annotate_now", list(samples), needs)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.config import dump
+from assay.observe.activity import doing
 from assay.observe.folder import read_json, write_json
 from assay.observe.provenance import provenance
 from assay.observe.report import write_report
@@ -58,7 +59,8 @@ async def finish(run: Run) -> dict[str, Any]:
     if lost := run.records.finish(_for_trackers(summary), summary["status"]):
         summary["points_lost_by_trackers"] = lost
     write_json(run.folder / "summary.json", summary)
-    write_report(run.folder)
+    with doing("writing the report"):
+        write_report(run.folder)
     return summary
 
 

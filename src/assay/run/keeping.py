@@ -10,6 +10,7 @@ from typing import Any
 from assay.curriculum import Curriculum
 from assay.engines import Engine
 from assay.errors import RunFolderError
+from assay.observe.activity import doing
 from assay.recipe import CheckpointSettings
 from assay.run.events import StepDone
 from assay.run.position import Clock, Position
@@ -88,6 +89,7 @@ class Keeping:
         if self._checkpointed_at != self._position.step:
             self.checkpoint()
 
+    @doing("writing a checkpoint")
     def checkpoint(self) -> Path:
         """Writes a checkpoint of the steps made so far, and removes those that are not kept."""
         self._records.store.sync()
@@ -124,7 +126,8 @@ class Keeping:
     def keep_best(self, accuracy: float) -> None:
         """The model as it is, in place of the best so far."""
         self._position.best_step = self._position.step
-        self._learner.write_best(self._folder / CHECKPOINTS, self._position.step, accuracy)
+        with doing("writing the best model"):
+            self._learner.write_best(self._folder / CHECKPOINTS, self._position.step, accuracy)
 
     def newest_step(self) -> int | None:
         """Steps that the newest checkpoint holds; None where there is none."""

@@ -20,6 +20,7 @@ from assay.run.events import StepDone
 from assay.run.keeping import Keeping
 from assay.run.position import Position
 from assay.run.records import Records
+from assay.training.memory import give_back_freed_memory
 
 
 class Measurements:
@@ -160,6 +161,8 @@ class Measurements:
             model: that training began with.
         """
         name_of_level, level = self._most_trained_level()
+        # The weights of each side are read now, and nothing is trained any more.
+        give_back_freed_memory()
         sides: list[dict[str, Evaluation]] = []
         for name, measured in (("before", model), ("after", model.trained(self._keeping.model_to_use))):
             # Not kept: beside everything else that a run holds, another copy may be one too many.

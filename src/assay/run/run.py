@@ -19,14 +19,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self
 
 from assay.algorithms import Algorithm
 from assay.curriculum import Curriculum
-from assay.engines import Engine, EnginePool
+from assay.engines import BatchingEngine, Engine, EnginePool
 from assay.errors import AssayError, CheckpointError
 from assay.host import Host
 from assay.models import Model
+from assay.observe.activity import doing
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer
 from assay.rollout.lengths import EpisodeLengths, episode_lengths
@@ -41,8 +42,15 @@ from assay.run.threads import RunThreads
 from assay.run.watching import Watching
 from assay.training import MemoryEstimate, StepReport
 from assay.training.report import NUM_TOKENS
+from assay.training.within import MemoryShares, shares_within
 from assay.types import CANARY, Group
 from assay.verifiers import close_verifiers, tell_progress
+
+
+class Estimate(Protocol):
+    """Estimates the memory of a run."""
+
+    def __call__(self, lengths: EpisodeLengths, shares: MemoryShares | None = None) -> MemoryEstimate: ...
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,8 @@ class Run:
     """Number of threads that steps are computed on."""
     lock: IO[str]
     """Keeps other processes out of the run folder until it is closed."""
-    estimate: Callable[[EpisodeLengths], MemoryEstimate]
-    """The memory that the run needs, given the lengths of its episodes."""
+    estimate: Estimate
+    """The memory that the run needs, given the lengths of its episodes and its shares."""
     available_bytes: int
     """Memory of the device."""
     undo: Callable[[], None]
@@ -114,7 +122,8 @@ class Run:
                 f"{counts['num_parameters']:,}"
             )
         self._tell_verifiers()
-        unchecked = await self.measurements.held_out.check_tasks(self.config.reward)
+        with doing("checking gold answers"):
+            unchecked = await self.measurements.held_out.check_tasks(self.config.reward)
         notes = [*self.config.environment.notes, self.measurements.held_out.sizes, unchecked]
         for note in filter(None, notes):
             self.records.console.message(note)
@@ -138,10 +147,22 @@ class Run:
             config.limits,
             self.model.shape.max_context,
         )
-        estimate = self.estimate(lengths)
+        shares = self._keep_within(lengths)
+        estimate = self.estimate(lengths, shares)
         self.records.expected_bytes = estimate.total_bytes
         told = f"memory, with episodes of up to {lengths.line()}: {estimate.summary(self.available_bytes)}"
         self.records.console.message(told)
+
+    def _keep_within(self, lengths: EpisodeLengths) -> MemoryShares:
+        """Make the run as small as `max_memory` asks for; return the shares that it has then."""
+        asked, limit = self.config.memory_shares, self.config.max_memory
+        shares = shares_within(lambda some: self.estimate(lengths, some), asked, lengths.whole, limit)
+        self.learner.keep_within(shares.tokens_per_microbatch)
+        if isinstance(self.engine, BatchingEngine):
+            self.engine.keep_within(shares.num_slots, shares.prefix_cache_bytes)
+        if shares != asked:
+            self.records.console.message(f"to keep within max_memory={limit:g} GiB: {shares.line()}")
+        return shares
 
     def steps(self) -> Iterator[int]:
         """Steps still to make, until the recipe's number, a budget, or a request to stop."""

@@ -83,6 +83,10 @@ class Learner(Protocol):
         """Takes note of the share of the run's budget that is spent."""
         ...
 
+    def keep_within(self, tokens_per_microbatch: int) -> None:
+        """Packs micro-batches of at most so many tokens from now on."""
+        ...
+
     def parameter_counts(self) -> dict[str, int]:
         """Return the number of the model's parameters, and of those that are trained."""
         ...
@@ -128,6 +132,9 @@ class LocalLearner:
 
     def spend(self, share: float) -> None:
         self.trainer.budget_spent = share
+
+    def keep_within(self, tokens_per_microbatch: int) -> None:
+        self.trainer.tokens_per_microbatch = tokens_per_microbatch
 
     def write_checkpoint(self, folder: Path, step: int, state: Mapping[str, Any]) -> Path:
         return write_checkpoint(folder, step, self.policy, self.trainer, state, writes=self._writes)

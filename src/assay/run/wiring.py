@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,15 @@ from assay.evaluation.held_out import HeldOut
 from assay.evaluation.held_out_pairs import PairsHeldOut
 from assay.host import Host
 from assay.models import Model
+from assay.observe.activity import doing
 from assay.observe.console import Console
 from assay.observe.store import RunStore
 from assay.observe.tracking import Trackers
 from assay.recipe import RunConfig
 from assay.rollout import Collector, Demonstrations, GivenResponses
-from assay.rollout.lengths import EpisodeLengths
 from assay.run.clustered import ClusterParts, FarParts, start_cluster
 from assay.run.constrained import ConstrainedSampler
+from assay.run.first_rollouts import FirstRollouts
 from assay.run.given import GivenLearner, RewardLearner
 from assay.run.keeping import CHECKPOINTS, Keeping
 from assay.run.measuring import Measurements
@@ -33,13 +35,12 @@ from assay.run.measuring_pairs import PairMeasurements
 from assay.run.models import RunModels
 from assay.run.position import Clock, Position
 from assay.run.records import Records
-from assay.run.run import Run
+from assay.run.run import Estimate, Run
 from assay.run.scaffolding import Scaffolding
 from assay.run.services import Learner, LocalLearner, LocalPublisher, Sampler
 from assay.run.threads import RunThreads
 from assay.run.watching import Watching
 from assay.scaffolds import Plain
-from assay.training import MemoryEstimate
 from assay.training.checkpoint import latest_checkpoint
 from assay.training.random_state import set_random_state
 from assay.training.reference import ReferenceLogprobs
@@ -62,14 +63,15 @@ class Resolved:
     compute_dtype: torch.dtype
     num_threads: int
     chat_template: str | None
-    estimate: Callable[[EpisodeLengths], MemoryEstimate]
-    """The memory that the run needs, given the lengths of its episodes."""
+    estimate: Estimate
+    """The memory that the run needs, given the lengths of its episodes and its shares."""
     available_bytes: int
     """Memory of the device."""
     undo: Callable[[], None]
     """Takes back what the start of a new run has made."""
 
 
+@doing("loading the model")
 def wire(config: RunConfig, resolved: Resolved, *, console: Console | None, resume: bool, started: float | None) -> Run:
     """The run, as its newest checkpoint has it where it is resumed.
 
@@ -122,19 +124,22 @@ def _wire(
     engine = models.engine(version=position.step, proven=True) if cluster is None else cluster.engine
     if cluster is not None:
         cluster.learner.first_version = position.step
-    console = console or Console(config.num_steps, config.max_seconds, [name for name, _ in curriculum.named_levels()])
+    console = console or Console(config.num_steps, config.max_seconds)
     canaries = Canaries(config.watch.canaries, config.environment, config.reward, config.seed)
-    sampler = _sampler(config, models, engine, curriculum, console, canaries)
+    first = FirstRollouts(console.message)
+    sampler = _sampler(config, models, engine, curriculum, console, canaries, first)
     if state is not None:
         sampler.load_state(state["collector"])
     learner.progress = console.within_step
     learner.tell = console.progress
     held_out = _held_out(config, models, engine, learner, console, position)
+    held_out.on_score = first.show
     if isinstance(engine, HFEngine) and not engine.uses_cache:
         console.message(
             "this architecture cannot be sampled with a key-value cache: every token reads its whole sequence"
         )
     clock = Clock(config, position, started=started, test_seconds=lambda: held_out.test_seconds)
+    console.begin([name for name, _ in curriculum.named_levels()], time.monotonic() - clock.seconds)
     records = Records(
         config,
         store,
@@ -304,11 +309,14 @@ def _sampler(
     curriculum: Curriculum,
     console: Console,
     canaries: Canaries,
+    first: FirstRollouts,
 ) -> Sampler:
     verifier, retries = config.reward, config.rollout_retries
 
-    def score(rollout: Rollout, task: Task) -> Awaitable[Score]:
-        return score_rollout(verifier, rollout, task, retries=retries)
+    async def score(rollout: Rollout, task: Task) -> Score:
+        found = await score_rollout(verifier, rollout, task, retries=retries)
+        first.show(task, rollout.response, found)
+        return found
 
     def score_together(rollouts: Sequence[Rollout], task: Task) -> Awaitable[list[Score]]:
         return score_group(verifier, rollouts, task, retries=retries)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -62,9 +64,14 @@ def tidy_memory(expected_bytes: int, device: torch.device | str) -> int:
         return most
     held = _resident_bytes()
     if expected_bytes and held > MOST_HELD * expected_bytes:
-        with contextlib.suppress(OSError, AttributeError):  # not glibc
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        give_back_freed_memory()
     return held
+
+
+def give_back_freed_memory() -> None:
+    """Give freed blocks back to the system, where the C library is glibc."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _resident_bytes() -> int:
@@ -86,6 +93,8 @@ class MemoryRow:
     certain: bool = True
     """True where the memory is needed whatever is sampled: weights and what goes with them, not caches and
     activations."""
+    when: Literal["always", "sampling", "updating"] = "always"
+    """The part of a step that holds it: what sampling holds is given back before an update begins, and the reverse."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +106,12 @@ class MemoryEstimate:
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of everything at once; gradients and activations are gone while sampling, so the peak is no higher."""
-        return sum(row.num_bytes for row in self.rows)
+        """Bytes at the peak: what is always there, and what sampling or an update holds, whichever is more."""
+        return self.bytes_when("always") + max(self.bytes_when("sampling"), self.bytes_when("updating"))
+
+    def bytes_when(self, when: str) -> int:
+        """Bytes that one part of a step holds, or what is always there."""
+        return sum(row.num_bytes for row in self.rows if row.when == when)
 
     @property
     def certain_bytes(self) -> int:
@@ -113,9 +126,14 @@ class MemoryEstimate:
 
     def summary(self, available_bytes: int) -> str:
         """Return the estimate in one line, its largest parts first."""
+        return (
+            f"about {_gigabytes(self.total_bytes)} of {_gigabytes(available_bytes)}: {', '.join(self.largest())}, ..."
+        )
+
+    def largest(self) -> list[str]:
+        """Return its three largest parts in words, the largest first."""
         largest = sorted(self.rows, key=lambda row: -row.num_bytes)[:3]
-        parts = ", ".join(f"{row.name} {_gigabytes(row.num_bytes)}" for row in largest)
-        return f"about {_gigabytes(self.total_bytes)} of {_gigabytes(available_bytes)}: {parts}, ..."
+        return [f"{row.name} {_gigabytes(row.num_bytes)}" for row in largest]
 
 
 def memory_estimate(
@@ -126,6 +144,8 @@ def memory_estimate(
     num_slots: int,
     slot_tokens: int,
     num_kept: int = 0,
+    prefix_cache_bytes: int = PREFIX_CACHE_BYTES,
+    keeps_cache: bool = False,
     train: bool = True,
     num_trainable: int | None = None,
     num_frozen_parameters: int = 0,
@@ -140,6 +160,8 @@ def memory_estimate(
         tokens_per_microbatch: T, packed tokens of one forward and backward pass.
         num_slots, slot_tokens: of the engine's key-value cache: sequences at once, and the longest of them.
         num_kept: sequences beside them whose keys and values the engine keeps for their next turns, as far as they fit.
+        prefix_cache_bytes: most memory for these.
+        keeps_cache: whether keys and values stay during updates, as where groups are under way beyond a step.
         train: False leaves out what only updates need, as in evaluation.
         num_trainable: parameters of an adapter, which alone have gradients and moments; None: all weights are trained.
         num_frozen_parameters: of models that are kept beside it and not trained: a reference, a teacher.
@@ -158,12 +180,13 @@ def memory_estimate(
             num_slots * slot_tokens * layers * cached * b,
             f"{num_slots} slots of {slot_tokens:,} tokens, {layers * cached * b:,} bytes a token",
             certain=False,
+            when="always" if keeps_cache else "sampling",
         ),
     ]
-    if num_kept:
-        kept = min(PREFIX_CACHE_BYTES, num_kept * slot_tokens * layers * cached * b)
-        how = f"{num_kept} sequences that wait or have ended, at most {_gigabytes(PREFIX_CACHE_BYTES)}"
-        rows.append(MemoryRow("kept prefixes", kept, how, certain=False))
+    if num_kept and prefix_cache_bytes:
+        kept = min(prefix_cache_bytes, num_kept * slot_tokens * layers * cached * b)
+        how = f"{num_kept} sequences that wait or have ended, at most {_gigabytes(prefix_cache_bytes)}"
+        rows.append(MemoryRow("kept prefixes", kept, how, certain=False, when="always" if keeps_cache else "sampling"))
     if num_frozen_parameters:
         how = f"{num_frozen_parameters:,} parameters in fp32, not trained"
         rows.append(MemoryRow("frozen models", 4 * num_frozen_parameters, how))
@@ -173,30 +196,34 @@ def memory_estimate(
         rows.append(MemoryRow("critic", 16 * trained, "what it trains, its gradients and two moments, in fp32"))
     if train:
         rows += [
-            MemoryRow("gradients", 4 * trained, "fp32, during updates"),
+            MemoryRow("gradients", 4 * trained, "fp32, during updates", when="updating"),
             MemoryRow("optimizer", 8 * trained, "two fp32 moments a parameter"),
             *_of_an_update(shape, b, tokens_per_microbatch, gradient_checkpointing, torch.device(device).type),
         ]
         if torch.device(device).type == "cpu":
-            rows.append(_held_by_the_process(shape, b, tokens_per_microbatch, all_weights=num_trainable is None))
+            rows += _held_by_the_process(shape, b, tokens_per_microbatch, all_weights=num_trainable is None)
     return MemoryEstimate(tuple(rows))
 
 
-def check_memory(estimate: MemoryEstimate, device: torch.device | str) -> int:
-    """Makes sure that a device can hold what is needed in any case; returns its bytes in all.
+def check_memory(estimate: MemoryEstimate, device: torch.device | str, limit_bytes: float = math.inf) -> int:
+    """Makes sure that a device can hold what is needed in any case; returns its bytes in all, or those of the limit.
+
+    Args:
+        limit_bytes: most that the run may take of them.
 
     Raises:
         ConfigError: it cannot.
     """
-    available = device_memory_bytes(device)
+    available = int(min(device_memory_bytes(device), limit_bytes))
     if estimate.certain_bytes <= available:
         return available
     parts = ", ".join(f"{row.name} {_gigabytes(row.num_bytes)}" for row in estimate.rows if row.certain)
+    limited = " by max_memory" if limit_bytes <= available else ""
     raise ConfigError(
         f"this run needs at least {_gigabytes(estimate.certain_bytes)} ({parts}) and {device} has "
-        f"{_gigabytes(available)}; train adapters (LoRA) in place of all weights, leave out the reference, critic or "
-        "teacher, use model.compute_dtype='bf16', a smaller model, or a machine with more memory. What comes on top is "
-        "lowered by model.gradient_checkpointing=true, tokens_per_microbatch and num_slots"
+        f"{_gigabytes(available)}{limited}; train adapters (LoRA) in place of all weights, leave out the reference, "
+        "critic or teacher, use model.compute_dtype='bf16', a smaller model, or a machine with more memory. What comes "
+        "on top is lowered by model.gradient_checkpointing=true, tokens_per_microbatch and num_slots"
     )
 
 
@@ -235,19 +262,23 @@ def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: boo
     per_layer = _activation_bytes(shape, b, device_type)
     per_token = layers * 4 * H + per_layer if gradient_checkpointing else layers * per_layer
     how = "the input of every layer, and one layer whole" if gradient_checkpointing else f"{per_token:,} bytes each"
-    # fp32 weights of a module of transformers are used as they are.
-    copied = b * P if shape.kind == "decoder" or b < 4 else 0
+    # fp32 weights are used as they are, but for those of a decoder that are fused; of bf16 there is a copy of all.
+    queries, keys = shape.num_query_heads * shape.head_size, shape.num_kv_heads * shape.head_size
+    fused = layers * H * (queries + 2 * keys + 2 * shape.intermediate_size) if shape.kind == "decoder" else 0
+    copied = b * (P if b < 4 else fused)
+    how_copied = "fused, in the compute dtype, for the backward pass"
+    of_logits = f"kept probabilities, and chunks of {CHUNK_ROWS} rows in fp32"
     if gradient_checkpointing:
         copied //= layers
     return [
-        MemoryRow("cast weights", copied, "fused, in the compute dtype, for the backward pass", certain=False),
-        MemoryRow("activations", T * (per_token + b * H), f"{T:,} tokens, {how}, during updates", certain=False),
-        MemoryRow("logits", logits, f"kept probabilities, and chunks of {CHUNK_ROWS} rows in fp32", certain=False),
+        MemoryRow("cast weights", copied, how_copied, certain=False, when="updating"),
+        MemoryRow("activations", T * (per_token + b * H), f"{T:,} tokens, {how}", certain=False, when="updating"),
+        MemoryRow("logits", logits, of_logits, certain=False, when="updating"),
     ]
 
 
-def _held_by_the_process(shape: ModelShape, b: int, T: int, *, all_weights: bool) -> MemoryRow:
-    """Return what a process on a CPU holds at its peak beside the tensors that are counted.
+def _held_by_the_process(shape: ModelShape, b: int, T: int, *, all_weights: bool) -> list[MemoryRow]:
+    """Return what a process on a CPU holds beside the tensors that are counted.
 
     The matrix of the vocabulary has two gradients before they are one, of the logits and of the embedding: in the
     compute dtype and in fp32.
@@ -255,8 +286,11 @@ def _held_by_the_process(shape: ModelShape, b: int, T: int, *, all_weights: bool
     matrix = (8 + b) * shape.vocab_size * shape.hidden_size if all_weights else 0
     share = _HELD_SHARE_OF_DECODER if shape.kind == "decoder" else _HELD_SHARE
     held = int(share * T * shape.num_layers * _activation_bytes(shape, b, "cpu"))
-    how = "the interpreter, gradients on their way, and freed blocks: measured"
-    return MemoryRow("process", _PROCESS_BYTES + matrix + held, how, certain=False)
+    how = "gradients on their way, and freed blocks: measured"
+    return [
+        MemoryRow("process", _PROCESS_BYTES, "the interpreter and its libraries", certain=False),
+        MemoryRow("temporaries", matrix + held, how, certain=False, when="updating"),
+    ]
 
 
 def _activation_bytes(shape: ModelShape, b: int, device_type: str) -> int:
@@ -267,9 +301,15 @@ def _activation_bytes(shape: ModelShape, b: int, device_type: str) -> int:
     twice (the kernel's and the product's input); in bf16 on a CPU the kernel's are fp32, keys and values at K heads.
     MLP: gate and up, silu(gate), their product.
 
+    Compiled in fp32: the norms' inputs and results; queries and keys as rotated, the product that values are a part of,
+    and the attended values; gate and up, and the MLP's product.
+
     Modules of transformers: the norms keep input and scaled input in fp32, and autocast a copy for each product.
     """
     queries, keys = shape.num_query_heads * shape.head_size, shape.num_kv_heads * shape.head_size
+    sizes = shape.hidden_size, shape.intermediate_size, shape.head_size
+    if shape.kind == "decoder" and device_type == "cpu" and b == 4 and all(size % 32 == 0 for size in sizes):
+        return 2 * (4 + b) * shape.hidden_size + 3 * b * (queries + keys) + 3 * b * shape.intermediate_size
     norms, attention = 2 * (4 + 2 * b) * shape.hidden_size, 5 * b * queries
     if shape.kind != "decoder":
         norms, attention = (16 + (5 if b < 4 else 2) * b) * shape.hidden_size, 2 * b * (queries + keys)

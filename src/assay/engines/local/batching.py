@@ -56,6 +56,11 @@ class BatchingEngine(ABC):
         self.num_sampled = 0
         """Number of tokens sampled so far, those of requests under way included."""
 
+    def keep_within(self, num_slots: int, prefix_cache_bytes: int) -> None:
+        """Samples at most so many requests at once from now on, and keeps at most so many bytes of keys and values
+        that no request reads."""
+        self._scheduler.num_slots = num_slots
+
     # ---- what a subclass computes ----
 
     @abstractmethod

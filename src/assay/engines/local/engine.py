@@ -84,6 +84,10 @@ class LocalEngine(BatchingEngine):
         """Number of them that were computed, and not found computed."""
         self._load(weights, version)
 
+    def keep_within(self, num_slots: int, prefix_cache_bytes: int) -> None:
+        super().keep_within(num_slots, prefix_cache_bytes)
+        self._prefixes.max_bytes = prefix_cache_bytes
+
     def forget(self) -> None:
         """Drops the keys and values of ended requests."""
         self._prefixes.clear()
