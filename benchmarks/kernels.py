@@ -7,13 +7,15 @@ import argparse
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from assay.policies.attention import PackedAttention
-from assay.policies.elementwise import COMPILED, PLAIN, Elementwise
+from assay.policies.elementwise import COMPILED, PLAIN
 
 HIDDEN, INNER, HEADS, KV_HEADS, HEAD = 576, 1536, 9, 3, 64
 PAIRS = 7
@@ -52,26 +54,29 @@ def compare(name: str, plain: Callable[[], object], compiled: Callable[[], objec
 def elementwise(num_rows: int, dtype: torch.dtype) -> None:
     """Norm, activation and rotation of so many rows."""
     angles = torch.randn(num_rows, 1, HEAD // 2).repeat(1, 1, 2)
-    inputs: dict[str, tuple[list[Tensor], tuple[object, ...]]] = {
+    inputs: dict[str, tuple[list[Tensor], tuple[Any, ...]]] = {
         "rms_norm": ([torch.randn(num_rows, HIDDEN), torch.randn(HIDDEN).to(dtype)], (1e-5,)),
         "swiglu": ([torch.randn(num_rows, 2 * INNER).to(dtype)], ()),
         "rotate": ([torch.randn(num_rows, HEADS, HEAD).to(dtype)], (angles.cos().to(dtype), angles.sin().to(dtype))),
     }
     repeats = max(5, 12_800 // num_rows)
     for name, (tensors, fixed) in inputs.items():
-
-        def forward(form: Elementwise, name: str = name, tensors: Sequence[Tensor] = tensors, fixed=fixed) -> None:
-            with torch.no_grad():
-                getattr(form, name)(*tensors, *fixed)
-
-        def both(form: Elementwise, name: str = name, tensors: Sequence[Tensor] = tensors, fixed=fixed) -> None:
-            leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-            result = getattr(form, name)(*leaves, *fixed)
-            torch.autograd.grad(result, leaves, torch.ones_like(result))
-
         for what, work in (("forward", forward), ("forward and backward", both)):
-            title = f"{name}, {num_rows:,} rows, {what}"
-            compare(title, lambda work=work: work(PLAIN), lambda work=work: work(COMPILED), repeats)
+            plain, compiled = (partial(work, getattr(form, name), tensors, fixed) for form in (PLAIN, COMPILED))
+            compare(f"{name}, {num_rows:,} rows, {what}", plain, compiled, repeats)
+
+
+def forward(function: Callable[..., Tensor], tensors: list[Tensor], fixed: tuple[Any, ...]) -> None:
+    """Compute without a gradient."""
+    with torch.no_grad():
+        function(*tensors, *fixed)
+
+
+def both(function: Callable[..., Tensor], tensors: list[Tensor], fixed: tuple[Any, ...]) -> None:
+    """Compute, and the gradients by the tensors."""
+    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+    result = function(*leaves, *fixed)
+    torch.autograd.grad(result, leaves, torch.ones_like(result))
 
 
 def attention(name: str, dtype: torch.dtype) -> None:
@@ -85,17 +90,8 @@ def attention(name: str, dtype: torch.dtype) -> None:
     forms = [PackedAttention(segments, torch.tensor(prefixes), positions, compiled=each) for each in (False, True)]
     inputs = [torch.randn(len(segments), heads, HEAD).to(dtype) for heads in (HEADS, KV_HEADS, KV_HEADS)]
 
-    def forward(form: PackedAttention) -> None:
-        with torch.no_grad():
-            form(*inputs, None)
-
-    def both(form: PackedAttention) -> None:
-        leaves = [tensor.detach().requires_grad_() for tensor in inputs]
-        attended = form(*leaves, None)
-        torch.autograd.grad(attended, leaves, torch.ones_like(attended))
-
     for what, work in (("forward", forward), ("forward and backward", both)):
-        plain, compiled = ((lambda form=form, work=work: work(form)) for form in forms)
+        plain, compiled = (partial(work, form, inputs, (None,)) for form in forms)
         compare(f"attention, {name}, {what}", plain, compiled, 2)
 
 

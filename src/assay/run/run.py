@@ -47,7 +47,7 @@ from assay.types import CANARY, Group
 from assay.verifiers import close_verifiers, tell_progress
 
 
-class Estimate(Protocol):
+class MemoryEstimator(Protocol):
     """Estimates the memory of a run."""
 
     def __call__(self, lengths: EpisodeLengths, shares: MemoryShares | None = None) -> MemoryEstimate: ...
@@ -103,7 +103,7 @@ class Run:
     """Number of threads that steps are computed on."""
     lock: IO[str]
     """Keeps other processes out of the run folder until it is closed."""
-    estimate: Estimate
+    estimate: MemoryEstimator
     """The memory that the run needs, given the lengths of its episodes and its shares."""
     available_bytes: int
     """Memory of the device."""

@@ -35,7 +35,7 @@ from assay.run.measuring_pairs import PairMeasurements
 from assay.run.models import RunModels
 from assay.run.position import Clock, Position
 from assay.run.records import Records
-from assay.run.run import Estimate, Run
+from assay.run.run import MemoryEstimator, Run
 from assay.run.scaffolding import Scaffolding
 from assay.run.services import Learner, LocalLearner, LocalPublisher, Sampler
 from assay.run.threads import RunThreads
@@ -63,7 +63,7 @@ class Resolved:
     compute_dtype: torch.dtype
     num_threads: int
     chat_template: str | None
-    estimate: Estimate
+    estimate: MemoryEstimator
     """The memory that the run needs, given the lengths of its episodes and its shares."""
     available_bytes: int
     """Memory of the device."""
