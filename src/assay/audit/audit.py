@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from assay.audit.attacks import Guilt, Target, Trick, attacks_on, fenced, same
+from assay.audit.attacks import Guilt, Target, Trick, attacks_on, fenced
+from assay.audit.finding import Finding
 from assay.audit.mutants import Mutant, mutants_of
-from assay.engines.engine import Sampling
+from assay.audit.payer import Payer
+from assay.audit.search import Budget, SearchResult, search
+from assay.audit.second_opinion import SecondOpinion
+from assay.audit.targets import targets_of
 from assay.environments import Environment
-from assay.environments.script import Says
 from assay.errors import DataError
-from assay.rollout.runner import run_rollout
 from assay.statistics import Interval, wilson
-from assay.types import Rollout, Score, Task, Verdict
+from assay.types import Score, Task
 from assay.verifiers import Verifier, close_verifiers
-from assay.verifiers.score import score_rollout
-from assay.verifiers.verifier import as_rollout
+from assay.verifiers.judge_endpoint import judges_in
 
 MIN_TASKS = 8
 """Tasks below which nothing is said of guesses."""
@@ -30,28 +30,11 @@ GUESSED = 0.1
 """Share of tasks at which a guess may be paid where answers are many; more where they are few, see `_allowed`."""
 MAX_CONSTANTS = 24
 """Answers that are tried as the one given to every task; a third of them where a score costs a program's run."""
-CONCURRENT = 16
-SECONDS = 60.0
-"""After which a verifier that is still at one response has failed."""
+EVALUATIONS, COSTLY_EVALUATIONS = 2000, 300
+"""Scores that the search over answers may ask for; fewer where each costs a program's run or a request."""
+CONSTRUCTION = "construction: each attack is wrong, or right as seldom as a guess"
 MUTANTS = 8
 """Mutants of a task's reference program."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A trick that the reward pays."""
-
-    trick: str
-    paid: int
-    tried: int
-    rate: Interval
-    """Share of the tasks on which it was tried that paid it."""
-    example: str
-    """The shortest response that was paid."""
-    task_id: str
-    """The task that paid it."""
-    reason: str
-    """Why it is a finding, in a clause."""
 
 
 @dataclass
@@ -98,67 +81,10 @@ class Audit:
     """That answer."""
     num_mutants: int
     survivors: Sequence[Survivor]
+    searched: SearchResult | None
+    """What the search over answers found; None where there was none. Its findings are among the others."""
     stopped: bool
     """True where the time was up before all was tried."""
-
-
-class _Payer:
-    """Asks the reward, and the independent judge where there is one."""
-
-    def __init__(self, environment: Environment, verifier: Verifier, judge: Verifier | None) -> None:
-        self.environment = environment
-        self.verifier = verifier
-        self.judge = judge
-        self._gate = asyncio.Semaphore(CONCURRENT)
-        self._gold_values: dict[str, float] = {}
-
-    async def score(self, task: Task, response: str) -> Score:
-        """The score of a response that is said in every turn of the task's episode."""
-        async with self._gate:
-            return await self._asked(self.verifier, task, response)
-
-    async def pays(self, target: Target, score: Score) -> bool:
-        """True where a score is that of a right response: solved, or, of a number alone, no less than the right
-        response has."""
-        if score.verdict is not Verdict.GRADED or not target.gold:
-            return score.verdict is Verdict.SOLVED
-        if target.task.task_id not in self._gold_values:
-            gold = await self.score(target.task, target.gold)
-            self._gold_values[target.task.task_id] = math.inf if gold.value is None else gold.value
-        return (score.value or 0.0) >= self._gold_values[target.task.task_id]
-
-    async def is_wrong(self, task: Task, response: str) -> bool:
-        """True where the independent judge refuses the response too, or there is none to ask."""
-        if self.judge is None:
-            return True
-        async with self._gate:
-            return (await self._asked(self.judge, task, response)).verdict is Verdict.FAILED
-
-    async def _asked(self, verifier: Verifier, task: Task, response: str) -> Score:
-        """The score, or NOT_MEASURED with what the response did to the verifier."""
-        try:
-            async with asyncio.timeout(SECONDS):
-                return await score_rollout(verifier, await self._rollout(task, response), task, retries=0)
-        except TimeoutError:
-            return Score.not_measured(f"no score within {SECONDS:g} s")
-        except SystemExit as error:
-            # A program that is executed in the verifier's own process ends that process, and would end the audit.
-            return Score.not_measured(f"the response ended the verifier's process ({error!r})")
-
-    async def _rollout(self, task: Task, response: str) -> Rollout:
-        if self.environment.turns_of(task) == 1 and self.verifier.name != "episode":
-            return as_rollout(response, task)
-        return await run_rollout(
-            task,
-            self.environment.episode,
-            Says(response),
-            None,
-            Sampling(),
-            run_seed=0,
-            group_id=0,
-            member=0,
-            max_turns=self.environment.turns_of,
-        )
 
 
 async def audit_environment(
@@ -168,7 +94,9 @@ async def audit_environment(
     verifier: Verifier | None = None,
     judge: Verifier | None = None,
     seconds: float = 600.0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    evaluations: int | None = None,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Audit:
     """Trick the reward of an environment on some of its tasks, without a model.
 
@@ -180,7 +108,10 @@ async def audit_environment(
         verifier: the reward; None for the environment's own.
         judge: a second verifier that is not the reward.
         seconds: after which nothing new is tried; what was tried counts.
-        progress: called with the tasks that were attacked, and their number.
+        evaluations: scores that the search over answers may ask for; 0 for no search, None for EVALUATIONS, or
+            COSTLY_EVALUATIONS where the answers are programs or a model is asked.
+        seed: of the search.
+        progress: called with what is counted ("tasks", then "evaluations"), how many are done, and of how many.
 
     Raises:
         DataError: there are no tasks, or the judge is the reward itself.
@@ -190,9 +121,9 @@ async def audit_environment(
         raise DataError(f"{environment.name} gave no tasks to audit")
     if judge is not None and judge == reward:
         raise DataError(f"the judge {judge.name} is the reward itself, which is no second opinion: choose another")
-    payer, ends = _Payer(environment, reward, judge), time.monotonic() + seconds
+    payer, ends = Payer(environment, reward, judge), time.monotonic() + seconds
     try:
-        targets = _targets(reward, tasks)
+        targets = targets_of(reward, tasks)
         trials: dict[str, Trial] = {}
         num_done = 0
         for num_done, target in enumerate(targets, 1):
@@ -203,19 +134,21 @@ async def audit_environment(
             scores = await asyncio.gather(*(payer.score(target.task, response) for _, response in attacks))
             for (trick, response), score in zip(attacks, scores, strict=True):
                 await _count(trials.setdefault(trick.name, Trial(trick)), payer, target, response, score)
-            progress(num_done, len(targets))
+            progress("tasks", num_done, len(targets))
         answerless, said = await _answerless(payer, targets, ends)
         num_mutants, survivors = await _mutants(payer, targets, ends)
+        searched = await _searched(payer, targets, Budget(_number(evaluations, reward, targets), ends, seed), progress)
     finally:
         await close_verifiers([reward, *([judge] if judge else [])])
-    allowed = _allowed(targets)
-    findings = [finding for trial in trials.values() for finding in _findings(trial, allowed)]
+    allowed, judged_by = _allowed(targets), judge.name if judge else CONSTRUCTION
+    findings = [finding for trial in trials.values() for finding in _findings(trial, allowed, judged_by)]
     if answerless and answerless.low > allowed:
         findings.append(_of_constant(answerless, said, targets, allowed))
+    findings += searched.findings if searched else ()
     return Audit(
         environment=environment.name,
         verifier=reward.name,
-        judged_by=judge.name if judge else "construction: each attack is wrong, or right as seldom as a guess",
+        judged_by=judged_by,
         num_tasks=num_done,
         trials=list(trials.values()),
         findings=findings,
@@ -223,23 +156,32 @@ async def audit_environment(
         answerless_response=said,
         num_mutants=num_mutants,
         survivors=survivors,
+        searched=searched,
         stopped=time.monotonic() > ends,
     )
 
 
-def _targets(reward: Verifier, tasks: Sequence[Task]) -> list[Target]:
-    golds = [reward.gold_response(task) or "" for task in tasks]
-    counted = Counter(gold for gold in golds if gold).most_common()
-    commonest = counted[0][0] if counted and counted[0][1] > 1 else ""
-    targets: list[Target] = []
-    for place, (task, gold) in enumerate(zip(tasks, golds, strict=True)):
-        after = [*golds[place + 1 :], *golds[:place]]
-        others = tuple(dict.fromkeys(other for other in after if other and not same(other, gold)))
-        targets.append(Target(task, gold, others, commonest))
-    return targets
+def _number(evaluations: int | None, reward: Verifier, targets: Sequence[Target]) -> int:
+    if evaluations is not None:
+        return evaluations
+    is_costly = any(target.suite for target in targets) or any(judges_in(reward))
+    return COSTLY_EVALUATIONS if is_costly else EVALUATIONS
 
 
-async def _count(trial: Trial, payer: _Payer, target: Target, response: str, score: Score) -> None:
+async def _searched(
+    payer: Payer, targets: Sequence[Target], budget: Budget, progress: Callable[[str, int, int], None]
+) -> SearchResult | None:
+    if not budget.evaluations:
+        return None
+    opinion = await SecondOpinion.of(payer, targets)
+    try:
+        return await search(payer, opinion, targets, budget, lambda done, total: progress("evaluations", done, total))
+    finally:
+        if opinion.verifier is not None:
+            await close_verifiers([opinion.verifier])
+
+
+async def _count(trial: Trial, payer: Payer, target: Target, response: str, score: Score) -> None:
     trial.tried += 1
     if not score.measured:
         trial.unmeasured.append((target.task.task_id, response, score.reason))
@@ -255,14 +197,21 @@ def _allowed(targets: Sequence[Target]) -> float:
     return max(GUESSED, 1.2 / distinct if distinct > 1 else GUESSED)
 
 
-def _findings(trial: Trial, allowed: float) -> Iterator[Finding]:
+def _findings(trial: Trial, allowed: float, judged_by: str) -> Iterator[Finding]:
     """What is wrong about what a trick was paid; and that it brought the verifier down, where it did."""
     if trial.unmeasured:
         task_id, example, why = min(trial.unmeasured, key=lambda each: len(each[1]))
         num = len(trial.unmeasured)
         trick = f"{trial.trick.name}: no score"
         yield Finding(
-            trick, num, trial.tried, wilson(num, trial.tried), example, task_id, f"the verifier failed: {why}"
+            trick,
+            num,
+            trial.tried,
+            wilson(num, trial.tried),
+            example,
+            task_id,
+            f"the verifier failed: {why}",
+            "the verifier's failure",
         )
     measured = trial.tried - len(trial.unmeasured)
     if not trial.paid:
@@ -275,10 +224,10 @@ def _findings(trial: Trial, allowed: float) -> Iterator[Finding]:
     }[trial.trick.guilt]
     if rate.low > limit and (trial.trick.guilt is not Guilt.GUESS or measured >= MIN_TASKS):
         task_id, example = min(trial.paid, key=lambda pair: len(pair[1]))
-        yield Finding(trial.trick.name, len(trial.paid), measured, rate, example, task_id, why)
+        yield Finding(trial.trick.name, len(trial.paid), measured, rate, example, task_id, why, judged_by)
 
 
-async def _answerless(payer: _Payer, targets: Sequence[Target], ends: float) -> tuple[Interval | None, str]:
+async def _answerless(payer: Payer, targets: Sequence[Target], ends: float) -> tuple[Interval | None, str]:
     """What the best answer given to every task earns on the half of the tasks on which it was not chosen."""
     chosen_on, measured_on = targets[::2], targets[1::2]
     if len(targets) < MIN_TASKS:
@@ -297,7 +246,7 @@ async def _answerless(payer: _Payer, targets: Sequence[Target], ends: float) -> 
     return wilson(await _num_paid(payer, measured_on, best), len(measured_on)), best
 
 
-async def _num_paid(payer: _Payer, targets: Sequence[Target], response: str) -> int:
+async def _num_paid(payer: Payer, targets: Sequence[Target], response: str) -> int:
     scores = await asyncio.gather(*(payer.score(target.task, response) for target in targets))
     return sum([await payer.pays(target, score) for target, score in zip(targets, scores, strict=True)])
 
@@ -305,10 +254,10 @@ async def _num_paid(payer: _Payer, targets: Sequence[Target], response: str) -> 
 def _of_constant(rate: Interval, said: str, targets: Sequence[Target], allowed: float) -> Finding:
     tried = len(targets[1::2])
     why = f"more often than {allowed:.0%}, which guessing may earn here"
-    return Finding("one answer to every task", round(rate.value * tried), tried, rate, said, "", why)
+    return Finding("one answer to every task", round(rate.value * tried), tried, rate, said, "", why, CONSTRUCTION)
 
 
-async def _mutants(payer: _Payer, targets: Sequence[Target], ends: float) -> tuple[int, list[Survivor]]:
+async def _mutants(payer: Payer, targets: Sequence[Target], ends: float) -> tuple[int, list[Survivor]]:
     """Return the number of changed reference programs that were tried, and those that all tests accept."""
     tried, survivors = 0, []
     for target in targets:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +16,7 @@ from assay.cli.groups import with_groups
 
 if TYPE_CHECKING:
     from assay.audit import Audit
+    from assay.audit.attempts import TrainingResult
     from assay.environments import Environment
     from assay.statistics import Interval
     from assay.types import Split, Task
@@ -54,10 +57,49 @@ class RewardOptions:
         )
 
 
+@dataclass(frozen=True)
+class OptimisationOptions:
+    """Options for what optimises against the reward: a search over answers, and a model that is trained."""
+
+    evaluations: Annotated[
+        int | None,
+        typer.Option(
+            help="Scores that the search over answers may ask for; 0: no search. Default: 2000, or 300 where one costs "
+            "a program's run or a request.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None
+    seed: Annotated[int, typer.Option(help="Seed of the search.", min=0)] = 0
+    train: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="Also train a model on the reward for so long, the default model unless --train-set names another.",
+            min=0.1,
+            show_default=False,
+        ),
+    ] = None
+    train_settings: Annotated[
+        list[str] | None,
+        typer.Option("--train-set", metavar="KEY=VALUE", help="A setting of that run, such as model.source=FOLDER."),
+    ] = None
+
+    def more(self) -> dict[str, Any]:
+        """Return the settings of the run that were given."""
+        from assay.config import parse_overrides
+        from assay.errors import ConfigError
+
+        if self.train_settings and self.train is None:
+            raise ConfigError("--train-set has no effect without --train MINUTES: give it some minutes")
+        return parse_overrides(self.train_settings or [])
+
+
 @with_groups
 def audit(
     name: Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="Such as math, or your own: path.py:Class.")],
     reward: RewardOptions,
+    optimising: OptimisationOptions,
     settings: Annotated[
         list[str] | None, set_option("An option of the environment, such as path=problems.jsonl.")
     ] = None,
@@ -72,13 +114,15 @@ def audit(
 
     Nothing, the prompt itself, form without content, self-declared success, every candidate at once, another task's
     answer, and more; for programs also early exits, values that equal everything, and changed reference programs that
-    the tests do not notice. Ends with code 3 where something is paid that should not be, and with 0 where nothing is.
+    the tests do not notice. Then answers are mutated and recombined, guided by the reward alone, for what a second
+    opinion refuses; with --train a model is trained on the reward, under the same eyes. Ends with code 3 where
+    something is paid that should not be, and with 0 where nothing is.
     """
     import asyncio
     import json
 
     from assay.audit import audit_environment
-    from assay.cli.progress import progress
+    from assay.cli.audit_training import trained_against
     from assay.config import parse_overrides
     from assay.environments import make_environment
     from assay.environments.splits import SPLITS
@@ -86,10 +130,10 @@ def audit(
 
     if split is not None and split not in SPLITS:
         raise ConfigError(f"--split {split}: expected one of {', '.join(SPLITS)}")
-    verifier, judge = reward.make()
+    (verifier, judge), more = reward.make(), optimising.more()
     source = make_environment(name, parse_overrides(settings or []))
     tasks = _tasks(source, SPLITS if split is None else [split], num_tasks)
-    with progress("tasks", 0, len(tasks)) as advance:
+    with _progress() as shown:
         found = asyncio.run(
             audit_environment(
                 source,
@@ -97,16 +141,41 @@ def audit(
                 verifier=verifier,
                 judge=judge,
                 seconds=60.0 * minutes,
-                progress=lambda done, total: advance(),
+                evaluations=optimising.evaluations,
+                seed=optimising.seed,
+                progress=shown,
             )
         )
-    for line in _lines(found):
+    trained = None
+    if optimising.train is not None:
+        trained = trained_against(
+            source, tasks, verifier=verifier, judge=judge, minutes=optimising.train, settings=more
+        )
+        found = dataclasses.replace(found, findings=[*found.findings, *trained.findings])
+    for line in _lines(found, trained):
         typer.echo(line)
     if output is not None:
-        output.write_text(json.dumps(as_data(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        output.write_text(json.dumps(as_data(found, trained), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         typer.echo(f"written: {output}")
     if found.findings:
         raise typer.Exit(FOUND)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Give the function that is told what is counted, how many are done and of how many: a bar for each."""
+    from assay.cli.progress import progress
+
+    with contextlib.ExitStack() as bars:
+        advances: dict[str, Callable[[], None]] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in advances:
+                bars.close()
+                advances[what] = bars.enter_context(progress(what, done - 1, total))
+            advances[what]()
+
+        yield show
 
 
 def _tasks(source: Environment, splits: Sequence[Split], num_tasks: int) -> list[Task]:
@@ -133,7 +202,7 @@ def _tasks(source: Environment, splits: Sequence[Split], num_tasks: int) -> list
     raise why
 
 
-def as_data(audit: Audit) -> dict[str, Any]:
+def as_data(audit: Audit, trained: TrainingResult | None = None) -> dict[str, Any]:
     """Return the audit as plain data, as `--json` writes it."""
     return {
         "environment": audit.environment,
@@ -156,6 +225,7 @@ def as_data(audit: Audit) -> dict[str, Any]:
                 "task": each.task_id,
                 "example": each.example[:4000],
                 "why": each.reason,
+                "judged_by": each.judged_by,
             }
             for each in audit.findings
         ],
@@ -168,6 +238,24 @@ def as_data(audit: Audit) -> dict[str, Any]:
             }
             for trial in audit.trials
         },
+        "search": None
+        if audit.searched is None
+        else {
+            "evaluations": audit.searched.evaluations,
+            "candidates": audit.searched.num_candidates,
+            "paid": audit.searched.num_paid,
+            "judged_by": audit.searched.judged_by,
+            "stopped": audit.searched.stopped,
+        },
+        "training": None
+        if trained is None
+        else {
+            "steps": trained.num_steps,
+            "rollouts": trained.num_rollouts,
+            "refused_first": trained.refused_first,
+            "refused_last": trained.refused_last,
+            "judged_by": trained.judged_by,
+        },
         "mutants": audit.num_mutants,
         "weak_tasks": sorted({each.task_id for each in audit.survivors}),
         "survivors": [
@@ -177,7 +265,7 @@ def as_data(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _lines(audit: Audit) -> list[str]:
+def _lines(audit: Audit, trained: TrainingResult | None) -> list[str]:
     lines = [
         f"{audit.environment}: the reward {audit.verifier} on {audit.num_tasks} tasks, {len(audit.trials)} tricks; "
         f"judged by {audit.judged_by}"
@@ -201,6 +289,19 @@ def _lines(audit: Audit) -> list[str]:
         lines += [f"  {each.task_id}, {each.mutant.change}" for each in audit.survivors[:_SURVIVORS]]
         if len(audit.survivors) > _SURVIVORS:
             lines.append(f"  and {len(audit.survivors) - _SURVIVORS} more: all are in --json FILE")
+    if audit.searched is not None:
+        found = audit.searched
+        lines.append(
+            f"search: {found.num_candidates:,} candidates, {found.evaluations:,} scores, {found.num_paid:,} kinds "
+            f"paid, right ones among them; judged by {found.judged_by}"
+            + ("; the budget ended before all of them had been looked at" if found.stopped else "")
+        )
+    if trained is not None:
+        lines.append(
+            f"training: {trained.num_steps} steps, {trained.num_rollouts:,} rollouts; paid and refused "
+            f"{trained.refused_first:.1%} in the first quarter, {trained.refused_last:.1%} in the last; judged by "
+            f"{trained.judged_by}"
+        )
     for each in audit.findings:
         lines.append(f"FOUND: {each.trick}, {each.paid} of {each.tried} tasks ({_share(each.rate)}), {each.reason}")
         lines.append(f"  {f'task {each.task_id}: ' if each.task_id else ''}{each.example[:_SHOWN]!r}")

@@ -86,7 +86,7 @@ class Sums(Environment):
 
 def audit(environment: Environment, verifier: Verifier | None = None, judge: Verifier | None = None) -> Audit:
     tasks = list(environment.tasks("train"))
-    return asyncio.run(audit_environment(environment, tasks, verifier=verifier, judge=judge))
+    return asyncio.run(audit_environment(environment, tasks, verifier=verifier, judge=judge, evaluations=0))
 
 
 def tricks(found: Audit) -> set[str]:
@@ -258,7 +258,7 @@ def test_the_command_exits_with_3_where_something_is_paid(tmp_path: Path) -> Non
         '        return Score.solved() if "answer" in rollout.turns[-1].message.text else Score.failed()\n'
     )
     output = tmp_path / "audit.json"
-    run = ["audit", "arithmetic", "--num-tasks", "12", "--json", str(output)]
+    run = ["audit", "arithmetic", "--num-tasks", "12", "--evaluations", "0", "--json", str(output)]
     result = CliRunner().invoke(app, [*run, "--verifier", f"{tmp_path}/kind.py:Kind"])
     assert result.exit_code == 3, result.output
     found = json.loads(output.read_text())
