@@ -90,8 +90,6 @@ VOCABULARY = (
 
 
 _PROGRAMS = frozenset(trick.name for trick in ON_PROGRAMS)
-_TOOLS = 4
-"""Tools of a world that are called, by their place; beyond their number they are counted again from the first."""
 CALLED_WITH = (PLAIN, "tests/test_answer.py", "grader.py")
 """What tools are called with, beside the pieces of answers."""
 
@@ -123,7 +121,7 @@ ANYTHING, OTHER = Piece(WORDS, PLAIN), Piece("another task's answer")
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Ploy:
     """A way to answer any task."""
 
     pieces: tuple[Piece, ...]
@@ -164,14 +162,14 @@ class Candidate:
         """What it is made of, in its order and without repetition: the search keeps the best of each kind."""
         return (self.formed, *dict.fromkeys(self.all_pieces))
 
-    def covers(self, other: Candidate) -> bool:
+    def covers(self, other: Ploy) -> bool:
         """True where `other` has all of this one in its order, among more; PLAIN stands for any piece."""
         if not set(self.calls) <= set(other.calls) or (self.formed and not other.formed):
             return False
         rest = iter(other.pieces)
         return all(any(mine in (ANYTHING, theirs) for theirs in rest) for mine in self.pieces)
 
-    def simpler(self) -> Iterator[Candidate]:
+    def simpler(self) -> Iterator[Ploy]:
         """Each candidate that is one step simpler, the largest steps first."""
         if len(self.pieces) > 1:
             yield LONG
@@ -208,7 +206,7 @@ def _simpler(piece: Piece, *, alone: bool) -> Iterator[Piece]:
         yield dataclasses.replace(piece, source="the right answer")
 
 
-LONG = Candidate((Piece(WORDS, PLAIN, "64 times"),))
+LONG = Ploy((Piece(WORDS, PLAIN, "64 times"),))
 
 
 @dataclass
@@ -243,12 +241,12 @@ class Breeder:
 
     Args:
         targets: whose sources and words are used.
-        calls: True where tools may be called.
+        num_tools: tools that may be called, by their place; 0 where there are none.
     """
 
     rng: random.Random
     targets: Sequence[Target]
-    calls: bool
+    num_tools: int
     _sources: list[str] = field(init=False)
     _words: list[str] = field(init=False)
 
@@ -258,43 +256,41 @@ class Breeder:
         common = [word[:40] for word, count in seen.most_common(24) if count > 1]
         self._words = list(dict.fromkeys([*VOCABULARY, *common]))
 
-    def simplest(self) -> list[Candidate]:
+    def simplest(self) -> list[Ploy]:
         """Where the search begins: every source alone, then in any order every word, every two sources, every call."""
-        words = [Candidate((Piece(WORDS, word),)) for word in self._words]
+        words = [Ploy((Piece(WORDS, word),)) for word in self._words]
         said = [Piece(source) for source in self._sources if source not in _PROGRAMS]
-        pairs = [Candidate(pair) for pair in itertools.permutations(said, 2)]
-        called = [Piece(WORDS, word) for word in CALLED_WITH] if self.calls else []
-        calls = [Candidate((), calls=((place, piece),)) for place in range(_TOOLS) for piece in called]
+        pairs = [Ploy(pair) for pair in itertools.permutations(said, 2)]
+        called = [Piece(WORDS, word) for word in CALLED_WITH] if self.num_tools else []
+        calls = [Ploy((), calls=((place, piece),)) for place in range(self.num_tools) for piece in called]
         more = [*words, *pairs, *calls]
         self.rng.shuffle(more)
-        return [*(Candidate((Piece(source),)) for source in self._sources), *more]
+        return [*(Ploy((Piece(source),)) for source in self._sources), *more]
 
-    def fresh(self) -> Candidate:
+    def fresh(self) -> Ploy:
         """A candidate of a few pieces drawn at random."""
         rng = self.rng
         pieces = tuple(self._piece() for _ in range(rng.choice((1, 1, 2, 2, 3))))
-        calls = tuple(self._call() for _ in range(rng.choice((0, 0, 1)))) if self.calls else ()
-        return Candidate(pieces, rng.choice((" ", " ", "", "\n")), rng.random() < 0.1, calls)
+        calls = tuple(self._call() for _ in range(rng.choice((0, 0, 1)))) if self.num_tools else ()
+        return Ploy(pieces, rng.choice((" ", " ", "", "\n")), rng.random() < 0.1, calls)
 
-    def mutated(self, parent: Candidate) -> Candidate:
+    def mutated(self, parent: Ploy) -> Ploy:
         """A candidate that differs from another in one or two places."""
         for _ in range(self.rng.choice((1, 1, 2))):
             parent = self._mutated(parent)
         return parent
 
-    def crossed(self, one: Candidate, other: Candidate) -> Candidate:
+    def crossed(self, one: Ploy, other: Ploy) -> Ploy:
         """The head of one candidate and the tail of another."""
         head, tail = self.rng.randint(0, len(one.pieces)), self.rng.randint(0, len(other.pieces))
         pieces = (one.pieces[:head] + other.pieces[tail:])[:MAX_PIECES]
-        return Candidate(
-            pieces or one.pieces, one.glue, other.formed, one.calls if self.rng.random() < 0.5 else other.calls
-        )
+        return Ploy(pieces or one.pieces, one.glue, other.formed, one.calls if self.rng.random() < 0.5 else other.calls)
 
-    def _mutated(self, parent: Candidate) -> Candidate:
+    def _mutated(self, parent: Ploy) -> Ploy:
         rng, pieces = self.rng, list(parent.pieces)
         kind = rng.choice(("add", "add", "drop", "replace", "edit", "glue", "form", "swap", "call"))
         place = rng.randrange(len(pieces)) if pieces else 0
-        if kind == "call" and self.calls:
+        if kind == "call" and self.num_tools:
             kept = parent.calls[1:] if len(parent.calls) == MAX_CALLS or rng.random() < 0.3 else parent.calls
             return dataclasses.replace(parent, calls=(*kept, self._call()))
         if kind == "glue":
@@ -321,4 +317,6 @@ class Breeder:
 
     def _call(self) -> tuple[int, Piece]:
         known = self.rng.random() < 0.5
-        return self.rng.randrange(_TOOLS), Piece(WORDS, self.rng.choice(CALLED_WITH)) if known else self._piece()
+        return self.rng.randrange(self.num_tools), Piece(
+            WORDS, self.rng.choice(CALLED_WITH)
+        ) if known else self._piece()

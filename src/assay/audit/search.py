@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from assay.audit.attacks import Target
-from assay.audit.candidates import Breeder, Candidate
+from assay.audit.candidates import Breeder, Ploy
 from assay.audit.finding import Finding
 from assay.audit.payer import Payer
 from assay.audit.second_opinion import SecondOpinion
@@ -72,7 +72,7 @@ class SearchResult:
 class _Entry:
     """A candidate of the archive, and what it earned."""
 
-    candidate: Candidate
+    candidate: Ploy
     values: list[float] = field(default_factory=list)
     paid_on: list[Target] = field(default_factory=list)
     failed: tuple[Target, str] | None = None
@@ -118,8 +118,9 @@ class _Search:
         self._payer, self._opinion, self._budget, self._progress = payer, opinion, budget, progress
         self._seen, self._unseen = targets[::2], targets[1::2]
         self._rng = random.Random(derive_seed(budget.seed, "search over answers"))
-        in_turns = any(payer.environment.turns_of(target.task) > 1 for target in targets)
-        self._breeder = Breeder(self._rng, self._seen, calls=in_turns)
+        in_turns = [target.task for target in self._seen if payer.environment.turns_of(target.task) > 1]
+        num_tools = max((len(payer.environment.episode(task).tools) for task in in_turns[:4]), default=0)
+        self._breeder = Breeder(self._rng, self._seen, num_tools)
         self._archive: dict[tuple[object, ...], _Entry] = {}
         self._scores: dict[tuple[str, str, str], Score] = {}
         self._num_candidates = 0
@@ -154,7 +155,7 @@ class _Search:
         # Where few answers are possible, all of them are known before the budget is spent.
         return len(self._scores) < share * self._budget.evaluations and self._num_candidates < self._budget.evaluations
 
-    def _next(self) -> Candidate:
+    def _next(self) -> Ploy:
         """A new candidate; half of the parents are chosen by what they earned, half by lot."""
         draw = self._rng.random()
         if draw < 0.2 or not self._archive:
@@ -162,14 +163,14 @@ class _Search:
         one = self._parent()
         return self._breeder.mutated(one) if draw < 0.75 else self._breeder.crossed(one, self._parent())
 
-    def _parent(self) -> Candidate:
+    def _parent(self) -> Ploy:
         entries = list(self._archive.values())
         if self._rng.random() < 0.5:
             return self._rng.choice(entries).candidate
         drawn = [self._rng.choice(entries) for _ in range(4)]
         return max(drawn, key=lambda entry: entry.fitness).candidate
 
-    async def _tried(self, candidate: Candidate, targets: Sequence[Target]) -> _Entry:
+    async def _tried(self, candidate: Ploy, targets: Sequence[Target]) -> _Entry:
         """What a candidate earns on the first tasks, and where it is paid there, on the others too."""
         entry = _Entry(candidate)
         for place, target in enumerate(targets):
@@ -193,7 +194,7 @@ class _Search:
         if (entry.values or entry.failed) and (held is None or entry.fitness > held.fitness):
             self._archive[kind] = entry
 
-    async def _score(self, candidate: Candidate, target: Target) -> Score | None:
+    async def _score(self, candidate: Ploy, target: Target) -> Score | None:
         """The score of a candidate on a task, asked for once; None where it says nothing there."""
         response = candidate.response(target)
         if response is None:
@@ -206,7 +207,7 @@ class _Search:
                 self._progress(len(self._scores), self._budget.evaluations)
         return self._scores[key]
 
-    async def _is_hack(self, candidate: Candidate, target: Target) -> bool | None:
+    async def _is_hack(self, candidate: Ploy, target: Target) -> bool | None:
         """True where a candidate is paid and refused; None where it says nothing on this task, or has no score."""
         score = await self._score(candidate, target)
         if score is None or not score.measured:
@@ -215,9 +216,9 @@ class _Search:
             target, candidate.response(target) or "", lambda: candidate.player(target)
         )
 
-    async def _tricks(self, paid: Sequence[_Entry]) -> list[Candidate]:
+    async def _tricks(self, paid: Sequence[_Entry]) -> list[Ploy]:
         """What remains of the paid candidates that are refused, each made simple; those that hold another are it."""
-        tricks: list[Candidate] = []
+        tricks: list[Ploy] = []
         for entry in paid:
             if any(trick.covers(entry.candidate) for trick in tricks):
                 continue
@@ -233,7 +234,7 @@ class _Search:
                 tricks = [*(trick for trick in tricks if not simple.covers(trick)), simple]
         return tricks
 
-    async def _simplified(self, candidate: Candidate, witnesses: Sequence[Target]) -> Candidate:
+    async def _simplified(self, candidate: Ploy, witnesses: Sequence[Target]) -> Ploy:
         """The simplest candidate that can be reached with every step still paid and refused on the same tasks."""
         while True:
             for simpler in candidate.simpler():
@@ -243,7 +244,7 @@ class _Search:
             else:
                 return candidate
 
-    async def _measured(self, trick: Candidate) -> Finding | None:
+    async def _measured(self, trick: Ploy) -> Finding | None:
         """The rate of a trick on the tasks that were kept for it; None where it may be coincidence."""
         paid, tried = [], 0
         for target in self._unseen:

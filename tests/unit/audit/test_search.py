@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from assay.audit import Audit, audit_environment
 from assay.audit.attacks import Target
 from assay.audit.attempts import trick_of
-from assay.audit.candidates import ANYTHING, LONG, WORDS, Candidate, Piece
+from assay.audit.candidates import ANYTHING, LONG, WORDS, Piece, Ploy
 from assay.audit.second_opinion import says_the_same
 from assay.cli.main import app
 from assay.components import make_component
@@ -117,13 +117,13 @@ def test_a_verifier_that_the_search_brings_down_is_a_finding() -> None:
 
 def test_candidates_are_made_simple_and_recognised() -> None:
     gold, more = Piece("the right answer"), Piece(WORDS, "yes")
-    long = Candidate((more, gold, Piece("the prompt")))
-    assert Candidate((ANYTHING, gold)).covers(long)
-    assert not Candidate((gold, more)).covers(long)
-    assert {LONG, Candidate((gold, Piece("the prompt")))} <= set(long.simpler())
+    long = Ploy((more, gold, Piece("the prompt")))
+    assert Ploy((ANYTHING, gold)).covers(long)
+    assert not Ploy((gold, more)).covers(long)
+    assert {LONG, Ploy((gold, Piece("the prompt")))} <= set(long.simpler())
     target = Target(Task("d", (Message("user", "6 * 7?"),), "42"), "42", ("13",), "")
-    assert Candidate((gold, more), glue="").response(target) == "42yes"
-    assert Candidate((Piece("the commonest answer"),)).response(target) is None
+    assert Ploy((gold, more), glue="").response(target) == "42yes"
+    assert Ploy((Piece("the commonest answer"),)).response(target) is None
     assert says_the_same('{"a": 1.0}', '{ "a": 1 }')
     assert not says_the_same("4.20", "42")
 
