@@ -20,9 +20,10 @@ from assay.audit.candidates import Breeder, Ploy
 from assay.audit.finding import Finding
 from assay.audit.payer import Payer
 from assay.audit.second_opinion import SecondOpinion
+from assay.environments import Environment
 from assay.seeds import derive_seed
 from assay.statistics import wilson
-from assay.types import Score
+from assay.types import Score, Task
 
 MIN_TARGETS = 8
 """Tasks below which there is no search: half of them are for measuring."""
@@ -119,8 +120,7 @@ class _Search:
         self._seen, self._unseen = targets[::2], targets[1::2]
         self._rng = random.Random(derive_seed(budget.seed, "search over answers"))
         in_turns = [target.task for target in self._seen if payer.environment.turns_of(target.task) > 1]
-        num_tools = max((len(payer.environment.episode(task).tools) for task in in_turns[:4]), default=0)
-        self._breeder = Breeder(self._rng, self._seen, num_tools)
+        self._breeder = Breeder(self._rng, self._seen, _num_tools(payer.environment, in_turns[:4]))
         self._archive: dict[tuple[object, ...], _Entry] = {}
         self._scores: dict[tuple[str, str, str], Score] = {}
         self._num_candidates = 0
@@ -273,3 +273,11 @@ class _Search:
         reason = f"the verifier failed: {why}"
         name = f"search: {entry.candidate.name}: no score"
         return Finding(name, num, len(given), rate, example, target.task.task_id, reason, "the verifier's failure")
+
+
+def _num_tools(environment: Environment, tasks: Sequence[Task]) -> int:
+    try:
+        return max((len(environment.episode(task).tools) for task in tasks), default=0)
+    except Exception:
+        # Worlds of others may know their tools only once they run: then text alone is searched.
+        return 0
