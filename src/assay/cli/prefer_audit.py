@@ -1,0 +1,154 @@
+"""`assay prefer audit FILE MODEL`: what moves a judge that compares, and is no quality."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assay.cli.endpoint import EndpointOptions, make_endpoint, print_tally
+from assay.cli.groups import with_groups
+from assay.cli.prefer_judge import JudgeOptions
+from assay.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from assay.audit.judges import JudgeAudit
+    from assay.endpoints import Endpoint, Tally
+    from assay.preferences import Pair
+    from assay.preferences.judge import PairJudge
+
+FOUND = 3
+"""Exit code where something was found, as that of `assay audit`."""
+_SHOWN = 160
+
+
+@with_groups
+def audit(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="Comparisons that people made, of any form that assay prefer import reads."
+        ),
+    ],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The judge: openai:NAME, a model at an endpoint.")],
+    endpoint: EndpointOptions,
+    options: JudgeOptions,
+    limit: Annotated[int, typer.Option(min=8, help="The first so many pairs that are no ties.")] = 100,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="OUT", help="Write what was found to this file.", show_default=False),
+    ] = None,
+) -> None:
+    """Audit a judge: is its preference moved by place, length, an authority's word, or instructions in a response?
+
+    Each pair is judged in both orders as it is, and again with the response that people found worse padded with empty
+    sentences, put under an authority's name, and with a note to the grader. Eight requests a pair. Ends with code 3
+    where one of these wins comparisons, and with 0 where none does.
+
+    Replies are kept (--replies): the same command pays for nothing twice.
+    """
+    from rich.console import Console
+
+    from assay.config import validate
+    from assay.observe.folder import write_json
+    from assay.preferences import read_pairs
+    from assay.preferences.judge import PairJudge
+    from assay.preferences.pair import TIE
+
+    asked = make_endpoint(model, endpoint.given())
+    if asked is None:
+        raise ConfigError(
+            f"{model} is a model on this machine; serve it (assay serve {model}) and name it as openai:NAME with "
+            "--base-url"
+        )
+    settings = validate(PairJudge, {name: value for name, value in vars(options).items() if value is not None})
+    pairs = [pair for pair in read_pairs(file) if pair.preference != TIE][:limit]
+    if not pairs:
+        raise DataError(f"{file} has no pair of which one response is preferred: a judge is audited beside people")
+    began = time.monotonic()
+    found, tally = asyncio.run(_audited(asked, endpoint.replies, pairs, settings))
+    for line in _lines(found, model):
+        typer.echo(line)
+    print_tally(tally, max(time.monotonic() - began, 1e-9), Console(highlight=False), f"asked of {model}")
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(json_file, as_data(found, model))
+        typer.echo(f"written: {json_file}")
+    if found.findings:
+        raise typer.Exit(FOUND)
+
+
+async def _audited(
+    endpoint: Endpoint, replies: Path | None, pairs: list[Pair], settings: PairJudge
+) -> tuple[JudgeAudit, Tally]:
+    from assay.audit.judges import BIASES, audit_judge
+    from assay.cli.progress import progress
+    from assay.endpoints import Replies, Tally
+    from assay.endpoints.client import EndpointClient
+    from assay.home import assay_home
+
+    kept = Replies(replies or assay_home() / "replies" / "judge.sqlite")
+    about = (endpoint.url, endpoint.model)
+    tally = Tally(endpoint, kept.tokens(*about), kept.unknown_tokens(*about))
+    client = EndpointClient(endpoint, kept, tally=tally)
+    try:
+        with progress("comparisons", 0, len(pairs) * (1 + len(BIASES)), tally.line) as advance:
+            found = await audit_judge(client, pairs, settings, at_once=endpoint.max_concurrent, on_judged=advance)
+    except ExceptionGroup as errors:
+        # Whatever stops one stops all: the first says why.
+        raise errors.exceptions[0] from None
+    finally:
+        await client.close()
+        kept.close()
+    return found, tally
+
+
+def as_data(found: JudgeAudit, model: str) -> dict[str, Any]:
+    """Return the audit as plain data, its findings in the form of `assay audit`."""
+    return {
+        "judge": model,
+        **found.report.to_dict(),
+        "biases": {
+            each.bias: {
+                "pairs": each.num_pairs,
+                "before": each.before,
+                "after": each.after,
+                "gain": None if each.gain is None else each.gain.to_dict(),
+            }
+            for each in found.trials
+        },
+        "findings": [
+            {
+                "trick": each.trick,
+                "rate": each.rate.value,
+                "low": each.rate.low,
+                "high": each.rate.high,
+                "paid": each.paid,
+                "tried": each.tried,
+                "example": each.example[:4000],
+                "why": each.reason,
+                "judged_by": each.judged_by,
+            }
+            for each in found.findings
+        ],
+    }
+
+
+def _lines(found: JudgeAudit, model: str) -> list[str]:
+    report = found.report
+    lines = [f"{model}: {report.num_measured:,} of {report.num:,} pairs have a verdict in both orders"]
+    if report.right is not None:
+        lines.append(f"as people prefer, in both orders: {report.right.as_percent()}")
+    if report.first is not None:
+        lines.append(f"for the response shown first: {report.first.as_percent()}")
+    for each in found.trials:
+        told = "too few pairs" if each.gain is None else f"{100 * each.gain.value:+.1f} points"
+        if each.gain is not None:
+            told += f" [{100 * each.gain.low:+.1f}, {100 * each.gain.high:+.1f}]"
+        lines.append(f"{each.bias}: the worse response wins {each.before:.1%}, changed {each.after:.1%}: {told}")
+    for finding in found.findings:
+        lines += [f"FOUND: {finding.trick}: {finding.reason}", f"  {finding.example[:_SHOWN]!r}"]
+    return lines if found.findings else [*lines, "nothing moves it that should not"]
