@@ -2,26 +2,75 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.groups import with_groups
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from assay.evaluation.trajectories import Compared, SeedRuns
+    from assay.evaluation.trajectories import Compared, People, SeedRuns
 
 
+@dataclass(frozen=True)
+class PeopleOptions:
+    """Options for people beside the runs."""
+
+    people: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A table of people's trials (CSV, JSON lines, Parquet), a row a trial. May be given again.",
+            show_default=False,
+        ),
+    ] = None
+    person: Annotated[str, typer.Option(help="Its column of who made the trial.")] = "person"
+    solved: Annotated[
+        str, typer.Option(help="Column of what came of it: 0 to 1, or true and false; with --solved-at any number.")
+    ] = "solved"
+    skill: Annotated[
+        str | None, typer.Option(help="Column of what it was a trial of, such as a level.", show_default=False)
+    ] = None
+    trial: Annotated[
+        str | None,
+        typer.Option(help="Column that orders a person's trials. Default: the table's order.", show_default=False),
+    ] = None
+    seconds: Annotated[
+        str | None,
+        typer.Option(help="Column of the seconds that it took: gives them --axis seconds.", show_default=False),
+    ] = None
+    solved_at: Annotated[
+        float | None, typer.Option(help="Number, such as a rating, from which on it is solved.", show_default=False)
+    ] = None
+    people_block: Annotated[int, typer.Option(help="Trials of a person that make one probe.", min=1)] = 10
+
+    def read(self) -> list[People]:
+        """Return the people of each table."""
+        from assay.evaluation.logs import log_rows
+        from assay.evaluation.trajectories import PeopleColumns, read_people
+
+        columns = PeopleColumns(
+            self.person, self.solved, self.skill, self.trial, self.seconds, self.solved_at, self.people_block
+        )
+        return [read_people(log_rows(file), columns, Path(file).name) for file in self.people or []]
+
+
+@with_groups
 def trajectories(
     runs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="RUN...", help="Runs, each a folder or a name; seeds of one setting are joined by commas: A1,A2,A3."
+            metavar="[RUN...]",
+            help="Runs, each a folder or a name; seeds of one setting are joined by commas: A1,A2,A3.",
         ),
-    ],
+    ] = None,
+    *,
+    beside: PeopleOptions,
     axis: Annotated[
         str, typer.Option(help="What training is measured in: sampled_tokens, trained_tokens, updates, seconds, steps.")
     ] = "sampled_tokens",
@@ -37,10 +86,20 @@ def trajectories(
     ] = None,
 ) -> None:
     """Show when runs learned what, on the held-out tasks that each measured as it went: tokens to a threshold, the area
-    under the curve, plateaus, what was forgotten and relearned, the order of skills, and paired differences."""
+    under the curve, plateaus, what was forgotten and relearned, the order of skills, and paired differences.
+
+    With --people also when people learned what, by the same measures: trials to a threshold, and the order of skills,
+    person by person. Intervals are over people then.
+    """
     from rich.console import Console
 
-    from assay.evaluation.trajectories import SeedRuns, compare_trajectories, describe, read_trajectory
+    from assay.evaluation.trajectories import (
+        SeedRuns,
+        compare_trajectories,
+        describe,
+        describe_people,
+        read_trajectory,
+    )
     from assay.home import assay_home
     from assay.observe.folder import find_run, write_json
 
@@ -52,16 +111,25 @@ def trajectories(
         SeedRuns(
             each, tuple(read_trajectory(find_run(name, assay_home() / "runs")) for name in each.split(",") if name)
         )
-        for each in runs
+        for each in runs or []
     ]
     if empty := [side.name for side in sides if not side.runs]:
         raise ConfigError(f"{empty[0]!r} names no run")
+    people = beside.read()
+    if not sides and not people:
+        raise ConfigError("name a run, or people's trials with --people FILE")
     console = Console(highlight=False)
     described = [describe(side, axis, threshold, fit=fit) for side in sides]
     for side in described:
         _show(console, side)
+    # People know trials and seconds; of what a model's training is measured in beside, they have trials.
+    of_people = "seconds" if axis == "seconds" else "trials"
+    for each in people:
+        described.append(describe_people(each, of_people, threshold, fit=fit))
+        _show(console, described[-1])
     compared = {side.name: compare_trajectories(sides[0], side, axis) for side in sides[1:]}
-    _show_differences(console, sides, compared)
+    if len(sides) > 1:
+        _show_differences(console, sides, compared)
     if plot is not None:
         _draw(plot, described)
         console.print(f"written: {plot}", soft_wrap=True)
@@ -77,10 +145,11 @@ def _show(console: Console, side: dict[str, Any]) -> None:
     from assay.observe.visible import visible
 
     axis, threshold = side["axis"].replace("_", " "), f"{side['threshold']:.0%}"
+    counted, of, drawn = ("people", "people", "trials") if "num_people" in side else ("tasks", "runs", "tasks")
     for run in side["runs"]:
         title = f"{visible(run['name'])}: {run['axes'][side['axis']][-1]:,.0f} {axis}, {len(run['steps'])} probes"
         table = Table(title=title, title_justify="left")
-        for name in ("level", "tasks", "first", "last", f"{axis} to {threshold}", "area", "forgotten", "relearned"):
+        for name in ("level", counted, "first", "last", f"{axis} to {threshold}", "area", "forgotten", "relearned"):
             table.add_column(name, justify="left" if name == "level" else "right")
         for name, skill in run["skills"].items():
             became = skill["turnover"] or {}
@@ -92,22 +161,25 @@ def _show(console: Console, side: dict[str, Any]) -> None:
                 *(_percent(each) for each in (skill["area"], became.get("forgotten"), became.get("relearned"))),
             )
         console.print(table)
-        for line in _notes(run, axis):
+        for line in _notes(run, axis, of_people="num_people" in side):
             console.print(visible(line), markup=False)
     if len(side["order"]) > 1 and side["pairs"]:
-        console.print(visible(f"order over {len(side['runs'])} runs: {', then '.join(side['order'])}"), markup=False)
+        console.print(
+            visible(f"order over {side.get('num_people', len(side['runs']))} {of}: {', then '.join(side['order'])}"),
+            markup=False,
+        )
         for pair in side["pairs"]:
             share = pair["share"]
             console.print(
                 visible(
-                    f"  {pair['first']} before {pair['second']}: {share['value']:.0%} of {pair['num_runs']} runs "
-                    f"[{share['low']:.0%}, {share['high']:.0%}]; {pair['probability']:.0%} over their tasks too"
+                    f"  {pair['first']} before {pair['second']}: {share['value']:.0%} of {pair['num_runs']} {of} "
+                    f"[{share['low']:.0%}, {share['high']:.0%}]; {pair['probability']:.0%} over their {drawn} too"
                 ),
                 markup=False,
             )
 
 
-def _notes(run: dict[str, Any], axis: str) -> list[str]:
+def _notes(run: dict[str, Any], axis: str, *, of_people: bool) -> list[str]:
     lines: list[str] = []
     for name, skill in run["skills"].items():
         for plateau in skill["plateaus"]:
@@ -134,7 +206,7 @@ def _notes(run: dict[str, Any], axis: str) -> list[str]:
         lines.append(
             f"entropy in training: first {run['entropy'][0][1]:.3f}, last {run['entropy'][-1][1]:.3f} nats a token"
         )
-    if not run["skills"]["all"]["pass_at_k"]:
+    if not run["skills"]["all"]["pass_at_k"] and not of_people:
         lines.append("pass@k was not measured: evaluation.probe_samples")
     return lines
 
@@ -164,17 +236,20 @@ def _show_differences(console: Console, sides: list[SeedRuns], compared: dict[st
 def _draw(path: Path, described: list[dict[str, Any]]) -> None:
     from assay.observe.plots import plot_trajectories
 
+    axes = {side["axis"] for side in described}
     series: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
     for side in described:
         for run in side["runs"]:
-            axis = run["axes"][side["axis"]]
+            # Tokens and trials have no common unit: each curve then runs over its own length.
+            axis = [x / (run["axes"][side["axis"]][-1] if len(axes) > 1 else 1.0) for x in run["axes"][side["axis"]]]
             for skill, found in run["skills"].items():
                 series.setdefault(skill, {})[run["name"]] = [
                     (x, point["value"], point["low"], point["high"])
                     for x, point in zip(axis, found["solved"], strict=True)
                     if point is not None
                 ]
-    plot_trajectories(path, described[0]["axis"].replace("_", " "), series)
+    label = f"share of all {' or '.join(sorted(axes))}" if len(axes) > 1 else described[0]["axis"]
+    plot_trajectories(path, label.replace("_", " "), series)
 
 
 def _reached(found: dict[str, Any]) -> str:

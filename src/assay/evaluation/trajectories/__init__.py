@@ -13,7 +13,8 @@ from assay.evaluation.trajectories.measures import (
     time_to,
     turnover,
 )
-from assay.evaluation.trajectories.report import describe
+from assay.evaluation.trajectories.people import People, PeopleColumns, read_people
+from assay.evaluation.trajectories.report import describe, describe_people
 from assay.evaluation.trajectories.trajectory import ALL, AXES, PROBE, Skill, Trajectory, probe_row, read_trajectory
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Compared",
     "Judged",
     "Law",
+    "People",
+    "PeopleColumns",
     "Reached",
     "SeedRuns",
     "Skill",
@@ -30,12 +33,14 @@ __all__ = [
     "area",
     "compare_trajectories",
     "describe",
+    "describe_people",
     "first_reached",
     "fit_law",
     "judge_law",
     "order_of_skills",
     "plateaus",
     "probe_row",
+    "read_people",
     "read_trajectory",
     "time_to",
     "turnover",

@@ -7,6 +7,7 @@ from typing import Any
 from assay.evaluation.trajectories.compared import SeedRuns
 from assay.evaluation.trajectories.law import judge_law
 from assay.evaluation.trajectories.measures import area, order_of_skills, plateaus, time_to, turnover
+from assay.evaluation.trajectories.people import People
 from assay.evaluation.trajectories.trajectory import Skill, Trajectory
 
 
@@ -30,6 +31,14 @@ def describe(side: SeedRuns, axis: str, threshold: float, *, fit: bool = False) 
         "order": order,
         "pairs": [pair.to_dict() for pair in pairs],
     }
+
+
+def describe_people(people: People, axis: str, threshold: float, *, fit: bool = False) -> dict[str, Any]:
+    """Return the same of people: their curve together, and the order of skills over persons in place of runs."""
+    alone = [(dict(each.skills), each.axis(axis)) for each in people.one_by_one]
+    order, pairs = order_of_skills(alone, threshold)
+    side = describe(SeedRuns(people.together.name, (people.together,)), axis, threshold, fit=fit)
+    return {**side, "order": order, "pairs": [pair.to_dict() for pair in pairs], "num_people": len(alone)}
 
 
 def _run(run: Trajectory, axis: str, threshold: float, *, fit: bool) -> dict[str, Any]:
