@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from horizons import long_horizon
 from maps import map_page
+from probes import trajectories_page
 from transfers import transfer_page
 from verify import Numbers
 
@@ -491,6 +492,7 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     "sandbox.md": sandbox,
     "speed.md": speed,
     "step.md": step,
+    "trajectories.md": trajectories_page,
     "transfer.md": transfer_page,
     "verifiers.md": verifiers,
 }

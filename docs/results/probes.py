@@ -38,7 +38,7 @@ TOKENS, SECONDS = "sampled_tokens", "seconds"
 def keep(source: Path, name: str) -> None:
     """Keep the probes of a sweep's runs, and draw the mean curves of its cells."""
     runs = []
-    for store in sorted(source.rglob("run.sqlite")):
+    for store in sorted((source / "runs").rglob("run.sqlite")):
         run = read_trajectory(store.parent)
         skills = {
             key: {"tasks": skill.task_ids, "solved": skill.solved.tolist(), "tokens": skill.tokens}
@@ -104,7 +104,7 @@ def trajectories_page() -> Numbers:
         told = describe(sides[cell], axis, 0.5, fit=True)
         rows |= _by_seed(section, told)
         if cell == "reinforced":
-            for pair in told["pairs"]:
+            for pair in told["pairs"] if len(told["runs"]) > 1 else ():
                 share = pair["share"]
                 phrases.append(
                     f"{pair['first']} before {pair['second']} in {share['value']:.0%} of {pair['num_runs']} runs "

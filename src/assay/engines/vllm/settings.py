@@ -107,7 +107,7 @@ class VLLM(FarSettings):
             max_context=context,
             stop_token_ids=stop_token_ids,
             reads_text=bool(tokens),
-            environment=self._environment(torch.get_num_threads(), device),
+            environment=self._environment(torch.get_num_threads(), device, folder),
             tokens=tokens,
             start_seconds=self.start_seconds,
             request_seconds=self.request_seconds,
@@ -134,13 +134,15 @@ class VLLM(FarSettings):
             )
         return path
 
-    def _environment(self, num_threads: int, device: str) -> dict[str, str]:
+    def _environment(self, num_threads: int, device: str, folder: Path) -> dict[str, str]:
         quiet = {
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",
             "VLLM_HOST_IP": "127.0.0.1",
             "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+            # Its sockets go with the folder, also where it is killed.
+            "VLLM_RPC_BASE_PATH": str(folder),
         }
         if device != "cpu":
             return quiet
