@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from horizons import long_horizon
 from maps import map_page
-from probes import trajectories_page
+from probes import curriculum_page, trajectories_page
 from transfers import transfer_page
 from verify import Numbers
 
@@ -482,6 +482,7 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     "algorithms.md": algorithms,
     "arithmetic.md": arithmetic,
     "code.md": code,
+    "curriculum.md": curriculum_page,
     "growth.md": growth,
     "gsm8k.md": gsm8k,
     "long_horizon.md": long_horizon,

@@ -27,6 +27,7 @@ from assay.evaluation.trajectories import (
     describe,
     read_trajectory,
 )
+from assay.observe.folder import read_json
 from assay.observe.plots import plot_trajectories
 from assay.statistics import Interval
 
@@ -39,6 +40,8 @@ def keep(source: Path, name: str) -> None:
     """Keep the probes of a sweep's runs, and draw the mean curves of its cells."""
     runs = []
     for store in sorted((source / "runs").rglob("run.sqlite")):
+        if read_json(store.parent / "summary.json").get("status") != "finished":
+            continue
         run = read_trajectory(store.parent)
         skills = {
             key: {"tasks": skill.task_ids, "solved": skill.solved.tolist(), "tokens": skill.tokens}

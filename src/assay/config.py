@@ -79,15 +79,21 @@ def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iter
     return validate(cls, data)
 
 
+KEPT = {"curriculum": ("levels",)}
+"""Settings of a component's table that stay when another component is chosen by its name: the levels are what the run
+is about, whichever curriculum chooses among them."""
+
+
 def merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain settings with changes: a table changes the settings that it names and leaves the others, as `--set`
-    does; with another component's name it replaces the table, whose options were those of the component before."""
+    does; with another component's name it replaces the table, whose options were those of the component before (`KEPT`
+    apart)."""
     result = dict(data)
     for key, value in changes.items():
         before = result.get(key)
         if isinstance(value, Mapping) and isinstance(before, Mapping):
             same = value.get("name", before.get("name")) == before.get("name")
-            value = merged(before, value) if same else value
+            value = merged(before if same else _kept(key, before), value)
         result[key] = value
     return result
 
@@ -198,8 +204,15 @@ def _apply(data: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override!r}: {parent} is a value, not a table")
     # Choosing another component drops the options of the one it replaces.
     if last == "name" and parents and table.get("name", value) != value:
+        kept = _kept(parents[-1], table)
         table.clear()
+        table.update(kept)
     table[last] = value
+
+
+def _kept(key: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a component's table stays when another one is chosen."""
+    return {name: table[name] for name in KEPT.get(key, ()) if name in table}
 
 
 def _explain(cls: type[Settings], details: Any) -> list[str]:

@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from assay.components import source_hashes
-from assay.config import Settings, load, validate
+from assay.config import Settings, load, merged, validate
 from assay.environments.rows import Rows
 from assay.errors import ConfigError
 from assay.launch import check_sources
@@ -93,6 +93,17 @@ def test_overrides_are_read_as_toml(tmp_path: Path) -> None:
     assert config.model.source == "a/b"
     # Another algorithm does not inherit the options of the one it replaces.
     assert config.algorithm.name == "rloo"
+
+
+def test_another_curriculum_chooses_among_the_same_levels(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        '[curriculum]\nname = "level_by_level"\nwindow = 8\nlevels = [{complexity = 2}, {complexity = 4}]\n'
+    )
+    config = load(RunConfig, path, ["curriculum.name=learnability"])
+    assert [level.complexity for level in config.curriculum.levels] == [2, 4]
+    changed = merged({"curriculum": {"name": "uniform", "levels": [{"complexity": 2}]}}, {"curriculum": {"name": "x"}})
+    assert changed == {"curriculum": {"name": "x", "levels": [{"complexity": 2}]}}
 
 
 @pytest.mark.parametrize("override", ["seed", "=3"])
