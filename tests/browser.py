@@ -68,7 +68,8 @@ def served(*arguments: str) -> Iterator[Served]:
                 ready.set()
         ready.set()
 
-    threading.Thread(target=read, daemon=True).start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
     try:
         assert ready.wait(120), served.lines
         assert process.poll() is None, served.lines
@@ -80,3 +81,6 @@ def served(*arguments: str) -> Iterator[Served]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        reader.join(20)
+        assert process.stdout is not None
+        process.stdout.close()

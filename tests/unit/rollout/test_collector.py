@@ -341,6 +341,9 @@ def test_an_error_for_a_person_stops_at_once_and_closes_everything(make, engine,
         return Score.failed()
 
     engine.delay = lambda request_id: 10**9 if group_of(request_id) == 0 else 1
+    # What earlier tests left open is not this one's.
+    gc.collect()
+    recwarn.clear()
     TwoTurns.num_open = 0
     with pytest.raises(DataError, match="task 3"):
         run(make(score=score, make_episode=TwoTurns, max_staleness=max_staleness), 1)
@@ -367,6 +370,8 @@ def test_an_error_between_two_calls_is_raised_by_the_next(make, engine):
 
 
 def test_cancelling_is_prompt_and_clean(make, engine, recwarn):
+    gc.collect()
+    recwarn.clear()
     engine.delay = lambda request_id: 10**9
     TwoTurns.num_open = 0
     collector = make(make_episode=TwoTurns, max_staleness=1)
