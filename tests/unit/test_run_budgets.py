@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,13 @@ def test_a_budget_that_a_schedule_falls_over_stays_as_it_is_on_resume(tiny_model
     learning_rates(config_of(tiny_model, "linear", max_sampled_tokens=40), tmp_path / "run")
     with pytest.raises(ConfigError, match="max_sampled_tokens: the linear schedule depends on it"):
         build_run(config_of(tiny_model, "linear", max_sampled_tokens=80), tmp_path / "run", resume=True)
+
+
+def test_the_time_left_is_that_until_the_run_ends(tiny_model: Path, tmp_path: Path) -> None:
+    """What is kept aside for the end of the run is still ahead, and no time that is spent."""
+    told = io.StringIO()
+    config = config_of(tiny_model, "constant", num_steps=1, max_seconds=3500.0)
+    run = build_run(config, tmp_path / "run", console=Console(None, 3500.0, stream=told, live=False))
+    asyncio.run(train(run))
+    (minutes, seconds) = re.findall(r"^step +1 .*left +(\d+)m(\d\d)s", told.getvalue(), re.MULTILINE)[0]
+    assert 60 * int(minutes) + int(seconds) >= 3500 - run.clock.seconds - 1

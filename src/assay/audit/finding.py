@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from assay.statistics import Interval
+
+MAX_EXAMPLE = 4000
+"""Characters of an example that are written to JSON."""
 
 
 @dataclass(frozen=True)
@@ -24,3 +28,18 @@ class Finding:
     """Why it is a finding, in a clause."""
     judged_by: str
     """Who says that it is wrong."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "trick": self.trick,
+            "rate": self.rate.value,
+            "low": self.rate.low,
+            "high": self.rate.high,
+            "paid": self.paid,
+            "tried": self.tried,
+            "task": self.task_id,
+            "example": self.example[:MAX_EXAMPLE],
+            "why": self.reason,
+            "judged_by": self.judged_by,
+        }

@@ -214,21 +214,7 @@ def as_data(audit: Audit, trained: TrainingResult | None = None) -> dict[str, An
         "answerless_low": None if audit.answerless is None else audit.answerless.low,
         "answerless_high": None if audit.answerless is None else audit.answerless.high,
         "answerless_response": audit.answerless_response,
-        "findings": [
-            {
-                "trick": each.trick,
-                "rate": each.rate.value,
-                "low": each.rate.low,
-                "high": each.rate.high,
-                "paid": each.paid,
-                "tried": each.tried,
-                "task": each.task_id,
-                "example": each.example[:4000],
-                "why": each.reason,
-                "judged_by": each.judged_by,
-            }
-            for each in audit.findings
-        ],
+        "findings": [each.to_dict() for each in audit.findings],
         "tricks": {
             trial.trick.name: {
                 "tried": trial.tried,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from assay.endpoints import Endpoint, Tally
+    from assay.endpoints.client import EndpointClient
 
+FoundT = TypeVar("FoundT")
 PANEL = "Endpoints: MODEL is openai:NAME"
 
 
@@ -114,6 +116,39 @@ def make_endpoint(model: str, options: Mapping[str, Any]) -> Endpoint | None:
     endpoint = validate(Endpoint, settings)
     endpoint.api_key()  # a missing key is said before anything is made
     return endpoint.model_copy(update={"base_url": endpoint.url})
+
+
+async def ask_judge(
+    endpoint: Endpoint,
+    replies: Path,
+    what: str,
+    total: int,
+    ask: Callable[[EndpointClient, Callable[[], None]], Awaitable[FoundT]],
+) -> tuple[FoundT, Tally]:
+    """Return what was found by asking a judge at an endpoint, and what it cost; progress is shown as it goes.
+
+    Args:
+        replies: file in which replies are kept: nothing is paid for twice.
+        what: the name of what is counted, `total` of them.
+        ask: given the client, and the function to call as each item ends.
+    """
+    from assay.cli.progress import progress
+    from assay.endpoints import Replies, Tally
+    from assay.endpoints.client import EndpointClient
+
+    kept = Replies(replies)
+    about = (endpoint.url, endpoint.model)
+    tally = Tally(endpoint, kept.tokens(*about), kept.unknown_tokens(*about))
+    client = EndpointClient(endpoint, kept, tally=tally)
+    try:
+        with progress(what, 0, total, tally.line) as advance:
+            return await ask(client, advance), tally
+    except ExceptionGroup as errors:
+        # Whatever stops one stops all: the first says why.
+        raise errors.exceptions[0] from None
+    finally:
+        await client.close()
+        kept.close()
 
 
 def print_tally(tally: Tally, seconds: float, console: Console, title: str) -> None:

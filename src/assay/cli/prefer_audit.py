@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.endpoint import EndpointOptions, make_endpoint, print_tally
+from assay.cli.endpoint import EndpointOptions, ask_judge, make_endpoint, print_tally
 from assay.cli.groups import with_groups
 from assay.cli.prefer_judge import JudgeOptions
 from assay.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from assay.audit.judges import JudgeAudit
-    from assay.endpoints import Endpoint, Tally
-    from assay.preferences import Pair
-    from assay.preferences.judge import PairJudge
+    from assay.endpoints.client import EndpointClient
 
 FOUND = 3
 """Exit code where something was found, as that of `assay audit`."""
@@ -52,7 +51,9 @@ def audit(
     """
     from rich.console import Console
 
+    from assay.audit.judges import BIASES, audit_judge
     from assay.config import validate
+    from assay.home import assay_home
     from assay.observe.folder import write_json
     from assay.preferences import read_pairs
     from assay.preferences.judge import PairJudge
@@ -69,7 +70,12 @@ def audit(
     if not pairs:
         raise DataError(f"{file} has no pair of which one response is preferred: a judge is audited beside people")
     began = time.monotonic()
-    found, tally = asyncio.run(_audited(asked, endpoint.replies, pairs, settings))
+    replies = endpoint.replies or assay_home() / "replies" / "judge.sqlite"
+
+    def ask(client: EndpointClient, advance: Callable[[], None]) -> Awaitable[JudgeAudit]:
+        return audit_judge(client, pairs, settings, at_once=asked.max_concurrent, on_judged=advance)
+
+    found, tally = asyncio.run(ask_judge(asked, replies, "comparisons", len(pairs) * (1 + len(BIASES)), ask))
     for line in _lines(found, model):
         typer.echo(line)
     print_tally(tally, max(time.monotonic() - began, 1e-9), Console(highlight=False), f"asked of {model}")
@@ -79,31 +85,6 @@ def audit(
         typer.echo(f"written: {json_file}")
     if found.findings:
         raise typer.Exit(FOUND)
-
-
-async def _audited(
-    endpoint: Endpoint, replies: Path | None, pairs: list[Pair], settings: PairJudge
-) -> tuple[JudgeAudit, Tally]:
-    from assay.audit.judges import BIASES, audit_judge
-    from assay.cli.progress import progress
-    from assay.endpoints import Replies, Tally
-    from assay.endpoints.client import EndpointClient
-    from assay.home import assay_home
-
-    kept = Replies(replies or assay_home() / "replies" / "judge.sqlite")
-    about = (endpoint.url, endpoint.model)
-    tally = Tally(endpoint, kept.tokens(*about), kept.unknown_tokens(*about))
-    client = EndpointClient(endpoint, kept, tally=tally)
-    try:
-        with progress("comparisons", 0, len(pairs) * (1 + len(BIASES)), tally.line) as advance:
-            found = await audit_judge(client, pairs, settings, at_once=endpoint.max_concurrent, on_judged=advance)
-    except ExceptionGroup as errors:
-        # Whatever stops one stops all: the first says why.
-        raise errors.exceptions[0] from None
-    finally:
-        await client.close()
-        kept.close()
-    return found, tally
 
 
 def as_data(found: JudgeAudit, model: str) -> dict[str, Any]:
@@ -120,20 +101,7 @@ def as_data(found: JudgeAudit, model: str) -> dict[str, Any]:
             }
             for each in found.trials
         },
-        "findings": [
-            {
-                "trick": each.trick,
-                "rate": each.rate.value,
-                "low": each.rate.low,
-                "high": each.rate.high,
-                "paid": each.paid,
-                "tried": each.tried,
-                "example": each.example[:4000],
-                "why": each.reason,
-                "judged_by": each.judged_by,
-            }
-            for each in found.findings
-        ],
+        "findings": [each.to_dict() for each in found.findings],
     }
 
 

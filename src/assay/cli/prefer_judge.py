@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.endpoint import EndpointOptions, make_endpoint, print_tally
+from assay.cli.endpoint import EndpointOptions, ask_judge, make_endpoint, print_tally
 from assay.cli.groups import with_groups
 from assay.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from assay.endpoints import Endpoint, Tally
-    from assay.preferences import Pair
-    from assay.preferences.judge import JudgedPair, JudgeReport, PairJudge
+    from assay.endpoints.client import EndpointClient
+    from assay.preferences.judge import JudgedPair, JudgeReport
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def judge(
     from assay.config import validate
     from assay.observe.folder import write_json
     from assay.preferences import read_pairs, write_pairs
-    from assay.preferences.judge import JudgeReport, PairJudge
+    from assay.preferences.judge import JudgeReport, PairJudge, judge_pairs
 
     asked = make_endpoint(model, endpoint.given())
     if asked is None:
@@ -79,7 +79,11 @@ def judge(
     pairs = read_pairs(file)[:limit]
     began = time.monotonic()
     replies = endpoint.replies or output.with_name(f"{output.name}.replies.sqlite")
-    judged, tally = asyncio.run(_judged(asked, replies, pairs, settings))
+
+    def ask(client: EndpointClient, advance: Callable[[], None]) -> Awaitable[list[JudgedPair]]:
+        return judge_pairs(client, pairs, settings, at_once=asked.max_concurrent, on_judged=advance)
+
+    judged, tally = asyncio.run(ask_judge(asked, replies, "pairs", len(pairs), ask))
     report = JudgeReport()
     for each in judged:
         report.add(each)
@@ -95,30 +99,6 @@ def judge(
         )
     count = write_pairs(output, kept)
     console.print(f"written: {count:,} pairs to {output}", markup=False, soft_wrap=True)
-
-
-async def _judged(
-    endpoint: Endpoint, replies: Path, pairs: list[Pair], settings: PairJudge
-) -> tuple[list[JudgedPair], Tally]:
-    from assay.cli.progress import progress
-    from assay.endpoints import Replies, Tally
-    from assay.endpoints.client import EndpointClient
-    from assay.preferences.judge import judge_pairs
-
-    kept = Replies(replies)
-    about = (endpoint.url, endpoint.model)
-    tally = Tally(endpoint, kept.tokens(*about), kept.unknown_tokens(*about))
-    client = EndpointClient(endpoint, kept, tally=tally)
-    try:
-        with progress("pairs", 0, len(pairs), tally.line) as advance:
-            judged = await judge_pairs(client, pairs, settings, at_once=endpoint.max_concurrent, on_judged=advance)
-    except ExceptionGroup as errors:
-        # Whatever stops one stops all: the first says why.
-        raise errors.exceptions[0] from None
-    finally:
-        await client.close()
-        kept.close()
-    return judged, tally
 
 
 def _print(report: JudgeReport, console: Console) -> None:

@@ -190,7 +190,7 @@ class Records:
             loss=metrics.get(LOSS, math.nan) if is_given else math.nan,
             pair_accuracy=metrics.get(PAIR_ACCURACY, math.nan) if is_given else math.nan,
             pair_margin=metrics.get(PAIR_MARGIN, math.nan) if is_given else math.nan,
-            elapsed_seconds=self._clock.seconds_with_end,
+            elapsed_seconds=self._clock.seconds,
         )
 
 
