@@ -79,9 +79,9 @@ def load(cls: type[SettingsT], source: Path | Mapping[str, Any], overrides: Iter
     return validate(cls, data)
 
 
-KEPT = {"curriculum": ("levels",)}
-"""Settings of a component's table that stay when another component is chosen by its name: the levels are what the run
-is about, whichever curriculum chooses among them."""
+KEPT = {"curriculum": ("levels",), "scaffold": ("share", "final_share")}
+"""Settings of a component's table that stay when another component is chosen by its name: they are about the run, the
+levels among which a curriculum chooses, the share of episodes that have the scaffold."""
 
 
 def merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

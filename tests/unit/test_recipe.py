@@ -106,6 +106,13 @@ def test_another_curriculum_chooses_among_the_same_levels(tmp_path: Path) -> Non
     assert changed == {"curriculum": {"name": "x", "levels": [{"complexity": 2}]}}
 
 
+def test_another_scaffold_fades_as_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text('[scaffold]\nname = "notes"\nshare = 0.8\nfinal_share = 0.0\n')
+    scaffold = load(RunConfig, path, ["scaffold.name=react"]).scaffold
+    assert (scaffold.name, scaffold.share, scaffold.final_share) == ("react", 0.8, 0.0)
+
+
 @pytest.mark.parametrize("override", ["seed", "=3"])
 def test_an_override_without_key_or_value_is_an_error(tmp_path: Path, override: str) -> None:
     path = tmp_path / "recipe.toml"
