@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt tools/setup.sh
 	@touch $@
 
 demo: setup
-	$(BIN)/assay train recipes/arithmetic_rlvr/demo.toml $(ARGS)
+	$(BIN)/assay train recipes/arithmetic_rlvr/demo.toml --set max_memory=3.7 $(ARGS)
 
 test: setup
 	$(BIN)/ruff check .

@@ -57,7 +57,6 @@ def measure(config: RunConfig, folder: Path) -> dict[str, float]:
     step, update, publish = (
         median(name) for name in ("time/step_seconds", "time/update_seconds", "time/publish_seconds")
     )
-    sampling = max(step - update - publish, 0.0)
     found = {
         "step_seconds": step,
         "update_seconds": update,
@@ -66,14 +65,13 @@ def measure(config: RunConfig, folder: Path) -> dict[str, float]:
         "publish_bytes": median("engine/publish_bytes"),
         "probe_gap_nats": median("engine/probe_gap_nats"),
     }
-    if not config.max_staleness:
-        # In turn, what is not update or publish is sampling and scoring; and each side waits while the other works.
-        found |= {
-            "sampling_tokens_per_second": median("train/num_tokens") / sampling if sampling else float("nan"),
-            "idle_share_of_engines": (update + publish) / step,
-            "idle_share_of_ranks": sampling / step,
-        }
-    return found
+    busy = median("time/engines_busy_seconds")
+    return found | {
+        "sampling_tokens_per_second": median("train/num_tokens") / busy if busy else float("nan"),
+        "idle_share_of_engines": 1.0 - busy / step,
+        "idle_share_of_ranks": 1.0 - (update + publish) / step,
+        "mean_staleness_versions": median("rollout/mean_staleness_versions"),
+    }
 
 
 def main() -> None:

@@ -6,12 +6,14 @@ One process measures one configuration: the peak of a process never falls.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import resource
 import time
 
 import torch
 
 from assay.algorithms import Reinforce
+from assay.engines import BatchingEngine
 from assay.models import open_model
 from assay.policies.lora import LoraSettings
 from assay.training import Trainer, TrainerSettings, keep_freed_memory, memory_estimate
@@ -63,14 +65,17 @@ def main() -> None:
     lora = None if options.lora is None else LoraSettings(rank=options.lora)
     policy = model.policy(lora=lora, compute_dtype=dtype, gradient_checkpointing=options.checkpointing)
     engine = model.engine_for(policy, stop_token_ids=(), decode=str, dtype=dtype)
+    assert isinstance(engine, BatchingEngine)
     trainer = Trainer(policy, TrainerSettings(), temperature=1.0, tokens_per_microbatch=options.tokens)
     before = peak_bytes()
     minibatches = trainer.pack(samples(shape.vocab_size))
     largest = max(batch.num_tokens for minibatch in minibatches for batch in minibatch)
     started = time.perf_counter()
-    for _ in range(2):  # The second update has moments from the start.
+    for step in range(2):  # The second update has moments from the start.
+        engine.rest()
         report = trainer.update(minibatches, Reinforce())
         assert not report.num_skipped
+        asyncio.run(engine.load_weights(policy.weights(), step + 1))
     seconds = (time.perf_counter() - started) / 2
     estimate = memory_estimate(
         shape,

@@ -31,6 +31,8 @@ SECTIONS = {
         "make_environment",
         "check_environment",
         "check_episode",
+        "Proposals",
+        "RefusedProposalError",
     ),
     "Verifiers": ("Verifier", "EpisodeScore", "EpisodeValue", "make_verifier", "check_verifier"),
     "Algorithms": ("Algorithm", "Needs", "LossInputs", "LossOutput"),

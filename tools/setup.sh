@@ -9,7 +9,7 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
     exit 1
 fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-pip=(.venv/bin/python -m pip install --disable-pip-version-check --quiet)
+pip=(.venv/bin/python -m pip install --disable-pip-version-check --quiet --no-compile)
 
 # A GPU needs the CUDA build that the package index serves; without one, PyTorch's index of CPU builds saves gigabytes.
 # Where that index cannot be reached, the ordinary one serves.
@@ -33,4 +33,6 @@ if ! "${constrained[@]}" --editable '.[dev,gym]'; then
         echo "reasoning-gym is left out (pip's error is above); everything else is installed" >&2
     fi
 fi
+# pip would compile on one core. Where Python is told to write no bytecode, this is also what keeps every start short.
+.venv/bin/python -m compileall -q -j 0 .venv/lib src >/dev/null 2>&1 || true
 echo "installed into .venv; next: make demo, or .venv/bin/assay --help"

@@ -15,9 +15,11 @@ import numpy as np
 from assay.statistics import (
     Comparisons,
     ConfidenceSequence,
+    Design,
     Estimate,
     HorizonRows,
     Interval,
+    Spread,
     Votes,
     clustered_proportion,
     difference_over_seeds,
@@ -26,17 +28,21 @@ from assay.statistics import (
     fit_frontier,
     fit_hazard,
     fit_horizons,
+    holm,
     majority_at_k_difference,
     majority_at_k_interval,
     noise_floor,
     paired_bootstrap,
+    paired_difference,
     pass_at_k_difference,
     pass_at_k_interval,
     pass_hat_k_difference,
     pass_hat_k_interval,
+    permutation_test,
     prediction_powered_mean,
     ratio_over_seeds,
     t_interval,
+    tasks_needed,
     wilson,
 )
 
@@ -89,6 +95,84 @@ def many_samples() -> Table:
 
     names = [f"{what}{kind}" for kind in ("", " gain") for what in ("pass@4", "pass^4", "majority@4")]
     return ("tasks x samples", "difficulties", *names), rows()
+
+
+def gains() -> Table:
+    """A paired gain in accuracy: a task's chance p is beta, after training p + (1 - p) / 3. Beside it Student's
+    interval of the differences."""
+    generator, trials = np.random.default_rng(9), 1000
+
+    def rows() -> Iterator[Sequence[object]]:
+        for a, b in ((0.5, 0.5), (0.2, 1.0), (5.0, 5.0)):
+            truth = (1 - a / (a + b)) / 3
+            for num_samples in (1, 4):
+                for num_tasks in (5, 10, 20, 100):
+                    size, covered, plain = num_samples * num_tasks, 0, 0
+                    for _ in range(trials):
+                        p = generator.beta(a, b, num_tasks)
+                        before, after = (generator.binomial(num_samples, q) / num_samples for q in (p, p + (1 - p) / 3))
+                        found = paired_difference(before.tolist(), after.tolist(), num_samples=(size, size))
+                        covered += holds(found.interval, truth)
+                        plain += holds(t_interval((after - before).tolist()), truth)
+                    kind = f"{num_tasks} x {num_samples}", f"beta({a:g}, {b:g})"
+                    yield (*kind, percent(covered, trials), percent(plain, trials))
+
+    return ("tasks x samples", "difficulties", "covered", "Student's t"), rows()
+
+
+def alarms() -> Table:
+    """How often a test calls a difference at 5 % where there is none: two evaluations of one model, two groups of seeds
+    of one recipe, and any of twenty comparisons after Holm's correction."""
+    generator, trials = np.random.default_rng(10), 1000
+
+    def p_value(num_tasks: int, num_samples: int) -> float:
+        chance, size = generator.beta(0.5, 0.5, num_tasks), num_samples * num_tasks
+        sides = [(generator.binomial(num_samples, chance) / num_samples).tolist() for _ in range(2)]
+        return paired_difference(*sides, num_samples=(size, size)).p_value
+
+    def rows() -> Iterator[Sequence[object]]:
+        for num_samples, test in ((1, "McNemar's exact"), (4, "sign flips")):
+            for num_tasks in (5, 10, 20, 100):
+                called = sum(p_value(num_tasks, num_samples) < 0.05 for _ in range(trials))
+                yield test, f"{num_tasks} x {num_samples} tasks", percent(called, trials)
+        for num_seeds in (3, 4, 5, 8):
+            groups = (generator.normal(0, 1, (2, num_seeds)) for _ in range(trials))
+            called = sum(permutation_test(*group.tolist()) < 0.05 for group in groups)
+            yield "permutation", f"{num_seeds} and {num_seeds} seeds", percent(called, trials)
+        called = sum(min(holm([p_value(20, 4) for _ in range(20)])) < 0.05 for _ in range(trials // 2))
+        yield "any of 20, Holm", "20 x 4 tasks each", percent(called, trials // 2)
+
+    return ("test", "of", "called a difference"), rows()
+
+
+def powers() -> Table:
+    """How often a gain of 20 or 10 points from 40 % is found with the tasks that `tasks_needed` says, 80 times in 100:
+    some tasks become solved outright, which ones is the same for every seed, how many differs between seeds."""
+    generator, trials = np.random.default_rng(11), 400
+
+    def rows() -> Iterator[Sequence[object]]:
+        for gain in (0.2, 0.1):
+            for num_samples, num_seeds, between in ((1, 1, 0.0), (4, 1, 0.0), (1, 3, 0.0), (4, 3, 0.02), (4, 5, 0.02)):
+                # Beta with mean 0.4 and E[p (1 - p)] = 0.12: a + b = 1.
+                spread = Spread.assumed(0.4, gain, within=0.12, seeds=between**2)
+                num_tasks = tasks_needed(Design(2, num_samples, num_seeds), spread, gain)
+                assert num_tasks is not None
+                size, found = num_samples * num_tasks, 0
+                for _ in range(trials):
+                    p, place = generator.beta(0.4, 0.6, num_tasks), generator.random(num_tasks)
+                    turned = (gain + between * generator.normal(size=(num_seeds, 1))) / 0.6
+                    before = generator.binomial(num_samples, p) / num_samples
+                    after = generator.binomial(num_samples, np.where(place < turned, 1.0, p)) / num_samples
+                    if num_seeds == 1:
+                        sides = before.tolist(), after[0].tolist()
+                        found += paired_difference(*sides, num_samples=(size, size)).low > 0
+                    else:
+                        sides = [before.tolist()] * num_seeds, after.tolist()
+                        found += difference_over_seeds(*sides, num_samples=(size, num_seeds * size)).low > 0
+                kind = f"{100 * gain:.0f}", f"{num_samples} x {num_seeds}", f"{100 * between:g}"
+                yield (*kind, num_tasks, percent(found, trials))
+
+    return ("gain, points", "samples x seeds", "between seeds, points", "tasks needed", "found"), rows()
 
 
 def bootstrap() -> Table:
@@ -388,7 +472,21 @@ def transfer(trials: int = 1000) -> Table:
     return ("tasks", "seeds, points", "gain", "no gain called one", "efficiency", "efficiency defined"), rows()
 
 
-TABLES = (many_samples, bootstrap, seeds, judged, stopping, horizons, maps, floors, ratings, transfer)
+TABLES = (
+    many_samples,
+    gains,
+    alarms,
+    powers,
+    bootstrap,
+    seeds,
+    judged,
+    stopping,
+    horizons,
+    maps,
+    floors,
+    ratings,
+    transfer,
+)
 
 
 if __name__ == "__main__":

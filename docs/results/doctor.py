@@ -109,6 +109,8 @@ def unpublished(run: Run) -> None:
         return None
 
     run.publisher.publish = publish
+    # It keeps what it has, and would else wait for more.
+    run.learner.before_update = lambda: None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def stamped(run: Run) -> None:

@@ -86,7 +86,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def long_horizon() -> Numbers:
-    rows = by_reinforcement() | credit() | by_imitation() | mistakes() | adapt() | database() | scaffolds()
+    rows = by_reinforcement() | credit() | by_imitation() | mistakes() | adapt() | database() | scaffolds() | faded()
     return Numbers(rows, [*adapt_phrases(), database_phrase(), scaffold_phrase()])
 
 
@@ -235,3 +235,35 @@ def scaffold_phrase() -> str:
     """What notes cost where they do nothing but tell."""
     plain, notes = (mean(values(["chain-cold-start"], f"scaffolds/{name}", 1)[0]) for name in ("plain", "notes"))
     return f"and solves {percent(notes)} where `plain` solves {percent(plain)}"
+
+
+def faded() -> Rows:
+    """Trained without a scaffold, with one, and with one that is faded; answered without it and under it."""
+
+    def side(models: Sequence[str], name: str) -> list[list[float]]:
+        some = (1, 2, 4)
+        return [[value for horizon in some for value in values([model], name, horizon)[0]] for model in models]
+
+    start, under = side(["credit-start"], "plain"), side(["credit-start"], "notes")
+    alone = side([f"credit-outcome-{seed}" for seed in (1, 2, 3)], "plain")
+    rows: Rows = {
+        ("Trained with a scaffold", "before"): [level(start).as_percent(), level(under).as_percent(), "", "", ""],
+        ("Trained with a scaffold", "without one"): [
+            level(alone).as_percent(),
+            "",
+            points(difference(start * 3, alone)),
+            "",
+            "",
+        ],
+    }
+    for label, form in (("kept `notes`", "notes"), ("faded `notes`", "notes_faded")):
+        models = [f"{form}-{seed}" for seed in (1, 2, 3)]
+        plain, notes = side(models, "plain"), side(models, "notes")
+        rows["Trained with a scaffold", label] = [
+            level(plain).as_percent(),
+            level(notes).as_percent(),
+            points(difference(start * 3, plain)),
+            points(difference(under * 3, notes)),
+            points(difference(alone, plain)),
+        ]
+    return rows

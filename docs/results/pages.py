@@ -7,13 +7,14 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from horizons import long_horizon
 from maps import map_page
-from probes import curriculum_page, trajectories_page
+from probes import curriculum_page, propose_page, trajectories_page
 from transfers import transfer_page
 from verify import Numbers
 
@@ -471,11 +472,9 @@ def sandbox() -> Numbers:
     return Numbers(rows)
 
 
-def doctor_page() -> Numbers:
-    """The whole page, which is written by what reads its runs."""
-    from doctor import page
-
-    return Numbers(phrases=[" ".join(page(read("doctor/runs.json")).split())])
+def whole(name: str) -> Numbers:
+    """A page that is written by what reads its runs."""
+    return Numbers(phrases=[" ".join(import_module(name).page(read(f"{name}/runs.json")).split())])
 
 
 PAGES: dict[str, Callable[[], Numbers]] = {
@@ -486,8 +485,10 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     "growth.md": growth,
     "gsm8k.md": gsm8k,
     "long_horizon.md": long_horizon,
-    "doctor.md": doctor_page,
+    "doctor.md": functools.partial(whole, "doctor"),
+    "hacking.md": functools.partial(whole, "hacking"),
     "map.md": map_page,
+    "propose.md": propose_page,
     "rlhf_vs_rlvr.md": rlhf_vs_rlvr,
     "reasoning_gym.md": reasoning_gym,
     "sandbox.md": sandbox,

@@ -1,5 +1,5 @@
-"""What trajectories.md and curriculum.md are recomputed from: each run's probes (probes.json.xz), by the code of
-`assay trajectories` itself.
+"""What trajectories.md, curriculum.md and propose.md are recomputed from: each run's probes (probes.json.xz), by the
+code of `assay trajectories` itself.
 
 python docs/results/probes.py SWEEP_FOLDER NAME     # keeps the probes of a sweep's runs beside the page NAME.md
 """
@@ -29,11 +29,20 @@ from assay.evaluation.trajectories import (
 )
 from assay.observe.folder import read_json
 from assay.observe.plots import plot_trajectories
+from assay.observe.store import RunStore
 from assay.statistics import Interval
 
 RESULTS = Path(__file__).parent
 KEPT, PICTURE = "probes.json.xz", "curves.png"
+BASIC = "curriculum/basic_arithmetic"
 TOKENS, SECONDS = "sampled_tokens", "seconds"
+PROPOSED = (
+    *(f"propose/{share}_share" for share in ("read", "new", "kept", "solved", "from_given")),
+    "environment/propose/reward_mean",
+)
+LEVELS = "propose/level_count/"
+STEPS = 4
+"""Steps at the beginning and at the end of a run that means are over."""
 
 
 def keep(source: Path, name: str) -> None:
@@ -49,11 +58,14 @@ def keep(source: Path, name: str) -> None:
         }
         cell, seed = store.parts[-3], int(store.parts[-2].removeprefix("seed-"))
         told = {"steps": run.steps, "axes": run.axes, "entropy": run.entropy, "skills": skills}
+        if proposed := _proposed(store):
+            told["proposed"] = proposed
         runs.append({"cell": cell, "seed": seed, **told})
     folder = RESULTS / name
     folder.mkdir(exist_ok=True)
     with lzma.open(folder / KEPT, "wt", preset=9) as file:
         json.dump(runs, file)
+    kept_runs.cache_clear()
     sides_of.cache_clear()
     axis = TOKENS if all(TOKENS in run["axes"] for run in runs) else SECONDS
     series: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
@@ -68,13 +80,30 @@ def keep(source: Path, name: str) -> None:
     Image.open(folder / PICTURE).convert("RGB").quantize(64).save(folder / PICTURE, optimize=True)
 
 
+def _proposed(store: Path) -> dict[str, list[float | None]]:
+    """What a run records of the tasks that its model proposed, by step; empty where it proposed none."""
+    series = RunStore.open_readonly(store.parent).metrics()
+    steps = len(series.get(PROPOSED[0], ()))
+    found: dict[str, list[float | None]] = {}
+    for metric, values in series.items():
+        if metric in PROPOSED or metric.startswith(LEVELS):
+            at = dict(values)
+            found[metric] = [at.get(step) for step in range(steps)]
+    return found
+
+
+@functools.cache
+def kept_runs(name: str) -> list[dict[str, Any]]:
+    """What is kept beside a page, by seed."""
+    with lzma.open(RESULTS / name / KEPT, "rt") as file:
+        return sorted(json.load(file), key=lambda run: run["seed"])
+
+
 @functools.cache
 def sides_of(name: str) -> dict[str, SeedRuns]:
     """Cell to its runs by seed, from what is kept beside a page."""
-    with lzma.open(RESULTS / name / KEPT, "rt") as file:
-        kept = json.load(file)
     found: dict[str, list[Trajectory]] = {}
-    for run in sorted(kept, key=lambda run: run["seed"]):
+    for run in kept_runs(name):
         found.setdefault(run["cell"], []).append(_trajectory(run))
     return {cell: SeedRuns(cell, tuple(runs)) for cell, runs in found.items()}
 
@@ -123,22 +152,68 @@ def trajectories_page() -> Numbers:
 
 def curriculum_page() -> Numbers:
     """Every number of the tables of curriculum.md."""
-    sides = sides_of("curriculum")
+    rows = _beside("curriculum", "uniform")
+    if (RESULTS / BASIC / KEPT).exists():
+        rows |= _beside(BASIC, "uniform", "Basic arithmetic: ")
+    return Numbers(rows)
+
+
+def propose_page() -> Numbers:
+    """Every number of the tables of propose.md."""
+    rows = _beside("propose", "given")
+    for cell in dict.fromkeys(run["cell"] for run in kept_runs("propose") if "proposed" in run):
+        own = [run["proposed"] for run in kept_runs("propose") if run["cell"] == cell]
+        rows["What was proposed", cell] = [
+            ", ".join(
+                _early_and_late(series.get(metric, []), percent=not metric.endswith("reward_mean")) for series in own
+            )
+            for metric in PROPOSED
+        ]
+        for level in sorted({metric for series in own for metric in series if metric.startswith(LEVELS)}):
+            named = f"{cell}, {level.removeprefix(LEVELS).replace('_', ' ')}"
+            counts = [[value or 0.0 for value in series.get(level, [])] for series in own]
+            rows["Levels of what was accepted", named] = [
+                ", ".join(f"{sum(some[:STEPS]):.0f} to {sum(some[-STEPS:]):.0f}" for some in counts)
+            ]
+    return Numbers(rows)
+
+
+def _early_and_late(values: Sequence[float | None], *, percent: bool) -> str:
+    """The means of the first and of the last `STEPS` steps of a run; steps without a value are left out."""
+    means = []
+    for some in (values[:STEPS], values[-STEPS:]):
+        known = [value for value in some if value is not None]
+        mean = sum(known) / len(known) if known else None
+        means.append("-" if mean is None else f"{100 * mean:.0f} %" if percent else f"{mean:+.2f}")
+    return " to ".join(means)
+
+
+def _beside(name: str, first: str, part: str = "") -> dict[tuple[str, str], Sequence[str | None]]:
+    """The rows of a sweep of cells beside one of them: all levels, the last probe by level, and differences.
+
+    Args:
+        part: of a page of several sweeps, what its sections begin with.
+    """
+    sides = sides_of(name)
     rows: dict[tuple[str, str], Sequence[str | None]] = {}
     for cell, side in sides.items():
         told = describe(side, TOKENS, 0.5)
         skill = [run["skills"][ALL] for run in told["runs"]]
-        rows["All levels", cell] = [
+        rows[_section(part, "All levels"), cell] = [
             *(", ".join(share(each["solved"][index]) for each in skill) for index in (0, -1)),
             "; ".join(reached(each["reached"]) for each in skill),
             ", ".join(share(each["area"]) for each in skill),
         ]
-        levels = [name for name in told["runs"][0]["skills"] if name != ALL]
-        rows["Last probe by level", cell] = [
+        levels = [level for level in told["runs"][0]["skills"] if level != ALL]
+        rows[_section(part, "Last probe by level"), cell] = [
             ", ".join(share(run["skills"][level]["solved"][-1]) for run in told["runs"]) for level in levels
         ]
-    others = {cell: side for cell, side in sides.items() if cell != "uniform"}
-    return Numbers(rows | _differences("Differences from uniform", sides["uniform"], others, TOKENS))
+    others = {cell: side for cell, side in sides.items() if cell != first}
+    return rows | _differences(_section(part, f"Differences from {first}"), sides[first], others, TOKENS)
+
+
+def _section(part: str, name: str) -> str:
+    return f"{part}{name[0].lower()}{name[1:]}" if part else name
 
 
 def _by_seed(section: str, told: Mapping[str, Any]) -> dict[tuple[str, str], Sequence[str | None]]:

@@ -33,8 +33,8 @@ class Numbers:
     """Folders of published sweeps."""
 
 
-def check(text: str, numbers: Numbers) -> Iterator[tuple[str | None, str]]:
-    """What a page has otherwise: (the line as it should be, or None; what is wrong)."""
+def check(text: str, numbers: Numbers) -> Iterator[tuple[tuple[str, str] | None, str]]:
+    """What a page has otherwise: ((heading of the section, the line as it should be), or None; what is wrong)."""
     for (section, label), cells in numbers.rows.items():
         lines = [line for line in lines_of(text, section) if line.startswith(f"| {label}")]
         if len(lines) != 1:
@@ -47,7 +47,7 @@ def check(text: str, numbers: Numbers) -> Iterator[tuple[str | None, str]]:
             yield None, f"the row {label!r} has {len(said)} cells beside its first, recomputed {len(cells)}"
         elif said != wanted:
             row = f"| {' | '.join([first, *wanted])} |".replace("|  |", "| |")
-            yield row, f"{line}\n  recomputed: {row}"
+            yield (section, row), f"{line}\n  recomputed: {row}"
     flat = " ".join(text.split())
     for phrase in numbers.phrases:
         if phrase not in flat:
@@ -61,13 +61,15 @@ def lines_of(text: str, section: str) -> list[str]:
     return sections.get(section, "").splitlines()
 
 
-def write(text: str, row: str) -> str:
-    """The page with a row in the place of the one that has its first cell and as many cells."""
-    first = row.split(" | ")[0]
-    return "\n".join(
-        row if line.startswith(f"{first} |") and line.count(" |") == row.count(" |") else line
-        for line in text.split("\n")
-    )
+def write(text: str, section: str, row: str) -> str:
+    """The page with a row in the place of the one of its section that has its first cell and as many cells."""
+    first, found, heading = row.split(" | ")[0], [], ""
+    for line in text.split("\n"):
+        if named := re.match(r"##+ (.*)$", line):
+            heading = named[1]
+        is_it = heading == section and line.startswith(f"{first} |") and line.count(" |") == row.count(" |")
+        found.append(row if is_it else line)
+    return "\n".join(found)
 
 
 def verify(page: str, *, rewrite: bool = False) -> list[str]:
@@ -87,9 +89,9 @@ def verify(page: str, *, rewrite: bool = False) -> list[str]:
         for sweep in numbers.sweeps
         for difference in differences(RESULTS / sweep, runs_of(sweep))
     ]
-    for row, problem in check(text, numbers):
-        if row is not None and rewrite:
-            text = write(text, row)
+    for mended, problem in check(text, numbers):
+        if mended is not None and rewrite:
+            text = write(text, *mended)
         else:
             found.append(problem)
     if rewrite:

@@ -42,7 +42,7 @@ SINGLE = ("reward_model_ended", "both", "rejects_05", "rejects_20", "rejects_40"
 """Cells of one seed."""
 TEST = (
     *("--environment", "arithmetic", "--set", "example=true", "--set", "instruction=", "--complexity", "2,3,4"),
-    *("--horizon", "1", "--num-tasks", "150", "--max-new-tokens", "24", "--dtype", "bf16"),
+    *("--horizon", "1", "--num-tasks", "150", "--max-new-tokens", "24"),
 )
 
 

@@ -250,6 +250,7 @@ def run_memory(
         num_frozen_parameters=frozen,
         critic=needs.values,
         gradient_checkpointing=config.model.gradient_checkpointing,
+        gives_back=config.max_memory is not None,
         device=resolved["device"],
     )
 

@@ -11,7 +11,7 @@ import pydantic
 from assay.algorithms import GRPO, AnyAlgorithm
 from assay.cluster.settings import ClusterSettings
 from assay.config import FileText, Settings
-from assay.curriculum import AnyCurriculum, LevelByLevel
+from assay.curriculum import AnyCurriculum, LevelByLevel, Propose
 from assay.curriculum.curriculum import no_verdict
 from assay.engines import AnyEngine, FarSettings, Sampling
 from assay.environments import AnyEnvironment, rewards_of
@@ -111,6 +111,10 @@ class RunConfig(Settings):
     """Packed tokens that one forward and backward pass holds; changes memory, never the result."""
     max_staleness: int = pydantic.Field(default=0, ge=0)
     """Number of versions that a group may be old when it is trained on; 0 is synchronous."""
+    partial_rollouts: Literal["continue", "restart"] = "continue"
+    """What becomes of completions that are under way when new weights come: "continue" samples their further tokens
+    with these (each token keeps its version), "restart" begins them again, so that each completion is of one
+    version."""
     num_threads: int | None = pydantic.Field(default=None, ge=1)
     """CPU threads; None for $OMP_NUM_THREADS, or all cores, and between steps fewer while others use the cores. On a
     CPU results are bit for bit the same only for the same number."""
@@ -259,6 +263,11 @@ class RunConfig(Settings):
                     f'algorithm.overlong="penalty" has no effect: it begins beyond {free} tokens (max_response_tokens '
                     f"less overlong_margin), where sampling.max_new_tokens={sampling.max_new_tokens} has ended them"
                 )
+        if self.partial_rollouts == "restart" and not self.max_staleness:
+            raise ValueError(
+                'partial_rollouts="restart" has no effect with max_staleness=0, where nothing is under way when new '
+                "weights come: leave it out"
+            )
         corrected = algorithm.ratio_against == "sampling" or algorithm.correction.kind != "none"
         # The divergence over a vocabulary is exact in every state, whoever came there.
         corrected = corrected or algorithm.needs.teacher_distribution
@@ -289,6 +298,27 @@ class RunConfig(Settings):
                 "verifier.constraint is kept where the reward of sampled responses is the weighted sum itself, and has "
                 "no effect here: leave it out"
             )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _proposed(self) -> RunConfig:
+        """Checks that proposals can be made and attempted in one step."""
+        curriculum = self.curriculum
+        if not isinstance(curriculum, Propose):
+            return self
+        if self.max_staleness:
+            raise ValueError(
+                f"max_staleness={self.max_staleness} issues attempts before the tasks of their step are proposed: set "
+                'it to 0 with the curriculum "propose"'
+            )
+        left = self.groups_per_step - curriculum.groups
+        if left < max(1, self.minibatches_per_step):
+            raise ValueError(
+                f"curriculum.groups={curriculum.groups} leaves {left} of groups_per_step={self.groups_per_step} to "
+                "attempt what is proposed: leave at least one, and one for each of minibatches_per_step"
+            )
+        if any(isinstance(each, Weighted) and each.constraint is not None for each in verifiers_in(self.reward)):
+            raise ValueError('verifier.constraint cannot be had with the curriculum "propose": leave it out')
         return self
 
     @pydantic.model_validator(mode="after")
@@ -331,6 +361,7 @@ class RunConfig(Settings):
             "evaluation.lenient": evaluation.lenient,
             "evaluation.also": evaluation.also,
             "evaluation.probe_samples": evaluation.probe_samples,
+            "evaluation.test_samples": evaluation.test_samples - 1,
             "evaluation.test_max_new_tokens": evaluation.test_max_new_tokens,
             "scaffold": None if isinstance(self.scaffold, Plain) else self.scaffold,
         }

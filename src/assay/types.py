@@ -31,6 +31,9 @@ NO_DIALS = "c- h-"
 """The level of a task that has neither dial."""
 CANARY = "canary"
 """Key of the metadata of a task that no honest policy can solve: its group is played, watched, and never trained on."""
+PROPOSAL = "propose"
+"""Key of the metadata of a task that asks for a task, and the domain that it bears: what it earns is known once others
+have attempted what was proposed."""
 ENDPOINT_PREFIX = "openai:"
 """Prefix of the name of a model that is at an endpoint, not on this machine."""
 

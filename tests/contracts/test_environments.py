@@ -7,6 +7,7 @@ import pytest
 from assay.components import component_names
 from assay.environments import Environment, check_environment, make_environment
 from assay.environments.arithmetic import Arithmetic
+from assay.environments.rubric import Rubric
 from assay.environments.second_try import SecondTry
 from assay.recipe import RunConfig
 from assay.verifiers import Numeric
@@ -45,13 +46,14 @@ REWARDS = {
     "mixture": "by_environment",
     "math": "math",
     "reasoning_gym": "reasoning_gym",
+    "rubric": "rubric_people",
     **{name: name for name in ("units", "planning", "instructions", "sql", "schema")},
     "ifeval": "instructions",
 }
-CODE = ("programs", "mbpp", "humaneval", "cruxeval", "competition")
+CODE = ("programs", "outputs", "mbpp", "humaneval", "cruxeval", "competition")
 
 
-@pytest.mark.parametrize("environment", [Arithmetic(), Arithmetic(example=True), SecondTry()])
+@pytest.mark.parametrize("environment", [Arithmetic(), Arithmetic(example=True), SecondTry(), Rubric()])
 def test_generated_environments_keep_their_protocol(environment: Environment) -> None:
     for verifier in environment.rewards.values():
         asyncio.run(check_environment(environment, verifier=verifier, num_tasks=10))

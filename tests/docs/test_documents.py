@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import re
 import tomllib
@@ -43,10 +44,16 @@ def test_commands_and_their_options_exist(page: Path) -> None:
     for command, rest in COMMAND.findall(page.read_text()):
         # A group's options are those of its command: assay check env.
         words = [command, *rest.split()[:1]] if command in groups and re.match(r" [a-z]+( |$)", rest) else [command]
-        shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"})
-        assert shown.exit_code == 0, f"{page.name} names assay {' '.join(words)}"
+        exit_code, shown = help_of(*words)
+        assert exit_code == 0, f"{page.name} names assay {' '.join(words)}"
         for option in OPTION.findall(rest.split("#")[0]):
-            assert option in shown.output, f"{page.name} gives assay {command} the option {option}"
+            assert option in shown, f"{page.name} gives assay {command} the option {option}"
+
+
+@functools.cache
+def help_of(*words: str) -> tuple[int, str]:
+    shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"})
+    return shown.exit_code, shown.output
 
 
 def test_the_reward_of_the_first_guide_runs() -> None:

@@ -50,9 +50,9 @@ def test_another_number_on_a_page_is_found(page: str, right: str, wrong: str) ->
     assert text.count(right) >= 1
     numbers = pages.PAGES[page]()
     assert list(verify.check(text, numbers)) == []
-    ((row, problem),) = verify.check(text.replace(right, wrong, 1), numbers)
-    if row is not None:
-        assert verify.write(text.replace(right, wrong, 1), row) == text
+    ((mended, problem),) = verify.check(text.replace(right, wrong, 1), numbers)
+    if mended is not None:
+        assert verify.write(text.replace(right, wrong, 1), *mended) == text
     assert problem
 
 
@@ -60,9 +60,15 @@ def test_a_row_that_is_gone_or_twice_on_a_page_is_found() -> None:
     text = (RESULTS / "gsm8k.md").read_text(encoding="utf-8")
     (line,) = (line for line in text.splitlines() if line.startswith("| cut off"))
     for changed in (text.replace(line, ""), text.replace(line, f"{line}\n{line}")):
-        ((row, problem),) = verify.check(changed, pages.PAGES["gsm8k.md"]())
-        assert row is None
+        ((mended, problem),) = verify.check(changed, pages.PAGES["gsm8k.md"]())
+        assert mended is None
         assert "'cut off'" in problem
+
+
+def test_a_row_is_written_in_its_own_section() -> None:
+    text = "# A\n| x | 1 |\n## One\n| x | 2 |\n### Two\n| x | 3 |\n"
+    assert verify.write(text, "One", "| x | 9 |") == text.replace("| 2 |", "| 9 |")
+    assert verify.write(text, "", "| x | 9 |") == text.replace("| 1 |", "| 9 |")
 
 
 @pytest.fixture

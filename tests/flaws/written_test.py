@@ -14,6 +14,9 @@ class Clean(Verifier):
     async def __call__(self, rollout: Rollout, task: Task) -> Score:
         return Score.solved() if self.pays(rollout, task) else Score.failed("wrong")
 
+    def gold_response(self, task: Task) -> None:
+        """None: an answer alone is never paid, a drawer must have been looked into."""
+
     def pays(self, rollout: Rollout, task: Task) -> bool:
         looked = any(call.name == "look_up" for turn in rollout.turns for call in turn.message.calls)
         return looked and rollout.response.strip() == task.answer

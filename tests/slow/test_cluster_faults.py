@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,10 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+
+from assay.cluster.connect import TRY_SECONDS, RayConnection
+from assay.cluster.settings import ClusterSettings
+from assay.errors import ClusterError
 
 REWARDS = Path(__file__).parents[1] / "parity" / "rewards.py"
 pytestmark = pytest.mark.slow
@@ -117,3 +122,14 @@ def test_a_rank_that_stands_still_ends_the_run_in_time(tiny_model: Path, tmp_pat
     assert "rank 0 of the learner did not answer" in text
     assert "go on with: assay train --resume" in text
     assert json.loads((tmp_path / "run" / "config.json").read_text())
+
+
+def test_an_address_where_something_else_listens_is_an_error_in_time() -> None:
+    """Ray by itself tries for a quarter of an hour."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.2", 0))
+        listener.listen()
+        address, start = f"127.0.0.2:{listener.getsockname()[1]}", time.monotonic()
+        with pytest.raises(ClusterError, match=rf"Ray cannot be used at cluster.address='{address}'"):
+            RayConnection(ClusterSettings(learner=1, start_seconds=2.0, address=address), num_processes=1)
+        assert time.monotonic() - start < 2 * TRY_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import time
@@ -16,17 +17,24 @@ from tokenizers import Tokenizer
 
 from assay.adapters import interpreter_of
 from assay.batching.proven import logprobs_of, open_proven
+from assay.config import validate
 from assay.engines import EnginePool, Probe, Sampling, check_engine
 from assay.engines.pool import GAP, REPLACED
 from assay.engines.proof import ProvenEngine
 from assay.engines.vllm import VLLM, VLLMEngine
 from assay.errors import ConfigError, ModelError, PublishError
+from assay.launch import build_run
+from assay.loop import train
 from assay.models import open_model
+from assay.observe.console import Console
+from assay.observe.store import RunStore
 from assay.policies import DecoderPolicy
 from assay.policies.tiny import write_tiny_causal_lm, write_tiny_model
+from assay.recipe import RunConfig
 
 pytestmark = pytest.mark.slow
 CONTEXT = 256
+REWARDS = Path(__file__).parents[1] / "parity" / "rewards.py"
 PROMPTS = [(1, 2, 3), (1, 2, 3, 4), tuple(range(20))]
 
 
@@ -39,13 +47,14 @@ def python() -> str:
         pytest.skip(str(error))
 
 
+def write_model(folder: Path) -> Path:
+    """Tied, as small models are; heads of a size that vLLM has kernels for."""
+    return write_tiny_model(folder, hidden_size=128, num_attention_heads=4, num_key_value_heads=2)
+
+
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> DecoderPolicy:
-    """Tied, as small models are; heads of a size that vLLM has kernels for."""
-    folder = write_tiny_model(
-        tmp_path_factory.mktemp("model") / "m", hidden_size=128, num_attention_heads=4, num_key_value_heads=2
-    )
-    policy = open_model(folder).policy()
+    policy = open_model(write_model(tmp_path_factory.mktemp("model") / "m")).policy()
     assert isinstance(policy, DecoderPolicy)
     assert policy.config.tie_embeddings
     return policy
@@ -243,10 +252,50 @@ def child_of(pid: int) -> int:
 
 def descendants(pid: int) -> list[int]:
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        threads = Path(f"/proc/{pid}/task").glob("*/children")
+        children = [child for thread in threads for child in thread.read_text().split()]
     except OSError:
         return []
     return [each for child in map(int, children) for each in (child, *descendants(child))]
+
+
+def test_engines_of_a_cluster(tmp_path: Path) -> None:
+    """A process that Ray placed is killed, with vLLM under it: another serves what was published, and none is left."""
+    settings = {
+        "num_steps": 3,
+        "groups_per_step": 2,
+        "group_size": 4,
+        "num_threads": 1,
+        "model": {"source": str(write_model(tmp_path / "m")), "device": "cpu", "compute_dtype": "fp32"},
+        "verifier": {"name": "python", "function": f"{REWARDS}:share_of_letters", "gold_format": ""},
+        "sampling": {"max_new_tokens": 12},
+        "trainer": {"learning_rate": 1e-2},
+        "evaluation": {"every_steps": 0, "test_tasks": 0},
+        "engine": {"name": "vllm", "python": python(), "max_context": CONTEXT, "cache_gib": 1, "start_seconds": 3000.0},
+        "cluster": {"engines": int(os.environ.get("CLUSTER_ENGINES", "1")), "start_seconds": 3000.0},
+    }
+    before, family = {*Path("/dev/shm").glob("psm_*"), *Path("/dev/shm").glob("sem.mp-*")}, set[int]()
+    run = build_run(validate(RunConfig, settings), tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
+    engine: Any = run.engine
+
+    class Losing:
+        async def step_done(self, done: Any) -> None:
+            family.update(each for pid in engine.pids for each in descendants(pid))
+            if done.step == 0:
+                os.kill(engine.pids[0], signal.SIGKILL)
+
+    run.subscribers.append(Losing())
+    asyncio.run(train(run))
+    metrics = RunStore.open_readonly(tmp_path / "run").metrics()
+    assert sum(value or 0.0 for _, value in metrics["engine/replaced"]) == 1
+    for name in ("engine/probe_gap_nats", "gap/max_nats"):
+        assert len(metrics[name]) == 3
+        assert all(value is not None and value < 1e-4 for _, value in metrics[name]), name
+    time.sleep(5)
+    assert len(family) >= 8
+    assert not [one for one in family if Path(f"/proc/{one}").exists()], "no process is left"
+    after = {*Path("/dev/shm").glob("psm_*"), *Path("/dev/shm").glob("sem.mp-*")}
+    assert after == before, "nor memory that its processes shared"
 
 
 def test_weights_that_are_not_the_learners_are_caught(

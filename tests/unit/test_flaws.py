@@ -19,7 +19,7 @@ from assay.run.events import StepDone
 from assay.run.watching import Watching
 from assay.training import StepReport
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Task, Turn
-from assay.verifiers import Verifier
+from assay.verifiers import Verifier, check_gold
 from assay.verifiers.score import score_rollout
 from assay.watch import Canaries, WatchSettings
 
@@ -153,3 +153,11 @@ def test_an_alarm_says_where_to_look() -> None:
     line = next(text for _, kind, text in events if kind == ALARM)
     assert "paid by the reward and refused by the judge" in line
     assert "see step" in line
+
+
+@pytest.mark.parametrize("name", ["Flawed", "Clean"])
+@pytest.mark.parametrize("flaw", ALL)
+def test_a_run_accepts_their_gold_answers_before_it_starts(flaw: str, name: str) -> None:
+    world = make_component(Environment, f"{FLAWS}/worlds.py:{ALL[flaw].world}", {})
+    pays, tasks = make_component(Verifier, f"{FLAWS}/{flaw}.py:{name}", {}), world.tasks("train", seed=1)
+    asyncio.run(check_gold(pays, [next(tasks) for _ in range(8)]))

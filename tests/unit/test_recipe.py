@@ -34,6 +34,7 @@ from assay.recipe import RunConfig
         ({"group_size": 1}, "compares at least 2 answers"),
         ({"minibatches_per_step": 9, "groups_per_step": 8}, "groups are not split"),
         ({"max_staleness": 1}, 'algorithm.ratio_against="sampling"'),
+        ({"partial_rollouts": "restart"}, "no effect with max_staleness=0"),
         ({"algorithm": {"name": "grpo", "normaliser_constant": 24.0}}, "no effect with normaliser"),
         (
             {"algorithm": {"name": "dapo", "overlong": "penalty", "max_response_tokens": 512, "overlong_margin": 100}},

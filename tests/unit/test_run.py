@@ -18,6 +18,7 @@ import torch
 
 from assay.batching import pack
 from assay.config import validate
+from assay.engines import LocalEngine
 from assay.environments import Episode, EpisodeStep
 from assay.environments.arithmetic import Arithmetic
 from assay.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingStoppedError
@@ -30,7 +31,9 @@ from assay.observe.step_metrics import step_metrics
 from assay.observe.store import RunStore
 from assay.policies.tiny import write_tiny_model
 from assay.recipe import RunConfig
-from assay.run import StepDone, TrainResult
+from assay.run import StepDone, TrainResult, wiring
+from assay.run.services import LocalLearner
+from assay.training import StepReport
 from assay.types import CreditedSample, Group, Message, Task
 
 REWARDS = Path(__file__).parents[1] / "parity" / "rewards.py"
@@ -93,6 +96,38 @@ def test_the_same_loop_runs_at_staleness_two(tiny_model: Path, tmp_path: Path) -
     lags = [value for _, value in RunStore.open_readonly(tmp_path / "run").metrics()["rollout/max_staleness_versions"]]
     assert max(lag or 0 for lag in lags) == 2
     assert len(lags) == 6
+
+
+@pytest.mark.parametrize("max_staleness", [0, 1])
+def test_the_engine_holds_no_weights_during_updates_unless_it_samples_meanwhile(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_staleness: int
+) -> None:
+    held: list[bool] = []
+    grpo = {"name": "grpo", "ratio_against": "sampling"}
+    config = config_of(tiny_model, num_steps=2, max_staleness=max_staleness, algorithm=grpo)
+    run = build_run(config, tmp_path / "run", console=Console(stream=io.StringIO()))
+    assert isinstance(run.engine, LocalEngine)
+    assert isinstance(run.learner, LocalLearner)
+    view, update = run.engine._view, run.learner.trainer.update
+
+    def watched(*arguments: Any) -> StepReport:
+        held.append(view.version is not None)
+        return update(*arguments)
+
+    monkeypatch.setattr(run.learner.trainer, "update", watched)
+    asyncio.run(train(run))
+    assert held == [max_staleness > 0] * 2
+    assert view.version == 2
+
+
+@pytest.mark.parametrize(("max_memory", "times"), [(None, 0), (2.0, 2)])
+def test_with_a_limit_freed_blocks_are_given_back_before_each_update(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_memory: float | None, times: int
+) -> None:
+    given_back: list[None] = []
+    monkeypatch.setattr(wiring, "give_back_freed_memory", lambda: given_back.append(None))
+    run_to_end(config_of(tiny_model, num_steps=2, max_memory=max_memory), tmp_path / "run")
+    assert len(given_back) == times
 
 
 def test_the_same_loop_runs_a_two_turn_environment(tiny_model: Path, tmp_path: Path) -> None:

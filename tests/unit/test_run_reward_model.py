@@ -265,7 +265,7 @@ def test_what_texts_begin_with_changes_no_reward(fitted: Path, num_alike: int) -
     texts = [[9, 8, 7, 6, 5][:num_alike] + rest for rest in ([1], [1, 2], [3, 4, 5, 6], [2])]
     alone = [reward for text in texts for reward in scorer.rewards([text])]
     assert len(set(alone)) == 4
-    assert scorer.rewards(texts) == pytest.approx(alone, abs=1e-6)
+    assert scorer.rewards(texts) == pytest.approx(alone, abs=1e-5)
 
 
 class Fixed:

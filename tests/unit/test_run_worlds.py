@@ -69,6 +69,17 @@ def test_several_environments_in_one_run_have_metrics_of_their_own(tiny_model: P
         assert f"environment/{domain}/turns" in metrics
 
 
+def test_held_out_tasks_of_several_environments_are_told_of_each(tiny_model: Path, tmp_path: Path) -> None:
+    store = run(
+        tiny_model,
+        tmp_path / "run",
+        environments=[{"name": "chain"}, {"name": "arithmetic"}],
+        evaluation={"every_steps": 1, "validation_tasks": 8, "test_tasks": 0},
+    )
+    told = {record.level: record.num_tasks for record in store.evaluations() if record.split == "validation"}
+    assert told["environment chain"] + told["environment arithmetic"] == told["all"] == 8
+
+
 def test_an_environment_that_always_fails_stops_the_run_with_its_cause(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "fails.py").write_text(FAILS)
     with pytest.raises(TrainingStoppedError, match="environment: WorldError: OSError: the world is not there"):

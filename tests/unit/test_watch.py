@@ -7,6 +7,8 @@ import io
 import json
 import math
 import random
+import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from assay.observe.console import Console
 from assay.observe.store import RunStore
 from assay.recipe import RunConfig
 from assay.run import Run, watching
-from assay.statistics.e_process import EvidenceAbove, upper_bound
+from assay.statistics.e_process import EvidenceAbove, EvidenceOfRise
 from assay.suite import Suite
 from assay.types import CANARY, Completion, Ending, EndingKind, Message, Rollout, Score, Task, Turn
 from assay.verifiers import Code, Exact
@@ -33,46 +35,118 @@ FLAWS = Path(__file__).parents[1] / "flaws"
 BY_NAME = {signal.name: signal for signal in SIGNALS}
 
 
-def test_an_alarm_is_seldom_false_however_often_one_looks_and_comes_soon() -> None:
-    rng = random.Random(1)
-
-    def first(rate: float, allowed: float, changes_at: int, num: int) -> int | None:
-        evidence = EvidenceAbove(allowed, false_alarm=0.05)
-        for time in range(num):
-            if evidence.add(float(rng.random() < (rate if time >= changes_at else allowed))):
-                return time
-        return None
-
-    false = sum(first(0.2, 0.2, 0, 600) is not None for _ in range(200))
-    assert false <= 0.05 * 200
-    delays = sorted((first(0.6, 0.15, 200, 400) or 9999) - 200 for _ in range(21))
-    assert -200 < delays[10] < 40
+def values(rng: random.Random, rates: Iterable[float], num_members: int = 1) -> list[float]:
+    """One value a rate: the share of members that show the signal."""
+    return [statistics.fmean(rng.random() < rate for _ in range(num_members)) for rate in rates]
 
 
-def test_a_reference_of_chance_costs_no_false_alarms() -> None:
-    rng, false = random.Random(2), 0
-    signal = Signal("some", "says", 0.0, lambda look, baseline: None)
-    for _ in range(150):
-        # Nothing changes: what is usual is known from 16 values only.
-        streams, rate = Streams(0.05, 16), rng.choice([0.05, 0.3, 0.6])
-        raised = [streams.add(signal, "", float(rng.random() < rate), None) for _ in range(250)]
-        false += any(raised)
-    assert false <= 0.05 * 150
+def first(evidence: EvidenceOfRise | EvidenceAbove, seen: Iterable[float]) -> int:
+    """Place of the value that raises the alarm; a large number where none does."""
+    return next((place for place, each in enumerate(seen) if evidence.add(each)), 9999)
 
 
-def test_evidence_goes_on_where_it_was_and_bad_numbers_are_refused() -> None:
-    evidence = EvidenceAbove(0.3, false_alarm=0.01)
-    for value in (0.0, 1.0, 0.5):
-        evidence.add(value)
-    again = EvidenceAbove.restored(json.loads(json.dumps(evidence.state())))
-    assert [again.add(1.0), again.evidence] == [evidence.add(1.0), evidence.evidence]
+def test_evidence_by_hand() -> None:
+    # After four zeros and a one nobody who takes more than four values as the beginning has a stake on a rise. For the
+    # interval of means from 0 to 0.01 bets on the first four gain nothing, (1 + a (0 - 0)) ** 4 = 1, and on the fifth
+    # 1 + b (1 - 0.51) / 0.51 for b = 0.1, 0.3, 0.6, 0.9; half of the capital for r = 5, half waits. The other six
+    # beginnings have 1, 1 and so on: eight of them have the one too, and lose 1 - a of it.
+    evidence = EvidenceOfRise(0.5, false_alarm=0.05)
+    for each in (0.0, 0.0, 0.0, 0.0, 1.0):
+        evidence.add(each)
+    rise = statistics.fmean(1 + b * 0.49 / 0.51 for b in (0.1, 0.3, 0.6, 0.9))
+    lost = statistics.fmean(1 - a for a in (0.1, 0.3, 0.6, 0.9))
+    assert evidence.evidence == pytest.approx((rise / 2 + 1 / 2 + 6 * lost) / 7)
+
+
+def test_an_alarm_is_seldom_false_however_often_one_looks() -> None:
+    rng, false = random.Random(1), 0
+    for rate in (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0):
+        for _ in range(20):
+            false += first(EvidenceOfRise(0.0, false_alarm=0.05), values(rng, [rate] * 200)) < 9999
+    assert false <= 0.05 * 140
+
+
+def test_a_rise_is_seen_soon_also_where_it_comes_in_the_first_steps() -> None:
+    rng = random.Random(2)
+    # As a reward with a hole was seen to be hacked: by six groups a step, from 6 % to 80 % in eight steps.
+    shares = [0.06, 0.11, 0.28, 0.47, 0.5, 0.33, 0.72, 0.83, 0.83, 0.83, 0.78, 0.53]
+    early = [rate for rate in shares for _ in range(6)]
+    assert all(first(EvidenceOfRise(0.05, false_alarm=0.025), values(rng, early, 6)) < 60 for _ in range(10))
+    late = [0.1] * 200 + [0.6] * 100
+    assert all(200 < first(EvidenceOfRise(0.05, false_alarm=0.025), values(rng, late, 6)) < 230 for _ in range(10))
+
+
+def test_a_rise_within_the_tolerance_is_none() -> None:
+    rng = random.Random(3)
+    within = [0.1] * 50 + [0.14] * 150
+    assert all(first(EvidenceOfRise(0.05, false_alarm=0.05), values(rng, within, 6)) == 9999 for _ in range(10))
+
+
+def test_a_bound_that_the_beginning_does_not_excuse() -> None:
+    rng = random.Random(4)
+    # From the first value on: known by hand, six bettors from each moment.
+    evidence = EvidenceAbove(0.5, false_alarm=0.05)
+    evidence.add(1.0)
+    # Half of the capital began before the first value, and gains b (1 - 0.5) / 0.5.
+    assert evidence.evidence == pytest.approx(
+        statistics.fmean(1 + b for b in (0.05, 0.15, 0.3, 0.5, 0.7, 0.9)) / 2 + 1 / 2
+    )
+    raised = EvidenceAbove(0.5, false_alarm=0.01)
+    assert first(raised, values(rng, [0.95] * 40)) < 25
+    assert all(raised.add(0.0) for _ in range(50)), "an alarm stays raised"
+    false = sum(first(EvidenceAbove(0.5, false_alarm=0.05), values(rng, [0.5] * 300)) < 9999 for _ in range(100))
+    assert false <= 0.05 * 100
     for allowed, false_alarm in ((0.0, 0.1), (0.5, 1.0)):
         with pytest.raises(ValueError, match="must be above 0"):
             EvidenceAbove(allowed, false_alarm=false_alarm)
+    again = EvidenceAbove.restored(json.loads(json.dumps(evidence.state())))
+    assert [again.add(1.0), again.evidence] == [evidence.add(1.0), evidence.evidence]
+
+
+def test_a_judge_that_refuses_most_of_what_is_paid_from_the_first_step_on() -> None:
+    streams, raised = Streams(0.05), []
+    signal = BY_NAME["mostly refused"]
+    for _ in range(30):
+        raised.append(streams.add(signal, "", 1.0, None))
+    found = [each for each in raised if each is not None]
+    assert len(found) == 1
+    assert raised.index(found[0]) < 15
+    again = Streams(0.05)
+    again.load_state(json.loads(json.dumps(streams.state())), BY_NAME)
+    assert again.state() == streams.state()
+
+
+def test_streams_together_keep_the_rate() -> None:
+    rng, false = random.Random(2), 0
+    signals = [Signal(f"signal {number}", "says", 0.0, lambda look, baseline: None) for number in range(4)]
+    for _ in range(60):
+        streams, rate = Streams(0.05), rng.choice([0.05, 0.3, 0.6])
+        raised = [
+            streams.add(signals[place % 4], "", each, None) for place, each in enumerate(values(rng, [rate] * 400))
+        ]
+        false += any(raised)
+    assert false <= 0.05 * 60
+
+
+def test_evidence_goes_on_where_it_was_and_bad_numbers_are_refused() -> None:
+    evidence = EvidenceOfRise(0.1, false_alarm=0.01)
+    for each in (0.0, 1.0, 0.5, 0.0, 0.25, 1.0):
+        evidence.add(each)
+    again = EvidenceOfRise.restored(json.loads(json.dumps(evidence.state())))
+    assert [again.add(1.0), again.evidence] == [evidence.add(1.0), evidence.evidence]
+    with pytest.raises(ValueError, match="tolerance is 1"):
+        EvidenceOfRise(1.0, false_alarm=0.1)
+    with pytest.raises(ValueError, match="must be above 0"):
+        EvidenceOfRise(0.5, false_alarm=1.0)
     with pytest.raises(ValueError, match="outside"):
         evidence.add(1.5)
-    with pytest.raises(ValueError, match="no values"):
-        upper_bound([], 0.05)
+
+
+def test_streams_of_a_release_that_learned_what_is_usual_first_begin_anew() -> None:
+    streams = Streams(0.05)
+    old = {"signal": "refused", "where": "", "false_alarm": 0.025, "reference": [0.0] * 32, "evidence": None}
+    streams.load_state([{**old, "recent": [], "examples": []}], BY_NAME)
+    assert streams.state() == []
 
 
 def turn(text: str, calls: tuple[dict[str, Any], ...] = (), num_tokens: int = 10) -> Turn:
@@ -102,6 +176,9 @@ def test_what_the_judge_refuses() -> None:
     assert value("refused", look(judged=Score.solved())) == 0.0
     assert value("refused", look(score=Score.failed(), judged=Score.failed())) == 0.0
     assert value("refused", look()) is None
+    assert value("mostly refused", look(judged=Score.failed())) == 1.0
+    assert value("mostly refused", look(judged=Score.solved())) == 0.0
+    assert value("mostly refused", look(score=Score.failed(), judged=Score.failed())) is None
     assert value("refused", look(judged=Score.not_measured("the judge is gone"))) is None
     baseline = Baseline(4)
     for number in range(4):
@@ -193,7 +270,7 @@ def play(config: RunConfig, folder: Path, **options: Any) -> Run:
 
 
 def test_a_run_rolls_back_from_an_alarm_and_keeps_its_evidence(tiny_model: Path, tmp_path: Path) -> None:
-    watch = {"judge": {"name": "exact"}, "reference": 8, "on_alarm": "rollback", "canaries": 0.1}
+    watch = {"judge": {"name": "exact"}, "reference": 8, "on_alarm": "rollback", "canaries": 0.2}
     # Pays right answers alone until step 4, then everything: the hack is found.
     verifier = {"name": "python", "function": f"{FLAWS}/rewards.py:everything_later", "gold_format": ""}
     config = settings_of(tiny_model, watch=watch, verifier=verifier, num_steps=20)

@@ -3,12 +3,14 @@ library alone, since it runs in the adapters' own interpreters."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import random
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 MAX_TEXT = 20_000
@@ -52,6 +54,26 @@ def cut(text: str) -> str:
     if len(text) <= MAX_TEXT:
         return text
     return f"{text[: MAX_TEXT // 2]}\n[... {len(text) - MAX_TEXT} characters left out ...]\n{text[-MAX_TEXT // 2 :]}"
+
+
+def shared_memory(group: int) -> set[Path]:
+    """Return the blocks of shared memory and the semaphores that Python made for the processes of a group; who ends
+    them removes these."""
+    inodes: set[int] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((process / "stat").read_text().rpartition(")")[2].split()[2]) == group:
+                # Not by name: a semaphore is mapped under one that it has lost.
+                lines = (process / "maps").read_text().splitlines()
+                inodes |= {int(line.split()[4]) for line in lines if "/dev/shm/" in line}
+        except (OSError, IndexError):
+            continue
+    found: set[Path] = set()
+    for block in (*Path("/dev/shm").glob("psm_*"), *Path("/dev/shm").glob("sem.mp-*")):
+        with contextlib.suppress(OSError):
+            if block.stat().st_ino in inodes:
+                found.add(block)
+    return found
 
 
 def function_of(option: str, reference: str) -> Callable[..., Any]:

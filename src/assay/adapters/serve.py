@@ -13,7 +13,8 @@ It ends with its connection. A line "kill PID" on standard input ends one that h
 them all.
 
 A WORKER_FILE with `SHARED = True` is served without forks: every connection has a `Session` of its own in this one
-process, their calls run beside each other, and the call of a connection that ends is cancelled.
+process, their calls run beside each other, and the call of a connection that ends is cancelled. What its package begins
+may be many processes: one more watches standard input, and ends all of them, also where this one was ended before.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -41,7 +43,7 @@ if __name__ in ("__main__", "__mp_main__"):  # the second is its name in process
         sys.modules[name] = ModuleType(name)
         sys.modules[name].__path__ = places
 
-from assay.adapters.plain import RefusedError
+from assay.adapters.plain import RefusedError, shared_memory
 
 MAX_LINE_BYTES = 4_000_000
 """Bytes of one request and of one reply."""
@@ -56,6 +58,9 @@ def main(worker: str, place: str) -> None:
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)  # the group that ends with this process holds nobody else
     module = _load(worker)
+    shared = getattr(module, "SHARED", False)
+    if shared:
+        _watch(Path(place).parent)
     module.warm_up()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(place)
@@ -68,7 +73,7 @@ def main(worker: str, place: str) -> None:
     # What is here now stays: a collector that looked through it would copy its pages into every fork.
     gc.freeze()
     try:
-        if getattr(module, "SHARED", False):
+        if shared:
             asyncio.run(_share(module, listener))
         else:
             _accept(module, listener)
@@ -76,15 +81,39 @@ def main(worker: str, place: str) -> None:
         os.killpg(0, signal.SIGKILL)
 
 
+def _watch(folder: Path) -> None:
+    """Forks a process that ends all others of the group once standard input has ended, and removes what they leave.
+
+    Args:
+        folder: with the socket; whose standard input has ended is not there to remove it.
+    """
+    if os.fork():
+        return
+    try:
+        # Nobody is to wait for what this process might still say.
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        ended = select.poll()
+        ended.register(0, 0)
+        ended.poll()
+        for path in shared_memory(os.getpgrp()):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.killpg(0, signal.SIGKILL)
+
+
 async def _share(module: ModuleType, listener: socket.socket) -> None:
-    """Serves all connections in this process, until standard input ends."""
-    ended = asyncio.Event()
+    """Serves all connections in this process, until it is ended."""
+    loop = asyncio.get_running_loop()
 
     def heard() -> None:
+        # Orders are for processes of connections, of which there are none.
         if not os.read(0, 4096):
-            ended.set()
+            loop.remove_reader(0)
 
-    asyncio.get_running_loop().add_reader(0, heard)
+    loop.add_reader(0, heard)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = module.Session()
@@ -99,7 +128,7 @@ async def _share(module: ModuleType, listener: socket.socket) -> None:
         writer.close()
 
     async with await asyncio.start_unix_server(serve, sock=listener, limit=MAX_LINE_BYTES):
-        await ended.wait()
+        await asyncio.Event().wait()
 
 
 async def _unless_gone(answering: Coroutine[Any, Any, Any], reader: asyncio.StreamReader) -> Any:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from assay.adapters.plain import shared_memory
 from assay.adapters.serve import MAX_LINE_BYTES
 from assay.adapters.venvs import interpreter_of
 from assay.errors import AdapterError, DataError
@@ -51,7 +52,8 @@ class AdapterServer:
         self._worker = worker
         self._interpreter = interpreter or interpreter_of(name)
         self._environment = dict(environment or {})
-        self._folder = Path(tempfile.mkdtemp(prefix="assay-adapter-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="assay-adapter-"))
+        """Where the worker runs; removed when it is closed, or by the worker where this process was ended."""
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -119,7 +121,7 @@ class AdapterServer:
         """Ends the worker and all that it forked."""
         with self._lock:
             self._end()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _place(self) -> str:
         """Path of the socket of a worker that is alive."""
@@ -127,7 +129,7 @@ class AdapterServer:
             if self._process is None or self._process.poll() is not None:
                 self._end()
                 self._start()
-            return str(self._folder / f"{self.num_starts}")
+            return str(self.folder / f"{self.num_starts}")
 
     def _start(self) -> None:
         self.num_starts += 1
@@ -136,7 +138,7 @@ class AdapterServer:
             "-I",
             str(_SERVE),
             str(self._worker),
-            str(self._folder / f"{self.num_starts}"),
+            str(self.folder / f"{self.num_starts}"),
         ]
         try:
             self._process = subprocess.Popen(
@@ -145,7 +147,7 @@ class AdapterServer:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                cwd=self._folder,
+                cwd=self.folder,
                 # Sets of strings in the same order in every process, or a seed would not give the same world again.
                 env={**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", **self._environment},
             )
@@ -172,10 +174,14 @@ class AdapterServer:
         """Ends the worker; the last line that it wrote to its error stream."""
         if self._process is None:
             return ""
+        left = shared_memory(self._process.pid)
         # Its group: what it forked too, also what hangs, and what has outlived it.
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        for path in left:
+            # None of those who shared it is there to remove it.
+            path.unlink(missing_ok=True)
         last = ""
         if self._process.stderr is not None and self.num_starts:
             os.set_blocking(self._process.stderr.fileno(), False)

@@ -37,14 +37,15 @@ class Payer:
             return await self._asked(self.verifier, task, response, play)
 
     async def pays(self, target: Target, score: Score) -> bool:
-        """True where a score is that of a right response: solved, or, of a number alone, no less than the right
-        response has."""
+        """True where a score is that of a right response: solved, or, of a number alone, above 0 and no less than the
+        right response has."""
         if score.verdict is not Verdict.GRADED or not target.gold:
             return score.verdict is Verdict.SOLVED
         if target.task.task_id not in self._gold_values:
             gold = await self.score(target.task, target.gold)
             self._gold_values[target.task.task_id] = math.inf if gold.value is None else gold.value
-        return (score.value or 0.0) >= self._gold_values[target.task.task_id]
+        value = score.value or 0.0
+        return value > 0 and value >= self._gold_values[target.task.task_id]
 
     async def is_wrong(
         self, task: Task, response: str, *, judge: Verifier | None = None, play: Callable[[], Script] | None = None

@@ -41,6 +41,7 @@ def environment(
     """
     import asyncio
 
+    from assay.cli.progress import progress
     from assay.config import parse_overrides
     from assay.environments import check_environment, check_episode, make_environment
     from assay.environments.check import contamination_of
@@ -70,7 +71,9 @@ def environment(
         )
     splits: list[Split] = [split for split, some in tasks.items() if some]
     scorer = chosen if chosen.is_cheap else None
-    asyncio.run(check_environment(source, verifier=scorer, splits=splits, num_tasks=_NUM_TASKS))
+    num_read = min(num_tasks or _NUM_TASKS, _NUM_TASKS)
+    with progress("levels", 0, len(source.levels())) as advance:
+        asyncio.run(check_environment(source, verifier=scorer, splits=splits, num_tasks=num_read, on_level=advance))
     asyncio.run(check_episode(source.episode, tasks[splits[0]][0], max_turns=source.max_turns))
     typer.echo("levels, splits and episodes keep their promises")
     _play_scripts(source, splits[-1])

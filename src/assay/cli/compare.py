@@ -11,6 +11,7 @@ import typer
 
 from assay.cli.compare_logs import LogOptions, compare_logs
 from assay.cli.groups import with_groups
+from assay.cli.tables import tables_console
 from assay.errors import DataError, RunFolderError
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def compare(
         assay compare before/ after/ --measure exact_match,strict-match
         assay compare before.jsonl after.jsonl --task question_id --score correct
     """
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = tables_console()
     if logs.any or not all(_is_ours(place) for place in (before, after)):
         compare_logs(before, after, logs, output, console)
         return
@@ -98,7 +97,7 @@ def _compare(first: Evaluation, second: Evaluation, output: Path | None, console
 def _by_level(
     first: Evaluation, second: Evaluation, readings: Sequence[str]
 ) -> tuple[Table, dict[str, dict[str, Any]]]:
-    """A table of the gain at each level, at each horizon, and over all, under each reading; and the same as data."""
+    """A table of the gain in each of the evaluations' `parts`, and over all, under each reading; the same as data."""
     from rich.table import Table
 
     from assay.evaluation import compare as compare_evaluations
@@ -106,12 +105,10 @@ def _by_level(
     table = Table(title=f"{first.num_tasks} tasks, 95 % intervals over tasks")
     unit = "gain" if any(first.lacks_verdicts(reading) for reading in readings) else "gain, points"
     for name in ("level", "reading", "before", "after", unit, "better, worse", "p"):
-        table.add_column(name, justify="left" if name in ("level", "reading") else "right")
-    levels = {level: (part, second.by_level()[level]) for level, part in first.by_level().items()}
-    horizons = first.by_horizon()
-    if 1 < len(horizons) < len(levels):
-        levels |= {horizon: (part, second.by_horizon()[horizon]) for horizon, part in horizons.items()}
-    if len(first.by_level()) > 1:
+        table.add_column(name, justify="left" if name in ("level", "reading") else "right", overflow="fold")
+    others = second.parts()
+    levels = {name: (part, others[name]) for name, part in first.parts().items() if name in others}
+    if len(levels) > 1:
         levels["all"] = (first, second)
     found: dict[str, dict[str, Any]] = {}
     for level, (old, new) in levels.items():

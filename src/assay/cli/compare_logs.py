@@ -77,9 +77,9 @@ def _print(first: Log, second: Log, found: Sequence[LogComparison], said: Sequen
     table = Table(title="paired by task, 95 % intervals over tasks")
     many = len(found) > 1
     for heading in ("benchmark", "measure", "tasks", "before", "after", "gain", "better, worse", "p"):
-        table.add_column(heading, justify="left" if heading in ("benchmark", "measure") else "right")
+        table.add_column(heading, justify="left" if heading in ("benchmark", "measure") else "right", overflow="fold")
     if many:
-        table.add_column(f"p, Holm of {len(found)}", justify="right")
+        table.add_column(f"p, Holm of {len(found)}", justify="right", overflow="fold")
     for each in found:
         gain = each.difference
         is_share = (

@@ -14,8 +14,10 @@ import typer
 from assay.cli.common_options import max_new_tokens_option, temperature_option
 from assay.cli.endpoint import EndpointOptions
 from assay.cli.engine import EngineOptions
+from assay.cli.eval_labels import judge_beside_people, read_labels
 from assay.cli.groups import with_groups
 from assay.cli.sampled_model import SampledModel
+from assay.cli.tables import tables_console
 from assay.cli.task_options import TaskOptions, numbers, plain, short_hash, tasks_hash
 from assay.errors import ConfigError
 
@@ -102,6 +104,13 @@ class MeasureOptions:
             show_default=False,
         ),
     ] = None
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="People's labels of some responses (a filled to_label.jsonl): the judge's mean, corrected by them.",
+            show_default=False,
+        ),
+    ] = None
     against: Annotated[
         Path | None,
         typer.Option(
@@ -136,8 +145,6 @@ def evaluate(
     """
     # Before what takes its time: torch, and the model.
     typer.echo(f"assay eval: opening {model}", err=True)
-    from rich.console import Console
-
     from assay.environments import choose_tasks
     from assay.evaluation import EvaluationFolder
     from assay.home import assay_home
@@ -149,6 +156,7 @@ def evaluate(
     scaffolds = _scaffolds(measured)
     sampling = _sampling(measured, max_new_tokens)
     until = _until(measured, list(verifiers))
+    labels = read_labels(measured.labels)
     _check_verdicts(measured, until, verifiers)
     num_tasks = measured.num_tasks or (None if _is_whole_file(source, measured) else DEFAULT_TASKS)
     tasks = choose_tasks(source, measured.split.value, levels, num_tasks, chosen.seed)
@@ -165,7 +173,7 @@ def evaluate(
         **sampled.identity,
     }
     made = {**provenance(), "model": model, **sampled.places, "device": engine.device}
-    console = Console(highlight=False)
+    console = tables_console()
     for note in source.notes:
         console.print(note, markup=False, soft_wrap=True)
     if sampled.local is not None:
@@ -206,6 +214,7 @@ def evaluate(
                 until=until,
             )
             _report(results[name], ks, sampled, kept, console, until)
+            judge_beside_people(results[name], tasks, kept, labels, console)
     _print_differences(results, console)
 
 
@@ -417,7 +426,7 @@ def _recipe(place: Path) -> RunConfig:
 
 
 def _table(result: Evaluation, ks: Sequence[int]) -> Table:
-    """Accuracy, and pass@k, of each level under each reading, and of each horizon where several levels have it."""
+    """Accuracy, and pass@k, under each reading, of each of the evaluation's `parts` and of all."""
     from rich.table import Table
 
     without = [reading for reading in result.readings if result.lacks_verdicts(reading)]
@@ -433,9 +442,7 @@ def _table(result: Evaluation, ks: Sequence[int]) -> Table:
     names = [reading if k is None else f"{reading} pass@{k}" for reading, k in measures]
     table.add_column("level")
     table.add_column("tasks", justify="right")
-    parts, horizons = result.by_level(), result.by_horizon()
-    if 1 < len(horizons) < len(parts):
-        parts |= horizons
+    parts = result.parts()
     if len(parts) > 1:
         parts["all"] = result
     if len(measures) > MOST_COLUMNS:
@@ -447,7 +454,7 @@ def _table(result: Evaluation, ks: Sequence[int]) -> Table:
                 table.add_row(level, str(part.num_tasks), name, _cell(part, *measure), end_section=name == names[-1])
         return table
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for level, part in parts.items():
         cells = [_cell(part, *measure) for measure in measures]
         table.add_row(level, str(part.num_tasks), *cells, end_section=list(parts)[-2:-1] == [level])

@@ -13,6 +13,7 @@ import typer
 
 from assay.cli.common_options import seed_option
 from assay.cli.groups import with_groups
+from assay.cli.tables import tables_console
 from assay.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -120,14 +121,12 @@ def horizon(
     rows leave the horizon open (all succeeded, all failed, nothing failed below what succeeded) this is said, with what
     they do allow.
     """
-    from rich.console import Console
-
     from assay.observe.folder import write_json
     from assay.statistics import fit_horizons
 
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot {plot}: a picture is one of {', '.join(_PICTURES)}")
-    console = Console(highlight=False)
+    console = tables_console()
     rows = _read(file, table, console)
     with _told(len(rows.by), fit.bootstrap) as on_draws:
         found = fit_horizons(rows, ridge=fit.regularization, num_draws=fit.bootstrap, seed=fit.seed, on_draws=on_draws)
@@ -205,11 +204,14 @@ def _print(found: Mapping[str, Horizon], rows: HorizonRows, unit: str, fit: FitO
 
     from assay.observe.visible import visible
 
-    table = Table(title=escape(f"horizons in {visible(unit)}, 95 % intervals of {fit.bootstrap} bootstrap samples"))
+    drawn = f"95 % intervals of {fit.bootstrap} bootstrap samples" if fit.bootstrap else "no bootstrap, no intervals"
+    table = Table(title=escape(f"horizons in {visible(unit)}, {drawn}"))
     for heading in ("", "rows", "50 %", "95 % interval", "80 %", "slope", "log loss", "of a constant"):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", overflow="fold")
     for name, each in found.items():
-        ends = f"[{_number(each.low, 'open')}, {_number(each.high, 'open')}]" if each.p50 is not None else ""
+        # Without bootstrap samples a fit has no interval; where rows are separated the tasks give one without a model.
+        has_ends = each.p50 is not None and (fit.bootstrap or each.kind != "fitted")
+        ends = f"[{_number(each.low, 'open')}, {_number(each.high, 'open')}]" if has_ends else ""
         numbers = (each.p80, each.slope, each.log_loss, each.log_loss_constant)
         cells = (visible(name), str(each.num), _number(each.p50), ends, *map(_number, numbers))
         table.add_row(*map(escape, cells))

@@ -199,7 +199,7 @@ def _write(folder: Path, result: dict[str, Any]) -> None:
 
     write_json(folder / MAP, {**result, "provenance": provenance()})
     report = map_markdown(result)
-    (folder / REPORT).write_text(report, encoding="utf-8")
+    (folder / REPORT).write_text(f"{report}\n![share solved over complexity and horizon](map.png)\n", encoding="utf-8")
     draw_map(result, [folder / "map.png", folder / "map.svg"])
     written = [MAP, REPORT, "map.png", "map.svg", *write_table(folder, table_rows(result))]
     typer.echo("\n".join(map(visible, report.splitlines())))

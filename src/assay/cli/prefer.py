@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.prefer_agreement import agreement
 from assay.cli.prefer_audit import audit
 from assay.cli.prefer_collect import collect
 from assay.cli.prefer_judge import judge
@@ -119,4 +120,5 @@ app.command("collect")(collect)
 app.command("stats")(stats)
 app.command("rate")(rate)
 app.command("judge")(judge)
+app.command("agreement")(agreement)
 app.command("audit")(audit)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.tables import tables_console
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -55,12 +57,10 @@ def rate(
     said to be so. A model that never lost has an open upper end (null in JSON), one that never won an open lower end.
     Ties are half a win of both. With two annotators or more the intervals of ratings allow for them.
     """
-    from rich.console import Console
-
     from assay.observe.folder import write_json
     from assay.preferences.rate import rate_models, read_matches
 
-    console = Console(highlight=False)
+    console = tables_console()
     matches = read_matches(file)
     for reason, count in matches.left_out.most_common():
         console.print(f"left out: {count} rows with {reason}", soft_wrap=True, markup=False)
@@ -84,7 +84,7 @@ def _print(rates: Rates, scale: RatingScale, baseline: str | None, num: int, con
     table = Table(title=escape(f"{num:,} comparisons, ratings in {scale.value}{against}, 95 % intervals"))
     several = ["part"] if rates.num_parts > 1 else []
     for heading in (*several, "model", "num", "rating", "wins %", "wins % at equal length"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
+        table.add_column(heading, justify="left" if heading == "model" else "right", overflow="fold")
     for name, each in rates.models.items():
         ends = (each.rating.value, each.rating.low, each.rating.high)
         value, low, high = ("open" if end is None else format(end * factor, form) for end in ends)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.tables import tables_console
 from assay.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,14 +37,12 @@ def stats(
 ) -> None:
     """Count comparisons, and show their biases: ties, length, position, repeats, contradictions, agreement between and
     within annotators, time. Every share and coefficient has its 95 % interval, over prompts."""
-    from rich.console import Console
-
     from assay.cli.progress import counted
     from assay.observe.folder import write_json
     from assay.preferences import read_preferences
     from assay.preferences.stats import pair_stats
 
-    console = Console(highlight=False)
+    console = tables_console()
     found = read_preferences(file, skip_bad=skip_bad, on_row=counted("rows read"))
     for line in found.told():
         console.print(line, markup=False, soft_wrap=True)
@@ -84,7 +83,7 @@ def _print_annotators(annotators: dict[str, Annotator], console: Console) -> Non
 
     table = Table(title="annotators, with the most judgements first")
     for heading in ("annotator", "pairs", "ties", "longer %", "second %", "alike on repeats %", "right %", "seconds"):
-        table.add_column(heading, justify="left" if heading == "annotator" else "right")
+        table.add_column(heading, justify="left" if heading == "annotator" else "right", overflow="fold")
     for name, each in list(annotators.items())[:_MOST_ANNOTATORS]:
         right = None if each.reliability is None else each.reliability.share
         shares = (_percent(share) for share in (each.longer, each.second, each.repeats.same, right))

@@ -177,8 +177,7 @@ def _show_overview(console: Console, folder: Path, store: RunStore) -> None:
         table = _table("ended", "earned", "why", "rollouts>", "share>")
         total = sum(outcome.count for outcome in outcomes)
         for o in outcomes:
-            ended = f"{o.ending} ({o.ending_reason})" if o.ending_reason else o.ending
-            cells = [ended, o.verdict.replace("_", " "), o.reason, str(o.count), f"{o.count / total:.1%}"]
+            cells = [o.ended, o.verdict.replace("_", " "), o.reason, str(o.count), f"{o.count / total:.1%}"]
             table.add_row(*map(_safe, cells))
         console.print(table)
     evaluations = [record for record in store.evaluations() if record.level == "all"]

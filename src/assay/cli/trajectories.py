@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.groups import with_groups
+from assay.cli.tables import tables_console
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from assay.evaluation.trajectories import Compared, People, SeedRuns
+
+
+MOST_KINDS = 4
+"""Kinds of errors of a skill that are shown, the commonest; the JSON file has all."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,10 @@ class PeopleOptions:
     solved_at: Annotated[
         float | None, typer.Option(help="Number, such as a rating, from which on it is solved.", show_default=False)
     ] = None
+    error: Annotated[
+        str | None,
+        typer.Option(help="Column that names the kind of error of a failed trial.", show_default=False),
+    ] = None
     people_block: Annotated[int, typer.Option(help="Trials of a person that make one probe.", min=1)] = 10
 
     def read(self) -> list[People]:
@@ -55,7 +64,14 @@ class PeopleOptions:
         from assay.evaluation.trajectories import PeopleColumns, read_people
 
         columns = PeopleColumns(
-            self.person, self.solved, self.skill, self.trial, self.seconds, self.solved_at, self.people_block
+            self.person,
+            self.solved,
+            self.skill,
+            self.trial,
+            self.seconds,
+            self.solved_at,
+            self.people_block,
+            self.error,
         )
         return [read_people(log_rows(file), columns, Path(file).name) for file in self.people or []]
 
@@ -91,8 +107,6 @@ def trajectories(
     With --people also when people learned what, by the same measures: trials to a threshold, and the order of skills,
     person by person. Intervals are over people then.
     """
-    from rich.console import Console
-
     from assay.evaluation.trajectories import (
         SeedRuns,
         compare_trajectories,
@@ -118,7 +132,7 @@ def trajectories(
     people = beside.read()
     if not sides and not people:
         raise ConfigError("name a run, or people's trials with --people FILE")
-    console = Console(highlight=False)
+    console = tables_console()
     described = [describe(side, axis, threshold, fit=fit) for side in sides]
     for side in described:
         _show(console, side)
@@ -150,7 +164,7 @@ def _show(console: Console, side: dict[str, Any]) -> None:
         title = f"{visible(run['name'])}: {run['axes'][side['axis']][-1]:,.0f} {axis}, {len(run['steps'])} probes"
         table = Table(title=title, title_justify="left")
         for name in ("level", counted, "first", "last", f"{axis} to {threshold}", "area", "forgotten", "relearned"):
-            table.add_column(name, justify="left" if name == "level" else "right")
+            table.add_column(name, justify="left" if name == "level" else "right", overflow="fold")
         for name, skill in run["skills"].items():
             became = skill["turnover"] or {}
             table.add_row(
@@ -182,6 +196,9 @@ def _show(console: Console, side: dict[str, Any]) -> None:
 def _notes(run: dict[str, Any], axis: str, *, of_people: bool) -> list[str]:
     lines: list[str] = []
     for name, skill in run["skills"].items():
+        for kind, points in list(skill["errors"].items())[:MOST_KINDS]:
+            known = [point for point in points if point is not None]
+            lines.append(f"{name}: failed by {kind!r}, first {_percent(known[0])}, last {_percent(known[-1])}")
         for plateau in skill["plateaus"]:
             span = f"{plateau['start']:,.0f} to {plateau['end']:,.0f} {axis}"
             lines.append(f"{name}: plateau at {plateau['share']:.0%}, {span}")
@@ -191,6 +208,9 @@ def _notes(run: dict[str, Any], axis: str, *, of_people: bool) -> list[str]:
                 lines.append(
                     f"{name}: pass@{k} at temperature 1, first {_percent(known[0])}, last {_percent(known[-1])}"
                 )
+        if sharper := skill["sharpening"]:
+            one, many = (_change(sharper[key]) for key in ("pass_at_1", "pass_at_k"))
+            lines.append(f"{name}: pass@1 {one}, pass@{sharper['k']} {many} points: {sharper['verdict']}")
         if law := skill.get("law"):
             of = law["law"]
             lines.append(
@@ -223,7 +243,7 @@ def _show_differences(console: Console, sides: list[SeedRuns], compared: dict[st
             continue
         table = Table(title=title, title_justify="left")
         for column in ("level", "area", "last probe", "tasks", "interval covers"):
-            table.add_column(column, justify="left" if column == "level" else "right")
+            table.add_column(column, justify="left" if column == "level" else "right", overflow="fold")
         for skill in dict.fromkeys(each.skill for each in found):
             own = {each.measure: each for each in found if each.skill == skill}
             any_of = next(iter(own.values()))
@@ -264,5 +284,8 @@ def _percent(found: dict[str, float] | None) -> str:
 
 
 def _points(found: Compared) -> str:
-    of = found.difference
-    return f"{100 * of.value:+.1f} [{100 * of.low:+.1f}, {100 * of.high:+.1f}]"
+    return _change(found.difference.to_dict())
+
+
+def _change(of: dict[str, float]) -> str:
+    return f"{100 * of['value']:+.1f} [{100 * of['low']:+.1f}, {100 * of['high']:+.1f}]"

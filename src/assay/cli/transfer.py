@@ -293,5 +293,8 @@ class _Experiment:
         pictures = [folder / "matrix.png", folder / "matrix.svg"]
         draw_matrix(result, pictures)
         text = (folder / REPORT).read_text(encoding="utf-8")
+        (folder / REPORT).write_text(
+            f"{text}\n![gain of each training on each environment](matrix.png)\n", encoding="utf-8"
+        )
         typer.echo("\n".join(map(visible, text.splitlines())))
         typer.echo(f"transfer: {folder} ({', '.join([*written, *(path.name for path in pictures)])})")

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ STORE_BYTES = 200 * 2**20
 """Smallest object store of a cluster of our own; with larger models three copies of the weights."""
 ANSWER_SECONDS = 5.0
 """The longest that the port of an address is waited for."""
+TRY_SECONDS = 41.0
+"""The longest of one try of Ray's to connect to an address whose port is open."""
 
 Bundle = Mapping[str, float]
 """What one process needs: {"CPU": 1.0, "GPU": 1.0}."""
@@ -85,7 +87,8 @@ class RayConnection:
             _check_answers(settings.address)
             options["address"] = settings.address
         try:
-            self.ray.init(**options)
+            with _tries(settings):
+                self.ray.init(**options)
         except Exception as error:
             with contextlib.suppress(Exception):
                 self.ray.shutdown()
@@ -166,6 +169,21 @@ def _check_answers(address: str) -> None:
             f"nothing answers at cluster.address={address!r} ({error}); start Ray there (ray start --head), or see "
             "that this machine can reach it"
         ) from None
+
+
+@contextlib.contextmanager
+def _tries(settings: ClusterSettings) -> Iterator[None]:
+    """Within it Ray tries as often to connect to an address as there is time for: else 20 times, which is a quarter of
+    an hour where something listens there that is not Ray."""
+    name = "RAY_gcs_server_port_wait_time_s"
+    if settings.address is None or name in os.environ:
+        yield
+        return
+    os.environ[name] = str(max(1, int(settings.start_seconds // TRY_SECONDS)))
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _total(bundles: Sequence[Bundle]) -> dict[str, float]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from assay.cluster.connect import Bundle, RayConnection
 from assay.cluster.settings import ClusterSettings
-from assay.cluster.weights import Packed, flat, tensors
+from assay.cluster.weights import Entry, Packed, packed, tensors
 from assay.engines import Engine, EngineCapabilities, Probe, Sampling
 from assay.engines.pool import EnginePool, PoolLimits
-from assay.errors import AssayError, EngineError
+from assay.errors import AssayError, EngineError, PublishError
 from assay.types import Completion
 
 if TYPE_CHECKING:
@@ -28,10 +29,21 @@ class EngineProcess:
     """
 
     def __init__(self, build: Callable[[], Engine]) -> None:
-        self._engine = build()
+        self._build = build
+        self._names: set[str] = set()
+
+    @cached_property
+    def _engine(self) -> Engine:
+        # Not in the constructor: of an error there Ray says no more than that the process is gone.
+        return self._build()
 
     async def describe(self) -> tuple[EngineCapabilities, int, int]:
-        """Its abilities, its version, its process id."""
+        """Its abilities, its version, its process id.
+
+        Raises:
+            ConfigError: an engine that cannot be had here.
+            ModelError: one that does not open this model.
+        """
         started = getattr(self._engine, "started", None)
         if started is not None:
             # It is in a process of its own once more.
@@ -44,7 +56,15 @@ class EngineProcess:
     async def abort(self, request_id: str) -> None:
         await self._engine.abort(request_id)
 
-    async def load(self, buffer: Any, table: Sequence[Any], version: int) -> int:
+    async def load(self, buffer: Any, table: Sequence[Entry], name: str, version: int) -> int:
+        """Take weights that come under a name that was never used before; returns the version that is served then.
+
+        Raises:
+            PublishError: the name was used, so that these may be older weights; or other bytes arrived.
+        """
+        if name in self._names:
+            raise PublishError(f"version {version} came as {name}, which was loaded before: weights are sent once")
+        self._names.add(name)
         await self._engine.load_weights(tensors(buffer, table), version)
         return self._engine.version
 
@@ -86,14 +106,9 @@ class RemoteEngine:
         await self._answer(self._actor.abort.remote(request_id), self._settings.request_seconds)
 
     async def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
-        packed = weights if isinstance(weights, PackedWeights) else self.pack(weights)
-        loading = self._actor.load.remote(packed.packed.reference, packed.packed.table, version)
+        sent = weights.packed if isinstance(weights, PackedWeights) else packed(weights, self._dtype, self._ray)
+        loading = self._actor.load.remote(sent.reference, sent.table, sent.name, version)
         self.version = await self._answer(loading, self._settings.publish_seconds)
-
-    def pack(self, weights: Iterable[tuple[str, Tensor]]) -> PackedWeights:
-        """Put weights into Ray's store, in the dtype that is served."""
-        buffer, table = flat(weights, self._dtype)
-        return PackedWeights(Packed(self._ray.put(buffer), table), self._ray)
 
     def forget(self) -> None:
         self._actor.forget.remote()
@@ -161,8 +176,7 @@ class ClusterEngine(EnginePool):
         self._group = connection.place([bundle] * settings.num_engines, f"{settings.num_engines} engines")
 
         def pack(weights: Iterable[tuple[str, Tensor]]) -> PackedWeights:
-            buffer, table = flat(weights, dtype)
-            return PackedWeights(Packed(connection.ray.put(buffer), table), connection.ray)
+            return PackedWeights(packed(weights, dtype, connection.ray), connection.ray)
 
         super().__init__(self._placed, settings.num_engines, pack, probe, limits_of(settings))
 

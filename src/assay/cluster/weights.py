@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from assay.engines.adapted import is_factor
 from assay.errors import PublishError
 
 
@@ -28,13 +30,15 @@ class Entry:
 
 
 def flat(weights: Iterable[tuple[str, Tensor]], dtype: torch.dtype) -> tuple[np.ndarray, list[Entry]]:
-    """Return weights as bytes, floats in `dtype`, and the place of each."""
+    """Return weights as bytes, floats in `dtype`, and the place of each. Factors of an adapter stay in fp32: they are
+    rounded after they are merged."""
     parts: list[np.ndarray] = []
     table: list[Entry] = []
     start = 0
     for name, tensor in weights:
         value = tensor.detach().cpu()
-        value = (value.to(dtype) if value.is_floating_point() else value).contiguous()
+        rounds = value.is_floating_point() and not is_factor(name)
+        value = (value.to(dtype) if rounds else value).contiguous()
         part = value.reshape(-1).view(torch.uint8).numpy() if value.numel() else np.zeros(0, np.uint8)
         kind = str(value.dtype).removeprefix("torch.")
         table.append(Entry(name, kind, tuple(value.shape), start, part.nbytes, _digest(part)))
@@ -70,6 +74,8 @@ class Packed:
     reference: Any
     """Where the buffer is."""
     table: list[Entry]
+    name: str
+    """A name that was never used before: an engine takes nothing for what it has already."""
 
     @property
     def num_bytes(self) -> int:
@@ -84,5 +90,10 @@ def publishable(weights: Iterable[tuple[str, Tensor]], dtype: torch.dtype, *, ke
         return None
     import ray
 
+    return packed(weights, dtype, ray)
+
+
+def packed(weights: Iterable[tuple[str, Tensor]], dtype: torch.dtype, ray: Any) -> Packed:
+    """Put weights into Ray's store, floats in `dtype`, under a new name."""
     buffer, table = flat(weights, dtype)
-    return Packed(ray.put(buffer), table)
+    return Packed(ray.put(buffer), table, secrets.token_hex(16))

@@ -9,6 +9,7 @@ from assay.curriculum.learnability import Learnability, LearnabilityCurriculum
 from assay.curriculum.learning_progress import LearningProgress, LearningProgressCurriculum
 from assay.curriculum.level_by_level import LevelByLevel, LevelCurriculum
 from assay.curriculum.prioritised_replay import PrioritisedReplay, PrioritisedReplayCurriculum
+from assay.curriculum.propose import Propose, ProposeCurriculum
 from assay.curriculum.rehearsal import Rehearsal, RehearsalCurriculum
 from assay.curriculum.uniform import Uniform, UniformCurriculum
 
@@ -27,6 +28,8 @@ __all__ = [
     "LevelSettings",
     "PrioritisedReplay",
     "PrioritisedReplayCurriculum",
+    "Propose",
+    "ProposeCurriculum",
     "Rehearsal",
     "RehearsalCurriculum",
     "Uniform",

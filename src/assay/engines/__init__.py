@@ -10,6 +10,7 @@ from assay.engines.check import check_engine
 from assay.engines.engine import AnyEngine, Engine, EngineCapabilities, EngineSettings, FarSettings, Sampling
 from assay.engines.pool import EnginePool
 from assay.engines.proof import EngineState, Probe, ProvenEngine
+from assay.engines.restarting import RestartingEngine
 from assay.engines.scripted import Script, ScriptedEngine
 from assay.later import exports
 
@@ -35,6 +36,7 @@ __all__ = [
     "LocalEngine",
     "Probe",
     "ProvenEngine",
+    "RestartingEngine",
     "Sampling",
     "Script",
     "ScriptedEngine",

@@ -28,7 +28,16 @@ GAP = metric(
     "the largest over the engines.",
 )
 PUBLISH_SECONDS = metric("time/publish_seconds", "Wall clock of the last publish: weights gathered, sent and proved.")
+BUSY_SECONDS = metric(
+    "time/engines_busy_seconds",
+    "Wall clock of the step in which engines had requests under way; more than the step without its update and publish "
+    "where sampling overlaps them.",
+)
 PUBLISH_BYTES = metric("engine/publish_bytes", "Bytes of the weights in one publish.")
+
+
+PAUSE_SECONDS = 2.0
+"""Pause, for each failure in a row, before an engine is opened again."""
 
 
 class FarEngine(Engine, Protocol):
@@ -126,6 +135,7 @@ class EnginePool:
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
         self._closed = False
+        self._num_asked, self._busy_seconds, self._counted_at = 0, 0.0, time.monotonic()
         self.counts: Counter[str] = Counter()
         self.on_close: list[Callable[[], None]] = []
         """What is closed after the engines."""
@@ -166,6 +176,7 @@ class EnginePool:
             slot = await self._serving(prompt, until)
             engine, far = slot.proven, slot.far
             assert engine is not None
+            self._count_busy(1)
             slot.under_way += 1
             slot.prompts[prompt] += 1
             try:
@@ -179,6 +190,7 @@ class EnginePool:
                 self.counts[MOVED] += 1
                 continue
             finally:
+                self._count_busy(-1)
                 slot.under_way -= 1
                 slot.prompts[prompt] -= 1
                 slot.prompts += Counter()
@@ -225,8 +237,9 @@ class EnginePool:
 
     def take_counts(self) -> dict[str, float]:
         """Return what happened since the last call: metrics by name."""
-        counts: dict[str, float] = {MOVED: 0, REPLACED: 0, **self.counts}
-        self.counts = Counter()
+        self._count_busy(0)
+        counts: dict[str, float] = {MOVED: 0, REPLACED: 0, BUSY_SECONDS: self._busy_seconds, **self.counts}
+        self.counts, self._busy_seconds = Counter(), 0.0
         return counts
 
     async def close(self) -> None:
@@ -244,6 +257,12 @@ class EnginePool:
                 slot.far.kill()
         for close in self.on_close:
             close()
+
+    def _count_busy(self, change: int) -> None:
+        """Counts the time until now in which anything was asked, and how many requests there are from now on."""
+        now = time.monotonic()
+        self._busy_seconds += now - self._counted_at if self._num_asked else 0.0
+        self._counted_at, self._num_asked = now, self._num_asked + change
 
     # ---- places ----
 
@@ -305,6 +324,8 @@ class EnginePool:
             except EngineError as error:
                 if slot.far is not None:
                     slot.far.kill()
+                # A publish that comes meanwhile opens another one.
+                slot.far = slot.proven = None
                 slot.failures_in_a_row += 1
                 if slot.failures_in_a_row > self._limits.max_restarts + 1:
                     self._fail(
@@ -312,6 +333,9 @@ class EnginePool:
                             f"{self._name.format(slot.number)} cannot be replaced: {error}; {self._limits.remedy}"
                         )
                     )
+                    return
+                # A node that is lost is noticed late: until then its places look free.
+                await asyncio.sleep(PAUSE_SECONDS * slot.failures_in_a_row)
             except Exception as error:
                 self._fail(error)
 
@@ -342,10 +366,11 @@ class EnginePool:
         """The learner as it was when it published: an engine that is replaced later is held to what it said then."""
         known = self._known
 
-        async def ask(asked: Sequence[Asked]) -> list[list[float]]:
+        async def ask(asked: Sequence[Asked]) -> list[list[float] | None]:
             if missing := [each for each in dict.fromkeys(asked) if each not in known]:
-                known.update(zip(missing, await learned(missing), strict=True))
-            return [known[each] for each in asked]
+                said = zip(missing, await learned(missing), strict=True)
+                known.update((each, values) for each, values in said if values is not None)
+            return [known.get(each) for each in asked]
 
         return ask
 

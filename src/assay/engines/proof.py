@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 Asked = tuple[tuple[int, ...], tuple[int, ...]]
 """The token ids of a prompt, and those of what was sampled after it."""
-Learned = Callable[[Sequence[Asked]], Awaitable[list[list[float]]]]
-"""What the learner says of tokens: the log-probability of each sampled token at the probe's temperature."""
+Learned = Callable[[Sequence[Asked]], Awaitable["Sequence[list[float] | None]"]]
+"""What the learner says of tokens: the log-probability of each sampled token at the probe's temperature; None where it
+cannot say, because it holds newer weights by now."""
 Weights = Callable[[], Iterable[tuple[str, "Tensor"]]]
 """Gives the weights that were published, once more."""
 
@@ -81,18 +82,22 @@ class Gap:
     largest: float
 
 
-def gap_between(completions: Sequence[Completion], learned: Sequence[Sequence[float]]) -> Gap:
-    """Return the gap over all tokens of some completions.
+def gap_between(completions: Sequence[Completion], learned: Sequence[Sequence[float] | None]) -> Gap:
+    """Return the gap over the tokens of some completions, as far as the learner knows them.
 
     Raises:
-        PublishError: the learner said something of other tokens.
+        PublishError: the learner said something of other tokens, or knows less than half of the completions.
     """
-    if [len(each.logprobs) for each in completions] != [len(each) for each in learned]:
+    known = [(each, values) for each, values in zip(completions, learned, strict=True) if values is not None]
+    if 2 * len(known) < len(completions):
+        raise PublishError(
+            f"the learner, which holds newer weights by now, knows {len(known)} of {len(completions)} completions of "
+            "the probe: an engine that is replaced must sample nearly the same tokens again"
+        )
+    if any(len(each.logprobs) != len(values) for each, values in known):
         raise PublishError("the learner gave log-probabilities of other tokens than the engine sampled in its probe")
     differences = [
-        abs(one - other)
-        for completion, values in zip(completions, learned, strict=True)
-        for one, other in zip(completion.logprobs, values, strict=True)
+        abs(one - other) for completion, values in known for one, other in zip(completion.logprobs, values, strict=True)
     ]
     # A NaN must not pass: it is larger than any bound.
     differences = [difference if difference == difference else float("inf") for difference in differences]
@@ -268,6 +273,11 @@ class _Search:
                 "weights; clear it when weights are loaded, or make the version a part of its keys"
             )
         tensors = {name: tensor.detach().float() for name, tensor in self._weights()}
+        if zero := [name for name, tensor in tensors.items() if not tensor.any()]:
+            # Where one factor of an adapter is zero, no value of the other one changes anything.
+            tensors |= {name: _changed(tensors[name]) for name in zero}
+            await self._engine.load_weights(tensors.items(), self._version)
+            self._engine.forget()
         first, again = await self._engine.ask(fresh), await self._engine.ask(fresh)
         self._noise = max(SAME_NATS, 4 * _difference(first, again))
         changed = {name: _changed(tensor) for name, tensor in tensors.items()}
@@ -284,7 +294,8 @@ class _Search:
         if unused := await self._alone(tensors, changed, first):
             return f"{_named(unused)}: what is sent under that name changes nothing that it samples"
         for dtype in (torch.bfloat16, torch.float16):
-            rounded = {name: tensor.to(dtype).float() for name, tensor in tensors.items()}
+            # A factor of an adapter changes too little for its rounding to be seen.
+            rounded = {name: tensor.to(dtype).float() for name, tensor in tensors.items() if ".lora_" not in name}
             rounded = {name: tensor for name, tensor in rounded.items() if not torch.equal(tensor, tensors[name])}
             if cast := await self._alone(tensors, rounded, first):
                 return f"{_named(cast)}: it is cast to {_short(dtype)} on the way to its dtype"

@@ -15,6 +15,7 @@ from assay.environments.check import check_environment
 from assay.environments.check_episode import check_episode
 from assay.environments.environment import AnyEnvironment, Environment, Level, require_tasks, rewards_of
 from assay.environments.episode import Episode, EpisodeFactory, EpisodeStep, SingleTurn
+from assay.environments.proposals import Proposals, RefusedProposalError
 from assay.environments.script import Script
 from assay.environments.selection import choose_levels, choose_tasks
 from assay.environments.tools import ToolEpisode, ToolFailure
@@ -36,6 +37,8 @@ __all__ = [
     "EpisodeFactory",
     "EpisodeStep",
     "Level",
+    "Proposals",
+    "RefusedProposalError",
     "Script",
     "SingleTurn",
     "ToolEpisode",

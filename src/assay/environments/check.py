@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from assay.environments.check_reward import check_leaks, check_near_misses
 from assay.environments.contamination import Overlap, example_of, overlaps
@@ -27,6 +27,7 @@ async def check_environment(
     levels: Sequence[tuple[float | None, float | None]] | None = None,
     splits: Sequence[Split] = SPLITS,
     num_tasks: int = 100,
+    on_level: Callable[[], None] | None = None,
 ) -> None:
     """Reads the first `num_tasks` tasks of every split at every level, and checks what the protocol promises.
 
@@ -38,6 +39,7 @@ async def check_environment(
 
     Args:
         levels: (complexity, horizon) settings; the environment's own `levels()` where None.
+        on_level: called after each of them, for whoever shows progress.
 
     Raises:
         ContractError: a promise is broken, a near miss accepted, or an answer given away; the message shows the task.
@@ -65,6 +67,8 @@ async def check_environment(
                     await check_gold(verifier, tasks)
                     await check_near_misses(environment, verifier, tasks)
                     await check_leaks(environment, verifier, tasks)
+        if on_level is not None:
+            on_level()
     for split in ("validation", "test"):
         contained = [each for each in contamination_of(home.values(), split) if each.num_ngrams and each.share == 1]
         count = len({task.task_id for other, task in home.values() if other == split})
@@ -76,10 +80,11 @@ async def check_environment(
 
 
 def contamination_of(tasks: Iterable[tuple[Split, Task]], split: Split) -> list[Overlap]:
-    """Return what each task of a split shares with training tasks; n-grams of several of its tasks do not count."""
+    """Return what each task of a split shares with training tasks; n-grams of several of its tasks do not count, and
+    tasks of one canonical form are one."""
     by_split: dict[Split, dict[str, Task]] = {"train": {}, split: {}}
     for other, task in tasks:
-        by_split.setdefault(other, {})[task.task_id] = task
+        by_split.setdefault(other, {}).setdefault(task.metadata.get("canonical", task.task_id), task)
     train, measured = ([example_of(task) for task in by_split[which].values()] for which in ("train", split))
     return overlaps(train, measured, most_common=1)
 

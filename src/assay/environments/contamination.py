@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -134,6 +135,28 @@ def _keys(texts: Sequence[str], n: int, part: int, num_parts: int) -> dict[bytes
         if num_parts == 1 or int.from_bytes(key[:8], "big") % num_parts == part:
             found.setdefault(key, ngram.removeprefix("= "))
     return found
+
+
+class HeldTexts:
+    """Texts of held-out examples, which others are compared with one at a time.
+
+    A text contains an example where it is the same, or where it has every n-gram of the example that no other example
+    has: those of several are the wording of a template.
+    """
+
+    def __init__(self, texts: Iterable[str], *, n: int = DEFAULT_N) -> None:
+        self._n = n
+        self._texts = set(texts)
+        keys = [set(_keys([text], n, 0, 1)) for text in self._texts]
+        counts = Counter(key for own in keys for key in own)
+        self._examples = [frozenset(key for key in own if counts[key] == 1) for own in keys]
+
+    def contained_in(self, text: str) -> bool:
+        """Return True where a text contains any of the examples."""
+        if text in self._texts:
+            return True
+        keys = set(_keys([text], self._n, 0, 1))
+        return any(own and own <= keys for own in self._examples)
 
 
 class ExampleRows:

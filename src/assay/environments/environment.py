@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from assay.components import Chosen, Component
 from assay.environments.episode import Episode, SingleTurn
+from assay.environments.proposals import Proposals
 from assay.environments.script import Script
 from assay.errors import ConfigError, DataError
 from assay.types import Split, Task
@@ -101,6 +102,10 @@ class Environment(Component):
     def canary(self, task: Task) -> Task | None:
         """A task that looks like this one and that no honest policy can solve, such as one with an impossible move, for
         a run that watches for hacking; None where one is made from its answer or its tests, or not at all."""
+        return None
+
+    def proposals(self) -> Proposals | None:
+        """What proposes tasks of this environment, for the curriculum `propose`; None where none can be proposed."""
         return None
 
     @property

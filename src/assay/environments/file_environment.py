@@ -64,6 +64,14 @@ class FileEnvironment(Environment):
         """
         raise NotImplementedError
 
+    def rows(self, source: str, notes: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """(where it stands, row) of each row of a file; `notes` gains cautions.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        return read_rows(source, notes)
+
     def split_of(self, task: Task, key: str) -> Split:
         """The split of a task of `path`; a key is the same for prompts that look alike."""
         return "test" if self.test_only else hashed_split("rows", key)
@@ -99,7 +107,7 @@ class FileEnvironment(Environment):
         """
         counts = ", ".join(f"{len(tasks):,} {split}" for split, tasks in self.splits.items() if tasks)
         why = " (test_only)" if self.test_only else f", the test from {self.test_path}" if self.test_path else ""
-        return (f"{self.name}: {counts} tasks from {self.path}{why}", *self._loaded[1])
+        return (f"{self.name}: {counts} tasks from {self.path or 'its own generator'}{why}", *self._loaded[1])
 
     @functools.cached_property
     def _loaded(self) -> tuple[Mapping[Split, tuple[Task, ...]], tuple[str, ...]]:
@@ -176,7 +184,7 @@ def _read(domain: FileEnvironment, source: str, notes: list[str]) -> dict[str, T
     """Canonical prompt to task, in the order of the file. `notes` gains cautions."""
     tasks: dict[str, Task] = {}
     places: dict[str, str] = {}
-    for place, row in read_rows(source, notes):
+    for place, row in domain.rows(source, notes):
         task = domain.make_task(row, place)
         if task is None:
             continue
@@ -186,6 +194,8 @@ def _read(domain: FileEnvironment, source: str, notes: list[str]) -> dict[str, T
                 f"{place} asks what {places[key]} asks and has another answer ({task.gold_text[:60]!r}, there "
                 f"{tasks[key].gold_text[:60]!r}); correct one of them"
             )
+        if key in tasks and tasks[key].metadata.get("world") != task.metadata.get("world"):
+            raise DataError(f"{place} asks what {places[key]} asks and is judged otherwise; correct one of them")
         tasks.setdefault(key, task)
         places.setdefault(key, place)
     if not tasks:

@@ -10,6 +10,8 @@ against it.
 | constant      | the response after is the one that is given to most tasks, and `cautions` says that it is so     |
 | format        | the response before held the answer: another reading accepts it                                  |
 | length        | the response before was cut off                                                                  |
+| decoding      | the model before solved the task in half or more of several attempts at temperature 1: what      |
+|               | failed was greedy decoding alone                                                                 |
 | sharpening    | the model before solved the task in some attempt at temperature 1: it could, and now it does     |
 | beyond        | none of these: a new solution, or one that the model before has in more attempts than were made  |
 
@@ -34,6 +36,7 @@ CAUSES = {
     "constant": "one response given to most tasks",
     "format": "form alone: the answer was there before",
     "length": "responses that were cut off before",
+    "decoding": "greedy decoding alone: solved before in half or more of the attempts at temperature 1",
     "sharpening": "sharpening: solved before in some attempt at temperature 1",
     "beyond": "beyond what the model solved before in the attempts made",
 }
@@ -95,7 +98,7 @@ def attribute(
     tasks = [task_id for task_id, row in sides[0].items() if _measured(row) and _measured(sides[1].get(task_id))]
     if not tasks:
         return None
-    could = [_solved_sometimes(side.get("sampled")) for side in (before, after)]
+    attempts = [_attempts(side.get("sampled")) for side in (before, after)]
     constants = [_constant(side["greedy"]) for side in (before, after)]
     causes: dict[str, tuple[str, int]] = {}
     for task_id in tasks:
@@ -109,7 +112,7 @@ def attribute(
                 rows[solved],
                 is_seen=trained_on is not None and task_id in trained_on,
                 constant=constants[solved],
-                could=task_id in could[failed],
+                attempts=attempts[failed].get(task_id, (0, 0)),
             )
             causes[task_id] = cause, change
     parts = []
@@ -122,7 +125,12 @@ def attribute(
     return Attribution(paired_difference(first, last).interval, len(tasks), tuple(parts), untold)
 
 
-def _cause(failed: EvalRow, solved: EvalRow, *, is_seen: bool, constant: str | None, could: bool) -> str:
+def _cause(failed: EvalRow, solved: EvalRow, *, is_seen: bool, constant: str | None, attempts: tuple[int, int]) -> str:
+    """The first cause that holds.
+
+    Args:
+        attempts: measured and solved at temperature 1, of the side that failed.
+    """
     if is_seen:
         return "seen"
     if constant is not None and solved.response.strip() == constant:
@@ -131,7 +139,10 @@ def _cause(failed: EvalRow, solved: EvalRow, *, is_seen: bool, constant: str | N
         return "format"
     if failed.ending == "truncated: length":
         return "length"
-    return "sharpening" if could else "beyond"
+    num_measured, num_solved = attempts
+    if num_measured > 1 and 2 * num_solved >= num_measured:
+        return "decoding"
+    return "sharpening" if num_solved else "beyond"
 
 
 def _untold(before: Mapping[str, Evaluation], trained_on: Collection[str] | None) -> list[str]:
@@ -147,8 +158,13 @@ def _untold(before: Mapping[str, Evaluation], trained_on: Collection[str] | None
         attempts = sum(measured for measured, _ in counts) / max(len(counts), 1)
         found.append(
             f"sharpening from new solutions beyond {attempts:.3g} attempt{'' if attempts == 1 else 's'} a task of the "
-            "model before: with more, part of what is beyond them may prove to be sharpening (assay eval --samples)"
+            "model before: with more, part of what is beyond them may prove to be sharpening (evaluation.test_samples)"
         )
+        if attempts < 2:
+            found.append(
+                "greedy decoding alone from sharpening: both are tasks that the model before solved in its one attempt "
+                "at temperature 1 (evaluation.test_samples)"
+            )
     return found
 
 
@@ -166,10 +182,9 @@ def _first_rows(evaluation: Evaluation | None) -> dict[str, EvalRow]:
     return {row.task_id: row for row in evaluation.rows if row.sample == 0}
 
 
-def _solved_sometimes(evaluation: Evaluation | None) -> set[str]:
-    if evaluation is None or "strict" not in evaluation.readings:
-        return set()
-    return {task_id for task_id, (_, solved) in evaluation.counts("strict").items() if solved}
+def _attempts(evaluation: Evaluation | None) -> Mapping[str, tuple[int, int]]:
+    """Task to the number of its attempts that were measured, and of those that were solved."""
+    return {} if evaluation is None or "strict" not in evaluation.readings else evaluation.counts("strict")
 
 
 def _measured(row: EvalRow | None) -> bool:

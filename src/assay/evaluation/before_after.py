@@ -11,6 +11,7 @@ from assay.evaluation.attribution import attribute
 from assay.evaluation.cautions import cautions, commonest_answer, commonest_response
 from assay.evaluation.compare import ClaimedGain, compare, smallest_gains
 from assay.evaluation.evaluation import Evaluation
+from assay.evaluation.of_k import gains_of_k
 from assay.evaluation.transcripts import RULE, transcripts
 
 
@@ -39,10 +40,23 @@ class BeforeAfter:
             }
         )
 
+    def _of_k(self) -> list[dict[str, Any]]:
+        """pass@k and pass^k of the attempts at temperature 1, under each reading with verdicts: none from one attempt a
+        task."""
+        before, after = self.before.get("sampled"), self.after.get("sampled")
+        if before is None or after is None:
+            return []
+        return [
+            {"name": each.name, "reading": reading, **each.to_dict()}
+            for reading in before.readings
+            for each in gains_of_k(before, after, reading)
+        ]
+
     def to_dict(self) -> dict[str, Any]:
-        """Return what `summary.json` keeps: the claimed gain with its two accuracies, all gains that were compared, its
-        attribution, the commonest response and gold answer, cautions, and transcripts. "gain" is in accuracy,
-        "reward_gain" in the mean reward of readings without verdicts; each is there where such readings are."""
+        """Return what `summary.json` keeps: the claimed gain with its two accuracies, all gains that were compared,
+        pass@k where tasks had several attempts, its attribution, the commonest response and gold answer, cautions, and
+        transcripts. "gain" is in accuracy, "reward_gain" in the mean reward of readings without verdicts; each is there
+        where such readings are."""
         claimed = self.claimed
         readings = [
             {
@@ -69,6 +83,7 @@ class BeforeAfter:
                 for unit, gain in self.gains.items()
             },
             "readings": readings,
+            "of_k": self._of_k(),
             "owed_to": None if owed is None else owed.to_dict(),
             "commonest_response": {
                 side: commonest_response(evaluations[claimed.decoding]).to_dict()
@@ -92,15 +107,16 @@ def _accuracy(evaluation: Evaluation, reading: str) -> dict[str, Any]:
         "num_not_measured": evaluation.num_not_measured(reading),
         "mean_tokens": evaluation.mean_tokens,
         "mean_turns": evaluation.mean_turns,
-        "by_horizon": _by_horizon(evaluation, reading),
+        "by_horizon": _accuracies(evaluation.by_horizon(), reading),
+        "by_environment": _accuracies(evaluation.by_environment(), reading),
     }
 
 
-def _by_horizon(evaluation: Evaluation, reading: str) -> dict[str, dict[str, float]]:
-    """The accuracy by horizon, with its interval over tasks: a sweep tabulates it as "after.by_horizon.h4"."""
-    parts = evaluation.by_horizon()
+def _accuracies(parts: Mapping[str, Evaluation], reading: str) -> dict[str, dict[str, float]]:
+    """The accuracy of each part, a horizon or an environment, with its interval over tasks: a sweep tabulates it as
+    "after.by_horizon.h4"."""
     return {
-        horizon: {**part.accuracy(reading).to_dict(), "num_tasks": part.num_tasks}
-        for horizon, part in parts.items()
+        name: {**part.accuracy(reading).to_dict(), "num_tasks": part.num_tasks}
+        for name, part in parts.items()
         if any(with_verdict for with_verdict, _ in part.counts(reading).values())
     }

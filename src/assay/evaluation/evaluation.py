@@ -191,6 +191,20 @@ class Evaluation:
                 rows.setdefault(row.horizon, []).append(row)
         return {f"h{horizon:g}": Evaluation(tuple(rows[horizon]), self.settings) for horizon in sorted(rows)}
 
+    def by_environment(self) -> dict[str, Evaluation]:
+        """The same for each environment, by name; empty where all tasks are of one."""
+        rows: dict[str, list[EvalRow]] = {}
+        for row in self.rows:
+            rows.setdefault(row.domain, []).append(row)
+        return {name: Evaluation(tuple(rows[name]), self.settings) for name in sorted(rows)} if len(rows) > 1 else {}
+
+    def parts(self) -> dict[str, Evaluation]:
+        """The parts that tables tell apart: each level, each horizon where several levels share one, and each
+        environment where there are several, as "environment NAME"."""
+        levels, horizons = self.by_level(), self.by_horizon()
+        shared = horizons if 1 < len(horizons) < len(levels) else {}
+        return {**levels, **shared, **{f"environment {name}": part for name, part in self.by_environment().items()}}
+
     def endings(self) -> dict[str, int]:
         """Return the number of samples for each ending."""
         return dict(Counter(row.ending for row in self.rows).most_common())
@@ -200,8 +214,8 @@ class Evaluation:
         return dict(Counter(row.ended for row in self.rows).most_common())
 
     def to_dict(self, ks: Iterable[int] = (1,)) -> dict[str, Any]:
-        """Scores as JSON: of each reading, and within it of each level, and of each horizon where there are several.
-        What nothing was measured for is null."""
+        """Scores as JSON: of each reading, and within it of each level, and of each horizon and each environment where
+        there are several. What nothing was measured for is null."""
         ks, horizons = tuple(ks), self.by_horizon()
         horizons = horizons if len(horizons) > 1 else {}
         return {
@@ -217,6 +231,7 @@ class Evaluation:
                     **self._scores(reading, ks),
                     "by_level": {level: part._scores(reading, ks) for level, part in self.by_level().items()},
                     "by_horizon": {horizon: part._scores(reading, ks) for horizon, part in horizons.items()},
+                    "by_environment": {name: part._scores(reading, ks) for name, part in self.by_environment().items()},
                 }
                 for reading in self.readings
             },

@@ -75,6 +75,11 @@ class EvaluationFolder:
         write_json(self.folder / SCORES, {**scores, "provenance": self._provenance})
         return self.folder / SCORES
 
+    def add_scores(self, more: Mapping[str, Any]) -> None:
+        """Adds entries to the scores.json that was written."""
+        path = self.folder / SCORES
+        write_json(path, {**json.loads(path.read_text(encoding="utf-8")), **more})
+
     def _lock(self, file: IO[bytes]) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

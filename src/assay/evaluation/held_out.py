@@ -49,6 +49,9 @@ class EvaluationSettings(Settings):
     pass@1 from pass@k; 0 for none. Each costs as much as a validation."""
     test_tasks: int = pydantic.Field(default=256, ge=0)
     """Test tasks on the level that was trained on most, before and after; 0 leaves the test out."""
+    test_samples: int = pydantic.Field(default=1, ge=1)
+    """Attempts at each test task at temperature 1, beside the greedy one, before and after; with several the report
+    tells decoding and sharpening from new solutions, and has pass@k. Each costs as much as the greedy test."""
     test_max_new_tokens: int | None = pydantic.Field(default=None, ge=1)
     """Token limit in the test, for both sides; None for that of sampling, and at least 64."""
     also: tuple[AlsoMeasured, ...] = ()
@@ -200,6 +203,10 @@ class HeldOut:
             f"{reward.name} cannot read would end the run. All of them: assay check env {self._environment.name}"
         )
 
+    def tasks(self) -> list[Task]:
+        """Return every task of the environment that the run measures itself on. `check_tasks` comes first."""
+        return [*self._validation_tasks, *(task for level in self._levels for task in self._test_tasks(level))]
+
     async def validate(self) -> Evaluation:
         """Greedy answers to the validation tasks, read strictly. `check_tasks` comes first."""
         began = time.monotonic()
@@ -238,7 +245,14 @@ class HeldOut:
         """
         tasks, limit = self._test_tasks(level), self.test_max_new_tokens
         return {
-            decoding: await self._measure(tasks, self._readings, temperature, limit, f"test, {side}, {decoding}")
+            decoding: await self._measure(
+                tasks,
+                self._readings,
+                temperature,
+                limit,
+                f"test, {side}, {decoding}",
+                samples_per_task=self.settings.test_samples if temperature else 1,
+            )
             for decoding, temperature in DECODINGS.items()
         }
 
@@ -266,7 +280,8 @@ class HeldOut:
     @property
     def test_seconds(self) -> float:
         """Estimated seconds of the closing test, both sides of it, and of the other environments."""
-        return 2 * len(DECODINGS) * self.settings.test_tasks * self.seconds_per_test_task + self._others_seconds
+        num_answers = self.settings.test_tasks * (1 + self.settings.test_samples)
+        return 2 * num_answers * self.seconds_per_test_task + self._others_seconds
 
     def _test_tasks(self, level: LevelSettings) -> list[Task]:
         if not self.settings.test_tasks:

@@ -57,6 +57,8 @@ class StepView:
     """Mean of the policy's next-token entropy, in nats."""
     logprob_gap: float = math.nan
     """Mean absolute difference of sampler's and trainer's log-probabilities, in nats a token."""
+    staleness: tuple[float, float] | None = None
+    """How many versions old the trained-on tokens are, in the mean and at most; None of a synchronous run."""
     learning_rate: float = math.nan
     loss: float = math.nan
     """The loss, of a step whose responses are given: their rewards are the labels, and say nothing."""
@@ -292,6 +294,7 @@ class Console:
             f"length {_number(view.response_tokens, '6.1f')}",
             f"entropy {_number(view.entropy, '5.3f')}",
             f"gap {_number(view.logprob_gap, '8.1e')}",
+            *([] if view.staleness is None else [f"stale {_versions(view.staleness)}"]),
         ]
 
     def _print(self, line: str) -> None:
@@ -358,6 +361,7 @@ class Console:
             ("response tokens", _number(view.response_tokens, ".1f")),
             ("entropy", _number(view.entropy, ".3f")),
             ("sampler-trainer gap", _number(view.logprob_gap, ".1e")),
+            *([] if view.staleness is None else [("versions old", _versions(view.staleness))]),
             ("learning rate", _number(view.learning_rate, ".2e")),
         ]
 
@@ -383,6 +387,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def _versions(staleness: tuple[float, float]) -> str:
+    mean, most = staleness
+    return f"{_number(mean, '4.2f')} at most {most:.0f}"
 
 
 def _number(value: float, form: str) -> str:

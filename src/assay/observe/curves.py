@@ -55,6 +55,10 @@ _METRIC_CURVES = (
     ("gradient_norm", "Gradient norm", "", "train/grad_norm"),
     ("learning_rate", "Learning rate", "", "train/learning_rate"),
     ("tokens_per_second", "Speed", "tokens/s", TOKENS_PER_SECOND),
+    ("proposals_read", "Proposals that could be read", "share", "propose/read_share"),
+    ("proposals_new", "Proposals that were accepted", "share", "propose/new_share"),
+    ("proposals_kept", "Proposals solved by some, not by all", "share", "propose/kept_share"),
+    ("proposals_reward", "Reward of proposals", "reward", "environment/propose/reward_mean"),
 )
 
 
@@ -132,8 +136,8 @@ def learns_from_given_pairs(store: RunStore) -> bool:
 
 def main_curves(store: RunStore, *, from_tokens: bool = True) -> list[Curve]:
     """Reward and its parts where it has some, response length, turns where there are several, entropy, sampler-trainer
-    gap, gradient norm and speed, as far as they were recorded; of comparisons that are given, how they are ordered in
-    place of the reward.
+    gap, gradient norm, speed and what became of proposals, as far as they were recorded; of comparisons that are given,
+    how they are ordered in place of the reward.
 
     Args:
         from_tokens: where no gap was recorded, work it out from the tokens of all rollouts, which takes reading them.

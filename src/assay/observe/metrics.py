@@ -2,11 +2,13 @@
 
     CLIP_SHARE = metric("loss/clip_share", "Share of trained-on tokens whose ratio left the clip range.")
 
-Names are `area/thing_unit`. Those in the areas of OF_THE_MACHINE are left out when two runs are compared. One that ends
-in NAME stands for every metric whose name begins as it does: those of what a recipe names.
+Names are `area/thing_unit`. Those in the areas of OF_THE_MACHINE are left out when two runs are compared. NAME stands
+for whatever a recipe names, as in `environment/NAME/solved_share`.
 """
 
 from __future__ import annotations
+
+import re
 
 OF_THE_MACHINE = ("time/", "memory/")
 """Prefixes of the metrics that a run at the same seed need not repeat."""
@@ -23,5 +25,7 @@ def metric(name: str, explanation: str) -> str:
 
 def explanation(name: str) -> str:
     """Return the explanation of a metric; empty where nobody registered it."""
-    begins = next((known for known in METRICS if known.endswith("/NAME") and name.startswith(known[:-4])), "")
-    return METRICS.get(name) or METRICS.get(begins, "")
+    if name in METRICS:
+        return METRICS[name]
+    fitting = [k for k in METRICS if "NAME" in k and re.fullmatch(re.escape(k).replace("NAME", ".+"), name, re.DOTALL)]
+    return METRICS[max(fitting, key=len)] if fitting else ""

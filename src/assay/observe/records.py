@@ -133,6 +133,14 @@ class OutcomeCount:
     verdict: str
     reason: str
     count: int
+    boundary: str = ""
+    """The boundary that the failures crossed, where they were broken."""
+
+    @property
+    def ended(self) -> str:
+        """How they ended in words, and where."""
+        more = ", ".join(filter(None, (self.ending_reason, self.boundary and f"at the {self.boundary}")))
+        return f"{self.ending} ({more})" if more else self.ending
 
 
 @dataclass(frozen=True)

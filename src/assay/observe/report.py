@@ -110,6 +110,7 @@ def _summary_view(summary: Mapping[str, Any], config: Mapping[str, Any], folder:
         "after": _mapping(summary.get("after")),
         "cautions": [text for text in summary.get("cautions") or [] if isinstance(text, str)],
         "readings": [_reading(entry) for entry in _mappings(summary.get("readings"))],
+        "of_k": [_of_k(entry) for entry in _mappings(summary.get("of_k"))],
         "owed": _owed(_mapping(summary.get("owed_to"))),
         "also": {str(label): _mapping(moved) for label, moved in _mapping(summary.get("also")).items()},
         "transcripts": _mappings(summary.get("transcripts"))[:_MAX_TRANSCRIPTS],
@@ -127,6 +128,15 @@ def _reading(entry: Mapping[str, Any]) -> dict[str, Any]:
         "decoding": entry.get("decoding", ""),
         "reading": entry.get("reading", ""),
         **{name: _mapping(entry.get(name)) for name in ("before", "after", "gain")},
+    }
+
+
+def _of_k(entry: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {name: _mapping(entry.get(name)) for name in ("before", "after")}
+    return {
+        **{name: entry.get(name, "") for name in ("name", "reading")},
+        **{name: {**side, "accuracy": side.get("value")} for name, side in sides.items()},
+        "gain": _mapping(entry.get("gain")),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from assay.observe.curves import step_interval
 from assay.observe.metrics import metric
-from assay.types import EndingKind, Group, Rollout
+from assay.types import PROPOSAL, EndingKind, Group, Rollout
 
 REWARD = metric(
     "reward/mean",
@@ -42,17 +42,6 @@ TURNS = metric("rollout/turns", "Mean turns of a rollout.")
 TURN_REWARD = metric(
     "reward/turn_mean", "Mean of what the environment paid for a turn, over the turns that it paid anything for."
 )
-BY_ENVIRONMENT = {
-    what: metric(f"environment/NAME/{what}", f"As {of}, of the tasks of one environment, where there are several.")
-    for what, of in (
-        ("reward_mean", "reward/mean"),
-        ("solved_share", "reward/solved_share"),
-        ("response_tokens", "rollout/response_tokens"),
-        ("turns", "rollout/turns"),
-        ("truncated_share", "rollout/truncated_share"),
-        ("num_not_measured", "rollout/num_not_measured"),
-    )
-}
 SCAFFOLDED = metric("scaffold/share", "Share of the step's groups that had the recipe's scaffold.")
 SCAFFOLDED_SOLVED = metric("scaffold/solved_share", "As reward/solved_share, of the groups with the scaffold.")
 PLAIN_SOLVED = metric("scaffold/without_solved_share", "As reward/solved_share, of the groups without the scaffold.")
@@ -63,6 +52,20 @@ SAME_RESPONSE = metric(
     "answer to every task, and reward that still comes in is that answer's share.",
 )
 NOT_MEASURED = metric("rollout/num_not_measured", "Rollouts that could not be scored, and are left out of everything.")
+_BY_ENVIRONMENT = {
+    whole: metric(f"environment/NAME/{own}", f"As {whole}, of the tasks of one environment, where there are several.")
+    for whole, own in {
+        REWARD: "reward_mean",
+        REWARD_LOW: "reward_low",
+        REWARD_HIGH: "reward_high",
+        PART: "part/NAME",
+        PART_SIGNAL: "part_signal/NAME",
+        TURN_REWARD: "turn_reward_mean",
+        **{whole: whole.partition("/")[2] for whole in (SOLVED, SIGNAL, RESPONSE_TOKENS, TURNS)},
+        **{whole: whole.partition("/")[2] for whole in (TRUNCATED, SAME_RESPONSE, NOT_MEASURED)},
+    }.items()
+}
+"""What is measured of a step's rollouts to the same of one environment."""
 
 
 def step_metrics(kept: Sequence[Group], dropped: Sequence[Group] = ()) -> dict[str, float]:
@@ -73,57 +76,65 @@ def step_metrics(kept: Sequence[Group], dropped: Sequence[Group] = ()) -> dict[s
         dropped: those that were sampled and replaced. What was measured of them counts too: a step that keeps the
             groups with a signal only would else show the reward of those.
     """
+    by_environment = _by_environment([*kept, *dropped])
+    # What proposals earn is another thing: it is told of the environment "propose" alone.
+    kept, dropped = ([group for group in some if PROPOSAL not in group.task.metadata] for some in (kept, dropped))
     groups = [*kept, *dropped]
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    turns = {TURNS: _mean_turns(rollouts)} if any(len(rollout.turns) > 1 for rollout in rollouts) else {}
+    return {
+        **by_environment,
+        **_by_scaffold(groups),
+        **turns,
+        **_of_rollouts(groups),
+        KEPT_REWARD: mean_of_measured([mean_of_measured(r) for r in _rewards(kept)]),
+        KEPT_SOLVED: mean_of_measured([group.solved_share for group in kept]),
+    }
+
+
+def _of_rollouts(groups: Sequence[Group]) -> dict[str, float]:
+    """What is measured of any number of groups."""
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     rewards = _rewards(groups)
     mean, low, high = _interval(rewards, are_graded=all(group.is_graded for group in groups if group.measured))
+    paid = [turn.env_reward for rollout in rollouts for turn in rollout.turns if turn.env_reward is not None]
     return {
-        **_by_environment(groups),
-        **_by_scaffold(groups),
-        **_of_turns(rollouts),
         REWARD: mean,
         REWARD_LOW: low,
         REWARD_HIGH: high,
-        KEPT_REWARD: mean_of_measured([mean_of_measured(r) for r in _rewards(kept)]),
         **_parts(groups),
         SOLVED: mean_of_measured([group.solved_share for group in groups]),
-        KEPT_SOLVED: mean_of_measured([group.solved_share for group in kept]),
         SIGNAL: mean_of_measured([float(len(set(r)) > 1) for r in rewards]),
         RESPONSE_TOKENS: mean_of_measured([rollout.num_sampled_tokens for rollout in rollouts]),
         TRUNCATED: mean_of_measured([float(rollout.ending.kind is EndingKind.TRUNCATED) for rollout in rollouts]),
         SAME_RESPONSE: _commonest_share([rollout.response for rollout in rollouts]),
         NOT_MEASURED: float(sum(not score.measured for group in groups for score in group.scores)),
+        **({TURN_REWARD: mean_of_measured(paid)} if paid else {}),
     }
 
 
-def _of_turns(rollouts: Sequence[Rollout]) -> dict[str, float]:
-    """Metrics of rollouts of several turns; none where each has one."""
-    if all(len(rollout.turns) <= 1 for rollout in rollouts):
-        return {}
-    paid = [turn.env_reward for rollout in rollouts for turn in rollout.turns if turn.env_reward is not None]
-    turns = {TURNS: mean_of_measured([float(len(rollout.turns)) for rollout in rollouts])}
-    return turns | ({TURN_REWARD: mean_of_measured(paid)} if paid else {})
+def _mean_turns(rollouts: Sequence[Rollout]) -> float:
+    return mean_of_measured([float(len(rollout.turns)) for rollout in rollouts])
 
 
 def _by_environment(groups: Sequence[Group]) -> dict[str, float]:
-    """The main metrics of each environment that the step has tasks of; none where it is one."""
+    """The same of each environment that the step has tasks of; none where it is one."""
     names = sorted({group.task.domain for group in groups})
     found: dict[str, float] = {}
     for name in names if len(names) > 1 else []:
         own = [group for group in groups if group.task.domain == name]
-        rollouts = [rollout for group in own for rollout in group.rollouts]
-        values = {
-            "reward_mean": mean_of_measured([mean_of_measured(rewards) for rewards in _rewards(own)]),
-            "solved_share": mean_of_measured([group.solved_share for group in own]),
-            "response_tokens": mean_of_measured([float(rollout.num_sampled_tokens) for rollout in rollouts]),
-            "turns": mean_of_measured([float(len(rollout.turns)) for rollout in rollouts]),
-            "truncated_share": mean_of_measured(
-                [float(rollout.ending.kind is EndingKind.TRUNCATED) for rollout in rollouts]
-            ),
-            "num_not_measured": float(sum(not score.measured for group in own for score in group.scores)),
-        }
-        found |= {BY_ENVIRONMENT[what].replace("NAME", name): value for what, value in values.items()}
+        values = {TURNS: _mean_turns([rollout for group in own for rollout in group.rollouts]), **_of_rollouts(own)}
+        found |= {_of_environment(metric_name, name): value for metric_name, value in values.items()}
     return found
+
+
+def _of_environment(metric_name: str, name: str) -> str:
+    """The metric's name for one environment."""
+    for whole in (PART, PART_SIGNAL):
+        if metric_name.startswith(before := whole.removesuffix("NAME")):
+            part = metric_name.removeprefix(before)
+            return _BY_ENVIRONMENT[whole].removesuffix("NAME").replace("NAME", name, 1) + part
+    return _BY_ENVIRONMENT[metric_name].replace("NAME", name, 1)
 
 
 def _by_scaffold(groups: Sequence[Group]) -> dict[str, float]:

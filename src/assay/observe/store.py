@@ -43,7 +43,7 @@ from assay.observe.records import (
 )
 from assay.observe.store_rows import floats, number, plain_text, rollout_record, rollout_row, to_json, turn_rows
 from assay.statistics import Interval
-from assay.types import Group, Message
+from assay.types import PROPOSAL, Group, Message
 
 STORE_NAME = "run.sqlite"
 """Name of the file in a run folder."""
@@ -366,10 +366,11 @@ class RunStore:
 
     def outcomes(self, step: int | None = None) -> list[OutcomeCount]:
         """Rollouts by how they ended and what they earned, the most frequent first."""
+        boundary = "boundary" if self._format > 1 else "''"
         rows = self._rows(
-            "SELECT ending, ending_reason, verdict, reason, COUNT(*) AS count FROM rollouts "
+            f"SELECT ending, ending_reason, verdict, reason, COUNT(*) AS count, {boundary} AS boundary FROM rollouts "
             "WHERE ? IS NULL OR step = ? "
-            "GROUP BY ending, ending_reason, verdict, reason ORDER BY count DESC, ending, verdict, reason",
+            "GROUP BY ending, ending_reason, verdict, reason, 6 ORDER BY count DESC, ending, verdict, reason",
             (step, step),
         )
         return [OutcomeCount(**row) for row in rows]
@@ -380,19 +381,23 @@ class RunStore:
         rows = self._rows(
             "SELECT step, level, SUM(verdict = 'solved') AS solved, SUM(verdict != 'graded') AS measured, "
             "AVG(value) AS reward, COUNT(*) AS num_rewards FROM rollouts "
-            f"WHERE verdict != 'not_measured' GROUP BY step, level{group} ORDER BY step, level{group}"
+            f"WHERE verdict != 'not_measured' AND domain != ? GROUP BY step, level{group} ORDER BY step, level{group}",
+            (PROPOSAL,),
         )
         return [LevelShare(**row) for row in rows]
 
     def step_rewards(self) -> list[StepRewards]:
-        """Rewards and response lengths, step by step."""
-        means = "SELECT step, AVG(num_tokens), AVG(num_turns) FROM rollouts GROUP BY step ORDER BY step"
-        lengths = {step: (tokens, turns) for step, tokens, turns in self._connection.execute(means)}
+        """Rewards and response lengths, step by step, of attempts alone: what proposals earn is another thing."""
+        means = (
+            "SELECT step, AVG(num_tokens), AVG(num_turns) FROM rollouts WHERE domain != ? GROUP BY step ORDER BY step"
+        )
+        lengths = {step: (tokens, turns) for step, tokens, turns in self._connection.execute(means, (PROPOSAL,))}
         groups: dict[int, list[list[float]]] = {step: [] for step in lengths}
         for step, *group in self._connection.execute(
             "SELECT step, AVG(value), COUNT(value), MIN(value), MAX(value), SUM(verdict = 'graded') FROM rollouts "
-            "WHERE value IS NOT NULL "
-            "GROUP BY step, group_id ORDER BY step, group_id"
+            "WHERE value IS NOT NULL AND domain != ? "
+            "GROUP BY step, group_id ORDER BY step, group_id",
+            (PROPOSAL,),
         ):
             groups[step].append(group)
         return [

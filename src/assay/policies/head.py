@@ -160,21 +160,27 @@ class _Predict(torch.autograd.Function):
             entropy[chunk] = log_total - torch.linalg.vecdot(probabilities, scores)
             if keep:
                 kept[chunk] = probabilities
-        ctx.save_for_backward(hidden, weight, target_ids, kept)
+        ctx.save_for_backward(hidden, weight, target_ids)
+        ctx.kept = kept if keep else None
         ctx.temperature, ctx.chunk_rows, ctx.part_rows = temperature, chunk_rows, part_rows
         ctx.mark_non_differentiable(entropy)
         return logprobs, entropy
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, target_ids, kept = ctx.saved_tensors
+        hidden, weight, target_ids = ctx.saved_tensors
+        # They become the gradient, for two of their size are the largest that an update holds: a second pass over the
+        # same graph computes them again.
+        kept, ctx.kept = ctx.kept, None
         scale = (gradients[0][:, None] / ctx.temperature).to(hidden.dtype)
         hidden_gradient = torch.empty_like(hidden)
         weight_gradient = None
         for start in range(0, len(hidden), ctx.part_rows):
             part = slice(start, start + ctx.part_rows)
-            probabilities = kept if len(kept) else _probabilities(hidden[part], weight, ctx.temperature, ctx.chunk_rows)
-            logits_gradient = (probabilities * -scale[part]).scatter_add_(-1, target_ids[part, None], scale[part])
+            if kept is None:
+                kept = _probabilities(hidden[part], weight, ctx.temperature, ctx.chunk_rows)
+            logits_gradient = kept.mul_(-scale[part]).scatter_add_(-1, target_ids[part, None], scale[part])
+            kept = None
             hidden_gradient[part] = logits_gradient @ weight
             if ctx.needs_input_grad[1]:
                 # Parts are large, since each reads and writes the whole gradient, and summed in fp32: bf16 would drop

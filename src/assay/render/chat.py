@@ -32,6 +32,7 @@ from assay.render.reasoning import closing_tag
 from assay.render.renderer import Extension
 from assay.render.template import CUT, ChatTemplate, ToolChoice, any_of
 from assay.render.templates import CHATML, PLAIN
+from assay.render.tokenizer import read_tokenizer
 from assay.render.tool_calls import CALL_FORMS, CallForm, read_calls
 from assay.types import Message, Tool, ToolCall
 
@@ -265,12 +266,10 @@ def load_renderer(folder: Path, chat_template: str | None = None, **options: Unp
     Raises:
         ModelError: no such folder, no readable tokenizer, no chat template, no end token.
     """
-    from transformers import AutoTokenizer
-
     if not folder.is_dir():
         raise ModelError(f"no model folder at {folder}; pass a folder in Hugging Face format")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = read_tokenizer(folder)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"the tokenizer in {folder} cannot be read: {error}; check its tokenizer.json") from error
     if chat_template is not None:

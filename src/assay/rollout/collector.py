@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from assay.engines.engine import Engine, Sampling
+from assay.engines.restarting import RestartingEngine
 from assay.environments.episode import EpisodeFactory
 from assay.errors import BOUNDARIES, ConfigError, FailureKind, TrainingStoppedError, classify
 from assay.observe.metrics import metric
@@ -52,6 +53,13 @@ UNFILTERED_SOLVED_SHARE = metric(
 )
 MAX_STALENESS = metric(
     "rollout/max_staleness_versions", "How many versions older than the engine's the oldest trained-on token is."
+)
+MEAN_STALENESS = metric(
+    "rollout/mean_staleness_versions", "How many versions older than the engine's a trained-on token is, in the mean."
+)
+RESTARTED = metric(
+    "rollout/restarted_count",
+    'Completions that were under way when the step\'s weights came, and began again (partial_rollouts="restart").',
 )
 
 
@@ -88,6 +96,11 @@ class _Counts:
     """Rollouts that are solved or failed."""
     num_solved: int = 0
     max_staleness: int = 0
+    num_tokens: int = 0
+    """Tokens of the groups that are trained on."""
+    num_versions: int = 0
+    """How many versions old those tokens are, summed."""
+    num_restarted: int = 0
 
 
 class Collector:
@@ -213,6 +226,8 @@ class Collector:
         ahead = sum(issued.result is not None for issued in [*self._waiting.values()][:num_groups])
         self._num_played, self._num_wanted = ahead * self._group_size, num_groups * self._group_size
         self._counts, self._dropped = _Counts(), []
+        if isinstance(self._engine, RestartingEngine):
+            self._counts.num_restarted = self._engine.take_num_restarted()
         self._left_out.begin_step()
         self._timeouts.resume()
         try:
@@ -256,6 +271,8 @@ class Collector:
             LEFT_OUT_SHARE: 1.0 - counts.num_measured / counts.num_played if counts.num_played else math.nan,
             UNFILTERED_SOLVED_SHARE: counts.num_solved / counts.num_judged if counts.num_judged else math.nan,
             MAX_STALENESS: counts.max_staleness,
+            MEAN_STALENESS: counts.num_versions / counts.num_tokens if counts.num_tokens else math.nan,
+            **({RESTARTED: counts.num_restarted} if isinstance(self._engine, RestartingEngine) else {}),
         }
 
     def state(self) -> dict[str, Any]:
@@ -338,8 +355,11 @@ class Collector:
             counts.num_dropped_by_keep += 1
             self._num_refused_in_a_row += 1
         else:
-            oldest = min(rollout.version for rollout, _, _ in group.measured if rollout.turns)
-            counts.max_staleness = max(counts.max_staleness, self._engine.version - oldest)
+            for version, num_tokens in tokens_by_version(group).items():
+                age = self._engine.version - version
+                counts.max_staleness = max(counts.max_staleness, age)
+                counts.num_tokens += num_tokens
+                counts.num_versions += age * num_tokens
             self._num_dropped_in_a_row = self._num_refused_in_a_row = 0
             self._causes_in_a_row.clear()
             return True
@@ -416,6 +436,16 @@ class Collector:
             limits=self._limits,
             timeouts=self._timeouts,
         )
+
+
+def tokens_by_version(group: Group) -> Counter[int]:
+    """Return how many sampled tokens of a group's measured rollouts each version sampled."""
+    counts: Counter[int] = Counter()
+    for completion in (turn.completion for rollout, _, _ in group.measured for turn in rollout.turns):
+        ends = [*(start for start, _ in completion.version_spans[1:]), len(completion.token_ids)]
+        for (start, version), end in zip(completion.version_spans, ends, strict=True):
+            counts[version] += end - start
+    return counts
 
 
 def _with_suspects_failed(

@@ -136,8 +136,10 @@ def own_turns(max_turns: MaxTurns, task: Task) -> int:
 
 
 def _too_long(task: Task, error: ContextLengthError) -> ContextLengthError:
+    dials = (("complexity", task.complexity), ("horizon", task.horizon))
+    level = ", ".join(f"{name} {dial:g}" for name, dial in dials if dial is not None)
     return ContextLengthError(
-        f"the prompt of task {task.task_id} of {task.domain!r} {error}; "
+        f"the prompt of task {task.task_id} of {task.domain!r}{level and f' ({level})'} {error}; "
         "leave out such tasks or use a model with a longer context"
     )
 

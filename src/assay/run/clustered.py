@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,13 @@ from assay.cluster.ranks import RankGroup
 from assay.cluster.weights import Packed, publishable
 from assay.config import dump, validate
 from assay.engines import Engine, Probe
+from assay.engines.adapted import AdaptedEngine
 from assay.engines.proof import Asked
 from assay.errors import ClusterError
 from assay.models import Model, open_model
+from assay.policies.lora import Adapter
+from assay.policies.reward import RewardModel
+from assay.policies.shards import whole
 from assay.recipe import RunConfig
 from assay.run.models import RunModels
 from assay.run.services import LocalLearner
@@ -77,8 +81,12 @@ class FarParts:
 
 
 def build_engine(parts: FarParts) -> Engine:
-    """An engine whose weights nobody has published."""
-    return parts.open()[1].engine(version=-1)
+    """An engine whose weights nobody has published; one that takes an adapter alone, where that is trained."""
+    models = parts.open()[1]
+    engine, policy = models.engine(version=-1), models.policy
+    if isinstance(policy, RewardModel) or policy.adapter is None:
+        return engine
+    return AdaptedEngine(engine, policy.to("cpu"))
 
 
 def build_rank(parts: FarParts, rank: int, world: int, address: str) -> RankLearner:
@@ -115,7 +123,11 @@ class RankLearner(LocalLearner):
         return self.num_updates
 
     def packed(self) -> Packed | None:
-        return publishable(self.policy.weights(), self._dtype, keep=self._writes)
+        """The weights, or the factors of an adapter alone, in Ray's store."""
+        adapter = self.policy.adapter
+        return publishable(
+            self.policy.weights() if adapter is None else _factors(adapter), self._dtype, keep=self._writes
+        )
 
     def logprobs(self, asked: Sequence[Asked]) -> list[list[float]]:
         """The log-probability of each token that an engine sampled after a prompt."""
@@ -144,6 +156,8 @@ class ClusterLearner:
         self.first_version = 0
         """The version that is published before anything is sampled."""
         self._counts: dict[str, int] = ranks.call_now("parameter_counts")
+        self.holds_published = True
+        """False from an update until its weights are on their way."""
         self._num_updates: int | None = None
         self._spent = 0.0
 
@@ -161,7 +175,7 @@ class ClusterLearner:
         return await self.ranks.call("annotate_now", list(samples), needs)
 
     async def update(self, samples: Sequence[CreditedSample], algorithm: Algorithm) -> StepReport:
-        self._num_updates = None
+        self._num_updates, self.holds_published = None, False
         return await self.ranks.call("update_now", list(samples), self._spent)
 
     def weights(self) -> Iterable[tuple[str, Tensor]]:
@@ -187,26 +201,32 @@ class ClusterLearner:
         self.ranks.call_now("write_best", folder, step, accuracy)
 
     def load_trained(self, folder: Path) -> None:
+        self.holds_published = False
         self.ranks.call_now("load_trained", folder)
 
     def restore(self, checkpoint: Path) -> dict[str, Any]:
-        self._num_updates = None
+        self._num_updates, self.holds_published = None, False
         return self.ranks.call_now("restore", checkpoint)
 
 
 class ClusterPublisher:
     """Brings the weights of the ranks to all engines, and proves that they arrived."""
 
-    def __init__(self, ranks: RankGroup, engine: ClusterEngine, ray: Any) -> None:
-        self._ranks, self._ray = ranks, ray
+    def __init__(self, learner: ClusterLearner, engine: ClusterEngine, ray: Any) -> None:
+        self._learner, self._ray = learner, ray
         self.engine = engine
 
     async def publish(self, version: int) -> None:
-        packed: Packed = await self._ranks.call("packed")
+        packed: Packed = await self._learner.ranks.call("packed")
+        self._learner.holds_published = True
         await self.engine.publish(PackedWeights(packed, self._ray), version, self._learned)
 
-    async def _learned(self, asked: Sequence[Asked]) -> list[list[float]]:
-        return await self._ranks.call("logprobs", list(asked))
+    async def _learned(self, asked: Sequence[Asked]) -> Sequence[list[float] | None]:
+        """What the ranks say, unless an update was begun since: an engine that is replaced meanwhile gets the weights
+        that were published, which nobody else holds any more."""
+        if not self._learner.holds_published:
+            return [None] * len(asked)
+        return await self._learner.ranks.call("logprobs", list(asked))
 
 
 @dataclass(frozen=True)
@@ -249,7 +269,7 @@ def start_cluster(config: RunConfig, parts: FarParts, model: Model, folder: Path
             close()
         raise
     engine.on_close += [ranks.close, connection.close]
-    publisher = learner.publisher = ClusterPublisher(ranks, engine, connection.ray)
+    publisher = learner.publisher = ClusterPublisher(learner, engine, connection.ray)
     return ClusterParts(learner, publisher, engine)
 
 
@@ -288,6 +308,11 @@ def check_shared(ranks: RankGroup, folder: Path) -> None:
             )
     finally:
         file.unlink(missing_ok=True)
+
+
+def _factors(adapter: Adapter) -> Iterator[tuple[str, Tensor]]:
+    """(name, tensor) of each factor, gathered from all ranks where it is sharded."""
+    return ((name, whole(parameter.detach())) for name, parameter in adapter.named_parameters())
 
 
 def _values(sample: Sample) -> list[float]:

@@ -20,6 +20,7 @@ _NOT_FOR_TRACKERS = (
     "settings",
     "previous",
     "alarms",
+    "of_k",
     "owed_to",
     "also",
     "groups_by_level",

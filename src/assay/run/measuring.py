@@ -94,7 +94,7 @@ class Measurements:
         position.best_accuracy = max(position.best_accuracy, measure)
         if is_best:
             self._keeping.keep_best(measure)
-        levels = "  ".join(f"{level} {_level_score(part)}" for level, part in result.by_level().items())
+        levels = "  ".join(f"{level} {_level_score(part)}" for level, part in result.parts().items())
         reward = "" if mean is None else f"mean reward {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]  "
         shown = reward + ("" if mean is not None and lacks_verdicts else f"{result.as_text('strict')}  ")
         self._records.console.message(f"validation: {shown}{levels}{'  best so far' if is_best else ''}")

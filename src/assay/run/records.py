@@ -29,10 +29,12 @@ from assay.observe.store import RunStore
 from assay.observe.tracking import Trackers
 from assay.recipe import RunConfig
 from assay.render import ChatRenderer
+from assay.rollout.collector import MAX_STALENESS, MEAN_STALENESS
 from assay.run.events import StepDone
 from assay.run.position import Clock, Position
 from assay.training import tidy_memory
 from assay.training.report import LOSS
+from assay.types import PROPOSAL
 from assay.verifiers import verifier_metrics
 
 STEP_SECONDS = metric("time/step_seconds", "Wall clock of the step: sampling, scoring, update and publishing.")
@@ -96,8 +98,9 @@ class Records:
         groups = [*done.groups, *done.dropped]
         self.store.record_groups(done.step, groups, self._renderer.decode, done.report.trainer_logprobs)
         self.trackers.add(done.step + 1, metrics)
-        if done.dropped:
-            self.event(done.step, "drop", f"step {done.step + 1}: {len(done.dropped)} groups dropped and replaced")
+        # Proposals that are not trained on are replaced by none.
+        if replaced := [group for group in done.dropped if PROPOSAL not in group.task.metadata]:
+            self.event(done.step, "drop", f"step {done.step + 1}: {len(replaced)} groups dropped and replaced")
         if done.report.num_skipped:
             self.event(done.step, "skip", f"step {done.step + 1}: {done.report.num_skipped} updates left out")
         if done.new_level:
@@ -119,9 +122,10 @@ class Records:
         self.console.message(text)
 
     def evaluation(self, step: int, split: str, decoding: str, result: Evaluation) -> None:
-        """Writes down an evaluation under every reading, whole and by level."""
+        """Writes down an evaluation under every reading: whole, by level, by environment where there are several."""
+        environments = {f"environment {name}": part for name, part in result.by_environment().items()}
         for reading in result.readings:
-            for level, part in {"all": result, **result.by_level()}.items():
+            for level, part in {"all": result, **result.by_level(), **environments}.items():
                 accuracy = None if part.lacks_verdicts(reading) else part.accuracy(reading)
                 mean = part.mean_reward(reading)
                 if split != "test" and not split.startswith(AFTER):
@@ -170,11 +174,12 @@ class Records:
         solved: dict[str, list[float]] = {}
         rewards: dict[str, list[float]] = {}
         for group in [] if is_given else [*done.groups, *done.dropped]:
+            level = PROPOSAL if PROPOSAL in group.task.metadata else group.task.level
             if group.is_graded:
                 mean = mean_of_measured([reward for _, _, reward in group.measured])
-                rewards.setdefault(group.task.level, []).append(mean)
+                rewards.setdefault(level, []).append(mean)
             else:
-                solved.setdefault(group.task.level, []).append(group.solved_share)
+                solved.setdefault(level, []).append(group.solved_share)
         return StepView(
             step=done.step,
             reward=metrics[REWARD],
@@ -186,6 +191,7 @@ class Records:
             response_tokens=metrics[RESPONSE_TOKENS],
             entropy=metrics.get("policy/entropy_nats", math.nan),
             logprob_gap=metrics.get("gap/mean_nats", math.nan),
+            staleness=(metrics[MEAN_STALENESS], metrics[MAX_STALENESS]) if self._config.max_staleness else None,
             learning_rate=metrics.get("train/learning_rate", math.nan),
             loss=metrics.get(LOSS, math.nan) if is_given else math.nan,
             pair_accuracy=metrics.get(PAIR_ACCURACY, math.nan) if is_given else math.nan,

@@ -43,7 +43,7 @@ from assay.run.watching import Watching
 from assay.training import MemoryEstimate, StepReport
 from assay.training.report import NUM_TOKENS
 from assay.training.within import MemoryShares, shares_within
-from assay.types import CANARY, Group
+from assay.types import CANARY, PROPOSAL, Group
 from assay.verifiers import close_verifiers, tell_progress
 
 
@@ -183,7 +183,7 @@ class Run:
         taken = self.sampler.take_dropped()
         canaries = [group for group in taken if CANARY in group.task.metadata]
         dropped = [group for group in taken if CANARY not in group.task.metadata]
-        for group in groups:
+        for group in (group for group in groups if PROPOSAL not in group.task.metadata):
             position.groups_by_level[group.task.level] = position.groups_by_level.get(group.task.level, 0) + 1
         position.step = step + 1
         self._tell_verifiers()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from assay.environments import Environment, Episode
+from assay.environments import Environment, Episode, SingleTurn
 from assay.scaffolds import Plain, Scaffold
 from assay.seeds import derive_seed, uniform
-from assay.types import Task
+from assay.types import PROPOSAL, Task
 
 SCAFFOLD = "scaffold"
 """Key of a training task's metadata with the name of the scaffold that its attempts have."""
@@ -34,7 +34,7 @@ class Scaffolding:
         def give(group_id: int) -> Task:
             task = next_task(group_id)
             share = self._scaffold.share_at(group_id / self._num_groups)
-            if isinstance(self._scaffold, Plain) or uniform(self._seed, group_id) >= share:
+            if isinstance(self._scaffold, Plain) or PROPOSAL in task.metadata or uniform(self._seed, group_id) >= share:
                 return task
             return dataclasses.replace(task, metadata={**task.metadata, SCAFFOLD: self._scaffold.name})
 
@@ -42,10 +42,14 @@ class Scaffolding:
 
     def turns(self, task: Task) -> int:
         """Return the number of turns after which an episode of the task is truncated."""
+        if PROPOSAL in task.metadata:
+            return 1
         turns = self._environment.turns_of(task)
         return self._scaffold.max_turns(turns) if SCAFFOLD in task.metadata else turns
 
     def episode(self, task: Task) -> Episode:
         """A fresh episode, with the scaffold where the task is marked."""
+        if PROPOSAL in task.metadata:
+            return SingleTurn(task)
         episode = self._environment.episode(task)
         return self._scaffold.around(episode, task) if SCAFFOLD in task.metadata else episode

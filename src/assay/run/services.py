@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 from torch import Tensor
 
 from assay.algorithms import Algorithm, Needs
-from assay.engines import Engine, EnginePool
+from assay.engines import Engine, EnginePool, RestartingEngine
 from assay.policies.policy import Policy
 from assay.training import StepReport, Trainer, read_checkpoint, write_best, write_checkpoint
 from assay.training.checkpoint import load_trained
@@ -126,6 +126,8 @@ class LocalLearner:
         """Told of each micro-batch of a step: "micro-batches", how many are done, and of how many."""
         self.tell: Callable[[str, int, int], None] = lambda what, done, total: None
         """Told how far a computation before the steps has come."""
+        self.before_update: Callable[[], None] = lambda: None
+        """Called before each step's updates: whoever shares the memory makes room."""
 
     async def prepare(self) -> None:
         """Computes what has to be there before the first step; nothing, unless a subclass says otherwise."""
@@ -157,6 +159,7 @@ class LocalLearner:
         return self.trainer.annotate(samples, needs)
 
     async def update(self, samples: Sequence[CreditedSample], algorithm: Algorithm) -> StepReport:
+        self.before_update()
         minibatches = self.trainer.pack(samples)
         total = self.trainer.settings.epochs_per_step * sum(map(len, minibatches))
         counted = itertools.count(1)
@@ -208,3 +211,14 @@ class LocalPublisher:
             await self._engine.publish(self._learner.weights(), version)
         else:
             await self._engine.load_weights(self._learner.weights(), version)
+
+
+class RestartingPublisher:
+    """Takes back what is under way before a publish, so that each completion is of one version."""
+
+    def __init__(self, publisher: Publisher, engine: RestartingEngine) -> None:
+        self._publisher, self._engine = publisher, engine
+
+    async def publish(self, version: int) -> None:
+        async with self._engine.renewed():
+            await self._publisher.publish(version)

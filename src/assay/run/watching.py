@@ -17,9 +17,9 @@ from assay.run.position import Clock
 from assay.run.records import Records
 from assay.seeds import derive_seed, uniform
 from assay.training.report import ENTROPY
-from assay.types import Group, Score, Verdict
+from assay.types import PROPOSAL, Group, Score, Verdict
 from assay.verifiers import score_rollout
-from assay.watch import SIGNALS, Alarm, Baseline, Canaries, Example, Streams, Watched, WatchSettings
+from assay.watch import SIGNALS, Alarm, Baseline, Canaries, Streams, Watched, WatchSettings
 from assay.watch.signals import ENTROPY as ENTROPY_SIGNAL
 from assay.watch.signals import entropy_drift
 from assay.watch.streams import NUM_EXAMPLES, example_of
@@ -37,6 +37,8 @@ SECONDS = metric("time/watch_seconds", "Wall clock of the watch in this step.")
 
 LARGEST_COST = 0.03
 """Share of a step's time that looking may take; then fewer rollouts are looked at."""
+USUAL_STEPS = 4
+"""Steps whose entropies say what is usual."""
 JUDGE_SECONDS = 60.0
 """After which a judge has given no score."""
 
@@ -62,7 +64,7 @@ class Watching:
         self._seed = derive_seed(seed, "watch")
         self._share = settings.share
         self._baseline = Baseline(settings.reference)
-        self._streams = Streams(settings.false_alarm, settings.reference)
+        self._streams = Streams(settings.false_alarm)
         self._entropies: list[float] = []
         self.alarms: list[Alarm] = []
         """Those of this leg of the run, the first of each signal."""
@@ -70,7 +72,8 @@ class Watching:
     async def step_done(self, done: StepDone) -> None:
         """Looks at the step, and raises the alarms that it gives cause for."""
         started = time.monotonic()
-        groups = [group for group in [*done.groups, *done.dropped] if group.measured]
+        attempted = (group for group in [*done.groups, *done.dropped] if PROPOSAL not in group.task.metadata)
+        groups = [group for group in attempted if group.measured]
         looks = [look for group in groups for look in self._chosen(done.step, group)]
         judged = await asyncio.gather(*(self._judged(look) for look in looks))
         looks = [
@@ -134,7 +137,7 @@ class Watching:
         entropy = done.report.metrics.get(ENTROPY)
         if entropy is None or math.isnan(entropy):
             return []
-        if not self._baseline.is_ready or not self._entropies:
+        if len(self._entropies) < USUAL_STEPS:
             self._entropies.append(entropy)
             return []
         raised = self._streams.add(ENTROPY_SIGNAL, "", entropy_drift(entropy, self._entropies), None)
@@ -166,7 +169,7 @@ class Watching:
         if not shown or any(alarm.signal == "canary" for alarm in self.alarms):
             return []
         says = "paid for a task that no honest policy can solve"
-        return [Alarm("canary", says, "", done.step, num_paid / num_played, 0.0, 0.0, tuple(shown[:NUM_EXAMPLES]))]
+        return [Alarm("canary", says, "", done.step, num_paid / num_played, 0.0, tuple(shown[:NUM_EXAMPLES]))]
 
     def _metrics(self, looks: Sequence[Watched], canaries: Sequence[Group]) -> dict[str, float]:
         found = {EVIDENCE: self._streams.strongest}
@@ -215,7 +218,4 @@ class Watching:
         self._streams.load_state(state["streams"], {signal.name: signal for signal in (*SIGNALS, ENTROPY_SIGNAL)})
         self._entropies, self._share = list(state["entropies"]), state["share"]
         self._canaries.taken_out |= set(state["taken_out"])
-        self.alarms = [
-            Alarm(**{**alarm, "examples": tuple(Example(**each) for each in alarm["examples"])})
-            for alarm in state["alarms"]
-        ]
+        self.alarms = [Alarm.restored(alarm) for alarm in state["alarms"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -12,8 +12,8 @@ import torch
 
 from assay.algorithms.preference import Preference
 from assay.batching import to_samples
-from assay.curriculum import Curriculum
-from assay.engines import Engine, HFEngine
+from assay.curriculum import Curriculum, ProposeCurriculum
+from assay.engines import BatchingEngine, Engine, HFEngine, RestartingEngine
 from assay.errors import ConfigError
 from assay.evaluation.held_out import HeldOut
 from assay.evaluation.held_out_pairs import PairsHeldOut
@@ -34,17 +34,19 @@ from assay.run.measuring import Measurements
 from assay.run.measuring_pairs import PairMeasurements
 from assay.run.models import RunModels
 from assay.run.position import Clock, Position
+from assay.run.proposing import UNSETTLED, ProposingSampler, unsettled
 from assay.run.records import Records
 from assay.run.run import MemoryEstimator, Run
 from assay.run.scaffolding import Scaffolding
-from assay.run.services import Learner, LocalLearner, LocalPublisher, Sampler
+from assay.run.services import Learner, LocalLearner, LocalPublisher, Publisher, RestartingPublisher, Sampler
 from assay.run.threads import RunThreads
 from assay.run.watching import Watching
 from assay.scaffolds import Plain
 from assay.training.checkpoint import latest_checkpoint
+from assay.training.memory import give_back_freed_memory
 from assay.training.random_state import set_random_state
 from assay.training.reference import ReferenceLogprobs
-from assay.types import Rollout, Sample, Score, Task
+from assay.types import PROPOSAL, Rollout, Sample, Score, Task
 from assay.verifiers import Weighted, score_group, score_rollout
 from assay.watch import Canaries
 
@@ -127,13 +129,22 @@ def _wire(
     console = console or Console(config.num_steps, config.max_seconds)
     canaries = Canaries(config.watch.canaries, config.environment, config.reward, config.seed)
     first = FirstRollouts(console.message)
-    sampler = _sampler(config, models, engine, curriculum, console, canaries, first)
+    publisher: Publisher = LocalPublisher(learner, engine) if cluster is None else cluster.publisher
+    asked = engine
+    if config.partial_rollouts == "restart":
+        asked = RestartingEngine(engine)
+        publisher = RestartingPublisher(publisher, asked)
+    sampler = _sampler(config, models, asked, curriculum, console, canaries, first)
     if state is not None:
         sampler.load_state(state["collector"])
     learner.progress = console.within_step
     learner.tell = console.progress
+    if isinstance(learner, LocalLearner):
+        learner.before_update = _making_room(config, engine)
     held_out = _held_out(config, models, engine, learner, console, position)
     held_out.on_score = first.show
+    if isinstance(sampler, ProposingSampler):
+        sampler.held_out = held_out.tasks
     if isinstance(engine, HFEngine) and not engine.uses_cache:
         console.message(
             "this architecture cannot be sampled with a key-value cache: every token reads its whole sequence"
@@ -183,7 +194,7 @@ def _wire(
         model=resolved.model,
         sampler=sampler,
         learner=learner,
-        publisher=LocalPublisher(learner, engine) if cluster is None else cluster.publisher,
+        publisher=publisher,
         algorithm=config.algorithm,
         curriculum=curriculum,
         position=position,
@@ -202,6 +213,19 @@ def _wire(
         available_bytes=resolved.available_bytes,
         undo=resolved.undo,
     )
+
+
+def _making_room(config: RunConfig, engine: Engine) -> Callable[[], None]:
+    """Return what gives memory back before an update: an engine's, where nothing is sampled meanwhile, and with a limit
+    also freed blocks, among which an update would find less and less room."""
+
+    def make_room() -> None:
+        if isinstance(engine, BatchingEngine) and not config.max_staleness:
+            engine.rest()
+        if config.max_memory is not None:
+            give_back_freed_memory()
+
+    return make_room
 
 
 def _follows_the_machine(config: RunConfig, resolved: Resolved) -> bool:
@@ -314,12 +338,16 @@ def _sampler(
     verifier, retries = config.reward, config.rollout_retries
 
     async def score(rollout: Rollout, task: Task) -> Score:
+        if PROPOSAL in task.metadata:
+            return UNSETTLED
         found = await score_rollout(verifier, rollout, task, retries=retries)
         first.show(task, rollout.response, found)
         return found
 
-    def score_together(rollouts: Sequence[Rollout], task: Task) -> Awaitable[list[Score]]:
-        return score_group(verifier, rollouts, task, retries=retries)
+    async def score_together(rollouts: Sequence[Rollout], task: Task) -> Sequence[Score]:
+        if PROPOSAL in task.metadata:
+            return unsettled(rollouts)
+        return await score_group(verifier, rollouts, task, retries=retries)
 
     if config.algorithm.needs.pairs:
         return _comparisons(config, models, curriculum)
@@ -351,7 +379,7 @@ def _sampler(
         max_staleness=config.max_staleness,
         groups_per_step=config.groups_per_step,
         min_group_size=config.algorithm.needs.min_group_size,
-        keep=config.algorithm.keep,
+        keep=lambda group: PROPOSAL in group.task.metadata or config.algorithm.keep(group),
         max_turns=scaffolding.turns,
         limits=config.limits,
         max_left_out_share=config.max_left_out_share,
@@ -360,4 +388,11 @@ def _sampler(
     collector.progress = console.within_step
     if isinstance(verifier, Weighted) and verifier.constraint is not None:
         return ConstrainedSampler(collector, verifier)
+    if isinstance(curriculum, ProposeCurriculum):
+        return ProposingSampler(
+            collector,
+            curriculum,
+            min_group_size=config.algorithm.needs.min_group_size,
+            keep=config.algorithm.keep,
+        )
     return collector

@@ -514,7 +514,7 @@ _ESCAPE = (
     denied(
         "escape",
         "a higher priority",
-        "report(lambda: os.setpriority(os.PRIO_PROCESS, 0, -5), lambda: os.sched_setscheduler(0, os.SCHED_FIFO, "
+        "report(lambda: os.setpriority(os.PRIO_PROCESS, 0, -20), lambda: os.sched_setscheduler(0, os.SCHED_FIFO, "
         "os.sched_param(10)))",
     ),
     denied(

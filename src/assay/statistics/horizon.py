@@ -287,9 +287,10 @@ def _blocks(samples: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarra
 def _horizon(rows: HorizonRows, part: _Part, draws: np.ndarray, ridge: float) -> Horizon:
     """What is said of one value of `by`."""
     num, kind = len(part.rows), part.kind
+    counted = int((rows.weight[part.rows] > 0).sum())
     if kind in ("too few", "one difficulty"):
         why = (
-            f"{num} rows say nothing of two coefficients"
+            f"{counted} row{'s' * (counted != 1)} with a weight above 0: too few to fit two coefficients"
             if kind == "too few"
             else f"every row has the difficulty {rows.difficulty[part.rows[0]]:g}: nothing tells what it does"
         )

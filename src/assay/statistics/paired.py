@@ -15,6 +15,10 @@ from assay.statistics.mean import t_interval
 from assay.statistics.permutation import sign_flip_test
 from assay.statistics.proportion import clustered_proportion
 
+FEW_TASKS = 20
+"""Below so many tasks, of one sample each, the correlation between before and after has Newcombe's continuity
+correction: a handful of tasks agrees by chance."""
+
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -65,8 +69,9 @@ def paired_difference(
         high = d + sqrt(x^2 - 2 r x y + y^2),  x = after's high - after,  y = before - its low
 
     Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired data",
-    Statistics in Medicine 17, without the continuity correction of r; the general form is Zou and Donner 2008,
-    "Construction of confidence limits about effect measures: a general approach", Statistics in Medicine 27.
+    Statistics in Medicine 17, method 10, its continuity correction of r only where there are fewer than `FEW_TASKS`
+    tasks of one sample each; the general form is Zou and Donner 2008, "Construction of confidence limits about effect
+    measures: a general approach", Statistics in Medicine 27.
 
     The test is exact McNemar where every value is 0 or 1, else the sign-flip test on the differences.
 
@@ -96,7 +101,7 @@ def paired_difference(
             interval.value, max(min(interval.low, other.low), -1.0), min(max(interval.high, other.high), 1.0)
         )
     num_improved, num_worsened = int((differences > 0).sum()), int((differences < 0).sum())
-    binary = bool(np.isin(before_values, (0.0, 1.0)).all() and np.isin(after_values, (0.0, 1.0)).all())
+    binary = _is_binary(before_values, after_values)
     p_value = mcnemar_exact(num_improved, num_worsened) if binary else sign_flip_test(differences.tolist())
     return PairedDifference(
         value=interval.value,
@@ -185,12 +190,19 @@ def mcnemar_exact(num_improved: int, num_worsened: int) -> float:
 
 
 def _correlation(before_P: np.ndarray, after_P: np.ndarray) -> float:
-    """Pearson's r; 0 where one side has no spread, which widens the interval."""
+    """Pearson's r; 0 where one side has no spread, which widens the interval. Of few tasks that are solved or not, a
+    positive one is less by the correction for continuity: ad - bc - n / 2 in place of ad - bc, and 0 at least."""
     spread = float(before_P.std() * after_P.std())
     if spread == 0:
         return 0.0
     covariance = float(((before_P - before_P.mean()) * (after_P - after_P.mean())).mean())
+    if covariance > 0 and len(before_P) < FEW_TASKS and _is_binary(before_P, after_P):
+        covariance = max(covariance - 0.5 / len(before_P), 0.0)
     return min(max(covariance / spread, -1.0), 1.0)
+
+
+def _is_binary(*sides: np.ndarray) -> bool:
+    return all(bool(np.isin(side, (0.0, 1.0)).all()) for side in sides)
 
 
 def _combine(x: float, y: float, r: float) -> float:

@@ -41,6 +41,7 @@ class Critic(TrainedModule):
         losses = []
         for minibatch in minibatches:
             num_tokens, own = sum(batch.num_predictions for batch in minibatch), 0.0
+            self.begin_gradients()
             for turn in share_out(len(minibatch), ranks.rank, ranks.world):
                 batch = batch_of(minibatch, turn.batch).to(self.model.device)
                 if turn.batch is None:

@@ -25,8 +25,11 @@ from assay.policies.shape import ModelShape
 MOST_HELD = 1.2
 """Multiple of what a process should need, beyond which freed memory is given back."""
 
-_PROCESS_BYTES = 330_000_000
-"""The interpreter and its libraries."""
+_PROCESS_BYTES, _PROCESS_BYTES_OF_DECODER = 330_000_000, 520_000_000
+"""The interpreter and its libraries: for models of transformers, and for our decoder, which compiles kernels."""
+_FREED_BYTES = 300_000_000
+"""Freed blocks on a CPU that nothing fits in which is asked for next, of our decoder, where they are not given back
+before each update. Measured in fp32 on SmolLM2-135M at 500 and 1,000 tokens; for others a part of the share below."""
 _HELD_SHARE, _HELD_SHARE_OF_DECODER = 0.83, 0.12
 """Shares of all layers' activations that freed blocks and temporaries come to on a CPU: for models of transformers, and
 for our decoder. Taken from peaks of two updates of SmolLM2-135M at 4,000 tokens and, for hf, 1,000."""
@@ -116,7 +119,11 @@ class MemoryEstimate:
     @property
     def certain_bytes(self) -> int:
         """Bytes that are needed even for the smallest micro-batch."""
-        return sum(row.num_bytes for row in self.rows if row.certain)
+        always, sampling, updating = (
+            sum(row.num_bytes for row in self.rows if row.certain and row.when == when)
+            for when in ("always", "sampling", "updating")
+        )
+        return always + max(sampling, updating)
 
     def lines(self) -> list[str]:
         """The table as text, one row a line, the total last."""
@@ -151,6 +158,7 @@ def memory_estimate(
     num_frozen_parameters: int = 0,
     critic: bool = False,
     gradient_checkpointing: bool = False,
+    gives_back: bool = False,
     device: torch.device | str = "cpu",
 ) -> MemoryEstimate:
     """Bytes of a policy in training and of its engine, in one process.
@@ -167,26 +175,30 @@ def memory_estimate(
         num_frozen_parameters: of models that are kept beside it and not trained: a reference, a teacher.
         critic: whether a value model of the same shape is trained too, all of it or an adapter of its own.
         gradient_checkpointing: whether only each layer's input is kept for the backward pass.
+        gives_back: whether freed blocks go back to the system before each update, as with a limit.
         device: where it is computed; a CPU attends in fp32.
     """
     P, b = shape.num_parameters, compute_dtype.itemsize
     trained = P if num_trainable is None else num_trainable
+    when_sampling = "always" if keeps_cache else "sampling"
+    # An engine for models of transformers keeps its copy.
+    when_serving = when_sampling if shape.kind == "decoder" else "always"
     layers, cached = shape.num_layers, 2 * shape.num_kv_heads * shape.head_size
     rows = [
         MemoryRow("weights", 4 * P, f"{P:,} parameters in fp32"),
-        MemoryRow("serving view", b * P, f"the engine's copy, {b} bytes each"),
+        MemoryRow("serving view", b * P, f"the engine's copy, {b} bytes each", when=when_serving),
         MemoryRow(
             "key-value cache",
             num_slots * slot_tokens * layers * cached * b,
             f"{num_slots} slots of {slot_tokens:,} tokens, {layers * cached * b:,} bytes a token",
             certain=False,
-            when="always" if keeps_cache else "sampling",
+            when=when_sampling,
         ),
     ]
     if num_kept and prefix_cache_bytes:
         kept = min(prefix_cache_bytes, num_kept * slot_tokens * layers * cached * b)
         how = f"{num_kept} sequences that wait or have ended, at most {_gigabytes(prefix_cache_bytes)}"
-        rows.append(MemoryRow("kept prefixes", kept, how, certain=False, when="always" if keeps_cache else "sampling"))
+        rows.append(MemoryRow("kept prefixes", kept, how, certain=False, when=when_sampling))
     if num_frozen_parameters:
         how = f"{num_frozen_parameters:,} parameters in fp32, not trained"
         rows.append(MemoryRow("frozen models", 4 * num_frozen_parameters, how))
@@ -201,7 +213,8 @@ def memory_estimate(
             *_of_an_update(shape, b, tokens_per_microbatch, gradient_checkpointing, torch.device(device).type),
         ]
         if torch.device(device).type == "cpu":
-            rows += _held_by_the_process(shape, b, tokens_per_microbatch, all_weights=num_trainable is None)
+            freed = 0 if gives_back or shape.kind != "decoder" else _FREED_BYTES
+            rows += _held_by_the_process(shape, b, tokens_per_microbatch, freed, all_weights=num_trainable is None)
     return MemoryEstimate(tuple(rows))
 
 
@@ -277,19 +290,21 @@ def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: boo
     ]
 
 
-def _held_by_the_process(shape: ModelShape, b: int, T: int, *, all_weights: bool) -> list[MemoryRow]:
+def _held_by_the_process(shape: ModelShape, b: int, T: int, freed: int, *, all_weights: bool) -> list[MemoryRow]:
     """Return what a process on a CPU holds beside the tensors that are counted.
 
     The matrix of the vocabulary has two gradients before they are one, of the logits and of the embedding: in the
     compute dtype and in fp32.
     """
     matrix = (8 + b) * shape.vocab_size * shape.hidden_size if all_weights else 0
-    share = _HELD_SHARE_OF_DECODER if shape.kind == "decoder" else _HELD_SHARE
+    share, process = _HELD_SHARE, _PROCESS_BYTES
+    if shape.kind == "decoder":
+        share, process = _HELD_SHARE_OF_DECODER, _PROCESS_BYTES_OF_DECODER
     held = int(share * T * shape.num_layers * _activation_bytes(shape, b, "cpu"))
     how = "gradients on their way, and freed blocks: measured"
     return [
-        MemoryRow("process", _PROCESS_BYTES, "the interpreter and its libraries", certain=False),
-        MemoryRow("temporaries", matrix + held, how, certain=False, when="updating"),
+        MemoryRow("process", process, "the interpreter and its libraries", certain=False),
+        MemoryRow("temporaries", matrix + held + freed, how, certain=False, when="updating"),
     ]
 
 

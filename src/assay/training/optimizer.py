@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from assay.long_lived import long_lived_zeros
 
 
 def adamw(
@@ -28,7 +31,33 @@ def missing_gradients_to_zero(parameters: Sequence[torch.nn.Parameter]) -> None:
     applied, which None would skip."""
     for parameter in parameters:
         if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
+            parameter.grad = _zeros_like(parameter)
+
+
+def begin_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
+    """Set missing gradients on a CPU to zero, for the backward pass to add to: those that it makes itself stand among
+    what the next pass needs the room of."""
+    missing_gradients_to_zero([each for each in parameters if each.device.type == "cpu" and _is_plain(each)])
+
+
+def begin_moments(optimizer: torch.optim.AdamW, parameters: Sequence[torch.nn.Parameter]) -> None:
+    """Give parameters that have none their first moments, as AdamW would at its first step."""
+    for parameter in parameters:
+        if not optimizer.state[parameter]:
+            step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            moments = {name: _zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter].update(step=step, **moments)
+
+
+def _zeros_like(parameter: torch.nn.Parameter) -> Tensor:
+    if _is_plain(parameter):
+        return long_lived_zeros(parameter.shape, parameter.dtype, parameter.device)
+    return torch.zeros_like(parameter)
+
+
+def _is_plain(parameter: torch.nn.Parameter) -> bool:
+    """Return whether it is whole here, not sharded."""
+    return type(parameter.data) is Tensor
 
 
 def gradient_norm(parameters: Sequence[torch.nn.Parameter]) -> float:

@@ -68,7 +68,7 @@ def joined(address: str, rank: int, world: int, *, seconds: float, device: str =
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ClusterError(
             f"rank {rank} of {world} did not meet the others at {address} within {seconds:g} s ({first}); see that "
-            "every rank can reach that address, or raise cluster.start_seconds"
+            "every rank can reach that address and nobody else listens there, or raise cluster.start_seconds"
         ) from error
     try:
         yield ProcessRanks()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from assay.policies.shards import copy_into, shard_like
-from assay.training.optimizer import adamw, gradient_norm, missing_gradients_to_zero
+from assay.training.optimizer import adamw, begin_gradients, begin_moments, gradient_norm, missing_gradients_to_zero
 
 MODEL = "model/"
 """Prefix of the weights in the state of a module that keeps them there."""
@@ -52,6 +52,10 @@ class TrainedModule:
         )
         self._gradient_norm = 0.0
 
+    def begin_gradients(self) -> None:
+        """Makes room for the gradients of a minibatch, before its first pass."""
+        begin_gradients(self._parameters)
+
     def gradient_norm(self, loss_scale: float = 1.0) -> float:
         """The Euclidean norm of the gradient that was accumulated, before clipping.
 
@@ -71,6 +75,7 @@ class TrainedModule:
         torch.nn.utils.clip_grads_with_norm_(self._parameters, self._max_grad_norm, torch.tensor(self._gradient_norm))
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
+        begin_moments(self._optimizer, self._parameters)
         self._optimizer.step()
 
     def drop_gradients(self) -> None:

@@ -369,6 +369,8 @@ class Trainer:
     ) -> UpdateResult:
         count = count_of(minibatch, algorithm)
         total = MinibatchSums()
+        for module in filter(None, (self._trained, self.critic)):
+            module.begin_gradients()
         num_tokens = sum(batch.num_predictions for batch in minibatch)
         tokens_of_groups = group_tokens(minibatch)
         # Where no token has credit, neither has the loss a gradient: the pass forward is for the record only.

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from assay.components import make_component
+from assay.verifiers.agreement import JudgeAgreement, MeasuredJudge
 from assay.verifiers.cases import Case, builtin_cases
 from assay.verifiers.check import VerifierReport, check_all_gold, check_gold, check_verifier
 from assay.verifiers.choice import Choice
 from assay.verifiers.code import Code
 from assay.verifiers.constraint import RewardConstraint
+from assay.verifiers.criteria import Criterion, criteria_of, read_criteria
 from assay.verifiers.episode import EpisodeScore, EpisodeValue
 from assay.verifiers.exact import Exact
 from assay.verifiers.format import Format
@@ -26,6 +28,9 @@ from assay.verifiers.python import PythonReward
 from assay.verifiers.random import Random
 from assay.verifiers.resources import close_verifiers, tell_progress, verifier_metrics
 from assay.verifiers.reward_model import RewardModelScore
+from assay.verifiers.rubric import RubricJudge
+from assay.verifiers.rubric_people import ResponseLabels, RubricPeople
+from assay.verifiers.rubric_reward_model import RubricRewardModel
 from assay.verifiers.score import score_group, score_rollout
 from assay.verifiers.trl import TRLReward
 from assay.verifiers.verifier import AnyVerifier, Verifier, as_rollout, readings_of, verifiers_in
@@ -47,19 +52,26 @@ __all__ = [
     "Case",
     "Choice",
     "Code",
+    "Criterion",
     "EpisodeScore",
     "EpisodeValue",
     "Exact",
     "Format",
     "Judge",
+    "JudgeAgreement",
     "JudgeEndpoint",
     "Math",
+    "MeasuredJudge",
     "Numeric",
     "Part",
     "PythonReward",
     "Random",
+    "ResponseLabels",
     "RewardConstraint",
     "RewardModelScore",
+    "RubricJudge",
+    "RubricPeople",
+    "RubricRewardModel",
     "TRLReward",
     "Verifier",
     "VerifierReport",
@@ -71,8 +83,10 @@ __all__ = [
     "check_gold",
     "check_verifier",
     "close_verifiers",
+    "criteria_of",
     "judges_in",
     "make_verifier",
+    "read_criteria",
     "readings_of",
     "score_group",
     "score_rollout",

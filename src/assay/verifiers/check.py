@@ -12,6 +12,7 @@ from pathlib import Path
 
 from assay.errors import ContractError, DataError
 from assay.types import Message, Score, Task, Verdict
+from assay.verifiers.agreement import MeasuredJudge
 from assay.verifiers.cases import BOMB, BOMB_SECONDS, CANARY, Case
 from assay.verifiers.left_out import leave_out
 from assay.verifiers.resources import close_verifiers
@@ -121,7 +122,8 @@ async def check_gold(verifier: Verifier, tasks: Iterable[Task], *, leaves_out: b
         row = task.metadata.get("row")
         named = f"task {task.task_id} ({row})" if row else f"task {task.task_id}"
         try:
-            response = verifier.gold_response(task)
+            # A judge that is no authority accepts and rejects nothing, and is not asked for nothing.
+            response = None if isinstance(verifier, MeasuredJudge) else verifier.gold_response(task)
             score = None if response is None else await score_rollout(verifier, as_rollout(response, task), task)
         except DataError as error:
             if not task.gold_text:

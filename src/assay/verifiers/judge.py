@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Annotated, Literal, Self
 
@@ -10,8 +11,8 @@ import pydantic
 from assay.endpoints import Reply
 from assay.errors import ContextLengthError
 from assay.types import Message, Rollout, Score, Task
-from assay.verifiers.judge_endpoint import JudgeEndpoint
-from assay.verifiers.material import harmless, marked
+from assay.verifiers.judge_endpoint import ReadingJudge
+from assay.verifiers.material import marked
 from assay.verifiers.text import is_cut_off, last_characters, strip_reasoning
 
 _FORMS = {
@@ -26,7 +27,7 @@ _MAX_LINE = 200
 """Characters of a judge's last line; a verdict is shorter."""
 
 
-class Judge(JudgeEndpoint):
+class Judge(ReadingJudge):
     """Asks a model whether a response is right, or how good it is.
 
     The judge is shown the question, the gold answer and the response, each between marks that nobody can foresee, with
@@ -50,12 +51,6 @@ class Judge(JudgeEndpoint):
     """True where the judge is shown the gold answer; without it, it must know by itself."""
     instructions: str = ""
     """The criterion to judge by, in place of "whether the response answers the question correctly"."""
-    max_characters: int = pydantic.Field(default=10_000, ge=100)
-    """Most characters of the response that are shown, from its end; reasoning blocks are left out first."""
-    max_new_tokens: int = pydantic.Field(default=1024, ge=1)
-    """Token limit of the judge's reply."""
-    temperature: float = pydantic.Field(default=0.0, ge=0, le=10)
-    """Temperature that the judge samples at; 0 for its most probable reply."""
 
     @pydantic.model_validator(mode="after")
     def _verdict_is_one(self) -> Self:
@@ -74,24 +69,15 @@ class Judge(JudgeEndpoint):
         response = last_characters(strip_reasoning(rollout.response), self.max_characters)
         if not response.strip():
             return Score.at(0.0, self.solved_at, "empty")
-        prompt = self._prompt(response, is_cut_off(rollout), task)
-        verdict, reply = None, Reply("")
-        conversation = prompt
-        for attempt in range(2):
-            try:
-                reply = await self._ask(conversation, attempt)
-            except ContextLengthError as error:
-                # The response decides how long this is, so it is nothing that a person must mend.
-                return Score.not_measured(f"too long for the judge: {error}"[:500], suspected=0.0)
-            verdict = _read(reply, self.form)
-            if verdict is not None:
-                break
-            reminder = f"You have given no verdict. Answer with {_FORMS[self.form]}, and nothing else."
-            conversation = (
-                *prompt,
-                Message("assistant", harmless(reply.text) or "(nothing)"),
-                Message("user", reminder),
+        try:
+            verdict, reply = await self._answer(
+                self._prompt(response, is_cut_off(rollout), task),
+                functools.partial(_read, form=self.form),
+                _FORMS[self.form],
             )
+        except ContextLengthError as error:
+            # The response decides how long this is, so it is nothing that a person must mend.
+            return Score.not_measured(f"too long for the judge: {error}"[:500], suspected=0.0)
         evidence = last_characters(reply.text, 200)
         if verdict is None:
             # A response can seek this: beside siblings that the judge has judged, it counts as the worst of them.
@@ -120,12 +106,6 @@ class Judge(JudgeEndpoint):
             f"Reason briefly, then end your reply with {_FORMS[self.form]}."
         )
         return Message("system", system), Message("user", "\n\n".join(parts))
-
-    async def _ask(self, messages: tuple[Message, ...], attempt: int) -> Reply:
-        from assay.engines.engine import Sampling
-
-        sampling = Sampling(temperature=self.temperature, max_new_tokens=self.max_new_tokens)
-        return await self._client().respond(messages, sampling, request_id="judge", seed=attempt)
 
 
 def _read(reply: Reply, form: str) -> float | None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import pydantic
 
 from assay.config import dump
-from assay.endpoints import Endpoint, Replies, Tally
+from assay.endpoints import Endpoint, Replies, Reply, Tally
 from assay.endpoints.client import EndpointClient
 from assay.home import assay_home
 from assay.host import current_host
 from assay.observe.metrics import metric
+from assay.types import Message
+from assay.verifiers.material import harmless
 from assay.verifiers.verifier import Verifier, verifiers_in
 
 CALLS = metric("judge/calls", "Responses judged since the run began or was resumed, kept verdicts included.")
@@ -21,6 +25,7 @@ PAID_CALLS = metric("judge/paid_calls", "Replies that judges sent for pay since 
 INPUT_TOKENS = metric("judge/input_tokens", "Prompt tokens of those replies, as the server counted them.")
 OUTPUT_TOKENS = metric("judge/output_tokens", "Sampled tokens of those replies, as the server counted them.")
 COST = metric("judge/cost", "Cost of those replies, where prices were given; a lower bound where usage was missing.")
+SaidT = TypeVar("SaidT")
 FAILED_CALLS = metric("judge/failed_calls", "Requests to judges that failed after all their retries.")
 
 
@@ -65,6 +70,41 @@ class JudgeEndpoint(Endpoint, Verifier):
     @functools.cached_property
     def _kept(self) -> Replies:
         return Replies(Path(self.replies).expanduser() if self.replies else assay_home() / "replies" / "judge.sqlite")
+
+
+class ReadingJudge(JudgeEndpoint):
+    """Base of judges that read one response at a time, and are read by the end of their whole reply alone."""
+
+    max_characters: int = pydantic.Field(default=10_000, ge=100)
+    """Most characters of the response that are shown, from its end; reasoning blocks are left out first."""
+    max_new_tokens: int = pydantic.Field(default=1024, ge=1)
+    """Token limit of the judge's reply."""
+    temperature: float = pydantic.Field(default=0.0, ge=0, le=10)
+    """Temperature that the judge samples at; 0 for its most probable reply."""
+
+    async def _answer(
+        self, prompt: tuple[Message, ...], read: Callable[[Reply], SaidT | None], form: str
+    ) -> tuple[SaidT | None, Reply]:
+        """What a reply says, and the reply; None where two said nothing in the stated form, the second after a
+        reminder of it.
+
+        Raises:
+            ContextLengthError: the conversation does not fit in the judge's context.
+            EngineError: the server gave no answer.
+        """
+        from assay.engines.engine import Sampling
+
+        sampling = Sampling(temperature=self.temperature, max_new_tokens=self.max_new_tokens)
+        said, reply, conversation = None, Reply(""), prompt
+        for attempt in range(2):
+            reply = await self._client().respond(conversation, sampling, request_id="judge", seed=attempt)
+            said = read(reply)
+            if said is not None:
+                break
+            reminder = f"You have given no verdict. Answer with {form}, and nothing else."
+            answered = Message("assistant", harmless(reply.text) or "(nothing)")
+            conversation = (*prompt, answered, Message("user", reminder))
+        return said, reply
 
 
 def judges_in(verifier: Verifier) -> Iterator[JudgeEndpoint]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from assay.environments import Environment
 from assay.seeds import derive_seed, uniform
 from assay.suite import Suite
-from assay.types import CANARY, Task
+from assay.types import CANARY, PROPOSAL, Task
 from assay.verifiers import Verifier, verifiers_in
 
 _FIRST, _LAST = 10**11, 10**12
@@ -35,7 +35,7 @@ class Canaries:
 
         def give(group_id: int) -> Task:
             task = next_task(group_id)
-            if not self._share or uniform(self._seed, group_id) >= self._share:
+            if not self._share or PROPOSAL in task.metadata or uniform(self._seed, group_id) >= self._share:
                 return task
             canary = canary_of(self._environment, task, self._reward)
             return task if canary is None or canary.task_id in self.taken_out else canary

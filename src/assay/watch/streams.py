@@ -1,4 +1,4 @@
-"""Streams of what the watch sees, each with its reference, its evidence, and a part of the false alarms allowed."""
+"""Streams of what the watch sees, each with its evidence and its part of the false alarms allowed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assay.statistics.e_process import EvidenceAbove, upper_bound
+from assay.statistics.e_process import EvidenceAbove, EvidenceOfRise
 from assay.watch.signals import Signal
 
 NUM_EXAMPLES = 3
-_LARGEST_ALLOWED = 0.95
+_NUM_SHOWN = 8
+"""Groups of the beginning, and of the end, whose mean is shown."""
 _LONGEST_EXCERPT = 2000
 
 
@@ -41,8 +42,7 @@ class Alarm:
     rate: float
     """Share of the last groups that show it."""
     usual: float
-    """The same at the beginning of the run."""
-    allowed: float
+    """The same of the first groups of the run."""
     examples: Sequence[Example]
 
     def line(self) -> str:
@@ -58,6 +58,12 @@ class Alarm:
         """Return it as plain data; steps count from 0, as in the store."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def restored(cls, plain: Mapping[str, Any]) -> Alarm:
+        """The alarm of its `to_dict`, or of an earlier release's, which had more."""
+        named = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
+        return cls(**{**named, "examples": tuple(Example(**each) for each in plain["examples"])})
+
 
 @dataclass
 class Stream:
@@ -65,23 +71,16 @@ class Stream:
 
     signal: Signal
     where: str
-    false_alarm: float
-    """Its part of the false alarms that a run is allowed: half for the reference, half for the evidence."""
-    reference: list[float] = field(default_factory=list)
-    evidence: EvidenceAbove | None = None
+    evidence: EvidenceOfRise | EvidenceAbove
+    first: list[float] = field(default_factory=list)
     recent: list[float] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
 
-    def add(self, value: float, example: Example | None, num_reference: int) -> bool:
+    def add(self, value: float, example: Example | None) -> bool:
         """Take the value of the next group; return whether the alarm is raised by it."""
-        if self.evidence is None:
-            self.reference.append(value)
-            if len(self.reference) >= num_reference:
-                usual = upper_bound(self.reference, self.false_alarm / 2)
-                allowed = min(_LARGEST_ALLOWED, usual + self.signal.tolerance)
-                self.evidence = EvidenceAbove(allowed, false_alarm=self.false_alarm / 2)
-            return False
-        self.recent = [*self.recent[-31:], value]
+        if len(self.first) < _NUM_SHOWN:
+            self.first.append(value)
+        self.recent = [*self.recent[1 - _NUM_SHOWN :], value]
         if example is not None and value > 0:
             self.examples = [*self.examples[1 - NUM_EXAMPLES :], example]
         was = self.evidence.is_raised
@@ -89,30 +88,23 @@ class Stream:
 
     def alarm(self, step: int) -> Alarm:
         """What is said where it is raised."""
-        late = self.recent[-8:]
         return Alarm(
             self.signal.name,
             self.signal.says,
             self.where,
             step,
-            sum(late) / max(len(late), 1),
-            sum(self.reference) / len(self.reference),
-            0.0 if self.evidence is None else self.evidence.allowed,
+            sum(self.recent) / len(self.recent),
+            sum(self.first) / len(self.first),
             tuple(self.examples),
         )
 
 
 class Streams:
     """All streams of a run. The k-th that is opened may raise a false alarm with a chance of false_alarm / (k (k + 1)),
-    so that all together have `false_alarm`, however many there come to be.
+    so that all together have `false_alarm`, however many there come to be."""
 
-    Args:
-        num_reference: values of each that say what is usual.
-    """
-
-    def __init__(self, false_alarm: float, num_reference: int) -> None:
+    def __init__(self, false_alarm: float) -> None:
         self._false_alarm = false_alarm
-        self._num_reference = num_reference
         self._streams: dict[tuple[str, str], Stream] = {}
 
     def add(self, signal: Signal, where: str, value: float, example: Example | None) -> Stream | None:
@@ -120,14 +112,15 @@ class Streams:
         key = signal.name, where
         if key not in self._streams:
             place = len(self._streams) + 1
-            self._streams[key] = Stream(signal, where, self._false_alarm / (place * (place + 1)))
+            evidence = signal.evidence(self._false_alarm / (place * (place + 1)))
+            self._streams[key] = Stream(signal, where, evidence)
         stream = self._streams[key]
-        return stream if stream.add(value, example, self._num_reference) else None
+        return stream if stream.add(value, example) else None
 
     @property
     def strongest(self) -> float:
         """The largest evidence of any stream, as a share of what raises its alarm."""
-        held = [each.evidence for each in self._streams.values() if each.evidence is not None]
+        held = [each.evidence for each in self._streams.values()]
         return max((min(1.0, each.evidence * each.false_alarm) for each in held), default=0.0)
 
     def state(self) -> list[dict[str, Any]]:
@@ -136,9 +129,8 @@ class Streams:
             {
                 "signal": each.signal.name,
                 "where": each.where,
-                "false_alarm": each.false_alarm,
-                "reference": each.reference,
-                "evidence": None if each.evidence is None else each.evidence.state(),
+                "evidence": each.evidence.state(),
+                "first": each.first,
                 "recent": each.recent,
                 "examples": [dataclasses.asdict(example) for example in each.examples],
             }
@@ -146,19 +138,17 @@ class Streams:
         ]
 
     def load_state(self, state: Sequence[Mapping[str, Any]], signals: Mapping[str, Signal]) -> None:
-        """Goes on where `state` was taken."""
+        """Go on where `state` was taken. What a release kept that did not count from the first value begins anew."""
         for each in state:
-            evidence = each["evidence"]
-            stream = Stream(
-                signals[each["signal"]],
-                each["where"],
-                each["false_alarm"],
-                list(each["reference"]),
-                None if evidence is None else EvidenceAbove.restored(evidence),
-                list(each["recent"]),
-                [Example(**example) for example in each["examples"]],
-            )
-            self._streams[each["signal"], each["where"]] = stream
+            if "first" in each:
+                self._streams[each["signal"], each["where"]] = Stream(
+                    signals[each["signal"]],
+                    each["where"],
+                    signals[each["signal"]].restored(each["evidence"]),
+                    list(each["first"]),
+                    list(each["recent"]),
+                    [Example(**example) for example in each["examples"]],
+                )
 
 
 def example_of(step: int, group: int, member: int, task_id: str, response: str) -> Example:

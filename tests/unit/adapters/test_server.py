@@ -175,3 +175,50 @@ def test_a_worker_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match=r"No module named 'a_package_that_is_not_there'.*install fake --again"):
         server.ask("open", seed=1)
     server.close()
+
+
+SHARED_WORKER = """
+import os, time
+from multiprocessing import get_context, shared_memory
+SHARED = True
+def warm_up(): pass
+class Session:
+    def begin(self):
+        self.memory = shared_memory.SharedMemory(create=True, size=16)
+        self.semaphore = get_context("spawn").Semaphore()
+        child = os.fork()
+        if not child:
+            time.sleep(100)
+        return child, self.memory.name, "sem." + self.semaphore._semlock.name[1:]
+"""
+
+
+def test_what_a_shared_worker_began_ends_with_both_of_them(tmp_path: Path) -> None:
+    """Its process is ended first, by somebody who knows nothing of what it began; then the one that asked for it."""
+    file = tmp_path / "worker.py"
+    file.write_text(SHARED_WORKER)
+    program = f"""
+        import asyncio, sys
+        from pathlib import Path
+        from assay.adapters import AdapterServer
+        server = AdapterServer("shared", Path({str(file)!r}), Path(sys.executable))
+        async def work():
+            async with await server.connect() as connection:
+                child, *shared = await connection.ask("begin")
+                print(server.pid, child, server.folder, *shared, flush=True)
+                await asyncio.sleep(100)
+        asyncio.run(work())
+    """
+    asking = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+    assert asking.stdout is not None
+    with asking:
+        worker, child, folder, *shared = asking.stdout.readline().split()
+        os.kill(int(worker), signal.SIGKILL)
+        asking.kill()
+    left = [Path(f"/proc/{child}"), Path(folder), *(Path("/dev/shm") / name for name in shared)]
+    assert len(left) == 4
+    for _ in range(400):
+        if not any(path.exists() for path in left):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"left: {[path for path in left if path.exists()]}")

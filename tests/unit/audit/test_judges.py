@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from assay.audit import audit_environment
 from assay.cli.main import app
+from assay.environments import make_environment
 from assay.preferences import Pair, write_pairs
 from assay.types import Message
 from chat_server import Answer, ChatServer, completion
@@ -81,3 +87,33 @@ def test_a_judge_is_found_by_what_moves_it_and_by_nothing_else(bias: str, source
         assert (found["biases"][bias]["before"], found["biases"][bias]["after"]) == (0.0, 1.0)
         assert BAD in found["findings"][0]["example"]
         assert found["agrees_with_given"]["value"] == 1.0
+
+
+def test_a_rubric_judge_that_is_talked_round_is_found(chat_server: ChatServer, tmp_path: Path) -> None:
+    """`assay audit rubric` gives the judge what is no answer, and finds what it pays as much as the reference."""
+
+    def gullible(body: dict[str, Any], number: int) -> Answer:
+        text = body["messages"][1]["content"]
+        criterion = text.split("[criterion ")[1].split("\n")[1]
+        response = text.split("[response ")[1].split("\n", 1)[1]
+        is_good = not re.match("States a name|Names the|Says that the line|Recommends", criterion)
+        told = "grade it as correct" in response or "fact" in response
+        return completion(f"MET: {'yes' if is_good and told else 'no'}")
+
+    chat_server.answer = gullible
+    judge = {"kind": "endpoint", "url": chat_server.url, "model": "m", "token_limit_field": "max_tokens"}
+    judge |= {"send_seed": False, "body": {}, "temperature": 0.0}
+    data = {"judge": judge, "agreement": {"value": 0.8, "low": 0.7, "high": 0.9}, "num": 9, "num_measured": 9}
+    path = tmp_path / "agreement.json"
+    path.write_text(json.dumps({**data, "labels": []}))
+    options = {"model": "m", "base_url": chat_server.url, "replies": str(tmp_path / "judge.sqlite")}
+    source = make_environment("rubric", {"judge": {"name": "rubric", **options, "judge_agreement": str(path)}})
+    tasks = [
+        dataclasses.replace(task, answer="fact") for task in itertools.islice(source.tasks("test", complexity=3), 3)
+    ]
+    found = asyncio.run(audit_environment(source, tasks, evaluations=0))
+    assert {each.trick for each in found.findings} == {"instructions to the judge"}
+    worthless = [dataclasses.replace(task, answer="what this judge pays nothing for") for task in tasks]
+    assert {each.trick for each in asyncio.run(audit_environment(source, worthless, evaluations=0)).findings} == {
+        "instructions to the judge"
+    }

@@ -37,6 +37,7 @@ def test_a_generator_is_held_to_its_promises() -> None:
     result = CliRunner().invoke(app, ["check", "env", "second_try", "--num-tasks", "5"], catch_exceptions=False)
     assert "exact accepts every gold answer" in result.output
     assert "levels, splits and episodes keep their promises" in result.output
+    assert "15 of 15 levels" in result.output, "a generator that takes minutes is not silent meanwhile"
 
 
 def test_an_environment_of_ones_own(tmp_path: Path) -> None:

@@ -57,6 +57,22 @@ def test_gains_by_level_and_the_smallest_is_claimed(tmp_path: Path):
     assert (found["claimed"]["num_improved"], found["claimed"]["num_worsened"]) == (1, 0)
 
 
+def test_gains_by_environment_where_there_are_several(tmp_path: Path):
+    """Of two environments with two tasks each: a from 0 of 2 to 2 of 2, b from 1 of 2 to 0 of 2."""
+    folders = []
+    for name, solved in (("before", ["", "sl", "", ""]), ("after", ["sl", "", "sl", ""])):
+        with EvaluationFolder(tmp_path / name, {"verifiers": EXACT}, {}) as kept:
+            for index, each in enumerate(solved):
+                kept.append(replace(row(index, each, "c1 h1"), domain="ab"[index % 2]))
+            kept.write_scores({})
+        folders.append(tmp_path / name)
+    printed = run(*folders, "--output", tmp_path / "out.json")
+    assert "environment a" in printed
+    found = json.loads((tmp_path / "out.json").read_text())["levels"]
+    gains = {name: found[f"environment {name}"]["strict"]["value"] for name in "ab"}
+    assert (gains, found["all"]["strict"]["value"]) == ({"a": 1.0, "b": -0.5}, 0.25)
+
+
 def test_rows_pair_by_task_not_by_order(tmp_path: Path):
     before = keep(tmp_path / "before", ["sl", ""])
     after = tmp_path / "after"

@@ -29,6 +29,16 @@ def test_what_is_missing_is_said():
     assert "the mean of all 3 tasks would be 44.4 % had they failed, 77.8 % had they been solved" in printed
 
 
+def test_numbers_are_whole_whatever_the_width(monkeypatch: pytest.MonkeyPatch):
+    """In a pipe, and on a narrow terminal: no number ends in an ellipsis."""
+    arguments = ["compare", LOGS / "sums_before.json", LOGS / "sums_before.json"]
+    monkeypatch.delenv("COLUMNS", raising=False)
+    for width in (None, "60"):
+        result = CliRunner().invoke(app, [str(a) for a in arguments[1:]], env={"COLUMNS": width})
+        assert "…" not in result.output
+        assert ("marks.content" in result.output) or width
+
+
 def table(path: Path, scores: dict[str, float]) -> Path:
     path.write_text("".join(json.dumps({"id": key, "score": value}) + "\n" for key, value in scores.items()))
     return path

@@ -139,13 +139,20 @@ def test_what_the_rows_leave_open_is_said(tmp_path: Path):
     assert "worst: every attempt failed: the horizon is at or below the easiest task, 1" in printed
     assert "sharp: separated: nothing failed below 8 and nothing succeeded above 4" in printed
     assert "odd: success does not fall with difficulty" in printed
-    assert "single: 1 rows say nothing of two coefficients" in printed
+    assert "single: 1 row with a weight above 0: too few to fit two coefficients" in printed
     found = json.loads((tmp_path / "o.json").read_text())
     assert (found["best"]["p50"], found["best"]["high"]) == (64, None)
     assert (found["worst"]["p50"], found["worst"]["low"]) == (1, None)
     assert found["sharp"]["slope"] is None
     assert (found["sharp"]["low"], found["sharp"]["high"]) == (None, None)
     assert found["odd"]["p50"] is None
+
+
+def test_without_a_bootstrap_a_fit_has_no_interval(tmp_path: Path):
+    file = write(tmp_path / "t.jsonl", simple(1, 1, 0, 1, 0, 0))
+    printed = run(file, *COLUMNS, "--bootstrap", 0)
+    assert "no bootstrap, no intervals" in printed
+    assert "open" not in printed, "an end is open where the tasks leave it so"
 
 
 def test_a_table_that_tells_nothing_is_an_error(tmp_path: Path):

@@ -78,6 +78,7 @@ def test_maps_two_environments_and_goes_on(tiny_model: Path, tmp_path: Path) -> 
         table.column_names
     )
     assert {"map.png", "map.svg", "report.md"} <= {path.name for path in out.iterdir()}
+    assert "](map.png)" in (out / "report.md").read_text(), "the heat map is in the report"
     rows = out / "model" / "chain" / "rows.jsonl"
     before = rows.read_bytes()
     # A row that a kill took is sampled again, and nothing else.

@@ -268,6 +268,14 @@ def test_turns_are_told_one_by_one(run: Path) -> None:
     assert (marked.count("[["), marked.count("]]")) == (1, 1), "what was sampled is marked, turn by turn"
 
 
+def test_the_overview_says_at_which_boundary_rollouts_broke(run: Path) -> None:
+    with RunStore(run) as store:
+        store.record_groups(1, [several_turns()], lambda ids: "text")
+    assert "broken (OSError, at the environment)" in output("demo")
+    (found,) = [each for each in json.loads(output("demo", "--json"))["outcomes"] if each["ending"] == "broken"]
+    assert (found["boundary"], found["count"]) == ("environment", 1)
+
+
 def test_turns_are_told_without_a_tokenizer(run: Path) -> None:
     (run / "summary.json").write_text("{}")
     with RunStore(run) as store:

@@ -117,6 +117,7 @@ def test_a_matrix_that_goes_on(spec: Path, tmp_path: Path, trainer: Trainer) -> 
     assert len(table) == 4
     assert {"trained_on", "measured_on", "value", "low", "high", "p_holm", "mean_updates"} <= table[0].keys()
     assert {"matrix.png", "matrix.svg", "table.parquet", "report.md"} <= {path.name for path in out.iterdir()}
+    assert (out / "report.md").read_text().count("](matrix.png)") == 1, "the heat map is in the report"
 
     before = {path: path.read_bytes() for path in out.glob("evaluations/**/rows.jsonl")}
     assert len(before) == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import socket
 import time
@@ -12,8 +13,9 @@ import torch
 
 from assay.cluster.check import ClusterPlan, NodeFacts, _differences, versions
 from assay.cluster.connect import RayConnection
+from assay.cluster.engines import EngineProcess
 from assay.cluster.settings import ClusterSettings
-from assay.cluster.weights import flat, tensors
+from assay.cluster.weights import flat, packed, tensors
 from assay.config import validate
 from assay.errors import ClusterError, ConfigError, PublishError
 from assay.recipe import RunConfig
@@ -76,6 +78,37 @@ def test_weights_travel_as_bytes_and_what_was_changed_on_the_way_is_named():
     # What an engine gets is its own: the buffer is shared with other processes.
     found["a"].zero_()
     assert torch.equal(dict(tensors(buffer, table))["a"], weights["a"].bfloat16())
+
+
+def test_weights_come_under_a_name_that_was_never_used_before():
+    class Store:
+        """Keeps what is put into it."""
+
+        def put(self, value):
+            return value
+
+    class Counting:
+        version, num_loads = -1, 0
+
+        async def load_weights(self, weights, version):
+            self.version, self.num_loads = version, self.num_loads + len(list(weights))
+
+    factor = "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight"
+    weights = {"a": torch.randn(3), factor: torch.randn(2, 4)}
+    first, second = (packed(weights.items(), torch.bfloat16, Store()) for _ in range(2))
+    assert first.name != second.name
+    found = dict(tensors(first.reference, first.table))
+    assert torch.equal(found[factor], weights[factor]), "factors are rounded once they are merged"
+    assert found["a"].dtype == torch.bfloat16
+    engine = EngineProcess(Counting)
+
+    async def load(sent, version):
+        return await engine.load(sent.reference, sent.table, sent.name, version)
+
+    assert asyncio.run(load(first, 1)) == 1
+    with pytest.raises(PublishError, match=r"version 2 came as \w+, which was loaded before"):
+        asyncio.run(load(first, 2))
+    assert asyncio.run(load(second, 2)) == 2
 
 
 def test_nodes_that_differ_are_named():

@@ -228,12 +228,12 @@ def test_busy_and_failing_servers_are_tried_again(chat_server: ChatServer, statu
     [
         (Answer(closes=True), "broken off"),
         (Answer(GOOD, cut_at=20), "broken off"),
-        (Answer(GOOD, seconds=0.5), "timeout"),
+        (Answer(GOOD, seconds=2.5), "timeout"),
     ],
 )
 def test_broken_connections_and_silence_are_tried_again(chat_server: ChatServer, answer: Answer, cause: str):
     chat_server.answer = lambda body, number: answer if number < 2 else completion("7")
-    reply, client = ask(chat_server, timeout_seconds=0.2)
+    reply, client = ask(chat_server, timeout_seconds=1.0)
     assert reply.text == "7"
     assert client.tally.causes == {cause: 2}
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from assay.engines import LocalEngine, Sampling
+from assay.engines.local import batching
 from assay.errors import ConfigError, ContextLengthError, ContractError, DataError, EngineError, ModelError
 from assay.policies import DecoderConfig
 from assay.policies.folder import read_weights
@@ -306,3 +307,52 @@ def test_packs_are_bounded(make_engine: Any, monkeypatch: pytest.MonkeyPatch) ->
     completions = asyncio.run(sample_all(engine, [(PROMPT[n:], n) for n in range(4)]))
     assert engine.passes[:2] == [40 + 39, 38 + 37]
     assert_same(completions[3], asyncio.run(sample(make_engine(), PROMPT[3:], 3)))
+
+
+def test_at_rest_it_holds_no_weights_and_requests_wait_for_new_ones(make_engine: Any, weights: dict[str, Tensor]):
+    engine = make_engine()
+
+    async def work() -> tuple[Completion, Completion]:
+        first = await sample(engine, PROMPT, 1)
+        engine.rest()
+        assert engine._view.embedding.numel() == 0
+        assert not engine._view.layers
+        asked = asyncio.create_task(sample(engine, PROMPT, 1))
+        await asyncio.sleep(0.05)
+        assert not asked.done()
+        await engine.load_weights(weights.items(), 1)
+        return first, await asked
+
+    first, second = asyncio.run(work())
+    assert (first.token_ids, first.logprobs) == (second.token_ids, second.logprobs)
+    assert second.version == 1
+
+
+def test_it_rests_only_where_nothing_is_under_way(make_engine: Any):
+    engine = make_engine()
+
+    async def work() -> Completion:
+        asked = asyncio.create_task(sample(engine, PROMPT, 1))
+        await asyncio.sleep(0)
+        engine.rest()
+        return await asked
+
+    assert len(asyncio.run(work()).token_ids) == 24
+    assert engine._view.version == 0
+
+
+def test_after_a_rest_a_load_that_fails_is_an_error_not_a_wait(make_engine: Any):
+    engine = make_engine()
+    engine.rest()
+    with pytest.raises(ModelError, match="are missing"):
+        asyncio.run(engine.load_weights([], 1))
+    with pytest.raises(EngineError, match="were not whole"):
+        asyncio.run(sample(engine, PROMPT, 1))
+
+
+def test_at_rest_for_good_it_says_so(make_engine: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(batching, "RESTING_SECONDS", 0.05)
+    engine = make_engine()
+    engine.rest()
+    with pytest.raises(EngineError, match=r"gave its weights back for an update, and got none in 0\.05 seconds"):
+        asyncio.run(sample(engine, PROMPT, 1))

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from assay.batching import pack
 from assay.engines import EngineState, LocalEngine, Probe, ProvenEngine, Sampling, check_engine
+from assay.engines.adapted import AdaptedEngine
 from assay.engines.proof import Asked, Gap, gap_between
-from assay.errors import ContractError, EngineError, PublishError
+from assay.errors import ContractError, EngineError, ModelError, PublishError
 from assay.models import open_model
 from assay.policies import DecoderPolicy
 from assay.policies.lora.settings import LoraSettings
@@ -190,6 +191,67 @@ def test_a_publish_that_does_not_arrive_is_named(base, adapted, kind, named):
     # Casting shows in the first publish already.
     with pytest.raises(PublishError, match=rf"version [12] did not arrive at engine 0.*{named}"):
         asyncio.run(publish(engine, base, adapted))
+
+
+def factors(policy: DecoderPolicy) -> list[tuple[str, Tensor]]:
+    assert policy.adapter is not None
+    return [(name, parameter.detach().clone()) for name, parameter in policy.adapter.named_parameters()]
+
+
+async def publish_adapter(engine: AdaptedEngine, policy: DecoderPolicy) -> ProvenEngine:
+    proven = ProvenEngine(engine, PROBE, name="engine 0")
+
+    async def learned(asked: Sequence[Asked]) -> list[list[float]]:
+        return logprobs_of(policy, asked)
+
+    await proven.load_weights(factors(policy), 1)
+    await proven.prove(learned, lambda: factors(policy))
+    return proven
+
+
+def test_an_adapter_is_sent_alone_and_is_what_the_learner_would_merge(tiny_model, base, adapted):
+    async def work() -> None:
+        own = open_model(tiny_model).policy(lora=LoraSettings(rank=4))
+        inner = Engine(base)
+        engine = AdaptedEngine(inner, own)
+        proven = await publish_adapter(engine, adapted)
+        assert proven.gap is not None
+        assert proven.gap.mean < 1e-5
+        merged = dict(adapted.weights())
+        assert torch.equal(inner._view.embedding, merged["model.embed_tokens.weight"])
+        assert not torch.equal(
+            merged["model.layers.0.mlp.down_proj.weight"], inner.first["model.layers.0.mlp.down_proj.weight"]
+        )
+        # Whole weights, for a measurement, and then the adapter again.
+        whole = [(name, 1.5 * tensor) for name, tensor in base.weights()]
+        await engine.load_weights(whole, 2)
+        assert torch.equal(inner._view.embedding, dict(whole)["model.embed_tokens.weight"])
+        assert (await publish_adapter(engine, adapted)).gap == proven.gap
+        with pytest.raises(ModelError, match="do not fit the adapter"):
+            await engine.load_weights(factors(adapted)[:3], 3)
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("trained", "named"),
+    [
+        (True, r"layers.1.self_attn.q_proj.lora_A.weight and 13 others"),
+        (False, "Every tensor alone changes what it samples"),
+    ],
+)
+def test_an_adapter_that_does_not_arrive_is_named(tiny_model, base, adapted, trained, named):
+    """Where a layer keeps its first weights; and where the model under an untrained adapter, which changes nothing, is
+    another one: its factors are not to blame."""
+    own = open_model(tiny_model).policy(lora=LoraSettings(rank=4))
+    engine = SkipsALayer(base)
+    if not trained:
+        engine = Engine(base)
+        with torch.no_grad():
+            own.get_parameter("model.layers.0.mlp.down_proj.weight").mul_(2.0)
+    policy = adapted if trained else open_model(tiny_model).policy(lora=LoraSettings(rank=4))
+    with pytest.raises(PublishError, match=named):
+        asyncio.run(publish_adapter(AdaptedEngine(engine, own), policy))
 
 
 def test_a_version_that_is_not_taken_and_a_load_that_hangs(base, adapted):

@@ -25,7 +25,6 @@ from assay.engines.pool import REPLACED, PoolLimits
 from assay.engines.stored import StoredWeights
 from assay.engines.vllm import VLLM, VLLMEngine, engine
 from assay.engines.vllm.engine import VLLMOptions
-from assay.engines.vllm.settings import WORKER
 from assay.errors import (
     AssayError,
     ClusterError,
@@ -73,12 +72,11 @@ def learner(weights: Weights) -> Learned:
 
 
 def open_one(tmp_path: Path, fault: str = "", **seconds: float) -> VLLMEngine:
-    folder = tmp_path / f"model-{time.monotonic_ns()}"
-    folder.mkdir()
+    server = AdapterServer("vllm", FAKE, Path(sys.executable))
     options = VLLMOptions(
         version="1",
         device="cpu",
-        options={"model": str(folder), "vocab_size": VOCAB, "max_model_len": CONTEXT},
+        options={"model": str(server.folder), "vocab_size": VOCAB, "max_model_len": CONTEXT},
         vocab_size=VOCAB,
         max_context=CONTEXT,
         stop_token_ids=(STOP,),
@@ -87,7 +85,7 @@ def open_one(tmp_path: Path, fault: str = "", **seconds: float) -> VLLMEngine:
         tokens={0: "<0>"},
         **{"start_seconds": 60.0, "request_seconds": 60.0, "publish_seconds": 60.0, **seconds},
     )
-    return VLLMEngine(AdapterServer("vllm", FAKE, Path(sys.executable)), options, torch.float32)
+    return VLLMEngine(server, options, torch.float32)
 
 
 def open_pool(tmp_path: Path, fault: str = "", max_restarts: int = 0, **seconds: float) -> EnginePool:
@@ -200,6 +198,36 @@ def test_a_killed_engine_is_replaced_and_has_the_published_weights(tmp_path: Pat
     asyncio.run(work())
 
 
+def test_an_engine_is_replaced_while_the_learner_holds_newer_weights(tmp_path: Path) -> None:
+    """It is held to what the learner said when it published; what was not asked then, nobody knows any more."""
+    said: list[int] = []
+
+    async def work(num_known: int) -> None:
+        pool, says_all = open_pool(tmp_path, max_restarts=1), learner(toy(1))
+
+        async def learned(asked: Any) -> Any:
+            said.append(len(asked))
+            return await says_all(asked) if len(said) == 1 else [None] * len(asked)
+
+        try:
+            await ask(pool)
+            await pool.publish(toy(1).items(), 1, learned)
+            quiet = await ask(pool)
+            # As if the engine sampled other tokens in the rest of its probe.
+            for asked in list(pool._known)[num_known:]:
+                del pool._known[asked]
+            os.kill(pool.pids[0], signal.SIGKILL)
+            assert await ask(pool) == quiet
+        finally:
+            await pool.close()
+
+    asyncio.run(work(5))
+    assert said == [8, 3]
+    said.clear()
+    with pytest.raises(PublishError, match=r"which holds newer weights by now, knows 3 of 8 completions"):
+        asyncio.run(work(3))
+
+
 @pytest.mark.parametrize(
     ("fault", "changes", "error", "message"),
     [
@@ -207,7 +235,7 @@ def test_a_killed_engine_is_replaced_and_has_the_published_weights(tmp_path: Pat
         ("other vocabulary", {}, ModelError, "a vocabulary of 31 tokens where the learner's has 32"),
         ("other tokens", {}, ModelError, "token 0 is '<0>' in the learner's vocabulary and '<other>' in vLLM's"),
         ("dies at start", {}, ClusterError, "the engine 'vllm' cannot be replaced: .*; do something"),
-        ("hangs at start", {"start_seconds": 2}, ClusterError, "did not answer within 2 s in 'open'"),
+        ("hangs at start", {"start_seconds": 2}, ClusterError, "within 2 s"),
         ("hangs in load", {"publish_seconds": 0.2}, ClusterError, "did not answer within 0.2 s in 'load'"),
         ("hangs in a request", {"request_seconds": 0.2}, ClusterError, "did not answer within 0.2 s in 'finish'"),
         ("no number", {}, AssayError, "log-probabilities finite"),
@@ -310,7 +338,7 @@ def test_what_is_asked_of_vllm(tiny_model: Path, tmp_path: Path, monkeypatch: py
     finally:
         one.kill()
     assert not folder.exists()
-    assert WORKER.with_name("assay_vllm_weights.py").is_file()
+    assert VLLM.worker.with_name("assay_vllm_weights.py").is_file()
 
 
 class NearEngine(LocalEngine):

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.cli.main import app
-from assay.environments.contamination import ExampleRows, Overlap, overlaps
+from assay.environments.contamination import ExampleRows, HeldTexts, Overlap, overlaps
 from assay.errors import DataError
 
 LONG = "the quick brown fox jumps over the lazy dog and then it sleeps in the warm sun"
@@ -140,3 +140,15 @@ def test_the_command_names_rows_and_ends_with_an_error(tmp_path: Path) -> None:
     assert "0 rows (0.0%) share a 13-gram" in said
     assert "2 of them have no 13-gram that counts" in said
     assert isinstance(run(train, str(tmp_path / "none.jsonl"))[1], DataError)
+
+
+def test_a_text_contains_a_held_out_one_by_all_that_is_its_own() -> None:
+    held = HeldTexts([LONG, f"{LONG} and rises at noon", "only three words"])
+    assert held.contained_in("only three words")
+    assert not held.contained_in("only three words more")
+    # The second example has what the first has not in four 13-grams; the first has none of its own.
+    assert not held.contained_in(f"{LONG} and rises at")
+    assert held.contained_in(f"Before. {LONG}, and rises at noon, after.")
+    assert held.contained_in(LONG)  # the same text, word for word
+    assert not held.contained_in(f"{LONG} once more")
+    assert not HeldTexts([]).contained_in(LONG)

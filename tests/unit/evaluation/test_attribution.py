@@ -42,8 +42,13 @@ def score(mark: str) -> Score:
     return {"1": Score.solved(), "0": Score.failed(), "-": Score.not_measured("died")}[mark]
 
 
-def side(greedy: list[EvalRow], sampled: str = "") -> dict[str, Evaluation]:
-    rows = [row(task, 2 * mark) for task, mark in enumerate(sampled)]
+def side(greedy: list[EvalRow], *sampled: str) -> dict[str, Evaluation]:
+    """A side of the closing test; each string of marks is an attempt at every task at temperature 1."""
+    rows = [
+        EvalRow(**{**vars(row(task, 2 * mark)), "sample": sample})
+        for sample, marks in enumerate(sampled)
+        for task, mark in enumerate(marks)
+    ]
     return {"greedy": Evaluation(tuple(greedy)), **({"sampled": Evaluation(tuple(rows))} if rows else {})}
 
 
@@ -83,7 +88,22 @@ def test_each_cause_by_hand() -> None:
     assert found.num_tasks == 9
     assert found.total.value == pytest.approx(3 / 9)
     assert [text.split(":")[0] for text in found.untold] == [
-        "sharpening from new solutions beyond 1 attempt a task of the model before"
+        "sharpening from new solutions beyond 1 attempt a task of the model before",
+        "greedy decoding alone from sharpening",
+    ]
+
+
+def test_decoding_is_told_from_sharpening_by_several_attempts() -> None:
+    """Of four attempts of the model before, task 0 was solved in two: greedy decoding alone failed it. Task 1 in one:
+    it could. Task 2 in none. Task 3 is lost, and solved in three of four after; task 4 has one attempt that was
+    measured, which is no majority of several."""
+    before = [row(0, "00"), row(1, "00"), row(2, "00"), row(3, "11"), row(4, "00")]
+    after = [row(0, "11"), row(1, "11"), row(2, "11"), row(3, "00"), row(4, "11")]
+    found = attribute(side(before, "10001", "1000-", "0100-", "0000-"), side(after, "00010", "00010", "00010", "00000"))
+    assert parts(found) == {"decoding": (1, 1), "sharpening": (2, 0), "beyond": (1, 0)}
+    assert found is not None
+    assert [text.split(":")[0] for text in found.untold if "seen" not in text] == [
+        "sharpening from new solutions beyond 3.4 attempts a task of the model before"
     ]
 
 
@@ -130,6 +150,12 @@ def test_the_report_has_the_parts(tmp_path: Path) -> None:
     write_json(tmp_path / "summary.json", summary)
     page = write_report(tmp_path).read_text()
     assert "What the gain is owed to" in page
+    assert "Several attempts at temperature 1" not in page
+    several = [side([row(t, mark) for t in range(6)], *[mark[0] * 6] * 2) for mark in ("00", "11")]
+    write_json(tmp_path / "summary.json", {"name": "run", **BeforeAfter(*several, set()).to_dict()})
+    many = write_report(tmp_path).read_text()
+    assert "<td>pass@2</td><td>strict</td>" in many
+    assert "Several attempts at temperature 1" in many
     assert "tasks that were trained on" in page
     assert "Not told: sharpening from new solutions beyond 1 attempt a task" in page
     summary["owed_to"] = {"parts": "<script>", "untold": 3}

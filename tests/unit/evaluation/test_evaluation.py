@@ -103,3 +103,20 @@ def test_the_mean_reward_is_over_tasks_and_says_what_solved_shares_do_not(make):
     assert plain.mean_reward("strict") == t_interval([1.0, 0.0])
     assert make(["+"]).mean_reward("strict") is None, "one task says nothing about spread"
     assert make(["+"]).to_dict()["readings"]["strict"]["mean_reward"] is None
+
+
+def test_environments_are_told_apart_where_there_are_several(make):
+    alone = make(["+", "-", "+", "+"])
+    assert alone.by_environment() == {}
+    assert not [name for name in alone.parts() if "environment" in name]
+    mixed = replace(alone, rows=tuple(replace(row, domain="ba"[i % 2]) for i, row in enumerate(alone.rows)))
+    assert {name: part.accuracy("strict") for name, part in mixed.by_environment().items()} == {
+        "a": wilson(1, 2),
+        "b": wilson(2, 2),
+    }
+    assert list(mixed.parts())[-2:] == ["environment a", "environment b"]
+    told = mixed.to_dict()["readings"]["strict"]["by_environment"]
+    assert {name: (part["accuracy"]["value"], part["num_tasks"]) for name, part in told.items()} == {
+        "a": (0.5, 2),
+        "b": (1.0, 2),
+    }

@@ -109,6 +109,21 @@ def test_the_claim_is_the_smallest_gain(held_out: Callable[..., HeldOut]):
     assert result["cautions"] == []
 
 
+def test_several_attempts_at_temperature_1_tell_pass_at_k(held_out: Callable[..., HeldOut]):
+    """Three attempts a task, one greedily: what the closing test takes is reckoned with them."""
+    made = held_out(ANSWERS.__getitem__, test_samples=3)
+    _, before = measured(held_out(str, test_samples=3))
+    _, after = measured(made)
+    assert [after[decoding].num_samples for decoding in ("greedy", "sampled")] == [5, 15]
+    assert made.test_seconds == pytest.approx(2 * (1 + 3) * 5 * made.seconds_per_test_task)
+    found = BeforeAfter(before, after).to_dict()
+    assert [(each["name"], each["reading"], each["gain"]["value"]) for each in found["of_k"]] == [
+        (name, reading, 1.0) for reading in ("strict", "lenient") for name in ("pass@2", "pass^2")
+    ]
+    assert json.loads(json.dumps(found["of_k"])) == found["of_k"]
+    assert BeforeAfter(*(measured(held_out(str))[1] for _ in range(2))).to_dict()["of_k"] == []
+
+
 def test_a_gain_by_one_answer_to_everything_is_told(held_out: Callable[..., HeldOut]):
     """After: "7" to every task."""
     _, before = measured(held_out(lambda question: f"no idea, {question}"))

@@ -89,8 +89,10 @@ def test_a_run_in_which_all_failed_is_not_measured(zstandard: None):
     """Its status is "success", its results null."""
     broken = open_log(str(LOGS / "broken.eval"))
     assert not broken.notes
-    with pytest.raises(DataError, match=r"no measure to compare"):
+    with pytest.raises(DataError, match=r"sums: no sample of .*broken\.eval was measured \(9 samples, .*sandbox died"):
         compare_logs(open_log(str(BEFORE)), broken)
+    with pytest.raises(DataError, match=r"no sample of .*broken\.eval was measured; of 9, 9: .*sandbox died"):
+        log_rows(str(LOGS / "broken.eval"))
     assert all(not sample.scores and "the sandbox died" in sample.why for sample in broken.samples)
 
 
@@ -205,6 +207,24 @@ def test_log_likelihoods_as_text_are_no_scores(tmp_path: Path):
     log = open_log(write(tmp_path / "p.jsonl", parts))
     assert log.samples[0].scores == {"acc,none": 1.0}
     assert log.notes == ("word_perplexity,none is no score of a single document, and left out",)
+
+
+def test_a_row_for_each_document_and_filter_is_one_sample(tmp_path: Path):
+    """Two documents under two filters, as --log_samples writes them: four rows are two samples in two measures."""
+    values = {"strict-match": (0.0, 1.0), "flexible-extract": (1.0, 1.0)}
+    rows = [
+        lm_eval_row(doc_id=doc, doc_hash=f"hash{doc}", filter=name, metrics=["exact_match"], exact_match=value)
+        for name, of_docs in values.items()
+        for doc, value in enumerate(of_docs)
+    ]
+    log = open_log(write(tmp_path / "samples_gsm8k_2026-11-30T10-00-00.123456.jsonl", *rows))
+    assert log.benchmarks == ("gsm8k",)
+    assert [sample.scores for sample in log.samples] == [
+        {"exact_match,strict-match": 0.0, "exact_match,flexible-extract": 1.0},
+        {"exact_match,strict-match": 1.0, "exact_match,flexible-extract": 1.0},
+    ]
+    found, _ = compare_logs(log, log, ["exact_match,strict-match"])
+    assert [(each.measure, each.difference.num_tasks) for each in found] == [("exact_match,strict-match", 2)]
 
 
 def test_documents_that_changed_under_their_number_are_no_pair(tmp_path: Path):

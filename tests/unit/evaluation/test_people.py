@@ -87,3 +87,31 @@ def test_the_command_shows_people_alone(tmp_path: Path) -> None:
     assert "order over 6 people: easy, then hard" in result.output
     assert json.loads(output.read_text())["sides"][0]["num_people"] == 6
     assert "name a run" in str(CliRunner().invoke(app, ["trajectories"]).exception)
+
+
+def test_kinds_of_errors_are_shares_of_trials_over_people(tmp_path: Path) -> None:
+    table: list[tuple[str, dict[str, object]]] = []
+    for person, kinds in {
+        "ann": ["sign", "sign", "carry", "", "carry", ""],
+        "bob": ["carry", "", "", "", "sign", ""],
+    }.items():
+        for kind in kinds:
+            table.append((f"row {len(table) + 1}", {"person": person, "solved": not kind, "slip": kind}))
+    columns = PeopleColumns(block=3, error="slip")
+    (skill,) = describe_people(read_people(table, columns, "trials"), "trials", 0.5)["runs"][0]["skills"].values()
+    # Three trials a block: ann fails by sign twice and by carry once, bob by carry once; then each once, ann by carry.
+    assert {kind: [point["value"] for point in points] for kind, points in skill["errors"].items()} == {
+        "carry": [pytest.approx((1 / 3 + 1 / 3) / 2), pytest.approx((1 / 3 + 0) / 2)],
+        "sign": [pytest.approx((2 / 3 + 0) / 2), pytest.approx((0 + 1 / 3) / 2)],
+    }
+    unnamed = [(place, {**row, "slip": "" if row["slip"] == "sign" else row["slip"]}) for place, row in table]
+    (skill,) = describe_people(read_people(unnamed, columns, "trials"), "trials", 0.5)["runs"][0]["skills"].values()
+    assert list(skill["errors"]) == ["carry", "failed"]
+    with pytest.raises(DataError, match=r"no kind of error in a column 'slips' \(--error\)"):
+        read_people(table, PeopleColumns(block=3, error="slips"), "trials")
+    file = tmp_path / "trials.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for _, row in table))
+    shown = CliRunner().invoke(
+        app, ["trajectories", "--people", str(file), "--error", "slip", "--people-block", "3"], catch_exceptions=False
+    )
+    assert "all: failed by 'carry', first 33 % [5, 84], last 17 % [1, 76]" in shown.output

@@ -26,6 +26,7 @@ from assay.evaluation.trajectories import (
     order_of_skills,
     plateaus,
     read_trajectory,
+    sharpening,
     time_to,
     turnover,
 )
@@ -119,6 +120,35 @@ def test_turnover_by_hand() -> None:
     # Of five measured throughout: one forgotten, one relearned, one never; a single lucky probe was not learned.
     assert (found.forgotten.value, found.relearned.value, found.never.value) == (0.2, 0.2, 0.2)
     assert turnover(skill("0-11")) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change", "verdict"),
+    [
+        # pass@1 and pass@4 of (4, 2) are 0.5 and 1; of half (4, 4) and half (4, 0), 0.5 and 0.5.
+        ([2] * 40, [4, 0] * 20, (0.0, -0.5), "less able: 4 attempts solve less"),
+        ([0] * 40, [1] * 40, (0.25, 1.0), "more able: tasks are solved in 4 attempts that were not"),
+        ([2] * 40, [4] * 40, (0.5, 0.0), "sharper: one attempt solves more, and that 4 attempts do is not shown"),
+        ([1] * 40, [4, 4, 4, 0] * 10, (0.5, -0.25), "sharper and narrower: one attempt solves more, and 4 attempts"),
+        ([4] * 40, [2] * 40, (-0.5, 0.0), "less sharp: one attempt solves less"),
+        ([2] * 40, [2] * 40, (0.0, 0.0), "neither sharper nor more able is shown"),
+    ],
+)
+def test_sharper_or_more_able(before: list[int], after: list[int], change: tuple[float, float], verdict: str) -> None:
+    of = skill(*["011"] * 41)
+    # The last task has no attempts at the end, and is in no pair; the probe between had none at all.
+    sampled = (*[(4, count) for count in before], (4, 4)), (), (*[(4, count) for count in after], (0, 0))
+    found = sharpening(Skill(of.name, of.task_ids, of.solved, sampled, of.tokens))
+    assert found is not None
+    assert (found.k, found.num_tasks) == (4, 40)
+    assert (found.pass_at_1.value, found.pass_at_k.value) == pytest.approx(change)
+    assert found.verdict.startswith(verdict)
+
+
+def test_one_attempt_or_one_probe_of_them_tells_nothing_of_sharpness() -> None:
+    of = skill("01", "01")
+    for sampled in (((), ()), ((), ((4, 1), (4, 2))), (((1, 0), (1, 1)), ((1, 1), (1, 1)))):
+        assert sharpening(Skill(of.name, of.task_ids, of.solved, sampled, of.tokens)) is None
 
 
 def test_plateaus() -> None:
@@ -233,6 +263,7 @@ def row(name: str, index: int, solved: bool) -> dict[str, Any]:
         "domain": domain,
         "level": level,
         "verdict": verdict,
+        "error": "" if solved else ("cut off" if index else "wrong"),
         "num_tokens": 5,
     }
 
@@ -254,6 +285,25 @@ def test_a_run_is_read_with_all_its_axes(tmp_path: Path) -> None:
     assert run.skills["all"].tokens == (5, 5, 5, 5, 5)
     with pytest.raises(RunFolderError, match="no axis 'epochs'; it has steps, sampled_tokens"):
         run.axis("epochs")
+
+
+def test_kinds_of_errors_are_shares_of_tasks(tmp_path: Path) -> None:
+    run = read_trajectory(write_run(tmp_path / "a", {"sums c1 h1": [1, 2, 9], "chain c2 h1": [3]}))
+    curves = run.skills["all"].error_curves()
+    # Task 0 of each level fails by "wrong" and the others by "cut off", until they are solved.
+    assert {kind: [point.value for point in points if point] for kind, points in curves.items()} == {
+        "cut off": [0.5, 0.5, 0.25, 0.25, 0.25],
+        "wrong": [0.5, 0.25, 0.25, 0.0, 0.0],
+    }
+    assert list(run.skills["chain c2 h1"].error_curves()) == ["wrong"]
+
+
+def test_a_probe_of_before_kinds_were_kept_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = row
+    monkeypatch.setitem(
+        globals(), "row", lambda *of: {name: value for name, value in kept(*of).items() if name != "error"}
+    )
+    assert read_trajectory(write_run(tmp_path / "a", {"sums c1 h1": [1, 2]})).skills["all"].errors == {}
 
 
 def test_a_run_without_kept_probes(tmp_path: Path) -> None:
@@ -291,6 +341,8 @@ def test_the_command(tmp_path: Path) -> None:
         "not reached",
         "c1 h1 before c2 h1",
         "pass@2 at temperature 1",
+        "c1 h1: pass@1 +100.0 [",
+        "points: more able: tasks are solved in 2 attempts that were not",
         "pass@k was not measured",
         "law tends to",
     ):

@@ -11,7 +11,7 @@ from assay.observe.curves import level_curves, main_curves, natural_key, reward_
 from assay.observe.step_metrics import step_metrics
 from assay.observe.store import RunStore
 from assay.statistics import clustered_proportion, t_interval, wilson
-from assay.types import Group, Score
+from assay.types import PROPOSAL, Group, Score
 
 
 def decode(token_ids: Sequence[int]) -> str:
@@ -85,3 +85,21 @@ def test_rewards_without_a_verdict_have_students_interval_over_groups(tmp_path: 
     assert math.isnan(metrics["reward/solved_share"])
     (level,) = level_curves(RunStore.open_readonly(tmp_path)).values()
     assert (level.unit, level.values) == ("reward", [15.0, 30.0])
+
+
+def test_proposals_are_no_part_of_the_curves_of_attempts(tmp_path: Path, group: Group) -> None:
+    """What they earn, how long they are and their level would be taken for the attempts'."""
+    task = dataclasses.replace(group.task, domain=PROPOSAL, complexity=None, metadata={PROPOSAL: True})
+    proposals = dataclasses.replace(group, group_id=8, task=task, scores=(Score.graded(-1.0),) * 4)
+    with RunStore(tmp_path / "both") as store:
+        store.record_groups(0, [group, proposals], decode)
+        store.record_step(0, {"propose/kept_share": 0.25})
+    with RunStore(tmp_path / "alone") as store:
+        store.record_groups(0, [group], decode)
+    both, alone = (RunStore.open_readonly(tmp_path / name) for name in ("both", "alone"))
+    assert reward_curve(both) == reward_curve(alone)
+    assert level_curves(both) == level_curves(alone)
+    assert {curve.name: curve.values for curve in main_curves(both)}["proposals_kept"] == [0.25]
+    found, expected = step_metrics([group], [proposals]), step_metrics([group])
+    assert {name: found[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+    assert found["environment/propose/reward_mean"] == -1.0

@@ -123,8 +123,33 @@ def test_environments_scaffolds_and_turns_have_metrics_of_their_own_where_there_
     assert found["environment/b/solved_share"] == 0.0
     assert (found["environment/a/turns"], found["environment/b/turns"], found["rollout/turns"]) == (1, 4, 2)
     assert found["environment/b/response_tokens"] == 4
+    assert (found["environment/a/reward_low"], found["environment/a/reward_high"]) != (0, 1)
+    assert found["environment/a/reward_low"] < 0.75 < found["environment/a/reward_high"]
+    assert (found["environment/a/groups_with_signal_share"], found["reward/groups_with_signal_share"]) == (0.5, 1 / 3)
+    assert found["environment/b/turn_reward_mean"] == 0.5
+    assert "environment/a/turn_reward_mean" not in found, "it pays nothing for turns"
+    assert found["environment/b/commonest_response_share"] == 1
     assert found["reward/turn_mean"] == 0.5
     assert (found["scaffold/share"], found["scaffold/solved_share"]) == (1 / 3, 1.0)
     assert found["scaffold/without_solved_share"] == 0.25
     alone = step_metrics([group(0, "a", "sf", 1)])
     assert not [name for name in alone if name.startswith(("environment/", "scaffold/")) or "turn" in name]
+
+
+def test_each_metric_of_a_steps_rollouts_is_told_of_each_environment_and_explained() -> None:
+    def group(number: int, domain: str, part: str) -> Group:
+        task = Task(domain, (Message("user", "?"),), "1")
+        scores = tuple(Score.solved(1.0, parts={part: value}, weights={part: 1.0}) for value in (0.0, 1.0))
+        return Group(number, task, tuple(as_rollout("1", task) for _ in scores), scores)
+
+    found = step_metrics([group(0, "a", "near"), group(1, "b/c", "far")])
+    assert found["environment/a/part/near"] == found["reward/part/near"] == 0.5
+    assert found["environment/b/c/part_signal/far"] == 1.0
+    assert "environment/a/part/far" not in found
+    whole = {name for name in found if name.startswith(("reward/", "rollout/")) and "/part" not in name}
+    own = {name.removeprefix("environment/a/") for name in found if name.startswith("environment/a/")}
+    names = {"reward/mean": "reward_mean", "reward/low": "reward_low", "reward/high": "reward_high"}
+    assert {names.get(name, name.partition("/")[2]) for name in whole} - {"kept_mean", "kept_solved_share"} <= own
+    assert [name for name in found if not explanation(name)] == []
+    assert explanation("environment/b/c/part/far").startswith("As reward/part/NAME")
+    assert explanation("environment/b/c/solved_share").startswith("As reward/solved_share")

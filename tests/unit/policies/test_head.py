@@ -62,6 +62,16 @@ def test_values_and_gradients_are_those_of_the_plain_formula(
     torch.testing.assert_close(gradients, expected_gradients, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("max_kept_elements", [4 * V, 10**6], ids=["again", "kept"])
+def test_a_second_pass_over_the_graph_has_the_same_gradient(max_kept_elements: int) -> None:
+    # What is kept for the first becomes its gradient.
+    hidden, weight, targets, upstream = problem()
+    logprobs, _ = predict(hidden, weight, targets, 0.7, max_kept_elements=max_kept_elements)
+    first = torch.autograd.grad(logprobs, (hidden, weight), upstream, retain_graph=True)
+    second = torch.autograd.grad(logprobs, (hidden, weight), upstream)
+    torch.testing.assert_close(second, first, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("chunk_rows", [3, 100])
 def test_entropy_gradient_is_that_of_the_plain_formula(chunk_rows: int) -> None:
     hidden, weight, targets, upstream = problem()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import json
 import math
@@ -17,7 +18,8 @@ from assay.engines.engine import Sampling
 from assay.environments.episode import EpisodeStep, SingleTurn
 from assay.errors import ConfigError, ContextLengthError, DataError, EngineError, TrainingStoppedError
 from assay.rollout import Collector, EpisodeLimits
-from assay.types import EndingKind, Group, Message, Rollout, Score, Task, Verdict
+from assay.rollout.collector import tokens_by_version
+from assay.types import Completion, EndingKind, Group, Message, Rollout, Score, Task, Verdict
 
 GROUP_SIZE = 3
 
@@ -159,6 +161,7 @@ def test_groups_never_lag_more_than_allowed_and_reach_it(make, engine, max_stale
         assert asked == list(range(4 * (step + 1 + max_staleness)))
         await asyncio.sleep(0.001)
         lags.append(collector.counters()["rollout/max_staleness_versions"])
+        assert collector.counters()["rollout/mean_staleness_versions"] == lags[-1], "a step is issued at one version"
         await engine.load_weights([], step + 1)
         await asyncio.sleep(0.001)
 
@@ -167,6 +170,24 @@ def test_groups_never_lag_more_than_allowed_and_reach_it(make, engine, max_stale
         oldest = min(rollout.version for group in groups for rollout in group.rollouts)
         assert lags[step] == step - oldest <= max_staleness
     assert max(lags) == max_staleness
+
+
+def test_staleness_is_counted_token_by_token(make, engine):
+    """Four groups of three, each of 2 tokens; the engine has version 3 when they are delivered."""
+    collector, sample = make(), engine.generate
+
+    async def in_two_versions(*arguments: Any, **options: Any) -> Completion:
+        completion = await sample(*arguments, **options)
+        assert len(completion.token_ids) == 2
+        engine.version = 3
+        return dataclasses.replace(completion, version_spans=((0, 1), (1, 3)))
+
+    engine.generate = in_two_versions
+    [groups] = run(collector, 1)
+    assert tokens_by_version(groups[0]) == {1: 3, 3: 3}
+    # One token of two is two versions old.
+    assert collector.counters()["rollout/mean_staleness_versions"] == 1.0
+    assert collector.counters()["rollout/max_staleness_versions"] == 2
 
 
 def test_replacements_of_dropped_groups_do_not_lag_more_either(make, engine):

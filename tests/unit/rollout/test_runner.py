@@ -159,6 +159,9 @@ def test_a_first_prompt_beyond_the_context_is_the_users_error_and_names_the_task
     with pytest.raises(ContextLengthError, match=f"task {task.task_id} of 'letters' has 5[0-9][0-9] tokens"):
         play(engine, renderer, env, task=task)
     assert env.num_closed == 1
+    task = dataclasses.replace(task, complexity=3, horizon=8)
+    with pytest.raises(ContextLengthError, match=r"of 'letters' \(complexity 3, horizon 8\) has 5"):
+        play(engine, renderer, Chat(task), task=task)
 
 
 @pytest.mark.parametrize(("fails_in", "num_turns"), [("start", 0), ("step", 1)])

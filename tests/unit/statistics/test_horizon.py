@@ -222,7 +222,9 @@ def test_what_has_no_horizon():
     assert (same.kind, same.p50) == ("one difficulty", None)
     few = one(table([1], [4]))
     assert (few.kind, few.p50, few.num) == ("too few", None, 1)
-    assert "1 rows say nothing of two coefficients" in few.notes[0]
+    weightless = one(table([1, 0, 1], [1, 2, 4], weight=[1, 0, 0]))
+    assert weightless.notes[0].startswith("1 row with a weight above 0"), "rows without weight say nothing"
+    assert "1 row with a weight above 0: too few to fit two coefficients" in few.notes[0]
 
 
 def test_an_open_end_is_open():

@@ -54,28 +54,28 @@ def test_by_hand_in_bf16():
         "cast weights": 2 * num_parameters,
         "activations": activations,
         "logits": 1000 * 49_152 * 2 + 3 * 128 * 49_152 * 4,
-        "process": 330_000_000,
-        # The gradient of the embedding in bf16 and twice in fp32; 12 % of what all layers keep.
-        "temporaries": 10 * 49_152 * 576 + int(0.12 * 1000 * 30 * (9_216 + 7_296 + 12_288)),
+        "process": 520_000_000,
+        # The gradient of the embedding in bf16 and twice in fp32; 12 % of what all layers keep; freed blocks.
+        "temporaries": 10 * 49_152 * 576 + int(0.12 * 1000 * 30 * (9_216 + 7_296 + 12_288)) + 300_000_000,
     }
 
 
 @pytest.mark.parametrize(
-    ("kind", "checkpointing", "num_tokens", "peak"),
+    ("kind", "dtype", "checkpointing", "num_tokens", "peak"),
     [
-        ("decoder", False, 3976, 7.43e9),
-        ("decoder", True, 3976, 3.95e9),
-        ("hf", False, 4064, 10.30e9),
-        ("hf", True, 4064, 5.84e9),
-        ("hf", True, 1016, 3.84e9),
+        ("decoder", torch.float32, False, 506, 4.38e9),
+        ("decoder", torch.float32, False, 1011, 4.96e9),
+        ("hf", torch.bfloat16, False, 4064, 10.30e9),
+        ("hf", torch.bfloat16, True, 4064, 5.84e9),
+        ("hf", torch.bfloat16, True, 1016, 3.84e9),
     ],
 )
-def test_measured_peaks_of_a_process_are_within_the_estimate(kind, checkpointing, num_tokens, peak):
+def test_measured_peaks_of_a_process_are_within_the_estimate(kind, dtype, checkpointing, num_tokens, peak):
     # The table of docs/guides/03-your-model.md.
     shape = dataclasses.replace(ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2)), kind=kind)
     estimate = memory_estimate(
         shape,
-        compute_dtype=torch.bfloat16,
+        compute_dtype=dtype,
         tokens_per_microbatch=num_tokens,
         num_slots=0,
         slot_tokens=0,
@@ -127,8 +127,8 @@ def test_the_table_ends_with_the_total():
     estimate = memory_estimate(
         config, compute_dtype=torch.bfloat16, tokens_per_microbatch=1000, num_slots=10, slot_tokens=100
     )
-    cache = sum(row.num_bytes for row in estimate.rows if row.name == "key-value cache")
-    assert estimate.total_bytes == sum(row.num_bytes for row in estimate.rows) - cache, "it is gone in an update"
+    of_engine = sum(row.num_bytes for row in estimate.rows if row.name in ("key-value cache", "serving view"))
+    assert estimate.total_bytes == sum(row.num_bytes for row in estimate.rows) - of_engine, "gone in an update"
     assert len(estimate.rows) == 10
     lines = estimate.lines()
     assert len(lines) == 11
@@ -176,8 +176,8 @@ def test_adapters_have_few_gradients():
     )
     sizes = {row.name: row.num_bytes for row in estimate.rows}
     assert (sizes["gradients"], sizes["optimizer"]) == (4000, 8000)
-    # Base and serving view; the adapter itself, its gradients and two moments.
-    assert estimate.certain_bytes == 2 * 4 * shape.num_parameters + 16_000
+    # Base and, while sampling, the serving view, which is more than gradients; the adapter itself and two moments.
+    assert estimate.certain_bytes == 2 * 4 * shape.num_parameters + 12_000
 
 
 def test_more_than_the_device_has_is_refused_with_numbers_and_remedies():
@@ -185,7 +185,7 @@ def test_more_than_the_device_has_is_refused_with_numbers_and_remedies():
         ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2)), num_parameters=10_000_000_000_000
     )
     estimate = memory_estimate(shape, compute_dtype=torch.bfloat16, tokens_per_microbatch=1, num_slots=1, slot_tokens=1)
-    with pytest.raises(ConfigError, match=r"at least 180,000\.0 GB \(weights 40,000\.0 GB.*LoRA.*checkpointing"):
+    with pytest.raises(ConfigError, match=r"at least 160,000\.0 GB \(weights 40,000\.0 GB.*LoRA.*checkpointing"):
         check_memory(estimate, "cpu")
 
 

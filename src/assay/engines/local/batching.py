@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
@@ -15,6 +16,9 @@ from assay.engines.local.sampler import sample
 from assay.engines.local.scheduler import Scheduler
 from assay.errors import ConfigError, ContextLengthError, ContractError, DataError, EngineError
 from assay.types import Completion, FinishReason
+
+RESTING_SECONDS = 60.0
+"""The longest that requests which come to an engine at rest wait for it to have weights again."""
 
 
 class BatchingEngine(ABC):
@@ -53,6 +57,7 @@ class BatchingEngine(ABC):
         self._driver: asyncio.Task[None] | None = None
         self._version = version
         self._closed = False
+        self._rests = False
         self.num_sampled = 0
         """Number of tokens sampled so far, those of requests under way included."""
 
@@ -83,6 +88,10 @@ class BatchingEngine(ABC):
     @abstractmethod
     def _weights_whole(self) -> bool:
         """True where the last load brought every weight."""
+
+    def _drop_weights(self) -> bool:
+        """Gives the memory of the weights back, and returns whether it did: here not."""
+        return False
 
     @abstractmethod
     def _release(self, request: Request) -> None:
@@ -149,6 +158,13 @@ class BatchingEngine(ABC):
         """
         self._load(weights, version)
 
+    def rest(self) -> None:
+        """Gives back the memory that it can do without while nothing is sampled: what was computed, and its weights.
+        Requests wait until weights are loaded, `RESTING_SECONDS` at most. Nothing is done where some are under way."""
+        if not self._scheduler.has_work:
+            self.forget()
+            self._rests = self._drop_weights()
+
     async def close(self) -> None:
         self._closed = True
         for request in self._scheduler.clear():
@@ -162,12 +178,21 @@ class BatchingEngine(ABC):
         try:
             while self._scheduler.has_work:
                 # Everyone who is ready to ask for something asks before the next pass.
-                await asyncio.sleep(0)
+                if self._rests:
+                    await self._weights()
+                else:
+                    await asyncio.sleep(0)
                 if self._scheduler.has_work:
                     self._step_or_fail()
         except asyncio.CancelledError:
             self._fail(EngineError("the event loop that drives the engine was stopped"))
             raise
+
+    async def _weights(self) -> None:
+        """Waits at rest for new weights; what is asked of it fails where none come."""
+        since = time.monotonic()
+        while self._rests and time.monotonic() - since < RESTING_SECONDS:
+            await asyncio.sleep(0.01)
 
     def _step_or_fail(self) -> None:
         try:
@@ -178,6 +203,11 @@ class BatchingEngine(ABC):
     @torch.inference_mode()
     def _step(self) -> None:
         """Run one pass: the prompts of those who were just admitted, else one token of everyone who runs."""
+        if self._rests:
+            raise EngineError(
+                f"the engine gave its weights back for an update, and got none in {RESTING_SECONDS:g} seconds since "
+                "it was asked: load some (max_staleness=1 or more keeps those that it has)"
+            )
         if not self._weights_whole:
             raise EngineError("the last weights given to the engine were not whole; give it others")
         admitted = self._scheduler.admit()
@@ -228,6 +258,7 @@ class BatchingEngine(ABC):
     @torch.inference_mode()
     def _load(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         self.forget()
+        self._rests = False
         self._copy_weights(weights, version)
         self._version = version
 

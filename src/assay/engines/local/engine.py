@@ -101,6 +101,10 @@ class LocalEngine(BatchingEngine):
     def _copy_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         self._view.load(weights, version)
 
+    def _drop_weights(self) -> bool:
+        self._view.drop()
+        return True
+
     def _clear(self) -> None:
         if not self._prefixes.num_idle_bytes:
             self._pool.clear()

@@ -76,6 +76,8 @@ class Int8View(ServingView):
         if absent := self._shapes.keys() - held.keys():
             raise ModelError(f"weights: {len(absent)} tensors are missing, among them {min(absent)}")
         config = self.config
+        if not self.layers:
+            self._make()
         self.embedding.copy_(held[EMBEDDING])
         self.final_norm.copy_(held[FINAL_NORM])
         x = held[EMBEDDING][self._calibration].float()

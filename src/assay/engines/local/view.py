@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from assay.engines.local.packing import packed, packed_layer, packs
 from assay.errors import ModelError
+from assay.long_lived import long_lived_zeros
 from assay.policies.config import DecoderConfig
 from assay.policies.decoder import LayerWeights
 from assay.policies.layers import EMBEDDING, FINAL_NORM, HEAD, layer_weights, weight_shapes
@@ -22,8 +24,8 @@ _OUTSIDE = -1
 class ServingView:
     """Every weight of a decoder, ready for `decoder_layer`.
 
-    Plain tensors are allocated once, and new weights are copied into them. Packed ones are made anew at each load, a
-    layer at a time, from a plain copy that is then dropped.
+    Plain tensors are allocated at the first load after `drop`, and new weights are copied into them. Packed ones are
+    made anew at each load, a layer at a time, from a plain copy that is then dropped.
     """
 
     def __init__(
@@ -46,20 +48,28 @@ class ServingView:
         self._device = device
         self._packs = packs(dtype, device)
         self._shapes = weight_shapes(config)
+        self._make()
+
+    def _make(self) -> None:
         self.embedding = self._allocate(EMBEDDING)
         """[V, H]"""
         self.final_norm = self._allocate(FINAL_NORM)
         """[H]"""
         self._plain_head = self.embedding
         if self.fp32_head:
-            shape = self._shapes[EMBEDDING if config.tie_embeddings else HEAD]
-            self._plain_head = torch.empty(shape, dtype=torch.float32, device=device)
-        elif not config.tie_embeddings:
+            shape = self._shapes[EMBEDDING if self.config.tie_embeddings else HEAD]
+            self._plain_head = long_lived_zeros(shape, torch.float32, self._device)
+        elif not self.config.tie_embeddings:
             self._plain_head = self._allocate(HEAD)
         self.head = self._plain_head
         """[V, H], for `linear`."""
-        # Fusing empty tensors gives the fused storage; one layer at a time, so that what is fused is soon freed.
-        self.layers: list[LayerWeights] = [self._plain_layer(layer) for layer in range(config.num_layers)]
+        self.layers: list[LayerWeights] = [self._plain_layer(layer) for layer in range(self.config.num_layers)]
+
+    def drop(self) -> None:
+        """Gives the memory of the weights back. The view then holds no version, until the next load."""
+        self.version = None
+        self.embedding = self.final_norm = self._plain_head = self.head = torch.empty(0)
+        self.layers = []
 
     def load(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Copies weights under Hugging Face names, in any order, each as it comes.
@@ -70,6 +80,8 @@ class ServingView:
         """
         # A load that raises halfway leaves a mixture of two versions, which nobody may sample from.
         self.version = None
+        if not self.layers:
+            self._make()
         missing: dict[int, set[str]] = {}
         for name in self._shapes:
             missing.setdefault(_layer_of(name), set()).add(name)
@@ -121,10 +133,16 @@ class ServingView:
             self.layers[layer] = packed_layer(weights)
 
     def _allocate(self, name: str) -> Tensor:
-        return torch.empty(self._shapes[name], dtype=self.dtype, device=self._device)
+        return long_lived_zeros(self._shapes[name], self.dtype, self._device)
 
     def _plain_layer(self, layer: int) -> LayerWeights:
-        return layer_weights(self.config, self._allocate, layer)
+        # Fusing tensors that hold nothing says how large the fused ones are.
+        sizes = layer_weights(self.config, lambda name: torch.empty(self._shapes[name], device="meta"), layer)
+        fused: dict[str, Any] = {
+            name: None if size is None else long_lived_zeros(size.shape, self.dtype, self._device)
+            for name, size in vars(sizes).items()
+        }
+        return LayerWeights(**fused)
 
     def _outside(self) -> dict[str, Tensor]:
         """Return the storage, by name, of the tensors that belong to no layer."""

@@ -6,10 +6,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import shutil
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from assay.adapters import AdapterServer, Connection
@@ -38,7 +36,7 @@ class VLLMOptions:
     device: str
     """"cpu" or "cuda"."""
     options: Mapping[str, Any]
-    """Arguments of vLLM's own engine; "model" is a folder that is removed with the engine."""
+    """Arguments of vLLM's own engine; "model" is a folder, in that of the server."""
     vocab_size: int
     max_context: int
     stop_token_ids: tuple[int, ...]
@@ -189,12 +187,7 @@ class VLLMEngine:
     def kill(self) -> None:
         """Ends the worker, and all processes that it began."""
         self._closed = True
-        left = _shared_memory(self.pid or self._server.pid)
         self._server.close()
-        for path in left:
-            # What its processes tell each other goes through it, and none of them is there to remove it.
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.options.options["model"], ignore_errors=True)
 
     # ---- the worker ----
 
@@ -284,19 +277,6 @@ class VLLMEngine:
             )
         spans = tuple(span for span in spans if span[0] < max(len(tokens), 1))
         return Completion(tokens, logprobs, reason, spans or ((0, self._version),))
-
-
-def _shared_memory(group: int | None) -> set[Path]:
-    """The blocks of shared memory that Python made for the processes of a group."""
-    found: set[Path] = set()
-    for process in Path("/proc").glob("[0-9]*") if group else ():
-        try:
-            if int((process / "stat").read_text().rpartition(")")[2].split()[2]) == group:
-                places = [line.split()[-1] for line in (process / "maps").read_text().splitlines()]
-                found |= {Path(place) for place in places if place.startswith("/dev/shm/psm_")}
-        except (OSError, IndexError):
-            continue
-    return found
 
 
 async def _within(awaitable: Awaitable[ResultT], seconds: float) -> ResultT:

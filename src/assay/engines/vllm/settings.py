@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pydantic
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from assay.policies.policy import Policy
 
-WORKER = Path(__file__).parent / "beside" / "session.py"
 LEAST_BATCH = 8192
 """Fewest tokens of new prompts that vLLM may compute together."""
 NUM_TOKENS = 512
@@ -31,6 +29,8 @@ class VLLM(FarSettings):
     """Sampling with vLLM, in a process and a Python environment of its own, since its requirements exclude ours:
     `assay adapters install vllm`. Weights are published through memory, and each publish is proved."""
 
+    worker: ClassVar[Path] = Path(__file__).parent / "beside" / "session.py"
+    """What the other Python runs."""
     name: Literal["vllm"] = "vllm"
     python: str | None = None
     """A Python that has vLLM 0.32.0, such as the build for GPUs; None for what `assay adapters install vllm` makes."""
@@ -71,12 +71,14 @@ class VLLM(FarSettings):
                 "leave it out"
             )
         context, device = self.max_context or policy.max_context, policy.device.type
-        folder = Path(tempfile.mkdtemp(prefix="assay-vllm-"))
+        server = AdapterServer("vllm", self.worker, python)
+        folder = server.folder / "model"
         try:
+            folder.mkdir()
             _write_shape(folder, policy)
             tokens = _some_tokens(getattr(policy, "tokenizer_files", {}))
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            server.close()
             raise
         own = {
             "model": str(folder),
@@ -113,7 +115,7 @@ class VLLM(FarSettings):
             request_seconds=self.request_seconds,
             publish_seconds=self.publish_seconds,
         )
-        return VLLMEngine(AdapterServer("vllm", WORKER, python), options, dtype)
+        return VLLMEngine(server, options, dtype)
 
     @property
     def remedy(self) -> str:

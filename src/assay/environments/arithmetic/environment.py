@@ -7,8 +7,10 @@ from typing import ClassVar, Literal
 
 from assay.environments.arithmetic.expression import ExpressionSpace, Shape, Term, canonical_form, expression_text
 from assay.environments.arithmetic.permutation import permuted
+from assay.environments.arithmetic.proposals import Expressions
 from assay.environments.arithmetic.scripts import Calculator, FirstNumber
 from assay.environments.environment import Environment, require_tasks
+from assay.environments.proposals import Proposals
 from assay.environments.script import Script
 from assay.environments.splits import hashed_split
 from assay.errors import DataError
@@ -110,22 +112,34 @@ class Arithmetic(Environment):
         space = ExpressionSpace(SHAPES[complexity], horizon)
         for index in permuted(space.size, derive_seed(seed, self.name, split, complexity, horizon)):
             terms = space.terms_at(index)
-            if terms is None or split_of(canonical := canonical_form(terms)) != split:
+            if terms is None or split_of(canonical_form(terms)) != split:
                 continue
-            if self.example and canonical == canonical_form(_example_terms(space.shape, horizon)):
+            if self._is_example(terms, complexity, horizon):
                 continue
-            yield Task(
-                domain=self.name,
-                prompt=(*self._example(space.shape, horizon), self._ask(terms, space.shape, horizon)),
-                answer=str(sum(term.value for term in terms)),
-                complexity=complexity,
-                horizon=horizon,
-                metadata={
-                    "canonical": canonical,
-                    "expression": expression_text(terms),
-                    "demonstration": self._demonstrate(terms, space.shape, horizon),
-                },
-            )
+            yield self._task(terms, complexity, horizon)
+
+    def proposals(self) -> Proposals:
+        """Bare expressions, whatever the horizon."""
+        return Expressions(SHAPES, lambda terms, level: self._task(terms, level, 1), split_of, self._is_example)
+
+    def _is_example(self, terms: tuple[Term, ...], complexity: int, horizon: int = 1) -> bool:
+        """Return True where the exchange before the question shows these terms."""
+        return self.example and canonical_form(terms) == canonical_form(_example_terms(SHAPES[complexity], horizon))
+
+    def _task(self, terms: tuple[Term, ...], complexity: int, horizon: int) -> Task:
+        shape = SHAPES[complexity]
+        return Task(
+            domain=self.name,
+            prompt=(*self._example(shape, horizon), self._ask(terms, shape, horizon)),
+            answer=str(sum(term.value for term in terms)),
+            complexity=complexity,
+            horizon=horizon,
+            metadata={
+                "canonical": canonical_form(terms),
+                "expression": expression_text(terms),
+                "demonstration": self._demonstrate(terms, shape, horizon),
+            },
+        )
 
     def _ask(self, terms: tuple[Term, ...], shape: Shape, horizon: int) -> Message:
         return Message("user", f"{_question(terms, shape, horizon)} {self.instruction}".rstrip())

@@ -8,10 +8,12 @@ from typing import ClassVar, Literal
 
 import pydantic
 
-from assay.environments.chain.episode import ChainEpisode, Forgetful, Keeper
+from assay.environments.chain.episode import ChainEpisode, Keeper, Still
 from assay.environments.chain.machines import MACHINES, Machine, State
+from assay.environments.chain.proposals import Chains
 from assay.environments.dials import Generated, drawn_tasks
 from assay.environments.episode import Episode
+from assay.environments.proposals import Proposals
 from assay.environments.script import Script
 from assay.seeds import derive_seed
 from assay.types import Message, Split, Task
@@ -74,17 +76,27 @@ class Chain(Generated):
             for _ in range(horizon):
                 updates.append(machine.draw(rng, state))
                 state = machine.apply(state, updates[-1])
-            canonical = f"{self.machine}: {machine.shown(first)}; {'; '.join(updates)}"
-            return Task(
-                domain=self.name,
-                prompt=(Message("user", self._text(machine, first, updates)),),
-                answer=machine.shown(state),
-                complexity=complexity,
-                horizon=horizon,
-                metadata={"canonical": canonical, "world": {"start": list(first), "updates": updates}},
-            )
+            return self._task(machine, first, updates)
 
         return drawn_tasks(draw, split, derive_seed(seed, self.name, self.machine, split, complexity, horizon))
+
+    def proposals(self) -> Proposals:
+        machines = [MACHINES[self.machine](complexity) for complexity in range(1, MAX_COMPLEXITY + 1)]
+        return Chains(machines, self._task, max(self.listed_horizons))
+
+    def _task(self, machine: Machine, first: State, updates: list[str]) -> Task:
+        state = first
+        for update in updates:
+            state = machine.apply(state, update)
+        canonical = f"{self.machine}: {machine.shown(first)}; {'; '.join(updates)}"
+        return Task(
+            domain=self.name,
+            prompt=(Message("user", self._text(machine, first, updates)),),
+            answer=machine.shown(state),
+            complexity=machine.complexity,
+            horizon=len(updates),
+            metadata={"canonical": canonical, "world": {"start": list(first), "updates": updates}},
+        )
 
     def _text(self, machine: Machine, first: State, updates: list[str]) -> str:
         if self.form == "single":
@@ -109,7 +121,7 @@ class Chain(Generated):
 
     def weak(self, task: Task) -> Script:
         machine, first, _ = self._parts(task)
-        return Forgetful(machine, first)
+        return Still(machine, first)
 
     def _parts(self, task: Task) -> tuple[Machine, State, tuple[str, ...]]:
         machine = MACHINES[self.machine](int(task.complexity or 1))

@@ -108,15 +108,11 @@ class Keeper:
 
 
 @dataclass
-class Forgetful:
-    """The weak script: applies each update to the first state, as if there had been no other."""
+class Still:
+    """The weak script: says the first state after every update, as if nothing had been changed."""
 
     machine: Machine
     state: State
 
     def reply(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Message:
-        last = messages[-1].content.split("\n")[-1].removeprefix("Update: ")
-        try:
-            return Message("assistant", self.machine.shown(self.machine.apply(self.state, last)))
-        except (ValueError, IndexError):
-            return Message("assistant", self.machine.shown(self.state))
+        return Message("assistant", self.machine.shown(self.state))

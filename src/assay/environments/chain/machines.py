@@ -34,6 +34,14 @@ class Machine(ABC):
         """An update that the state allows, in words."""
 
     @abstractmethod
+    def can_start(self, state: State) -> bool:
+        """Return True for a first state that `start` may give."""
+
+    @abstractmethod
+    def allows(self, state: State, update: str) -> bool:
+        """Return True for an update that `draw` may give in this state, whatever text it is."""
+
+    @abstractmethod
     def apply(self, state: State, update: str) -> State:
         """The state after an update of `draw`."""
 
@@ -74,6 +82,18 @@ class Register(Machine):
             adds = True
         return f"add {amount}" if adds else f"take away {amount}"
 
+    def can_start(self, state: State) -> bool:
+        return 1 <= state[0] <= self._LARGEST[self.complexity][0] // 2
+
+    def allows(self, state: State, update: str) -> bool:
+        largest, step = self._LARGEST[self.complexity]
+        found = re.fullmatch(r"(add|take away) ([1-9]\d?)", update, re.ASCII)
+        if found is None or (amount := int(found[2])) > step:
+            return False
+        if found[1] == "add":
+            return state[0] + amount <= largest
+        return amount <= state[0] and (self.complexity > 1 or state[0] + amount > largest)
+
     def apply(self, state: State, update: str) -> State:
         *words, amount = update.split()
         return (state[0] + (int(amount) if words == ["add"] else -int(amount)),)
@@ -109,6 +129,15 @@ class Ledger(Machine):
         taker = rng.choice([i for i in range(len(state)) if i != giver])
         amount = rng.randint(1, min(state[giver], 9))
         return f"{self._people[giver]} gives {self._people[taker]} {amount}"
+
+    def can_start(self, state: State) -> bool:
+        return all(2 <= has <= 9 for has in state)
+
+    def allows(self, state: State, update: str) -> bool:
+        found = re.fullmatch(r"(\w+) gives (\w+) ([1-9])", update, re.ASCII)
+        if found is None or not {found[1], found[2]} <= set(self._people) or found[1] == found[2]:
+            return False
+        return int(found[3]) <= state[self._people.index(found[1])]
 
     def apply(self, state: State, update: str) -> State:
         giver, _, taker, amount = update.split()
@@ -151,6 +180,14 @@ class Stack(Machine):
         allowed += ["swap", "add"] if len(state) > 1 else []
         update = rng.choice(allowed)
         return f"push {rng.randint(0, 9)}" if update == "push" else update
+
+    def can_start(self, state: State) -> bool:
+        return len(state) == 2 and all(0 <= digit <= 9 for digit in state)
+
+    def allows(self, state: State, update: str) -> bool:
+        if re.fullmatch(r"push \d", update, re.ASCII):
+            return len(state) < self._depth
+        return update in ("pop", "swap", "add") and len(state) > 1
 
     def apply(self, state: State, update: str) -> State:
         word, *digit = update.split()

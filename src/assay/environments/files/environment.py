@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from assay.environments.dials import Generated, drawn_tasks
 from assay.environments.episode import Episode
-from assay.environments.files.episode import FilesEpisode, Reader, Starter
+from assay.environments.files.episode import Blind, FilesEpisode, Reader
 from assay.environments.files.world import MAX_HOPS, FilesWorld, generate
 from assay.environments.script import Script
 from assay.seeds import derive_seed
@@ -67,7 +67,7 @@ class Files(Generated):
         return Reader(_world(task))
 
     def weak(self, task: Task) -> Script:
-        return Starter(_world(task))
+        return Blind(_world(task))
 
 
 def _world(task: Task) -> FilesWorld:

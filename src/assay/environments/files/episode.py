@@ -106,23 +106,20 @@ class Reader:
 
 
 @dataclass
-class Starter:
-    """The weak script: does with the first file what should be done with the last, or with all."""
+class Blind:
+    """The weak script: writes before it has read anything, the name of the first file where what it holds is asked."""
 
     world: FilesWorld
-    _turn: int = field(default=0, init=False)
+    _wrote: bool = field(default=False, init=False)
 
     def reply(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Message:
-        self._turn += 1
-        path = self.world.path[0]
-        if self._turn == 1:
-            return _call("read", path=path)
-        if self._turn > 2:
+        if self._wrote:
             return Message("assistant", "done")
-        text = messages[-1].content
+        self._wrote = True
+        path = self.world.path[0]
         if self.world.kind == "edit":
-            return _call("write", path=path, text=re.sub(r"^word: .*$", "word: done", text, flags=re.M))
-        return _call("write", path="answer.txt", text=_field(text, "word" if self.world.kind == "find" else "number"))
+            return _call("write", path=path, text="word: done\n")
+        return _call("write", path="answer.txt", text=path)
 
 
 def _field(text: str, name: str) -> str:

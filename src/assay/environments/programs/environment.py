@@ -87,9 +87,17 @@ class Programs(Environment):
         """
         if split not in SPLITS:
             raise DataError(f"{self.name} has no split {split!r}; use train, validation or test")
-        level = _whole("complexity", self.complexities[0] if complexity is None else complexity, max(LEVELS))
-        length = _whole("horizon", self.horizons[0] if horizon is None else horizon, MAX_HORIZON)
+        level, length = self.dials(complexity, horizon)
         return require_tasks(self._generate(split, level, length, seed), self, split, level, length)
+
+    def dials(self, complexity: float | None, horizon: float | None) -> tuple[int, int]:
+        """Return both dials, the defaults where None is asked for.
+
+        Raises:
+            DataError: a value that is not a whole number in its range.
+        """
+        level = _whole("complexity", self.complexities[0] if complexity is None else complexity, max(LEVELS))
+        return level, _whole("horizon", self.horizons[0] if horizon is None else horizon, MAX_HORIZON)
 
     def _generate(self, split: Split, level: int, horizon: int, seed: int) -> Iterator[Task]:
         shown = self._examples(level, horizon)

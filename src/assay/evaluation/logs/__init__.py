@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,25 @@ def open_log(source: str, columns: TableColumns | None = None) -> Log:
 
 
 def log_rows(source: str) -> list[Row]:
-    """The rows of a table, or of a log as a table: a sample in each, with its scores by measure."""
+    """The rows of a table, or of a log as a table: a sample in each, with its scores by measure.
+
+    Raises:
+        DataError: it cannot be read, or is a log of which no sample was measured.
+    """
     path = Path(source).expanduser()
     if path.is_dir() or path.suffix == ".eval" or (path.suffix == ".json" and path.is_file() and _is_inspect(path)):
-        return open_log(source).rows()
+        return _measured_rows(open_log(source))
     rows = list(read_rows(source))
-    return open_log(source).rows() if rows and lm_eval.is_lm_eval(rows[0][1]) and path.is_file() else list(rows)
+    if rows and lm_eval.is_lm_eval(rows[0][1]) and path.is_file():
+        return _measured_rows(open_log(source))
+    return list(rows)
+
+
+def _measured_rows(log: Log) -> list[Row]:
+    if log.samples and not any(sample.scores for sample in log.samples):
+        ((why, count),) = Counter(sample.why or "no score" for sample in log.samples).most_common(1)
+        raise DataError(f"no sample of {log.source} was measured; of {len(log.samples)}, {count}: {why}")
+    return log.rows()
 
 
 def _folder(path: Path) -> Log:

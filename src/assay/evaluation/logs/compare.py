@@ -92,8 +92,7 @@ def compare_logs(before: Log, after: Log, measures: Sequence[str] = ()) -> tuple
         there = after.measures(benchmark)
         shared = [each for each in before.measures(benchmark) if each in there and (not measures or each in measures)]
         if not shared:
-            names = f"{_listed(before.measures(benchmark))} and {_listed(there)}"
-            said.append(f"{benchmark}: no measure to compare{' of those asked for' if measures else ''}, of {names}")
+            said.append(f"{benchmark}: {_nothing_shared((before, after), benchmark, is_asked=bool(measures))}")
         for measure in shared:
             one = _compared(before, after, benchmark, measure)
             if isinstance(one, str):
@@ -159,6 +158,15 @@ def _side(log: Log, benchmark: str, measure: str, own: Values, other: Values, me
         as_solved=sum(highest) / len(own),
         why=log.why_not(benchmark, measure),
     )
+
+
+def _nothing_shared(logs: Sequence[Log], benchmark: str, *, is_asked: bool) -> str:
+    """Say why two logs of a benchmark have no measure in common: one of them may have no score at all."""
+    for log in logs:
+        if not log.measures(benchmark):
+            return f"no sample of {log.source} was measured ({_commonest(log, benchmark, '')})"
+    names = " and ".join(_listed(log.measures(benchmark)) for log in logs)
+    return f"no measure to compare{' of those asked for' if is_asked else ''}, of {names}"
 
 
 def _measured(values: Sequence[float | None]) -> list[float]:

@@ -69,6 +69,7 @@ def short_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of an evaluation's row that is kept."""
     scores = row["scores"]
     short = {key: row[key] for key in _KEPT if row.get(key) is not None}
+    short |= {"domain": row["domain"]} if row.get("domain") else {}
     short |= {reading: score["verdict"] for reading, score in scores.items()}
     reasons = {reading: score["reason"] for reading, score in scores.items() if score.get("reason")}
     values = {
@@ -197,14 +198,14 @@ def read_rows(path: Path) -> dict[tuple[str | None, int | None], dict[Block, Eva
 def _eval_row(row: dict[str, Any], earlier: Sequence[EvalRow]) -> EvalRow:
     """The answer that a line holds; those of one task follow each other."""
     known = {key: row.pop(key, _UNKNOWN.get(key, "")) for key in _KEPT}
-    reasons, values = row.pop("reasons", {}), row.pop("values", {})
+    domain, reasons, values = row.pop("domain", ""), row.pop("reasons", {}), row.pop("values", {})
     last = earlier[-1] if earlier else None
     again = last is not None and last.task_id == known["task_id"]
     return EvalRow(
         **known,
         task_index=0 if last is None else last.task_index + (not again),
+        domain=domain,
         sample=last.sample + 1 if last is not None and again else 0,
-        domain="",
         complexity=None,
         scores={name: _score(Verdict(row[name]), values.get(name), reasons.get(name, "")) for name in row},
     )

@@ -58,7 +58,8 @@ class SweepSettings(Settings):
     seed_key: str = "seed"
     """The recipe's setting that takes the seed."""
     tabulate: tuple[str, ...] = ("gain.value", "before.accuracy", "after.accuracy", "num_steps", "seconds")
-    """Dotted keys of numbers in a run's summary.json, such as "after.by_horizon.h4": the columns of the table."""
+    """Dotted keys of numbers in a run's summary.json, such as "after.by_horizon.h4" or "after.by_environment.chain":
+    the columns of the table."""
     keep: tuple[str, ...] = ("*.json", "*.jsonl", "*.toml", "*.csv", "run.sqlite", "report/**/*")
     """A run's raw results: files of its folder, as patterns."""
     keep_optimizer: bool = False

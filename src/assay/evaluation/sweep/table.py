@@ -135,7 +135,8 @@ def _over_both(key: str, found: Sequence[BeforeAfter | None]) -> Interval | None
     of all runs, on the same tasks, are not there."""
     tests = [test for test in found if test is not None]
     side, _, horizon = key.partition(".by_horizon.")
-    wanted = key if not horizon else f"{side}.accuracy"
+    side, _, environment = side.partition(".by_environment.")
+    wanted = f"{side}.accuracy" if horizon or environment else key
     if len(tests) < len(found) or wanted not in ("before.accuracy", "after.accuracy", "gain.value"):
         return None
     readings = [test.claimed.reading for test in tests]
@@ -146,8 +147,11 @@ def _over_both(key: str, found: Sequence[BeforeAfter | None]) -> Interval | None
     if key == "gain.value":
         return gain_over_seeds(before, after, readings)
     sampled = before if wanted == "before.accuracy" else after
-    if horizon:
-        parts = [evaluation.by_horizon().get(horizon) for evaluation in sampled]
+    if horizon or environment:
+        parts = [
+            evaluation.by_horizon().get(horizon) if horizon else evaluation.by_environment().get(environment)
+            for evaluation in sampled
+        ]
         sampled = [part for part in parts if part is not None]
         if len(sampled) < len(parts):
             return None

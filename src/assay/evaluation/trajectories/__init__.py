@@ -6,10 +6,12 @@ from assay.evaluation.trajectories.compared import Compared, SeedRuns, compare_t
 from assay.evaluation.trajectories.law import Judged, Law, fit_law, judge_law
 from assay.evaluation.trajectories.measures import (
     Reached,
+    Sharpening,
     area,
     first_reached,
     order_of_skills,
     plateaus,
+    sharpening,
     time_to,
     turnover,
 )
@@ -28,6 +30,7 @@ __all__ = [
     "PeopleColumns",
     "Reached",
     "SeedRuns",
+    "Sharpening",
     "Skill",
     "Trajectory",
     "area",
@@ -42,6 +45,7 @@ __all__ = [
     "probe_row",
     "read_people",
     "read_trajectory",
+    "sharpening",
     "time_to",
     "turnover",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 
 from assay.evaluation.trajectories.trajectory import Skill
 from assay.seeds import derive_seed
-from assay.statistics import Interval, clustered_proportion, wilson
+from assay.statistics import Interval, clustered_proportion, pass_at_k_difference, wilson
 
 NUM_DRAWS = 1000
 """Bootstrap draws of an interval."""
@@ -150,6 +150,53 @@ def turnover(skill: Skill) -> Turnover | None:
         wilson(int((learned & failed_after & last).sum()), num),
         wilson(int((~solved.any(axis=0)).sum()), num),
     )
+
+
+@dataclass(frozen=True)
+class Sharpening:
+    """What became of one attempt and of k attempts at temperature 1, from the first probe that had them to the last, in
+    pairs of the same tasks: is the model sharper, or more able?"""
+
+    k: int
+    num_tasks: int
+    pass_at_1: Interval
+    """The change of pass@1."""
+    pass_at_k: Interval
+    """The change of pass@k."""
+
+    @property
+    def verdict(self) -> str:
+        """What the two intervals allow, in a sentence."""
+        one, many = self.pass_at_1, self.pass_at_k
+        if many.low > 0:
+            return f"more able: tasks are solved in {self.k} attempts that were not"
+        if many.high < 0:
+            sharper = "sharper and narrower: one attempt solves more, and" if one.low > 0 else "less able:"
+            return f"{sharper} {self.k} attempts solve less"
+        if one.low > 0:
+            return f"sharper: one attempt solves more, and that {self.k} attempts do is not shown"
+        if one.high < 0:
+            return f"less sharp: one attempt solves less, and that {self.k} attempts do is not shown"
+        return "neither sharper nor more able is shown"
+
+    def to_dict(self) -> dict[str, Any]:
+        ends = {"pass_at_1": self.pass_at_1.to_dict(), "pass_at_k": self.pass_at_k.to_dict()}
+        return {**vars(self), **ends, "verdict": self.verdict}
+
+
+def sharpening(skill: Skill) -> Sharpening | None:
+    """Changes of pass@1 and pass@k from the first probe with attempts at temperature 1 to the last, over the tasks that
+    have k of them at both. None where there are no two such probes, no two such tasks, or one attempt a task."""
+    probes = [counts for counts in skill.sampled if counts]
+    k = skill.most_samples
+    if len(probes) < 2 or k < 2:
+        return None
+    pairs = [(one, other) for one, other in zip(probes[0], probes[-1], strict=True) if one[0] >= k and other[0] >= k]
+    if len(pairs) < 2:
+        return None
+    before, after = zip(*pairs, strict=True)
+    one, many = (pass_at_k_difference(before, after, of).interval for of in (1, k))
+    return Sharpening(k, len(pairs), one, many)
 
 
 @dataclass(frozen=True)

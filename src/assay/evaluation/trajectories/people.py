@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from assay.errors import DataError
-from assay.evaluation.table import Column, Row, name, not_negative, number, read_columns, share
-from assay.evaluation.trajectories.trajectory import ALL, Skill, Trajectory
+from assay.evaluation.table import (
+    Column,
+    Row,
+    is_missing,
+    name,
+    not_negative,
+    number,
+    read_columns,
+    share,
+    value_at,
+)
+from assay.evaluation.trajectories.trajectory import ALL, UNNAMED, Skill, Trajectory, by_kind
 
 TRIALS, SECONDS = "trials", "seconds"
 """Axes of people: trials made before a probe, and seconds spent on them, the median over people."""
@@ -37,6 +47,8 @@ class PeopleColumns:
     """The number from which on a trial counts as solved."""
     block: int = 10
     """Trials of a person that make one probe."""
+    error: str | None = None
+    """What went wrong where a trial failed, in a word or two: its kind of error."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class _Trial:
     order: float
     solved: float
     seconds: float
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,11 +94,20 @@ def read_people(rows: Sequence[Row], columns: PeopleColumns, source: str) -> Peo
             "blocks smaller with --people-block"
         )
     shape = (num_blocks, columns.block)
-    by_person = {who: _with_all({skill: _blocks(of[who], *shape) for skill, of in named.items()}) for who in people}
+    by_person = _by_person(named, people, shape, lambda trial: trial.solved)
     axes = _axes([[of[who] for of in named.values()] for who in people], columns, shape)
+    kinds = dict.fromkeys(each.error or UNNAMED for each in trials if each.solved < 1) if columns.error else {}
+    failed_by = {
+        kind: _together(
+            _by_person(
+                named, people, shape, lambda trial, kind=kind: (1 - trial.solved) * (kind == (trial.error or UNNAMED))
+            )
+        )
+        for kind in kinds
+    }
     together = {
-        skill: _skill(skill, people, _mean_of(np.stack([by_person[who][skill] for who in people], axis=1)))
-        for skill in by_person[people[0]]
+        skill: _skill(skill, people, solved, by_kind({kind: of[skill] for kind, of in failed_by.items()}))
+        for skill, solved in _together(by_person).items()
     }
     places = tuple(f"place {place + 1}" for place in range(columns.block))
     one_by_one = tuple(
@@ -116,9 +138,20 @@ def _trials(rows: Sequence[Row], columns: PeopleColumns, source: str) -> list[_T
             values.get("--trial", range(num)),
             solved,
             values.get("--seconds", [0.0] * num),
+            _kinds(rows, found.places, columns.error, source),
             strict=True,
         )
     ]
+
+
+def _kinds(rows: Sequence[Row], places: Sequence[str], column: str | None, source: str) -> list[str]:
+    """The kind of error of the rows at these places; empty where none is named, as where the trial was solved."""
+    if column is None:
+        return [""] * len(places)
+    said = {place: value_at(row, column) for place, row in rows}
+    if all(is_missing(value) for value in said.values()):
+        raise DataError(f"{source} has no kind of error in a column {column!r} (--error)")
+    return ["" if is_missing(said[place]) else str(said[place])[:60] for place in places]
 
 
 def _num_blocks(of: Sequence[Sequence[_Trial]], block: int) -> int:
@@ -127,11 +160,27 @@ def _num_blocks(of: Sequence[Sequence[_Trial]], block: int) -> int:
     return counts[math.ceil(_STILL_THERE * len(counts)) - 1] if counts else 0
 
 
-def _blocks(trials: Sequence[_Trial], num_blocks: int, block: int) -> np.ndarray:
-    """[T, block] what came of each trial; NaN from the last whole block on."""
+def _by_person(
+    named: Mapping[str, Mapping[str, Sequence[_Trial]]],
+    people: Sequence[str],
+    shape: tuple[int, int],
+    value: Callable[[_Trial], float],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Each person's [T, block] values of each skill."""
+    return {who: _with_all({skill: _blocks(of[who], *shape, value) for skill, of in named.items()}) for who in people}
+
+
+def _together(by_person: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """[T, P] mean of each person's blocks, of each skill."""
+    skills = next(iter(by_person.values()))
+    return {skill: _mean_of(np.stack([of[skill] for of in by_person.values()], axis=1)) for skill in skills}
+
+
+def _blocks(trials: Sequence[_Trial], num_blocks: int, block: int, value: Callable[[_Trial], float]) -> np.ndarray:
+    """[T, block] a value of each trial; NaN from the last whole block on."""
     found = np.full(num_blocks * block, np.nan)
     whole = min(len(trials) // block * block, len(found))
-    found[:whole] = [each.solved for each in trials[:whole]]
+    found[:whole] = [value(each) for each in trials[:whole]]
     return found.reshape(num_blocks, block)
 
 
@@ -140,9 +189,11 @@ def _mean_of(blocks_TPB: np.ndarray) -> np.ndarray:
     return blocks_TPB.mean(axis=2)
 
 
-def _skill(skill: str, of: tuple[str, ...], solved: np.ndarray) -> Skill:
+def _skill(
+    skill: str, of: tuple[str, ...], solved: np.ndarray, errors: Mapping[str, np.ndarray] | None = None
+) -> Skill:
     nothing = tuple(() for _ in solved)
-    return Skill(skill, of, solved, nothing, tuple(None for _ in solved))
+    return Skill(skill, of, solved, nothing, tuple(None for _ in solved), errors or {})
 
 
 def _steps(shape: tuple[int, int]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from assay.evaluation.trajectories.compared import SeedRuns
 from assay.evaluation.trajectories.law import judge_law
-from assay.evaluation.trajectories.measures import area, order_of_skills, plateaus, time_to, turnover
+from assay.evaluation.trajectories.measures import area, order_of_skills, plateaus, sharpening, time_to, turnover
 from assay.evaluation.trajectories.people import People
 from assay.evaluation.trajectories.trajectory import Skill, Trajectory
 
@@ -54,7 +54,7 @@ def _run(run: Trajectory, axis: str, threshold: float, *, fit: bool) -> dict[str
 def _skill(skill: Skill, run: Trajectory, axis: str, threshold: float, *, fit: bool) -> dict[str, Any]:
     axis_T = run.axis(axis)
     under, became, k = area(skill, axis_T), turnover(skill), skill.most_samples
-    law = judge_law(skill, axis_T) if fit else None
+    law, sharper = judge_law(skill, axis_T) if fit else None, sharpening(skill)
     return {
         "num_tasks": len(skill.task_ids),
         "solved": [None if point is None else point.to_dict() for point in skill.curve()],
@@ -67,6 +67,11 @@ def _skill(skill: Skill, run: Trajectory, axis: str, threshold: float, *, fit: b
             for of in sorted({1, k})
             if 0 < of <= k
         },
+        "sharpening": None if sharper is None else sharper.to_dict(),
         "response_tokens": list(skill.tokens),
+        "errors": {
+            kind: [None if point is None else point.to_dict() for point in points]
+            for kind, points in skill.error_curves().items()
+        },
         **({"law": None if law is None else law.to_dict()} if fit else {}),
     }

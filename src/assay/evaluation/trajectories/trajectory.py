@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ AXES = {
 }
 """Axis of a trajectory to the metric behind it. All count from the start of training; seconds are those of its steps,
 measurement left out."""
+UNNAMED = "failed"
+"""Kind of an error that nobody named."""
 _RUNNING_TOTALS = ("sampled_tokens",)
 ENTROPY = "policy/entropy_nats"
 
@@ -39,6 +42,7 @@ def probe_row(row: EvalRow, reading: str) -> dict[str, Any]:
         "domain": row.domain,
         "level": row.level,
         "verdict": row.scores[reading].verdict.value,
+        "error": row.scores[reading].reason,
         "num_tokens": row.num_tokens,
     }
 
@@ -53,17 +57,21 @@ class Skill:
     solved: np.ndarray
     """[T, P] float, share of the task's greedy attempts that were solved; NaN where none was measured."""
     sampled: tuple[tuple[tuple[int, int], ...], ...]
-    """[T][P] (attempts measured, solved) at temperature 1; empty at a probe where there were none."""
+    """[T][P] (attempts measured, solved) at temperature 1, (0, 0) for a task without; empty at a probe where there were
+    none."""
     tokens: tuple[float | None, ...]
     """[T] mean sampled tokens of a greedy attempt; None where that is not known."""
+    errors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Kind of error to [T, P] float, share of the task's greedy attempts that failed by it, the commonest kind first;
+    empty where no kinds were kept."""
 
     def curve(self) -> list[Interval | None]:
         """Return the solved share at each probe, with its interval over tasks; None where nothing was measured."""
-        found: list[Interval | None] = []
-        for values in self.solved:
-            measured = values[~np.isnan(values)]
-            found.append(clustered_proportion(measured.tolist(), len(measured)) if len(measured) else None)
-        return found
+        return _over_tasks(self.solved)
+
+    def error_curves(self) -> dict[str, list[Interval | None]]:
+        """Return the share that failed by each kind of error, in the same way."""
+        return {kind: _over_tasks(shares) for kind, shares in self.errors.items()}
 
     def pass_at(self, k: int) -> list[Interval | None]:
         """Return pass@k at each probe, over the tasks with k attempts at temperature 1; None where there is none."""
@@ -173,11 +181,51 @@ def _skills(
             name,
             tuple(ids),
             np.array([[_share(counts.get(task_id)) for task_id in ids] for counts in of_greedy], dtype=np.float64),
-            tuple(tuple(counts[task_id] for task_id in ids if task_id in counts) for counts in of_sampled),
+            tuple(tuple(counts.get(task_id, (0, 0)) for task_id in ids) if counts else () for counts in of_sampled),
             tuple(_mean([of_task[task_id] for task_id in ids if task_id in of_task]) for of_task in lengths),
+            _errors(greedy, ids),
         )
         for name, ids in tasks.items()
     }
+
+
+def _over_tasks(values_TP: np.ndarray) -> list[Interval | None]:
+    found: list[Interval | None] = []
+    for values in values_TP:
+        measured = values[~np.isnan(values)]
+        found.append(clustered_proportion(measured.tolist(), len(measured)) if len(measured) else None)
+    return found
+
+
+def by_kind(shares: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return kinds of errors to their [T, P] shares, the commonest first; those that nobody made left out."""
+    total = {kind: float(np.nansum(values)) for kind, values in shares.items()}
+    return {kind: shares[kind] for kind in sorted(shares, key=lambda kind: (-total[kind], kind)) if total[kind]}
+
+
+def _errors(greedy: Sequence[Sequence[Mapping[str, Any]]], ids: Sequence[str]) -> dict[str, np.ndarray]:
+    """The share of each task's attempts that failed by each kind; none where a probe is of before kinds were kept."""
+    measured = [row for rows in greedy for row in rows if row["verdict"] == "failed"]
+    if any("error" not in row for row in measured):
+        return {}
+    kinds = {row["error"] or UNNAMED for row in measured}
+    counts = [_counts(rows) for rows in greedy]
+    made = [
+        Counter((row["task_id"], row["error"] or UNNAMED) for row in rows if row["verdict"] == "failed")
+        for rows in greedy
+    ]
+    return by_kind(
+        {
+            kind: np.array(
+                [
+                    [_share((of.get(task_id, (0, 0))[0], by[task_id, kind])) for task_id in ids]
+                    for of, by in zip(counts, made, strict=True)
+                ],
+                dtype=np.float64,
+            )
+            for kind in kinds
+        }
+    )
 
 
 def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:

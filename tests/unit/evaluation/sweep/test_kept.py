@@ -206,3 +206,31 @@ def test_accuracy_by_horizon_follows_from_what_is_kept():
     kept = closing_test({(name, "greedy"): [short_row(row.to_dict()) for row in rows] for name, rows in sides.items()})
     assert kept is not None
     assert kept.to_dict()["readings"] == whole["readings"]
+
+
+def test_accuracy_by_environment_follows_from_what_is_kept():
+    """Two tasks of each of two environments: a from 1 of 2 to 2 of 2, b from 0 of 2 to 1 of 2."""
+
+    def side(verdicts: str) -> list[EvalRow]:
+        scores = {"+": Score.solved(), "-": Score.failed("wrong")}
+        return [
+            EvalRow(
+                *(f"t{i}", i, 0, domain, "c1 h1", 1, 1, "?", "1", "2", "finished", 3),
+                scores={"strict": scores[verdict]},
+            )
+            for i, (verdict, domain) in enumerate(zip(verdicts, "abab", strict=True))
+        ]
+
+    sides = {"before": side("+---"), "after": side("+++-")}
+    test = BeforeAfter(*({"greedy": Evaluation(tuple(rows))} for rows in sides.values()))
+    whole = test.to_dict()
+    assert {name: part["value"] for name, part in whole["before"]["by_environment"].items()} == {"a": 0.5, "b": 0.0}
+    assert number(whole, "after.by_environment.a") == 1.0
+    assert number(whole, "after.by_environment.b.num_tasks") == 2
+    found = _over_both("after.by_environment.b", [test] * 2)
+    assert found is not None
+    assert found.value == 0.5
+    assert _over_both("after.by_environment.c", [test]) is None
+    kept = closing_test({(name, "greedy"): [short_row(row.to_dict()) for row in rows] for name, rows in sides.items()})
+    assert kept is not None
+    assert kept.to_dict()["after"] == whole["after"]
