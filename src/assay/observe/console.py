@@ -223,7 +223,8 @@ class Console:
     def _count(self, label: str, done: int, total: int, *, in_step: bool) -> bool:
         """Return whether the part is another one than before."""
         now, part = time.monotonic(), self._part
-        if part is None or part.label != label or part.in_step != in_step:
+        same = part is not None and (part.label, part.in_step) == (label, in_step)
+        if part is None or not same or done < part.done:  # fewer than before: the same part of another step
             self._part = _Part(label, now, done, done, total, in_step)
             return True
         part.done, part.total = done, total

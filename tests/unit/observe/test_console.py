@@ -130,6 +130,21 @@ def test_time_left_is_the_nearer_of_steps_and_budget() -> None:
     assert math.isnan(Console(None, None, stream=stream).seconds_left(VIEW))
 
 
+def test_a_part_that_begins_again_in_the_next_step_has_its_own_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step whose rollouts were all there at once counts none of its own: the next one's count starts lower."""
+    now = [100.0]
+    monkeypatch.setattr("assay.observe.console.time.monotonic", lambda: now[0])
+    stream = io.StringIO()
+    console = Console(10, None, stream=stream)
+    console.within_step("rollouts", 64, 64)
+    now[0] += 30
+    console.within_step("rollouts", 4, 64)
+    now[0] += 10
+    console.within_step("rollouts", 24, 64)
+    console.look()
+    assert "rollouts 24/64, left of it 20s" in stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0s"), (59.4, "59s"), (200, "3m20s"), (7500, "2h05m"), (math.nan, "-")]
 )
