@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from horizons import long_horizon
 from maps import map_page
-from probes import curriculum_page, propose_page, trajectories_page
+from probes import curriculum_page, propose_page, staleness_page, trajectories_page
 from transfers import transfer_page
 from verify import Numbers
 
@@ -485,14 +485,14 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     "growth.md": growth,
     "gsm8k.md": gsm8k,
     "long_horizon.md": long_horizon,
-    "doctor.md": functools.partial(whole, "doctor"),
-    "hacking.md": functools.partial(whole, "hacking"),
+    **{f"{name}.md": functools.partial(whole, name) for name in ("doctor", "hacking")},
     "map.md": map_page,
     "propose.md": propose_page,
     "rlhf_vs_rlvr.md": rlhf_vs_rlvr,
     "reasoning_gym.md": reasoning_gym,
     "sandbox.md": sandbox,
     "speed.md": speed,
+    "staleness.md": staleness_page,
     "step.md": step,
     "trajectories.md": trajectories_page,
     "transfer.md": transfer_page,

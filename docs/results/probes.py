@@ -1,4 +1,4 @@
-"""What trajectories.md, curriculum.md and propose.md are recomputed from: each run's probes (probes.json.xz), by the
+"""What trajectories.md, curriculum.md, propose.md and staleness.md are recomputed from: each run's probes (probes.json.xz), by the
 code of `assay trajectories` itself.
 
 python docs/results/probes.py SWEEP_FOLDER NAME     # keeps the probes of a sweep's runs beside the page NAME.md
@@ -41,6 +41,7 @@ PROPOSED = (
     "environment/propose/reward_mean",
 )
 LEVELS = "propose/level_count/"
+AGED = ("rollout/mean_staleness_versions", "rollout/max_staleness_versions", "gap/mean_nats")
 STEPS = 4
 """Steps at the beginning and at the end of a run that means are over."""
 
@@ -58,8 +59,9 @@ def keep(source: Path, name: str) -> None:
         }
         cell, seed = store.parts[-3], int(store.parts[-2].removeprefix("seed-"))
         told = {"steps": run.steps, "axes": run.axes, "entropy": run.entropy, "skills": skills}
-        if proposed := _proposed(store):
-            told["proposed"] = proposed
+        for key, metrics in (("proposed", PROPOSED), ("aged", AGED)):
+            if found := _by_step(store, metrics):
+                told[key] = found
         runs.append({"cell": cell, "seed": seed, **told})
     folder = RESULTS / name
     folder.mkdir(exist_ok=True)
@@ -80,13 +82,13 @@ def keep(source: Path, name: str) -> None:
     Image.open(folder / PICTURE).convert("RGB").quantize(64).save(folder / PICTURE, optimize=True)
 
 
-def _proposed(store: Path) -> dict[str, list[float | None]]:
-    """What a run records of the tasks that its model proposed, by step; empty where it proposed none."""
+def _by_step(store: Path, metrics: Sequence[str]) -> dict[str, list[float | None]]:
+    """What a run records of some metrics, by step; empty where it has not the first of them."""
     series = RunStore.open_readonly(store.parent).metrics()
-    steps = len(series.get(PROPOSED[0], ()))
+    steps = len(series.get(metrics[0], ()))
     found: dict[str, list[float | None]] = {}
-    for metric, values in series.items():
-        if metric in PROPOSED or metric.startswith(LEVELS):
+    for metric, values in series.items() if steps else ():
+        if metric in metrics or metric.startswith(LEVELS):
             at = dict(values)
             found[metric] = [at.get(step) for step in range(steps)]
     return found
@@ -175,6 +177,20 @@ def propose_page() -> Numbers:
             rows["Levels of what was accepted", named] = [
                 ", ".join(f"{sum(some[:STEPS]):.0f} to {sum(some[-STEPS:]):.0f}" for some in counts)
             ]
+    return Numbers(rows)
+
+
+def staleness_page() -> Numbers:
+    """Every number of the tables of staleness.md."""
+    rows = _beside("staleness", "fresh")
+    for cell in dict.fromkeys(run["cell"] for run in kept_runs("staleness") if "aged" in run):
+        own = [run["aged"] for run in kept_runs("staleness") if run["cell"] == cell]
+        mean, most, gap = ([[value or 0.0 for value in run[metric]] for run in own] for metric in AGED)
+        rows["How old the samples were", cell] = [
+            ", ".join(f"{np.mean(run):.2f}" for run in mean),
+            ", ".join(f"{max(run):.0f}" for run in most),
+            ", ".join(f"{np.mean(run):.3f}" for run in gap),
+        ]
     return Numbers(rows)
 
 
