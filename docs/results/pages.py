@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import probes
 from horizons import long_horizon
 from maps import map_page
-from probes import curriculum_page, propose_page, staleness_page, trajectories_page
 from transfers import transfer_page
 from verify import Numbers
 
@@ -481,20 +481,17 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     "algorithms.md": algorithms,
     "arithmetic.md": arithmetic,
     "code.md": code,
-    "curriculum.md": curriculum_page,
     "growth.md": growth,
     "gsm8k.md": gsm8k,
     "long_horizon.md": long_horizon,
     **{f"{name}.md": functools.partial(whole, name) for name in ("doctor", "hacking")},
+    **{f"{name}.md": page for name, page in probes.PAGES.items()},
     "map.md": map_page,
-    "propose.md": propose_page,
     "rlhf_vs_rlvr.md": rlhf_vs_rlvr,
     "reasoning_gym.md": reasoning_gym,
     "sandbox.md": sandbox,
     "speed.md": speed,
-    "staleness.md": staleness_page,
     "step.md": step,
-    "trajectories.md": trajectories_page,
     "transfer.md": transfer_page,
     "verifiers.md": verifiers,
 }

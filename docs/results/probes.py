@@ -1,4 +1,4 @@
-"""What trajectories.md, curriculum.md, propose.md and staleness.md are recomputed from: each run's probes (probes.json.xz), by the
+"""What the pages of probes, those in PAGES, are recomputed from: each run's probes (probes.json.xz), by the
 code of `assay trajectories` itself.
 
 python docs/results/probes.py SWEEP_FOLDER NAME     # keeps the probes of a sweep's runs beside the page NAME.md
@@ -10,7 +10,7 @@ import functools
 import json
 import lzma
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ PROPOSED = (
 )
 LEVELS = "propose/level_count/"
 AGED = ("rollout/mean_staleness_versions", "rollout/max_staleness_versions", "gap/mean_nats")
+EXPLAINED = ("loss/value_explained_share",)
 STEPS = 4
 """Steps at the beginning and at the end of a run that means are over."""
 
@@ -59,7 +60,7 @@ def keep(source: Path, name: str) -> None:
         }
         cell, seed = store.parts[-3], int(store.parts[-2].removeprefix("seed-"))
         told = {"steps": run.steps, "axes": run.axes, "entropy": run.entropy, "skills": skills}
-        for key, metrics in (("proposed", PROPOSED), ("aged", AGED)):
+        for key, metrics in (("proposed", PROPOSED), ("aged", AGED), ("explained", EXPLAINED)):
             if found := _by_step(store, metrics):
                 told[key] = found
         runs.append({"cell": cell, "seed": seed, **told})
@@ -194,6 +195,15 @@ def staleness_page() -> Numbers:
     return Numbers(rows)
 
 
+def critic_page() -> Numbers:
+    """Every number of the tables of critic.md."""
+    rows = _beside("critic", "policys_rate")
+    for cell in dict.fromkeys(run["cell"] for run in kept_runs("critic")):
+        own = [run["explained"][EXPLAINED[0]] for run in kept_runs("critic") if run["cell"] == cell]
+        rows["What the critic explains", cell] = [", ".join(_early_and_late(run, percent=True) for run in own)]
+    return Numbers(rows)
+
+
 def _early_and_late(values: Sequence[float | None], *, percent: bool) -> str:
     """The means of the first and of the last `STEPS` steps of a run; steps without a value are left out."""
     means = []
@@ -280,6 +290,15 @@ def reached(found: Mapping[str, float | None]) -> str:
     """Where a threshold was reached, with its interval over tasks."""
     value, low, high = ("not" if found[key] is None else f"{found[key]:,.0f}" for key in ("value", "low", "high"))
     return value if (value, low, high) == ("not",) * 3 else f"{value} [{low}, {high}]"
+
+
+PAGES: Mapping[str, Callable[[], Numbers]] = {
+    "critic": critic_page,
+    "curriculum": curriculum_page,
+    "propose": propose_page,
+    "staleness": staleness_page,
+    "trajectories": trajectories_page,
+}
 
 
 if __name__ == "__main__":
