@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assay.engines.engine import Engine, EngineCapabilities, Sampling
+from assay.engines.engine import Engine, Sampling
+from assay.engines.wrapped import WrappedEngine
 from assay.errors import ConfigError, EngineError, PublishError
 from assay.later import torch
 from assay.seeds import derive_seed
@@ -104,7 +105,7 @@ def gap_between(completions: Sequence[Completion], learned: Sequence[Sequence[fl
     return Gap(sum(differences) / len(differences), max(differences))
 
 
-class ProvenEngine:
+class ProvenEngine(WrappedEngine):
     """An engine that answers requests only when its weights are proved to be the newest.
 
     Args:
@@ -117,7 +118,7 @@ class ProvenEngine:
     def __init__(self, engine: Engine, probe: Probe, *, name: str = "the engine", seconds: float = 600.0) -> None:
         if not seconds > 0:
             raise ConfigError(f"seconds={seconds} leaves no time for a publish")
-        self.engine = engine
+        super().__init__(engine)
         self.name = name
         self.state = EngineState.STALE
         self.gap: Gap | None = None
@@ -125,14 +126,6 @@ class ProvenEngine:
         self._probe = probe
         self._seconds = seconds
         self._asked = 0
-
-    @property
-    def capabilities(self) -> EngineCapabilities:
-        return self.engine.capabilities
-
-    @property
-    def version(self) -> int:
-        return self.engine.version
 
     async def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, *, request_id: str, seed: int
@@ -146,17 +139,11 @@ class ProvenEngine:
             raise EngineError(
                 f"{self.name} is {self.state.value}: it answers once its weights are published and proved"
             )
-        return await self.engine.generate(prompt_ids, sampling, request_id=request_id, seed=seed)
-
-    async def abort(self, request_id: str) -> None:
-        await self.engine.abort(request_id)
-
-    def forget(self) -> None:
-        self.engine.forget()
+        return await super().generate(prompt_ids, sampling, request_id=request_id, seed=seed)
 
     async def close(self) -> None:
         self.state = EngineState.STALE
-        await self.engine.close()
+        await super().close()
 
     async def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Loads new weights, which are then to be proved. Requests under way go on.

@@ -7,35 +7,28 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from assay.engines.engine import Engine, EngineCapabilities, Sampling
+from assay.engines.engine import Engine, Sampling
+from assay.engines.wrapped import WrappedEngine
 from assay.types import Completion
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class RestartingEngine:
+class RestartingEngine(WrappedEngine):
     """An engine whose requests under way are taken back before new weights are loaded, and asked again after, from
-    their first token and with the same seed. Implements `Engine`.
+    their first token and with the same seed.
 
     Whoever loads weights does it within `renewed`.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        super().__init__(engine)
         self._open = asyncio.Event()
         self._open.set()
         self._under_way: set[asyncio.Task[Completion]] = set()
         self._taken_back: set[asyncio.Task[Completion]] = set()
         self._num_restarted = 0
-
-    @property
-    def capabilities(self) -> EngineCapabilities:
-        return self.engine.capabilities
-
-    @property
-    def version(self) -> int:
-        return self.engine.version
 
     async def generate(
         self, prompt_ids: Sequence[int], sampling: Sampling, *, request_id: str, seed: int
@@ -76,15 +69,6 @@ class RestartingEngine:
         number, self._num_restarted = self._num_restarted, 0
         return number
 
-    async def abort(self, request_id: str) -> None:
-        await self.engine.abort(request_id)
-
     async def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         async with self.renewed():
             await self.engine.load_weights(weights, version)
-
-    def forget(self) -> None:
-        self.engine.forget()
-
-    async def close(self) -> None:
-        await self.engine.close()
