@@ -80,10 +80,10 @@ class NodeProcess:
         torch.set_num_threads(1)
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         matrix = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE, device=device, dtype=dtype)
-        matrix @ matrix
+        torch.matmul(matrix, matrix)
         start, number = time.perf_counter(), 0
         while time.perf_counter() - start < PRODUCT_SECONDS:
-            matrix @ matrix
+            torch.matmul(matrix, matrix)
             if device != "cpu":
                 torch.cuda.synchronize()
             number += 1
