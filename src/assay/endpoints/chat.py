@@ -33,14 +33,15 @@ def request_body(
 
     Lone surrogates, which are no text that JSON can carry, become replacement characters.
     """
+    sent, offered = wire_messages(messages, tools)
     body: dict[str, Any] = {
         "model": endpoint.model,
-        "messages": [_on_the_wire(message) for message in (_with_named_calls(messages) if tools else messages)],
+        "messages": sent,
         "temperature": sampling.temperature,
         endpoint.token_limit_field: sampling.max_new_tokens,
     }
     if tools:
-        body["tools"] = [_sendable(tool.to_dict()) for tool in tools]
+        body["tools"] = offered
     if sampling.top_p < 1:
         body["top_p"] = sampling.top_p
     if sampling.top_k:
@@ -50,6 +51,14 @@ def request_body(
     if endpoint.send_seed:
         body["seed"] = seed % 2**31  # servers take a signed 32-bit number
     return {**body, **endpoint.body}
+
+
+def wire_messages(
+    messages: Sequence[Message], tools: Sequence[Tool]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the messages and the tools as servers take them, a message for each."""
+    named = _with_named_calls(messages) if tools else messages
+    return [_on_the_wire(message) for message in named], [_sendable(tool.to_dict()) for tool in tools]
 
 
 def request_key(endpoint: Endpoint, body: Mapping[str, Any], seed: int) -> str:

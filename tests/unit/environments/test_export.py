@@ -14,6 +14,7 @@ from assay.environments import Environment, make_environment
 from assay.environments.arithmetic import Arithmetic
 from assay.environments.export import export_environment
 from assay.environments.second_try import SecondTry
+from assay.environments.served import Served
 from assay.errors import ConfigError
 
 
@@ -43,22 +44,28 @@ def test_an_exported_environment_is_played_and_scored_by_its_own_reward(exported
         player = module.player()
         rows = module.read_tasks()
         assert len(rows) == 3
-        one, other = await asyncio.gather(player.start(rows[0]), player.start(rows[1]))
+        one, _ = await asyncio.gather(player.start("one", rows[0]), player.start("other", rows[1]))
         assert one["messages"] == [{"role": "user", "content": rows[0]["prompt"][0][1]}]
         said = {"role": "assistant", "content": "no idea"}
-        again = await player.ask("step", episode=one["episode"], message=said)
-        assert (again["done"], again["messages"][0]["role"]) == (False, "user")
+        again = await player.reply("one", said, "stop")
+        assert (again["keep"], again["messages"][0]["role"]) == (2, "user")
         right = {"role": "assistant", "content": rows[0]["answer"]}
-        assert (await player.ask("step", episode=one["episode"], message=right))["done"]
-        score = await player.score(one["episode"])
+        score = (await player.reply("one", right, "stop"))["score"]
         assert (score["verdict"], score["value"]) == ("solved", 1.0)
-        await player.ask("step", episode=other["episode"], message=said)
-        assert (await player.score(other["episode"]))["verdict"] == "failed"
-        with pytest.raises(module.NotMeasuredError, match="KeyError"):
-            await player.score(one["episode"])
+        await player.reply("other", said, "stop")
+        assert (await player.cut("other", "time"))["score"]["verdict"] == "failed"
+        await player.close("one")
+        with pytest.raises(module.NotMeasuredError, match="no episode 'one'"):
+            await player.reply("one", right, "stop")
+        waiting = asyncio.create_task(player.start("late", rows[2]))
+        await asyncio.sleep(0)
         player._process.kill()
-        await player._process.wait()
-        begun = await player.start(rows[2])
+        with pytest.raises(module.NotMeasuredError, match="process ended"):
+            await waiting
+        with pytest.raises(module.NotMeasuredError, match="process has ended"):
+            await player.reply("other", said, "stop")
+        await player.close("other")
+        begun = await player.start("anew", rows[2])
         assert begun["messages"], "a process that died is started again"
         player._process.stdin.close()
         await player._process.wait()
@@ -81,7 +88,7 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert described["command"][0] == sys.executable
     with pytest.raises(ConfigError, match="not empty"):
         export_environment(Arithmetic(), "inspect", folder)
-    with pytest.raises(ConfigError, match="up to 2 turns"):
-        export_environment(SecondTry(), "verifiers", tmp_path / "other")
+    with pytest.raises(ConfigError, match="asks the model itself"):
+        export_environment(Served(command="true"), "verifiers", tmp_path / "other")
     with pytest.raises(ConfigError, match="there are inspect, verifiers"):
         export_environment(Arithmetic(), "trl", tmp_path / "other")  # type: ignore[arg-type]

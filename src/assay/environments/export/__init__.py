@@ -6,7 +6,9 @@
     OUTPUT/task.py              for inspect-ai, or
     OUTPUT/taskset.py           for verifiers
 
-The other package's interpreter needs nothing of Assay.
+The other package asks its own model for each turn; what the episode shows next, its tools, its limits and its score
+come from Assay's runner (assay/rollout/exported.py), in its own interpreter. The other interpreter needs nothing of
+Assay.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from assay.environments.driven import DrivenEpisode
 from assay.environments.environment import Environment
 from assay.errors import ConfigError
 from assay.types import Split
@@ -37,29 +40,27 @@ def export_environment(
 ) -> int:
     """Write an environment as a task of inspect-ai or a taskset of verifiers; return the number of its tasks.
 
-    inspect-ai plays every episode, with its tools; verifiers plays those of one turn.
-
     Raises:
-        ConfigError: the folder is there already, or verifiers is asked for episodes of several turns.
+        ConfigError: the folder is there already, or the episodes ask the model themselves.
         DataError: the environment has no such tasks.
     """
     if target not in _FILES:
         raise ConfigError(f"there is no export for {target!r}; there are {', '.join(_FILES)}")
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{output} is there already and not empty: choose another folder")
-    if target == "verifiers" and environment.max_turns > 1:
-        raise ConfigError(
-            f"an episode of {environment.name} has up to {environment.max_turns} turns, and a taskset of verifiers is "
-            "answered once here: export it for inspect, or let the program of verifiers run against assay serve"
-        )
     tasks = list(itertools.islice(environment.tasks(split, seed=seed), num_tasks))
+    if isinstance(environment.episode(tasks[0]), DrivenEpisode):
+        raise ConfigError(
+            f"an episode of {environment.name} asks the model itself, and an export is asked by {target}: run its own "
+            "program against a model there"
+        )
     output.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(task.to_dict(), ensure_ascii=False) for task in tasks)
     (output / "tasks.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="replace")
     described = {
         "environment": environment.plain(),
         "max_turns": environment.max_turns,
-        "command": [os.path.abspath(sys.executable), "-m", "assay.environments.export.play"],
+        "command": [os.path.abspath(sys.executable), "-m", "assay.rollout.exported"],
     }
     (output / "environment.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
     here = Path(__file__).parent

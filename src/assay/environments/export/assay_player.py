@@ -26,7 +26,13 @@ def read_tasks() -> list[dict[str, Any]]:
 
 
 class Player:
-    """One process of Assay, which plays as many episodes at a time as are asked for."""
+    """One process of Assay, which plays as many episodes at a time as are asked for.
+
+    An episode has a name of the caller's choice. `start`, `reply` and `cut` return what the model is asked next, as
+    {"keep", "messages", "tools"}: that many messages from the head of the conversation, then these; or at the end of
+    the episode {"score"}, with "verdict", "value", "parts", "reason" and "evidence". They raise NotMeasuredError where
+    the environment failed, nothing was measured, or the process ended.
+    """
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -35,66 +41,80 @@ class Player:
         self._ids = itertools.count(1)
         self._lock = asyncio.Lock()
 
-    async def ask(self, call: str, **arguments: Any) -> dict[str, Any]:
-        """Return the answer to one call.
-
-        Raises:
-            NotMeasuredError: the environment failed, or its process ended.
-        """
+    async def start(self, episode: str, task: dict[str, Any]) -> dict[str, Any]:
+        """Start an episode of a task."""
         async with self._lock:
-            if self._process is None or self._process.returncode is not None:
-                self._process = await asyncio.create_subprocess_exec(
-                    *DESCRIBED["command"],
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    limit=MAX_LINE_BYTES,
-                )
-                self._reading = asyncio.create_task(self._read(self._process))
+            if not self._runs:
+                await self._begin()
+        return await self._ask("start", episode=episode, environment=DESCRIBED["environment"], task=task)
+
+    async def reply(self, episode: str, message: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
+        """Give the model's message, as chat completions have it, and why it ended."""
+        completion = {"choices": [{"message": message, "finish_reason": finish_reason}]}
+        return await self._ask("reply", episode=episode, completion=completion)
+
+    async def cut(self, episode: str, reason: str) -> dict[str, Any]:
+        """End an episode at a limit, and have what was said until then scored."""
+        return await self._ask("cut", episode=episode, reason=reason)
+
+    async def close(self, episode: str) -> None:
+        """Close an episode wherever it is; nothing where it is closed."""
+        if self._runs:
+            await self._ask("close", episode=episode)
+
+    @property
+    def _runs(self) -> bool:
+        return self._reading is not None and not self._reading.done()
+
+    async def _begin(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *DESCRIBED["command"],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=MAX_LINE_BYTES,
+            start_new_session=True,  # a key that interrupts this program lets the episodes be closed first
+        )
+        self._reading = asyncio.create_task(self._read(self._process))
+
+    async def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
+        if not self._runs:
+            raise NotMeasuredError("Assay's process has ended")
         number = next(self._ids)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"id": number, "call": call, **arguments}).encode() + b"\n")
         await self._process.stdin.drain()
         answer = await future
         if "error" in answer:
             raise NotMeasuredError(answer["error"])
+        if "score" in answer and answer["score"]["value"] is None:
+            raise NotMeasuredError(answer["score"]["reason"])
         return answer
-
-    async def start(self, task: dict[str, Any]) -> dict[str, Any]:
-        """Start an episode of a task: "episode", "messages" and "tools"."""
-        return await self.ask("start", environment=DESCRIBED["environment"], task=task)
-
-    async def score(self, episode: int) -> dict[str, Any]:
-        """End an episode; its score: "verdict", "value", "parts", "reason", "evidence".
-
-        Raises:
-            NotMeasuredError: nothing was measured.
-        """
-        score = (await self.ask("score", episode=episode))["score"]
-        if score["value"] is None:
-            raise NotMeasuredError(score["reason"])
-        return score
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        while line := await process.stdout.readline():
-            answer = json.loads(line)
-            future = self._waiting.pop(answer["id"], None)
-            if future is not None and not future.done():
-                future.set_result(answer)
-        await process.wait()
-        waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            if not future.done():
-                future.set_exception(NotMeasuredError(f"Assay's process ended ({process.returncode})"))
+        ended = "Assay's process ended"
+        try:
+            while line := await process.stdout.readline():
+                answer = json.loads(line)
+                future = self._waiting.pop(answer["id"], None)
+                if future is not None and not future.done():
+                    future.set_result(answer)
+            ended += f" ({await process.wait()})"
+        except ValueError as error:
+            ended = f"Assay's process answered what cannot be read: {error}"
+            process.kill()
+        finally:
+            waiting, self._waiting = self._waiting, {}
+            for future in waiting.values():
+                if not future.done():
+                    future.set_exception(NotMeasuredError(ended))
 
 
-_PLAYERS: dict[int, Player] = {}
+_PLAYERS: dict[asyncio.AbstractEventLoop, Player] = {}
 
 
 def player() -> Player:
     """Return the process of the running event loop."""
-    loop = id(asyncio.get_running_loop())
-    if loop not in _PLAYERS:
-        _PLAYERS[loop] = Player()
-    return _PLAYERS[loop]
+    return _PLAYERS.setdefault(asyncio.get_running_loop(), Player())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import sys
+import uuid
 from typing import Any
 
 from inspect_ai import Task, task  # pyright: ignore[reportMissingImports]
@@ -35,7 +37,7 @@ def assay() -> Task:
         )
         for number, row in enumerate(assay_player.read_tasks(), 1)
     ]
-    return Task(dataset=samples, solver=episode(), scorer=environment_score())
+    return Task(dataset=samples, solver=episode(), scorer=environment_score(), cleanup=_close)
 
 
 @solver
@@ -44,21 +46,18 @@ def episode() -> Any:
 
     async def solve(state: Any, generate: Any) -> Any:
         player, model = assay_player.player(), get_model()
-        begun = await player.start(state.metadata["task"])
-        state.messages = [_message(each) for each in begun["messages"]]
-        tools = [
-            ToolInfo(name=each["name"], description=each["description"], parameters=ToolParams(**each["parameters"]))
-            for each in begun["tools"]
-        ]
-        for _ in range(assay_player.MAX_TURNS):
-            state.output = await model.generate(state.messages, tools=tools)
-            reply = state.output.message
-            state.messages.append(reply)
-            taken = await player.ask("step", episode=begun["episode"], message=_plain(reply))
-            state.messages += [_message(each) for each in taken["messages"]]
-            if taken["done"]:
-                break
-        state.metadata["score"] = await player.score(begun["episode"])
+        name = state.metadata["episode"] = uuid.uuid4().hex
+        given = await player.start(name, state.metadata["task"])
+        state.messages = []
+        while "messages" in given:
+            state.messages = [*state.messages[: given["keep"]], *map(_message, given["messages"])]
+            state.output = await model.generate(state.messages, tools=[_tool(each) for each in given["tools"]])
+            state.messages.append(state.output.message)
+            if state.output.stop_reason == "model_length":
+                given = await player.cut(name, "context")
+            else:
+                given = await player.reply(name, _plain(state.output.message), state.output.stop_reason)
+        state.metadata["score"] = given["score"]
         state.completed = True
         return state
 
@@ -68,9 +67,15 @@ def episode() -> Any:
 @scorer(metrics={"solved": [accuracy(), stderr()], "reward": [mean(), stderr()]})
 def environment_score() -> Any:
     """The verdict of the environment's own reward: whether it is solved (NaN where there is no verdict), and the
-    reward."""
+    reward. Of an episode that a limit of inspect-ai ended, what was said until then is scored. Raises where nothing
+    was measured."""
 
     async def score(state: Any, target: Any) -> Any:
+        if "score" not in state.metadata:
+            if "episode" not in state.metadata:
+                raise assay_player.NotMeasuredError("no episode was played: leave the solver of this task as it is")
+            ended = await assay_player.player().cut(state.metadata["episode"], "limit of inspect-ai")
+            state.metadata["score"] = ended["score"]
         found = state.metadata["score"]
         solved = float("nan") if found["verdict"] == "graded" else float(found["verdict"] == "solved")
         value = {"solved": solved, "reward": found["value"]}
@@ -79,11 +84,22 @@ def environment_score() -> Any:
     return score
 
 
+async def _close(state: Any) -> None:
+    if "episode" in state.metadata:
+        await assay_player.player().close(state.metadata["episode"])
+
+
+def _tool(data: dict[str, Any]) -> Any:
+    function = data["function"]
+    parameters = ToolParams(**function["parameters"])
+    return ToolInfo(name=function["name"], description=function["description"], parameters=parameters)
+
+
 def _message(data: dict[str, Any]) -> Any:
     content = data["content"]
     if data["role"] == "assistant":
         calls = [
-            ToolCall(id=call.get("id", ""), function=call["function"]["name"], arguments=call["function"]["arguments"])
+            ToolCall(call.get("id", ""), call["function"]["name"], json.loads(call["function"]["arguments"]))
             for call in data.get("tool_calls", ())
         ]
         return ChatMessageAssistant(content=content, tool_calls=calls or None)
@@ -94,7 +110,12 @@ def _message(data: dict[str, Any]) -> Any:
 
 def _plain(message: Any) -> dict[str, Any]:
     calls = [
-        {"type": "function", "id": call.id, "function": {"name": call.function, "arguments": call.arguments}}
+        # What could not be read is passed on: the environment says so to the model.
+        {
+            "type": "function",
+            "id": call.id,
+            "function": {"name": call.function, "arguments": call.parse_error or json.dumps(call.arguments)},
+        }
         for call in message.tool_calls or ()
     ]
     return {"role": "assistant", "content": message.text, "tool_calls": calls}
