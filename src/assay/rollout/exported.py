@@ -101,8 +101,8 @@ class OutsideModel:
         if reply is None or kept >= len(messages) or kept < len(self._shown):
             return kept
         said = messages[kept]
-        is_as_given = said.content == reply.text and not said.call_errors
-        return kept + (is_as_given and [call.id for call in said.calls] == [call["id"] for call in reply.tool_calls])
+        given_calls = [call["id"] for call in reply.tool_calls]
+        return kept + (said.content == reply.text and [call.id for call in said.calls] == given_calls)
 
 
 @dataclass
