@@ -77,7 +77,8 @@ from inspect_ai.tool import ToolCall
 
 def on_the_wire(message):
     calls = [
-        {"type": "function", "id": call.id, "function": {"name": call.function, "arguments": json.dumps(call.arguments)}}
+        {"type": "function", "id": call.id,
+         "function": {"name": call.function, "arguments": json.dumps(call.arguments)}}
         for call in getattr(message, "tool_calls", None) or ()
     ]
     named = {"tool_call_id": message.tool_call_id} if message.role == "tool" else {}
@@ -115,7 +116,8 @@ async def main():
         model = get_model("mockllm/model", custom_outputs=asks(name, cancelled), memoize=False)
         ids = None if only is None else only + 1
         playing = asyncio.create_task(eval_async(
-            assay(), model=model, sample_id=ids, max_samples=1, log_dir=output + "/logs", fail_on_error=False, **settings
+            assay(), model=model, sample_id=ids, max_samples=1, log_dir=output + "/logs", fail_on_error=False,
+            **settings
         ))
         if cancelled:
             await cancelled.wait()

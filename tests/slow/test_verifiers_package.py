@@ -17,6 +17,7 @@ from adapters.real import play, run_raw, use_adapter
 from assay.environments import check_environment, check_episode
 from assay.environments.arithmetic import Arithmetic
 from assay.environments.export import export_environment
+from assay.environments.second_try import SecondTry
 from assay.environments.verifiers import Verifiers
 from assay.errors import DataError
 from assay.types import Task, Verdict
@@ -193,3 +194,25 @@ asyncio.run(main())
     )
     assert "SEEN 0 1.0" in printed
     assert "SEEN 1 0.0" in printed
+
+
+def test_several_turns_under_another_harness_are_not_measured(tmp_path: Path) -> None:
+    export_environment(SecondTry(), "verifiers", tmp_path / "out", num_tasks=1)
+    printed = run_raw(
+        "verifiers",
+        f"""
+import asyncio, sys
+sys.path.insert(0, {str(tmp_path / "out")!r})
+import verifiers.v1 as vf
+from verifiers.v1.utils.loaders import load_taskset
+task, = load_taskset(vf.TasksetConfig(id="taskset"))
+trace = vf.Trace(task=vf.TraceTask(type="t", data=task.data), agent=vf.AgentInfo(config=vf.AgentConfig()))
+try:
+    asyncio.run(task.score(trace))
+except Exception as error:
+    print("SEEN", type(error).__name__, error, trace.rewards)
+""",
+    )
+    assert "SEEN TaskError" in printed
+    assert "leave --env.agent.harness.id out" in printed
+    assert "{'reward': None}" in printed

@@ -24,8 +24,8 @@ def export(
 ) -> None:
     """Write an environment as a task of inspect-ai, or as a taskset of verifiers, that its own tools run.
 
-    The folder holds the tasks and a file for the other package. That package needs nothing of Assay: the file starts
-    this interpreter, which plays and scores the episodes by the environment's own reward.
+    The folder holds the tasks and a file for the other package. That package asks its own model, turn for turn, and
+    needs nothing of Assay: the file starts this interpreter, which answers the model and scores the episodes.
     """
     from assay.config import parse_overrides
     from assay.environments import make_environment
@@ -48,4 +48,4 @@ def export(
     if target == "inspect":
         typer.echo(f"run them: inspect eval {output}/task.py --model ...")
     else:
-        typer.echo(f"use them: PYTHONPATH={output}, taskset id `taskset`")
+        typer.echo(f"run them: PYTHONPATH={output} vf-eval taskset -m ...")

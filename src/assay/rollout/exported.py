@@ -1,4 +1,4 @@
-"""Plays exported episodes with a model that another program asks, over lines of JSON: `python -m assay.rollout.exported`.
+"""Plays exported episodes with a model that another program asks, over lines of JSON on standard input and output.
 
     {"id": 1, "call": "start", "episode": "a", "environment": {...}, "task": {...}}  ->  {"id": 1, ...}, see below
     {"id": 2, "call": "reply", "episode": "a", "completion": {...}}    a chat completion, as OpenAI's servers write it
@@ -6,8 +6,8 @@
     {"id": 4, "call": "close", "episode": "a"}  ->  {"id": 4}          also in the middle, and of what is closed already
 
 The first three are answered by what the model is asked next, {"keep": 3, "messages": [...], "tools": [...]}: the first
-three messages of the conversation, the model's own included, then these; or by {"score": {...}}, the end. An answer with
-"error" instead says what failed: nothing was measured. Calls may be made before earlier ones are answered.
+three messages of the conversation, the model's own included, then these; or at the end by {"score": {...}}. An answer
+with "error" instead says what failed: nothing was measured. Calls may be made before earlier ones are answered.
 """
 
 from __future__ import annotations

@@ -134,6 +134,12 @@ def test_calls_are_data_and_what_cannot_be_read_is_told() -> None:
         assert unread["keep"] == 3, "a call that was not carried out has no answer of a tool: it is text"
         assert (said["role"], said.get("tool_calls"), told["role"]) == ("assistant", None, "user")
         assert told["content"].startswith("Error: ")
+        nameless = completion("", calls=(("query", '{"sql": "SELECT 2"}'),))
+        del nameless["choices"][0]["message"]["tool_calls"][0]["id"]
+        named = await ask("reply", completion=nameless)
+        said, answer = named["messages"]
+        assert named["keep"] == 5, "a call without an id gets one"
+        assert said["tool_calls"][0]["id"] == answer["tool_call_id"] != ""
         await player.close()
 
     asyncio.run(play())

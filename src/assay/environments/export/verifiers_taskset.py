@@ -37,7 +37,7 @@ class AssayTask(vf.Task[AssayData]):
 
     @vf.metric
     async def solved(self, trace: vf.Trace) -> dict[str, float]:
-        """Whether the task is solved; nothing where the reward gives no verdict."""
+        """1 for a solved task, else 0; left out where the reward gives no verdict."""
         verdict = (await self._score(trace))["verdict"]
         return {} if verdict == "graded" else {"solved": float(verdict == "solved")}
 
