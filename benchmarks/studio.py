@@ -1,13 +1,13 @@
-"""`assay studio` beside TensorBoard on one run of 100,000 rollouts: time to the first curve, and memory.
+"""`assay studio` beside TensorBoard and MLflow on one run of 100,000 rollouts: time to the first curve, and memory.
 
     python benchmarks/studio.py [--rollouts 100000] [--repeats 5] [--json FILE]
 
-A made-up run of 125 rollouts a step is written as a run folder, and its scalars as event files. Both sides are started
-anew and in turn. Measured of each: seconds from the start of its process until the data of the reward's curve are in
-hand (over HTTP, without a browser), the same of the request alone (of TensorBoard the last of those it took: it answers
-at once with nothing until its files are read), and seconds of CPU and peak memory of its processes by then. TensorBoard
-has the scalars alone; the studio answers from the store that holds the rollouts too. MLflow is not here: it keeps runs
-in a database of its own, into which this run would first have to be brought.
+A made-up run of 125 rollouts a step is written as a run folder, and its scalars as event files and into an SQLite store
+of MLflow's, which has an environment of its own; that is not timed. The sides are started anew and in turn. Measured of
+each: seconds from the start of its process until the data of the reward's curve are in hand (over HTTP, without a
+browser), the same of the request alone (of TensorBoard the last of those it took: it answers at once with nothing until
+its files are read), and seconds of CPU and peak memory of its processes by then. TensorBoard and MLflow have the
+scalars alone; the studio answers from the store that holds the rollouts too. MLflow has one worker in place of four.
 """
 
 from __future__ import annotations
@@ -18,31 +18,50 @@ import os
 import random
 import re
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from assay.home import assay_home
+from assay.observe.provenance import machine
 from assay.observe.store import RunStore
 from assay.observe.tensorboard import EventWriter
 from assay.types import Completion, Ending, EndingKind, Group, Message, Rollout, Score, Task, Turn
+from peers import PEERS, python_of
 
+HERE = Path(__file__).parent
 GROUPS, MEMBERS, TOKENS, METRICS = 25, 5, 120, 40
 REWARD = "credit/reward_mean"
+MOST_POINTS = 1000
+"""Points of a curve that TensorBoard keeps."""
 
 
-def write_run(folder: Path, events: Path, num_rollouts: int) -> None:
-    """A run folder, and event files with its scalars."""
+@dataclass(frozen=True)
+class Shown:
+    """What shows a run."""
+
+    command: list[str]
+    ask: Callable[[str], bool]
+    """From the address on which it listens to whether the curve is in hand."""
+
+
+def write_run(folder: Path, events: Path, steps: int) -> list[dict[str, float]]:
+    """Write a run folder, and event files with its scalars; return these by step."""
     generator = random.Random(0)
-    steps = num_rollouts // (GROUPS * MEMBERS)
+    scalars = []
     with RunStore(folder) as store, EventWriter(events) as writer:
         for step in range(steps):
             groups = [_group(step, step * GROUPS + number, steps, generator) for number in range(GROUPS)]
@@ -56,8 +75,10 @@ def write_run(folder: Path, events: Path, num_rollouts: int) -> None:
             )
             store.commit()
             writer.write(step, metrics)
+            scalars.append(metrics)
         writer.flush()
     (folder / "config.json").write_text('{"settings": {}}')
+    return scalars
 
 
 def _group(step: int, number: int, steps: int, generator: random.Random) -> Group:
@@ -72,21 +93,16 @@ def _group(step: int, number: int, steps: int, generator: random.Random) -> Grou
     return Group(number, task, tuple(rollouts), tuple(scores))
 
 
-def measure(command: list[str], ask: Callable[[str], bool], address: str) -> dict[str, float]:
-    """Start a command, ask until it has the curve, and stop it.
-
-    Args:
-        ask: from the address on which it listens to whether the curve is in hand.
-        address: pattern of that address in what it prints.
-    """
+def measure(side: Shown) -> dict[str, float]:
+    """Start what shows a run, ask until it has the curve, and stop it."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(side.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     try:
-        found = next(filter(None, (re.search(address, line) for line in process.stdout)))
+        address = next(filter(None, (re.search(r"http://127\S+", line) for line in process.stdout))).group()
         while True:
             asked = time.perf_counter()
-            if ask(found.group()):
+            if side.ask(address):
                 break
             time.sleep(0.02)
         done = time.perf_counter()
@@ -122,23 +138,57 @@ def _spent(pid: int) -> tuple[float, float]:
     return seconds, megabytes
 
 
-def _has_page(url: str) -> bool:
-    with urllib.request.urlopen(url) as answer:
-        return b"Mean reward" in answer.read()
+def studio_side(run: Path) -> Shown:
+    """The studio, whose page holds the curve."""
+
+    def ask(url: str) -> bool:
+        with urllib.request.urlopen(url) as answer:
+            return b"Mean reward" in answer.read()
+
+    return Shown([sys.executable, "-m", "assay.cli.main", "studio", str(run)], ask)
 
 
-def _has_scalars(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}data/plugin/scalars/tags") as answer:
-            runs = json.load(answer)
-        run = next((run for run, tags in runs.items() if REWARD in tags), None)
+def tensorboard_side(events: Path, steps: int) -> Shown:
+    """TensorBoard over event files."""
+
+    def ask(url: str) -> bool:
+        tags = _json(f"{url}data/plugin/scalars/tags") or {}
+        run = next((run for run, tags in tags.items() if REWARD in tags), None)
         if run is None:
             return False
-        where = f"{url}data/plugin/scalars/scalars?run={urllib.request.quote(run)}&tag={urllib.request.quote(REWARD)}"
-        with urllib.request.urlopen(where) as answer:
-            return len(json.load(answer)) > 0
+        where = urllib.parse.urlencode({"run": run, "tag": REWARD})
+        return len(_json(f"{url}data/plugin/scalars/scalars?{where}") or ()) == min(steps, MOST_POINTS)
+
+    options = ["--logdir", str(events), "--port", "0", "--host", "127.0.0.1"]
+    return Shown([sys.executable, "-m", "tensorboard.main", *options], ask)
+
+
+def mlflow_side(store: Path, scalars: list[dict[str, float]]) -> Shown:
+    """MLflow's server over an SQLite store, into which the scalars are written first."""
+    python, address = str(python_of("mlflow", assay_home() / "benchmarks")), f"sqlite:///{store}"
+    write = [python, str(HERE / "side_mlflow.py"), address]
+    run = subprocess.run(write, input=json.dumps(scalars), capture_output=True, text=True, check=True).stdout.split()[
+        -1
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def ask(url: str) -> bool:
+        where = urllib.parse.urlencode({"run_id": run, "metric_key": REWARD, "max_results": len(scalars)})
+        found = _json(f"{url}/api/2.0/mlflow/metrics/get-history?{where}")
+        return found is not None and len(found.get("metrics", ())) == len(scalars)
+
+    options = ["--backend-store-uri", address, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    return Shown([python, "-m", "mlflow", "server", *options], ask)
+
+
+def _json(url: str) -> Any:
+    """An answer's JSON; None where there is no answer yet."""
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return json.load(answer)
     except urllib.error.URLError:
-        return False
+        return None
 
 
 def main() -> None:
@@ -147,33 +197,33 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    steps = given.rollouts // (GROUPS * MEMBERS)
     with tempfile.TemporaryDirectory() as place:
         run, events = Path(place) / "run", Path(place) / "events"
         run.mkdir()
-        write_run(run, events, given.rollouts)
-        python = sys.executable
-        sides: dict[str, tuple[list[str], Callable[[str], bool], str]] = {
-            "studio": ([python, "-m", "assay.cli.main", "studio", str(run)], _has_page, r"http://127\S+"),
-            "tensorboard": (
-                [python, "-m", "tensorboard.main", "--logdir", str(events), "--port", "0", "--host", "127.0.0.1"],
-                _has_scalars,
-                r"http://127\S+",
-            ),
+        scalars = write_run(run, events, steps)
+        sides = {
+            "studio": studio_side(run),
+            "tensorboard": tensorboard_side(events, steps),
+            "mlflow": mlflow_side(Path(place) / "mlflow.db", scalars),
         }
         found: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
         for _ in range(given.repeats):
-            for name, (command, ask, address) in sides.items():
-                found[name].append(measure(command, ask, address))
+            for name, side in sides.items():
+                found[name].append(measure(side))
         size = sum(path.stat().st_size for path in run.glob("*")) / 1e6
-    print(f"{given.rollouts:,} rollouts, {size:.0f} MB; medians of {given.repeats} [smallest, largest]")
+    print(f"{given.rollouts:,} rollouts, {size:.0f} MB; medians of {given.repeats} (smallest to largest)")
     for name, rows in found.items():
         shown: dict[str, Any] = {}
         for what in rows[0]:
             values = sorted(row[what] for row in rows)
-            shown[what] = f"{statistics.median(values):.2f} [{values[0]:.2f}, {values[-1]:.2f}]"
+            shown[what] = f"{statistics.median(values):.2f} ({values[0]:.2f} to {values[-1]:.2f})"
         print(f"{name:<12}", "  ".join(f"{what} {text}" for what, text in shown.items()))
     if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=2))
+        versions = {"assay": version("assay"), "nicegui": version("nicegui"), "tensorboard": version("tensorboard")}
+        versions["mlflow"] = PEERS["mlflow"][0][0].partition("==")[2]
+        about = {"rollouts": given.rollouts, "steps": steps, "run_megabytes": size, "machine": machine()}
+        given.json.write_text(json.dumps({**about, "versions": versions, "repeats": found}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -92,10 +92,13 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_step ON events (step);
 """
-_OUTCOMES = """CREATE INDEX IF NOT EXISTS rollouts_by_outcome ON rollouts (
-    step, group_id, member, verdict, value, level, ending, ending_reason, reason, num_turns, num_tokens
-)"""
-"""What curves, counts and lists of rollouts read, without the texts and tokens between: a hundredth of the table."""
+_IN_SHORT = """DROP INDEX IF EXISTS rollouts_by_outcome;
+CREATE INDEX IF NOT EXISTS rollouts_in_short ON rollouts (
+    step, group_id, member, domain, level, verdict, value, ending, ending_reason, boundary, reason, num_turns,
+    num_tokens
+);"""
+"""What curves, counts and lists of rollouts read, without the texts and tokens between: some 3 % of the table. The
+index that it takes the place of had no domain and no boundary."""
 _TABLES = ("steps", "rollouts", "turns", "evaluations", "evaluation_rows", "events")
 
 
@@ -120,8 +123,8 @@ class RunStore:
                 self._add_mean_rewards()
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
-            with self._connection:
-                self._connection.execute(_OUTCOMES)
+            if self._format > 1:
+                self._connection.executescript(f"BEGIN; {_IN_SHORT} COMMIT;")
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise RunFolderError(f"{self.path} cannot be used as a run store: {error}") from None

@@ -9,6 +9,7 @@ import pytest
 
 from assay.errors import RunFolderError
 from assay.observe.browse import RolloutFilter, count_rollouts, neighbours, rollout_choices, rollout_lines
+from assay.observe.curves import level_curves, main_curves
 from assay.observe.store import STORE_NAME, RunStore
 from studio_runs import write_run
 
@@ -86,29 +87,43 @@ def test_neighbours_are_those_that_are_wanted(run: Path) -> None:
 
 
 def test_curves_counts_and_lists_are_read_from_the_index(run: Path) -> None:
+    """Of the statements themselves: a column that the index has not makes them read every text and token."""
     connection = sqlite3.connect(run / STORE_NAME)
-    for question in (
-        "SELECT step, AVG(value), SUM(verdict = 'graded') FROM rollouts GROUP BY step, group_id",
-        "SELECT step, level, COUNT(*) FROM rollouts WHERE verdict != 'not_measured' GROUP BY step, level",
-        "SELECT verdict, ending, level, COUNT(*) FROM rollouts GROUP BY verdict, ending, level",
-        "SELECT rowid FROM rollouts WHERE level = 'a' AND value >= 1 ORDER BY step, group_id, member LIMIT 5",
-    ):
-        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {question}"))
-        assert "COVERING INDEX rollouts_by_outcome" in plan, question
+    with RunStore.open_readonly(run) as store:
+        asked: list[str] = []
+        store._connection.set_trace_callback(asked.append)
+        main_curves(store, from_tokens=False)
+        level_curves(store)
+        store.outcomes()
+        rollout_choices(store)
+        count_rollouts(store, RolloutFilter(level="c3 h1", low=0.5, ending="finished"))
+        rollout_lines(store, RolloutFilter(verdict="failed"))
+    asked = [question for question in asked if " FROM rollouts" in question]
+    assert len(asked) == 7
+    for question in asked:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {question}")]
+        scans = [line for line in plan if line.startswith("SCAN rollouts")]
+        assert len(scans) == 1, question
+        assert "COVERING INDEX rollouts_in_short" in scans[0], question
     connection.close()
 
 
 def test_a_store_of_before_the_index_answers_alike_and_gets_it_when_its_run_goes_on(tmp_path: Path, run: Path) -> None:
+    def indexes(store: RunStore) -> set[str]:
+        found = store.select("SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'rollouts%'")
+        return {row["name"] for row in found}
+
     folder = write_run(tmp_path / "old")
     connection = sqlite3.connect(folder / STORE_NAME)
-    connection.execute("DROP INDEX rollouts_by_outcome")
+    connection.execute("DROP INDEX rollouts_in_short")
+    connection.execute("CREATE INDEX rollouts_by_outcome ON rollouts (step, group_id, member, verdict)")
     connection.commit()
     connection.close()
     with RunStore.open_readonly(folder) as old, RunStore.open_readonly(run) as new:
         assert rollout_lines(old, RolloutFilter(level="c3 h1")) == rollout_lines(new, RolloutFilter(level="c3 h1"))
-        assert not old.select("SELECT 1 FROM sqlite_master WHERE name = 'rollouts_by_outcome'")
+        assert indexes(old) == {"rollouts_by_outcome"}
     with RunStore(folder) as going_on:
-        assert going_on.select("SELECT 1 FROM sqlite_master WHERE name = 'rollouts_by_outcome'")
+        assert indexes(going_on) == {"rollouts_in_short"}
 
 
 def test_a_search_that_takes_too_long_is_stopped(run: Path) -> None:
