@@ -83,6 +83,8 @@ def test_rollouts_by_keyboard_in_a_narrow_window(browser: Browser, studio: Serve
         page.keyboard.press("Enter")
         page.get_by_text("1 to 1 of 1 rollouts").wait_for()
         assert "text=script" in page.url
+        page.keyboard.press("Enter")
+        page.get_by_text("gold answer").wait_for()
     with opened(browser, studio, "runs=one&view=rollouts", NARROW) as page:
         page.locator("tbody tr").nth(3).wait_for()
         page.keyboard.press("j")
@@ -97,6 +99,28 @@ def test_rollouts_by_keyboard_in_a_narrow_window(browser: Browser, studio: Serve
         page.get_by_text("c3 h1").wait_for()
         page.keyboard.press("b")
         page.get_by_text("1 to 24 of 24 rollouts").wait_for()
+
+
+def test_a_long_list_by_keyboard(browser: Browser, studio: Served) -> None:
+    with opened(browser, studio, "runs=one&view=rollouts", NARROW) as page:
+        rows = page.locator("tbody tr")
+        rows.nth(23).wait_for()
+        response = rows.first.locator("td").last.bounding_box()
+        assert response is not None
+        assert response["x"] + response["width"] <= 420
+        assert "reward" in page.evaluate("getComputedStyle(document.querySelector('td:nth-child(4)'), '::before').content")
+        for _ in range(23):
+            page.keyboard.press("j")
+        page.locator("tbody tr:nth-child(24).selected").wait_for()
+        page.wait_for_function("document.querySelector('tr.selected').getBoundingClientRect().bottom <= innerHeight")
+        page.get_by_label("step from").fill("2")
+        page.keyboard.press("Escape")
+        page.get_by_text("1 to 20 of 20 rollouts").wait_for()
+        page.get_by_role("link", name="Curves (1)").focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("region", name="Mean reward").wait_for()
+        page.wait_for_timeout(300)
+        assert "place=" not in page.url
 
 
 def test_a_hostile_rollout_is_text_and_its_tokens_come_on_demand(browser: Browser, studio: Served) -> None:

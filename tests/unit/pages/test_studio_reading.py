@@ -142,6 +142,8 @@ def test_a_long_curve_is_thinned_to_means() -> None:
     assert drawn.points[0] == (5, 4.5)
     assert drawn.band[0] == (3.5, 5.5)
     assert thinned(curve, 1000) == curve
+    axis = chart_options("A", {"run": curve})["xAxis"]
+    assert (axis["min"], axis["max"]) == (1, 1000)
 
 
 def test_a_chart_has_bands_and_alarms_and_no_nan() -> None:

@@ -61,6 +61,8 @@ def chart_options(title: str, curves: Mapping[str, Curve], alarms: Sequence[int]
             "label": {"formatter": "alarm", "color": "#B00020"},
             "data": [{"xAxis": step + 1} for step in alarms[:50]],
         }
+    # Of a curve that is thinned, the first and last points are not its ends.
+    steps = [step + 1 for curve in curves.values() for step, _ in curve.points] or [1]
     unit = next(iter(curves.values())).unit if curves else ""
     title = f"{title}, {unit}" if unit and unit not in title.lower() else title
     several = len(curves) > 1
@@ -75,7 +77,14 @@ def chart_options(title: str, curves: Mapping[str, Curve], alarms: Sequence[int]
         # As plain text: names come from settings, and are never HTML.
         "tooltip": {"trigger": "axis", "renderMode": "richText", "confine": True},
         "legend": {"show": several, "top": 26, "left": 8, "type": "scroll", "data": list(curves)},
-        "xAxis": {"type": "value", "min": "dataMin", "max": "dataMax", "minInterval": 1, "name": "step", "nameGap": 4},
+        "xAxis": {
+            "type": "value",
+            "min": min(steps),
+            "max": max(steps),
+            "minInterval": 1,
+            "name": "step",
+            "nameGap": 4,
+        },
         "yAxis": {"type": "value", "scale": True},
         "series": series,
     }

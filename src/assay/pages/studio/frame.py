@@ -30,7 +30,7 @@ _HELP = (
     ("0", "the list of runs"),
     ("N, P", "next and previous page, rollout or task"),
     ("J, K, Enter", "rollouts: down, up, open"),
-    ("/", "rollouts: search for a text"),
+    ("/", "rollouts: search for a text; Enter asks, and Enter or Escape leaves the field"),
     ("L", "a rollout: each token's log-probability"),
     ("B, Backspace", "a rollout: back to the list"),
     ("R", "read again what has been written since"),
@@ -62,12 +62,28 @@ _STYLE = """
 .studio-table { width: 100%; max-width: 100%; }
 .studio-table td:last-child { overflow-wrap: anywhere; white-space: normal; min-width: 160px; }
 .studio-table tr.selected td { background: #e3ecf5; }
-@media (max-width: 800px) { .two { grid-template-columns: 1fr; } .facts { grid-template-columns: 1fr; } }
+@media (max-width: 800px) {
+  .two, .facts { grid-template-columns: 1fr; }
+  .rollout-list thead { display: none; }
+  .rollout-list tr { display: flex; flex-wrap: wrap; border-bottom: 1px solid #d5d9dd; }
+  .rollout-list.q-table__card .q-table tbody td { border: none; height: auto; padding: 2px 8px; }
+  .rollout-list.q-table__card .q-table tbody td:last-child { flex-basis: 100%; }
+  .rollout-list td::before { color: #5a6472; }
+  .rollout-list td:nth-child(1)::before { content: "step, group, member "; }
+  .rollout-list td:nth-child(4)::before { content: "reward "; }
+  .rollout-list td:nth-child(6)::before { content: "turns "; }
+  .rollout-list td:nth-child(7)::before { content: "tokens "; }
+}
 """
-# Keys that lead to a place or a field act in the page itself: what is typed next must not wait for an answer.
+# Keys that lead to a place or a field act in the page itself: what is typed next must not wait for an answer. Enter on
+# a link is the link's alone; a field is left when the other listeners have had the key.
 _KEYS = """<script>
 document.addEventListener("keydown", (event) => {
-  const field = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  const { tagName, role } = event.target;
+  if (tagName === "A" && event.key === "Enter") return event.stopImmediatePropagation();
+  const field = /^(INPUT|SELECT|TEXTAREA)$/.test(tagName);
+  const done = event.key === "Escape" || (event.key === "Enter" && role !== "combobox");
+  if (field && done) setTimeout(() => event.target.blur());
   if (field || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.key.toLowerCase() === "r") return location.reload();
   const wanted = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);

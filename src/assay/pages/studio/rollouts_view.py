@@ -44,6 +44,8 @@ _COLUMNS = (
     ("tokens", "tokens"),
     ("excerpt", "response begins"),
 )
+_TO_SELECTED = 'setTimeout(() => document.querySelector("tr.selected")?.scrollIntoView({ block: "nearest" }))'
+"""Brings the selected row into the window, when it has been drawn."""
 
 
 def show_rollouts(tab: StudioTab) -> None:
@@ -94,8 +96,8 @@ class _RolloutList:
             {"name": name, "label": label, "field": name, "align": "left", "sortable": False}
             for name, label in _COLUMNS
         ]
-        self._table = ui.table(columns=columns, rows=[], row_key="number").classes("studio-table")
-        self._table.props("dense flat bordered wrap-cells")
+        self._table = ui.table(columns=columns, rows=[], row_key="number").classes("studio-table rollout-list")
+        self._table.props("dense flat bordered")
         self._table.on("rowClick", lambda event: self._open(int(event.args[1]["number"])))
         with ui.row():
             ui.button("Previous (P)", on_click=lambda: self._turn(-1)).props("flat no-caps")
@@ -103,8 +105,6 @@ class _RolloutList:
         self._tab.keys |= {
             "n": lambda: self._turn(1),
             "p": lambda: self._turn(-1),
-            "PageDown": lambda: self._turn(1),
-            "PageUp": lambda: self._turn(-1),
             "j": lambda: self._select_row(self._at + 1),
             "k": lambda: self._select_row(self._at - 1),
             "Enter": lambda: self._open(self._at),
@@ -189,10 +189,13 @@ class _RolloutList:
             return question(store, *arguments)
 
     def _select_row(self, number: int) -> None:
+        from nicegui import ui
+
         if self._lines:
             self._at = max(0, min(number, len(self._lines) - 1))
             self._table.selected = [self._table.rows[self._at]]
             self._table.update()
+            ui.run_javascript(_TO_SELECTED)
 
     def _open(self, number: int) -> None:
         if 0 <= number < len(self._lines):
@@ -295,8 +298,8 @@ class _OneRollout:
         rewritten = turn.turn > 0 and not turn.extends_previous
         with ui.element("section").classes("box").props(f'aria-label="turn {turn.turn + 1}"'):
             ui.label(visible(turn_title(turn.turn, rewritten=rewritten, state=turn.state))).style("font-weight: 600")
-            for line in [*said_lines(turn.message), *answer_lines(turn.env_messages, turn.env_reward)]:
-                with ui.element("div").classes("facts"):
+            with ui.element("div").classes("facts"):
+                for line in [*said_lines(turn.message), *answer_lines(turn.env_messages, turn.env_reward)]:
                     ui.label(visible(line.who)).classes("name")
                     ui.label(shown_text(line.text)).classes("text")
             cut = f", ended by: {turn.finish_reason}" if turn.finish_reason != "stop" else ""
