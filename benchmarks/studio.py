@@ -7,7 +7,8 @@ of MLflow's, which has an environment of its own; that is not timed. The sides a
 each: seconds from the start of its process until the data of the reward's curve are in hand (over HTTP, without a
 browser), the same of the request alone (of TensorBoard the last of those it took: it answers at once with nothing until
 its files are read), and seconds of CPU and peak memory of its processes by then. TensorBoard and MLflow have the
-scalars alone; the studio answers from the store that holds the rollouts too. MLflow has one worker in place of four.
+scalars alone; the studio answers from the store that holds the rollouts too. MLflow's server runs in its leanest form,
+one worker and no executor of jobs, and as it starts by default.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ class Shown:
     command: list[str]
     ask: Callable[[str], bool]
     """From the address on which it listens to whether the curve is in hand."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables beside those of this process."""
 
 
 def write_run(folder: Path, events: Path, steps: int) -> list[dict[str, float]]:
@@ -96,7 +99,9 @@ def _group(step: int, number: int, steps: int, generator: random.Random) -> Grou
 def measure(side: Shown) -> dict[str, float]:
     """Start what shows a run, ask until it has the curve, and stop it."""
     began = time.perf_counter()
-    process = subprocess.Popen(side.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        side.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | side.environment
+    )
     assert process.stdout is not None
     try:
         address = next(filter(None, (re.search(r"http://127\S+", line) for line in process.stdout))).group()
@@ -114,27 +119,50 @@ def measure(side: Shown) -> dict[str, float]:
             "megabytes": megabytes,
         }
     finally:
-        process.send_signal(signal.SIGINT)
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End a process, and wait for those that it started: what is left of one side must not slow down the next."""
+    family = _family(process.pid)
+    process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and (process.poll() is None or any(map(_runs, family - {process.pid}))):
+        time.sleep(0.1)
+    for pid in filter(_runs, family):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _runs(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def _family(pid: int) -> set[int]:
+    """A process and those that it started, and these."""
+    found = {pid}
+    for path in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent in found:
+            found.add(int(path.name))
+    return found
 
 
 def _spent(pid: int) -> tuple[float, float]:
     """Seconds of CPU and peak memory, in megabytes, of a process and of those that it started, summed."""
-    family, seconds, megabytes = {pid}, 0.0, 0.0
-    for path in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+    seconds, megabytes = 0.0, 0.0
+    for one in _family(pid):
         try:
-            about = dict(line.split(":", 1) for line in (path / "status").read_text().splitlines())
-            clock = (path / "stat").read_text().rpartition(")")[2].split()[11:13]
+            about = Path(f"/proc/{one}/status").read_text()
+            clock = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[11:13]
         except OSError:
             continue
-        if int(about["Pid"]) in family or int(about["PPid"]) in family:
-            family.add(int(about["Pid"]))
-            megabytes += int(about.get("VmHWM", "0 kB").split()[0]) / 1024
-            seconds += sum(map(int, clock)) / os.sysconf("SC_CLK_TCK")
+        if peak := re.search(r"VmHWM:\s+(\d+) kB", about):
+            megabytes += int(peak[1]) / 1024
+        seconds += sum(map(int, clock)) / os.sysconf("SC_CLK_TCK")
     return seconds, megabytes
 
 
@@ -163,8 +191,9 @@ def tensorboard_side(events: Path, steps: int) -> Shown:
     return Shown([sys.executable, "-m", "tensorboard.main", *options], ask)
 
 
-def mlflow_side(store: Path, scalars: list[dict[str, float]]) -> Shown:
-    """MLflow's server over an SQLite store, into which the scalars are written first."""
+def mlflow_sides(store: Path, scalars: list[dict[str, float]]) -> dict[str, Shown]:
+    """MLflow's server over an SQLite store, into which the scalars are written first: in its leanest form, and as it
+    starts by default."""
     python, address = str(python_of("mlflow", assay_home() / "benchmarks")), f"sqlite:///{store}"
     write = [python, str(HERE / "side_mlflow.py"), address]
     run = subprocess.run(write, input=json.dumps(scalars), capture_output=True, text=True, check=True).stdout.split()[
@@ -178,8 +207,10 @@ def mlflow_side(store: Path, scalars: list[dict[str, float]]) -> Shown:
         found = _json(f"{url}/api/2.0/mlflow/metrics/get-history?{where}")
         return found is not None and len(found.get("metrics", ())) == len(scalars)
 
-    options = ["--backend-store-uri", address, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return Shown([python, "-m", "mlflow", "server", *options], ask)
+    options = ["--backend-store-uri", address, "--host", "127.0.0.1", "--port", str(port)]
+    command = [python, "-m", "mlflow", "server", *options]
+    lean = Shown([*command, "--workers", "1"], ask, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    return {"mlflow_lean": lean, "mlflow": Shown(command, ask)}
 
 
 def _json(url: str) -> Any:
@@ -205,7 +236,7 @@ def main() -> None:
         sides = {
             "studio": studio_side(run),
             "tensorboard": tensorboard_side(events, steps),
-            "mlflow": mlflow_side(Path(place) / "mlflow.db", scalars),
+            **mlflow_sides(Path(place) / "mlflow.db", scalars),
         }
         found: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
         for _ in range(given.repeats):

@@ -108,6 +108,9 @@ def test_a_long_list_by_keyboard(browser: Browser, studio: Served) -> None:
         response = rows.first.locator("td").last.bounding_box()
         assert response is not None
         assert response["x"] + response["width"] <= 420
+        below = rows.nth(1).locator("td").first.bounding_box()
+        assert below is not None
+        assert response["y"] + response["height"] <= below["y"]
         assert "reward" in page.evaluate("getComputedStyle(document.querySelector('td:nth-child(4)'), '::before').content")
         for _ in range(23):
             page.keyboard.press("j")

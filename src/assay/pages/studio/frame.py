@@ -65,10 +65,11 @@ _STYLE = """
 @media (max-width: 800px) {
   .two, .facts { grid-template-columns: 1fr; }
   .rollout-list thead { display: none; }
-  .rollout-list tr { display: flex; flex-wrap: wrap; border-bottom: 1px solid #d5d9dd; }
-  .rollout-list.q-table__card .q-table tbody td { border: none; height: auto; padding: 2px 8px; }
+  .rollout-list.q-table__card .q-table tbody tr { display: flex; flex-wrap: wrap; height: auto; padding: 4px 0; }
+  .rollout-list.q-table__card .q-table tbody tr { border-bottom: 1px solid #d5d9dd; }
+  .rollout-list.q-table__card .q-table tbody td { border: none; height: auto; padding: 0 8px; }
   .rollout-list.q-table__card .q-table tbody td:last-child { flex-basis: 100%; }
-  .rollout-list td::before { color: #5a6472; }
+  .rollout-list.q-table__card .q-table tbody td::before { position: static; background: none; color: #5a6472; }
   .rollout-list td:nth-child(1)::before { content: "step, group, member "; }
   .rollout-list td:nth-child(4)::before { content: "reward "; }
   .rollout-list td:nth-child(6)::before { content: "turns "; }
