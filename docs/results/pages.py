@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import probes
 from horizons import long_horizon
 from maps import map_page
+from speeds import median_with_range, speed
 from transfers import transfer_page
 from verify import Numbers
 
@@ -376,11 +376,6 @@ def _slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
-def median_with_range(values: Sequence[float], digits: int = 1) -> str:
-    """Not in brackets, which are for intervals."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
 def step() -> Numbers:
     kept = read("step/step.json")
     rows: dict[tuple[str, str], Sequence[str | None]] = {
@@ -394,46 +389,6 @@ def step() -> Numbers:
     pairs = [theirs / ours for ours, theirs in zip(kept["assay"]["seconds"], kept["trl"]["seconds"], strict=True)]
     ratios = median_with_range(pairs)
     return Numbers(rows, [f"**{ratios.split(' ')[0]} times as fast** {ratios.partition(' ')[2]}"])
-
-
-WORKS = {
-    "rollouts": ("sample: 64 distinct", 2, True),
-    "rollouts_grouped": ("sample: 8 prompts", 2, True),
-    "rollouts_long_prompts": ("sample: 4 prompts", 2, True),
-    "update": ("update: 32", 2, False),
-    "update_shared": ("update: 2", 2, False),
-}
-"""Work to how its row begins, digits, and whether vLLM was beside."""
-
-
-def speed() -> Numbers:
-    works = read("speed.json")["works"]
-
-    def ratios(name: str, peer: str) -> list[float]:
-        work = works[name]
-        rates = {
-            side: [took / count for took, count in zip(work["seconds"][side], work["tokens"][side], strict=True)]
-            for side in ("assay", peer)
-        }
-        return [theirs / ours for ours, theirs in zip(rates["assay"], rates[peer], strict=True)]
-
-    rows: dict[tuple[str, str], Sequence[str | None]] = {}
-    for name, (label, digits, vllm) in WORKS.items():
-        beside_vllm = median_with_range(ratios(name, "vllm"), digits) if vllm else ""
-        floor = works[name]["floor_seconds"] / statistics.median(works[name]["seconds"]["assay"])
-        rows["", label] = [
-            median_with_range(ratios(name, "transformers"), digits),
-            beside_vllm,
-            f"{100 * floor:.0f} %",
-            None,
-        ]
-    for name, label in (("step", "answers end as they end"), ("step_forced", "every answer of 48 tokens")):
-        (ratio,) = ratios(name, "trl")
-        ours, theirs = (works[name]["seconds"][side][0] for side in ("assay", "trl"))
-        rows["", label] = [f"{ratio:.1f} ({ours:.1f} s beside {theirs:.0f} s)", None]
-    for name, label, digits in (("math_numbers", "plain numbers", 0), ("math_expressions", "expressions", 1)):
-        rows["", f"`math` verifier, {label}"] = [f"{median_with_range(ratios(name, 'math-verify'), digits)} times"]
-    return Numbers(rows)
 
 
 def verifiers() -> Numbers:

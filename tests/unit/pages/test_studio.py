@@ -111,7 +111,9 @@ def test_a_long_list_by_keyboard(browser: Browser, studio: Served) -> None:
         below = rows.nth(1).locator("td").first.bounding_box()
         assert below is not None
         assert response["y"] + response["height"] <= below["y"]
-        assert "reward" in page.evaluate("getComputedStyle(document.querySelector('td:nth-child(4)'), '::before').content")
+        assert "reward" in page.evaluate(
+            "getComputedStyle(document.querySelector('td:nth-child(4)'), '::before').content"
+        )
         for _ in range(23):
             page.keyboard.press("j")
         page.locator("tbody tr:nth-child(24).selected").wait_for()

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import shutil
 import sqlite3
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from unittest.mock import Mock
 
 import pytest
 
 from assay.errors import ConfigError, RunFolderError
-from assay.observe.browse import RolloutFilter
+from assay.observe.browse import RolloutFilter, RolloutLine, count_rollouts
 from assay.observe.curves import Curve
 from assay.observe.store import STORE_NAME, RunStore
 from assay.pages.studio import reading
 from assay.pages.studio.address import StudioAddress, read_address
 from assay.pages.studio.charts import chart_options, thinned
+from assay.pages.studio.frame import StudioTab
 from assay.pages.studio.pictures import picture_of
-from assay.pages.studio.rollouts_view import shown_text, tokens_html
+from assay.pages.studio.rollouts_view import _RolloutList, shown_text, tokens_html
 from studio_runs import write_run
 
 
@@ -181,3 +188,35 @@ def test_tokens_are_shown_with_their_masks_and_numbers_and_as_text(run: Path) ->
     assert drawn.count('class="masked"') == 2
     assert drawn.count("<tr>") == record.num_tokens + 1
     assert "\\x1b" in shown_text(record.response)
+
+
+def test_an_answer_that_comes_late_is_not_shown(run: Path) -> None:
+    address = StudioAddress(("run",), "rollouts")
+    view = _RolloutList(cast(StudioTab, SimpleNamespace(address=address, folders={"run": run})))
+    view._told, view._table = Mock(), Mock()
+    view._select_row = Mock()
+    late = threading.Event()
+
+    def ask(question: Callable[..., object], *arguments: object) -> object:
+        if question is count_rollouts:
+            return 60
+        offset = arguments[2]
+        assert offset or late.wait(20)
+        return [_line(member=int(cast(int, offset)))]
+
+    async def turn_the_page() -> None:
+        first = asyncio.create_task(view._show(counts=True))
+        await asyncio.sleep(0)
+        view._address = address.with_(offset=50)
+        await view._show(counts=False)
+        late.set()
+        await first
+
+    view._ask = ask
+    asyncio.run(turn_the_page())
+    assert [line.member for line in view._lines] == [50]
+    assert view._told.set_text.call_args.args == ("51 to 51 of 60 rollouts",)
+
+
+def _line(member: int) -> RolloutLine:
+    return RolloutLine(0, 0, member, "a", "c2 h1", "solved", 1.0, "finished", 1, 5, "it is 3")

@@ -109,7 +109,7 @@ class _RolloutList:
             "k": lambda: self._select_row(self._at - 1),
             "Enter": lambda: self._open(self._at),
         }
-        ui.timer(0.01, self._count_and_show, once=True)
+        ui.timer(0.01, lambda: self._show(counts=True), once=True)
 
     def _select(self, label: str, name: str, values: Sequence[str]) -> None:
         from nicegui import ui
@@ -155,34 +155,34 @@ class _RolloutList:
         counts = "wanted" in changes
         self._address = self._address.with_(**changes)
         ui.navigate.history.replace(self._address.path(self._tab.secret))
-        await (self._count_and_show() if counts else self._show())
+        await self._show(counts=counts)
 
-    async def _count_and_show(self) -> None:
-        self._told.set_text("counting")
-        try:
-            self._total = await asyncio.to_thread(self._ask, count_rollouts, self._address.wanted)
-        except AssayError as error:
-            self._told.set_text(visible(str(error)))
-            return
-        await self._show()
-
-    async def _show(self) -> None:
+    async def _show(self, *, counts: bool) -> None:
+        """Ask for the page, and at the same time for how many there are. What is answered when something else is wanted
+        already is not shown."""
         address = self._address
+        page = (rollout_lines, address.wanted, address.order, address.offset, PAGE)
+        questions: list[tuple[Any, ...]] = [page, (count_rollouts, address.wanted)] if counts else [page]
+        if counts:
+            self._told.set_text("counting")
         try:
-            self._lines = await asyncio.to_thread(
-                self._ask, rollout_lines, address.wanted, address.order, address.offset, PAGE
-            )
+            lines, *counted = await asyncio.gather(*(asyncio.to_thread(self._ask, *each) for each in questions))
         except AssayError as error:
             self._told.set_text(visible(str(error)))
             return
-        more = self._total > MOST_COUNTED and bool(address.wanted.text)
+        if counted and address.wanted == self._address.wanted:
+            self._total = counted[0]
+        if address == self._address:
+            self._lines = lines
+            self._table.rows = [_row(number, line) for number, line in enumerate(lines)]
+            self._select_row(0)
+        self._tell()
+
+    def _tell(self) -> None:
+        more = self._total > MOST_COUNTED and bool(self._address.wanted.text)
         total = f"more than {MOST_COUNTED:,}" if more else f"{self._total:,}"
-        last = address.offset + len(self._lines)
-        self._told.set_text(
-            f"{address.offset + 1:,} to {last:,} of {total} rollouts" if self._lines else "no such rollout"
-        )
-        self._table.rows = [_row(number, line) for number, line in enumerate(self._lines)]
-        self._select_row(0)
+        first, last = self._address.offset + 1, self._address.offset + len(self._lines)
+        self._told.set_text(f"{first:,} to {last:,} of {total} rollouts" if self._lines else "no such rollout")
 
     def _ask(self, question: Callable[..., Any], *arguments: Any) -> Any:
         with reading.opened(self._folder) as store:
