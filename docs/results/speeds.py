@@ -1,4 +1,4 @@
-"""What speed.md is recomputed from: speed.json, and studio.json of the studio beside its peers."""
+"""What speed.md is recomputed from: speed.json, and of the studio studio.json and studio_browser.json."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ WORKS = {
 """Work to how its row begins, digits, and whether vLLM was beside."""
 SHOWN = {"start_seconds": 2, "cpu_seconds": 2, "request_seconds": 2, "megabytes": 0}
 """What is shown of the studio and its peers, and digits."""
+IN_BROWSER = {
+    "curve": "the page of curves, the reward's drawn",
+    "list": "the page of rollouts, 50 drawn",
+    "row": "the next row",
+    "page": "the next 50",
+    "filter": "those of one outcome, counted",
+    "text": "a text that none has, looked for in all",
+    "rollout": "one of them opened",
+}
 SIDES = {
     "studio": "`assay studio`",
     "tensorboard": "TensorBoard",
@@ -80,4 +89,7 @@ def studio() -> Rows:
                 for what in SHOWN
             }
             rows["The studio", f"{label} over the studio"] = [median_with_range(ratios[what], 2) for what in SHOWN]
+    answers = json.loads((RESULTS / "studio_browser.json").read_text(encoding="utf-8"))["repeats"]
+    for what, label in IN_BROWSER.items():
+        rows["The studio", f"{label} |"] = [median_with_range([each[what] for each in answers], 2)]
     return rows
