@@ -160,7 +160,8 @@ def _tell_opening(run: Run, model: Model, resolved: Mapping[str, Any]) -> None:
         "evaluation.test_max_new_tokens": config.evaluation.test_max_new_tokens or 0,
     }
     beyond = beyond_context(limits, model.shape.max_context)
-    for caution in (*resolved.get("cautions", ()), *model.cautions, *beyond, *lost_on_resume(config)):
+    engine = config.engine.cautions(COMPUTE_DTYPES[resolved["compute_dtype"]]) if config.engine is not None else ()
+    for caution in (*resolved.get("cautions", ()), *model.cautions, *engine, *beyond, *lost_on_resume(config)):
         tell(f"caution: {caution}")
 
 

@@ -106,6 +106,10 @@ class EngineSettings(Component):
     """True where it samples from other probabilities than the trainer's, beyond rounding: a run then has to correct for
     that."""
 
+    def cautions(self, dtype: torch.dtype) -> tuple[str, ...]:
+        """What somebody should know before a run samples with it on this machine, in that compute dtype."""
+        return ()
+
     def open(
         self,
         policy: Policy,

@@ -37,6 +37,18 @@ class Int8(EngineSettings):
 
     needs_correction: ClassVar[bool] = True
 
+    def cautions(self, dtype: torch.dtype) -> tuple[str, ...]:
+        """See `EngineSettings.cautions`: integer products that are not faster here have nothing to give."""
+        from assay.engines.local.int8 import times_as_fast
+
+        times = times_as_fast(dtype)
+        if times >= 1:
+            return ()
+        return (
+            f"the 8-bit products of engine 'int8' are {times:.2g} times as fast as {str(dtype).removeprefix('torch.')} "
+            "ones on this machine: it samples slower, leave the engine out",
+        )
+
     def open(
         self,
         policy: Policy,

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,21 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_products_that_are_slower_than_the_dtypes_are_cautioned_against(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor without instructions for them they took 16 times as long as fp32's, and nothing said so."""
+
+    def asleep(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.2)
+        return torch.empty(0)
+
+    monkeypatch.setattr(int8, "multiply", asleep)
+    (caution,) = Int8().cautions(torch.float32)
+    assert "times as fast as float32 ones on this machine" in caution
+    monkeypatch.setattr(int8, "linear", asleep)
+    monkeypatch.setattr(int8, "multiply", lambda x, weight: torch.empty(0))
+    assert Int8().cautions(torch.float32) == ()
 
 
 @DTYPES

@@ -11,13 +11,15 @@ Shape letters: T rows, K inputs, N outputs, L loud columns.
 from __future__ import annotations
 
 import functools
+import time
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from assay import kernels
-from assay.policies.decoder import Product
+from assay.engines.local.packing import packed, packs
+from assay.policies.decoder import Product, linear
 
 FULL, HALF = 127, 63
 """Largest weight where sums of pairs of products are exact, and where they are not (see `weight_limit`)."""
@@ -77,6 +79,24 @@ def scale_sums(sums: Tensor, row_scales: Tensor, column_scales: Tensor, loud: Te
 def multiply(x: Tensor, weight: Tensor) -> Tensor:
     """int8 [T, K] and [N, K] to int32 [T, N]."""
     return torch._int_mm(x, weight.t())  # pyright: ignore[reportPrivateImportUsage]
+
+
+def times_as_fast(dtype: torch.dtype, rows: int = 64, repeats: int = 5) -> float:
+    """Return the seconds of a product in a dtype over those of the same one of 8-bit integers, with the threads that
+    PyTorch has now: [rows, 576] by [1536, 576], the fastest repeat of each, in turn."""
+    x, weight = torch.ones(rows, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
+    held = packed(weight) if packs(dtype, "cpu") else weight
+    integers, integer_weight = x.to(torch.int8), weight.to(torch.int8)
+    products = (lambda: linear(x, held), lambda: multiply(integers, integer_weight))
+    fastest = [float("inf")] * len(products)
+    with torch.inference_mode():
+        for repeat in range(repeats + 1):  # The first one warms up.
+            for place, product in enumerate(products):
+                start = time.perf_counter()
+                product()
+                if repeat:
+                    fastest[place] = min(fastest[place], time.perf_counter() - start)
+    return fastest[0] / fastest[1]
 
 
 @functools.cache

@@ -1,5 +1,5 @@
-"""The compiled forms beside the plain ones at the sizes of SmolLM2-135M, in turn, by processor time: `python
-benchmarks/kernels.py --dtype fp32`. Processor time, so that others on the same cores count less; ratios, in pairs."""
+"""The compiled forms beside the plain ones at the sizes of SmolLM2-135M, in turn, by processor time:
+`python benchmarks/kernel_forms.py --dtype fp32`. Processor time, so that others on the same cores count less."""
 
 from __future__ import annotations
 
