@@ -35,12 +35,13 @@ def rows(repeat: int, count: int = PAIRS, prompt: int = PROMPT, response: int = 
     return [{"prompt": text(prompt), "chosen": text(response), "rejected": text(response)} for _ in range(count)]
 
 
-def command(name: str, kind: str, model: Path, folder: Path) -> list[str]:
-    """The process of a side."""
+def command(name: str, kind: str, model: Path, folder: Path, dtype: str) -> list[str]:
+    """The process of a side; master weights are fp32 in all, and products are of this dtype."""
     if name not in TRL_SIDES:
-        return [sys.executable, str(HERE / "side_pairs.py"), str(model)]
+        return [sys.executable, str(HERE / "side_pairs.py"), str(model), dtype]
     path = folder / f"pairs-{kind}" / "pairs.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows(0, 4 * PAIRS)))
-    script, settings = str(HERE / "side_trl_pairs.py"), json.dumps({"pairs_per_step": PAIRS, **TRL_SIDES[name]})
+    options = {"pairs_per_step": PAIRS, "bf16": dtype == "bf16", **TRL_SIDES[name]}
+    script, settings = str(HERE / "side_trl_pairs.py"), json.dumps(options)
     return [str(python_of("trl", folder)), script, str(model), str(path), kind, settings]

@@ -1,6 +1,6 @@
 """Our side of a step on comparisons, or of PPO's: the trainer as `assay train` uses it.
 
-Usage: side_pairs.py MODEL_FOLDER
+Usage: side_pairs.py MODEL_FOLDER DTYPE
 
 A job says which step ("dpo", "reward" or "ppo") and on what texts. The reference's log-probabilities of given responses
 are computed once, before the step; the seconds of that are said beside those of the step.
@@ -18,6 +18,7 @@ import torch
 from assay.algorithms import DPO, PPO, Needs, RewardModelFit
 from assay.algorithms.algorithm import Algorithm
 from assay.batching import scored
+from assay.launch import COMPUTE_DTYPES
 from assay.models import open_model
 from assay.policies.reward import RewardModel
 from assay.policies.value import ValueModel
@@ -30,17 +31,15 @@ ALGORITHMS: dict[str, Algorithm] = {"dpo": DPO(), "reward": RewardModelFit(), "p
 
 
 class Pairs:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
         keep_freed_memory()
-        self.folder = folder
+        self.folder, self.dtype = folder, dtype
         self.encode = load_renderer(folder).encode_prompt
         self.trainer: Trainer | None = None
 
-    def step(
-        self, kind: str, rows: list[dict[str, str]], tokens_per_microbatch: int, dtype: str = "bfloat16"
-    ) -> dict[str, float]:
+    def step(self, kind: str, rows: list[dict[str, str]], tokens_per_microbatch: int) -> dict[str, float]:
         """One update with AdamW on pairs of a prompt, a chosen and a rejected response."""
-        trainer = self._trainer(kind, tokens_per_microbatch, getattr(torch, dtype))
+        trainer = self._trainer(kind, tokens_per_microbatch)
         samples = [sample for number, row in enumerate(rows) for sample in self._pair(number, row)]
         num_tokens, counts = sum(len(sample.token_ids) for sample in samples), {}
         if kind == "dpo":
@@ -64,12 +63,12 @@ class Pairs:
             made.append(Sample(number, member, token_ids, mask, -10.0 * mask, unit_id=0))
         return made
 
-    def _trainer(self, kind: str, tokens_per_microbatch: int, dtype: torch.dtype) -> Trainer:
+    def _trainer(self, kind: str, tokens_per_microbatch: int) -> Trainer:
         """Makes it at the first call."""
         if self.trainer is None:
-            policy: Any = open_model(self.folder).policy(compute_dtype=dtype)
+            policy: Any = open_model(self.folder).policy(compute_dtype=self.dtype)
             policy = RewardModel(policy) if kind == "reward" else policy
-            critic = ValueModel(open_model(self.folder).policy(compute_dtype=dtype)) if kind == "ppo" else None
+            critic = ValueModel(open_model(self.folder).policy(compute_dtype=self.dtype)) if kind == "ppo" else None
             self.trainer = Trainer(
                 policy,
                 TrainerSettings(learning_rate=1e-6),
@@ -88,7 +87,7 @@ def _credited(sample: Sample, kind: str) -> CreditedSample:
 
 def main() -> None:
     start = time.perf_counter()
-    pairs = Pairs(Path(sys.argv[1]))
+    pairs = Pairs(Path(sys.argv[1]), COMPUTE_DTYPES[sys.argv[2]])
     serve({"pairs": pairs.step}, {"start_seconds": time.perf_counter() - start})
 
 

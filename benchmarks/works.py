@@ -117,6 +117,7 @@ class Bench:
         seconds: list[float] = []
         for settings in choices[:1] if self.quick else choices:
             job = work.job(side.name, 1000) | settings | (work.quick_warm_up if self.quick else {})
+            print(f"  {work.name} {side.name} warms up", file=sys.stderr)
             side.measure(job)
             seconds.append(side.measure(job)["seconds"] if len(choices) > 1 and not self.quick else 0.0)
             if len(choices) > 1 and not self.quick:
@@ -141,7 +142,7 @@ class Bench:
             script = str(HERE / "side_trl_turns.py")
             return [str(python_of(name, self.folder)), script, str(self.model), json.dumps(settings)]
         if work.name in STEPS_ON_PAIRS:
-            return comparisons.command(name, STEPS_ON_PAIRS[work.name], self.model, self.folder)
+            return comparisons.command(name, STEPS_ON_PAIRS[work.name], self.model, self.folder, self.dtype)
         if work.name.startswith("math"):
             return [sys.executable, str(HERE / "side_verifier.py"), name]
         if name == OURS:
