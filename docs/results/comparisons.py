@@ -1,7 +1,9 @@
 """What rlhf_vs_rlvr.md is recomputed from: rlhf_vs_rlvr/rows.jsonl.xz, a line for every held-out answer, and
 curves.json, what each run sampled.
 
-python docs/results/comparisons.py FOLDER      # keeps what recipes/rlhf_vs_rlvr/cells.py left in FOLDER, and draws it
+python docs/results/comparisons.py FOLDER [CELL ...]    # keeps what cells.py left in FOLDER, and draws it
+
+With cells named, their runs alone are taken from FOLDER, and what is kept of others stays.
 """
 
 from __future__ import annotations
@@ -43,18 +45,28 @@ COLOURS = {"verifier": "#000000", "reward_model": "#D55E00", "dpo": "#0072B2", "
 Rows = dict[tuple[str, str], Sequence[str | None]]
 
 
-def keep(source: Path) -> None:
+def keep(source: Path, cells: Sequence[str] = ()) -> None:
     """Keep what is recomputed: held-out answers, and for each step what was paid and what was right."""
     FOLDER.mkdir(exist_ok=True)
-    rows = []
+
+    def is_taken(name: str) -> bool:
+        return not cells or name.rpartition("-")[0] in cells
+
+    rows, curves = [], {}
+    if cells:
+        with lzma.open(FOLDER / "rows.jsonl.xz", "rt") as file:
+            rows = [row for row in map(json.loads, file) if not is_taken(row[0])]
+        curves = {name: run for name, run in read_json(FOLDER / "curves.json").items() if not is_taken(name)}
     for path in sorted(source.glob("evals/*/scores.json")):
+        if not is_taken(path.parent.name):
+            continue
         for row in read_rows(path.with_name("rows.jsonl")):
             right = row.scores["strict"].value
             rows.append([path.parent.name, int(row.complexity or 0), row.task_index, right, row.response[:60]])
     with lzma.open(FOLDER / "rows.jsonl.xz", "wt", preset=9) as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
-    curves = {path.parent.name: curve(path.parent) for path in sorted(source.glob("runs/*/summary.json"))}
-    write_json(FOLDER / "curves.json", curves)
+    runs = [path.parent for path in sorted(source.glob("runs/*/summary.json")) if is_taken(path.parent.name)]
+    write_json(FOLDER / "curves.json", curves | {run.name: curve(run) for run in runs})
     if (source / "runs/fit").is_dir():
         write_json(FOLDER / "pairs.json", scored(source))
     draw(FOLDER / "proxy.png")
@@ -238,4 +250,4 @@ def band(
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]))
+    keep(Path(sys.argv[1]), sys.argv[2:])
