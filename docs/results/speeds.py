@@ -30,8 +30,8 @@ WORKS = {
 """Work to how its row begins, digits, and whether vLLM was beside."""
 UPDATES_AND_STEPS = {
     "step": "a whole GRPO step",
-    "dpo_step": "a step of DPO",
-    "reward_step": "a step of a reward model",
+    "dpo_step": "an update of DPO",
+    "reward_step": "an update of a reward model",
 }
 SHOWN = {"start_seconds": 2, "cpu_seconds": 2, "request_seconds": 2, "megabytes": 0}
 """What is shown of the studio and its peers, and digits."""
@@ -98,9 +98,10 @@ def avx2() -> Rows:
     rows: Rows = {}
     for name, work in read("speed_avx2.json")["works"].items():
         label = WORKS[name][0] if name in WORKS else UPDATES_AND_STEPS[name]
+        trl = "trl_once" if "trl_once" in work["seconds"] else "trl"
         peers = [
             f"{ratios_of(work, peer)[0]:.2f}" if peer in work["seconds"] else ""
-            for peer in ("transformers", "vllm", "trl")
+            for peer in ("transformers", "vllm", trl)
         ]
         memory = ", ".join(f"{work['peak_gigabytes'][side]:.1f}" for side in work["seconds"])
         rows["With AVX2 alone, in fp32", label] = [*peers, floor_share(work) if work["floor_seconds"] else "", memory]
