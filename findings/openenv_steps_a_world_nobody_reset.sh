@@ -45,7 +45,7 @@ class Counter(Environment):
 
 
 app = create_fastapi_app(Counter, Move, Seen, max_concurrent_envs=4)
-uvicorn.run(app, host="localhost", port=int(sys.argv[1]), log_level="error")
+uvicorn.run(app, host=sys.argv[1], port=int(sys.argv[2]), log_level="error")
 PYTHON
 cat > "$folder/client.py" <<'PYTHON'
 import asyncio
@@ -56,16 +56,17 @@ import time
 
 from openenv.core import GenericEnvClient
 
+here = socket.inet_ntoa(socket.INADDR_LOOPBACK.to_bytes(4, "big"))
 with socket.socket() as free:
-    free.bind(("localhost", 0))
+    free.bind((here, 0))
     port = free.getsockname()[1]
 
 
 def start():
-    process = subprocess.Popen([sys.executable, sys.argv[1], str(port)])
+    process = subprocess.Popen([sys.executable, sys.argv[1], here, str(port)])
     for _ in range(1200):
         try:
-            socket.create_connection(("localhost", port)).close()
+            socket.create_connection((here, port)).close()
             return process
         except OSError:
             time.sleep(0.1)
@@ -74,7 +75,7 @@ def start():
 
 async def main():
     server = start()
-    async with GenericEnvClient(base_url=f"http://localhost:{port}") as env:
+    async with GenericEnvClient(base_url=f"http://{here}:{port}") as env:
         await env.reset(seed=1)
         seen = [(await env.step({"text": "go"})).observation["text"] for _ in range(2)]
         server.kill()
