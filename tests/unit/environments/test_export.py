@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -57,6 +58,7 @@ def test_an_exported_environment_is_played_and_scored_by_its_own_reward(exported
         await player.close("one")
         with pytest.raises(module.NotMeasuredError, match="no episode 'one'"):
             await player.reply("one", right, "stop")
+        player._process.send_signal(signal.SIGSTOP)  # or it may answer before it ends
         waiting = asyncio.create_task(player.start("late", rows[2]))
         await asyncio.sleep(0)
         player._process.kill()
@@ -69,6 +71,25 @@ def test_an_exported_environment_is_played_and_scored_by_its_own_reward(exported
         assert begun["messages"], "a process that died is started again"
         player._process.stdin.close()
         await player._process.wait()
+
+    asyncio.run(play())
+
+
+def test_a_process_that_no_longer_reads_leaves_an_episode_unmeasured(exported: Any) -> None:
+    module = exported(Arithmetic())
+
+    async def play() -> None:
+        player = module.player()
+        row = module.read_tasks()[0]
+        await player.start("one", row)
+        player._process.send_signal(signal.SIGSTOP)  # or it may be seen to end before it is asked
+        player._process.stdin.transport.abort()
+        await asyncio.sleep(0.05)  # the pipe is known to be gone
+        waiting = asyncio.create_task(player.reply("one", {"role": "assistant", "content": "1"}, "stop"))
+        await asyncio.sleep(0)
+        player._process.kill()
+        with pytest.raises(module.NotMeasuredError, match="process ended"):
+            await waiting
 
     asyncio.run(play())
 

@@ -4,6 +4,7 @@ export, which is made by `assay adapters export`."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import pathlib
@@ -84,7 +85,8 @@ class Player:
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"id": number, "call": call, **arguments}).encode() + b"\n")
-        await self._process.stdin.drain()
+        with contextlib.suppress(ConnectionError):  # the process ended: its reader says so
+            await self._process.stdin.drain()
         answer = await future
         if "error" in answer:
             raise NotMeasuredError(answer["error"])
