@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import transformers
 from datasets import Dataset
+from torch.utils.data import SequentialSampler
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
 from side import PREFIX
@@ -23,6 +24,19 @@ rows = [json.loads(line) for line in path.read_text().splitlines()]
 # stdout carries answers only; what the libraries print goes to stderr.
 answers, sys.stdout = sys.stdout, sys.stderr
 tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+
+
+class InOrder:
+    """Takes pairs as they stand, so that each step has those of the other sides."""
+
+    def _get_train_sampler(self, *_):
+        return SequentialSampler(self.train_dataset)
+
+
+class InOrderDPOTrainer(InOrder, DPOTrainer): ...
+
+
+class InOrderRewardTrainer(InOrder, RewardTrainer): ...
 
 
 class Gate(transformers.TrainerCallback):
@@ -63,7 +77,7 @@ options = {
 began = time.perf_counter()
 torch.manual_seed(0)
 if kind == "dpo":
-    trainer = DPOTrainer(
+    trainer = InOrderDPOTrainer(
         model=folder,
         args=DPOConfig(**options),
         train_dataset=Dataset.from_list(rows),
@@ -72,7 +86,7 @@ if kind == "dpo":
     )
 else:
     whole = [{side: row["prompt"] + row[side] for side in ("chosen", "rejected")} for row in rows]
-    trainer = RewardTrainer(
+    trainer = InOrderRewardTrainer(
         model=folder,
         args=RewardConfig(**options),
         train_dataset=Dataset.from_list(whole),

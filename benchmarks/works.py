@@ -29,8 +29,14 @@ NEW_TOKENS = 64
 NUM_PARAMETERS = 134_515_008
 STEP_PROMPT_TOKENS = 46
 """Of a prompt of `STEP`, in the model's chat format."""
-STEPS_ON_PAIRS = {"dpo_step": "dpo", "reward_step": "reward", "ppo_step": "ppo"}
-"""Work to what is learned from pairs of responses in it."""
+STEPS_ON_PAIRS = {
+    "dpo_step": ("dpo", False),
+    "dpo_step_people": ("dpo", True),
+    "reward_step": ("reward", False),
+    "reward_step_people": ("reward", True),
+    "ppo_step": ("ppo", False),
+}
+"""Work to what is learned from pairs of responses in it, and whether their lengths are as people's."""
 MAX_STEPS = 100
 """That a side makes: TRL is given its prompts beforehand."""
 
@@ -142,7 +148,7 @@ class Bench:
             script = str(HERE / "side_trl_turns.py")
             return [str(python_of(name, self.folder)), script, str(self.model), json.dumps(settings)]
         if work.name in STEPS_ON_PAIRS:
-            return comparisons.command(name, STEPS_ON_PAIRS[work.name], self.model, self.folder, self.dtype)
+            return comparisons.command(name, *STEPS_ON_PAIRS[work.name], self.model, self.folder, self.dtype)
         if work.name.startswith("math"):
             return [sys.executable, str(HERE / "side_verifier.py"), name]
         if name == OURS:
@@ -321,6 +327,7 @@ def updating(name: str, count: int, length: int, group_size: int, quick: Work | 
     )
 
 
+DPO_UPDATE = "a DPO update, the reference's log-probabilities known"
 TURNS = "8 prompts of 40 tokens x 8 episodes of 8 turns: 24 new tokens each, answers of 48"
 
 
@@ -342,11 +349,14 @@ def turns(name: str, what: str, job: str, delay_seconds: float, sides: tuple[str
 
 def on_pairs(name: str, what: str, sides: tuple[str, ...]) -> Work:
     """One update on pairs of responses, both of which are trained on."""
+    kind, people = STEPS_ON_PAIRS[name]
     sizes = f"{comparisons.PAIRS} prompts of {comparisons.PROMPT} tokens x 2 responses of {comparisons.RESPONSE}"
+    if people:
+        sizes = f"{comparisons.PAIRS} prompts x 2 responses, of lengths drawn from those of HH-RLHF"
     return Work(
         name,
         f"{sizes}: {what}",
-        lambda repeat: {"job": "pairs", "kind": STEPS_ON_PAIRS[name], "rows": comparisons.rows(repeat)},
+        lambda repeat: {"job": "pairs", "kind": kind, "rows": comparisons.rows(repeat, people=people)},
         sides,
         only={OURS: {"tokens_per_microbatch": 4096}},
         quick_repeats=1,
@@ -357,8 +367,10 @@ def on_pairs(name: str, what: str, sides: tuple[str, ...]) -> Work:
 WORKS = {
     work.name: work
     for work in (
-        on_pairs("dpo_step", "a DPO update, the reference's log-probabilities known", (OURS, *comparisons.TRL_SIDES)),
+        on_pairs("dpo_step", DPO_UPDATE, (OURS, "trl", "trl_once")),
+        on_pairs("dpo_step_people", DPO_UPDATE, (OURS, "trl_by_4", "trl_by_1")),
         on_pairs("reward_step", "an update of a reward model", (OURS, "trl")),
+        on_pairs("reward_step_people", "an update of a reward model", (OURS, "trl_by_4", "trl_by_1")),
         on_pairs("ppo_step", "the critic's values, a PPO update and the critic's", (OURS,)),
         turns("turns", TURNS, "turns", 0.0, (OURS, "vllm")),
         turns("turns_slow", f"{TURNS}, after 50 ms", "turns", 0.05, (OURS, "vllm")),
