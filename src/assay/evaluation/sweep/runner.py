@@ -32,6 +32,9 @@ TRAIN = (sys.executable, "-m", "assay.cli.main", "train")
 STATE = "run.json"
 _MAX_TAIL = 2000
 """Characters of a failed run's output that its state keeps."""
+_MAX_STEP = 100
+"""Characters of a step's line that are said."""
+_FOLLOW_SECONDS = 2.0
 
 
 def run_sweep(
@@ -68,16 +71,14 @@ def run_sweep(
         if len(waiting) < len(runs):
             say(f"{len(runs) - len(waiting)} of {len(runs)} runs had finished before")
         stopping = threading.Event()
-        began, counting, num_done = time.monotonic(), threading.Lock(), 0
+        pace = _Pace(len(waiting), num_jobs)
 
         def execute(run: SweepRun) -> bool:
-            nonlocal num_done
             if stopping.is_set():
                 return False
-            finished = _execute(run, sweep.settings, output, command, lock, say)
-            with counting:
-                num_done += 1
-                say(_progress(num_done, len(waiting), time.monotonic() - began))
+            began = time.monotonic()
+            finished, resumed = _execute(run, sweep.settings, output, command, lock, say)
+            say(pace.ended(None if resumed or not finished else time.monotonic() - began))
             return finished
 
         with ThreadPoolExecutor(num_jobs) as pool:
@@ -90,10 +91,27 @@ def run_sweep(
                 raise
 
 
-def _progress(done: int, total: int, seconds: float) -> str:
-    """How far a sweep is, and at its pace so far the time that is left."""
-    left = f", about {duration(seconds / done * (total - done))} left" if done < total else ""
-    return f"{done} of {total} runs ended after {duration(seconds)}{left}"
+class _Pace:
+    """How far a sweep is, and the time that is left at the mean of the runs that this call ran from start to end: one
+    that was resumed, or failed, says nothing of the others."""
+
+    def __init__(self, total: int, num_jobs: int) -> None:
+        self._total, self._num_jobs, self._began = total, num_jobs, time.monotonic()
+        self._num_ended, self._whole = 0, list[float]()
+        self._lock = threading.Lock()
+
+    def ended(self, seconds: float | None) -> str:
+        """Count a run, with the seconds it took if it was whole, and return the line of progress."""
+        with self._lock:
+            self._num_ended += 1
+            if seconds is not None:
+                self._whole.append(seconds)
+            remaining, left = self._total - self._num_ended, ""
+            if remaining and self._whole:
+                seconds_left = sum(self._whole) / len(self._whole) * remaining / min(self._num_jobs, remaining)
+                left = f", about {duration(seconds_left)} left"
+            passed = duration(time.monotonic() - self._began)
+            return f"{self._num_ended} of {self._total} runs ended after {passed}{left}"
 
 
 def read_state(run: SweepRun, output: Path) -> dict[str, Any]:
@@ -121,7 +139,8 @@ def _is_finished(run: SweepRun, output: Path) -> bool:
 
 def _execute(
     run: SweepRun, settings: SweepSettings, output: Path, command: Sequence[str], lock: int, say: Callable[[str], None]
-) -> bool:
+) -> tuple[bool, bool]:
+    """Return whether a run has finished, and whether it was resumed."""
     folder, results = output / "runs" / run.path, output / "results" / run.path
     before = read_state(run, output)
     fingerprint = run.fingerprint()
@@ -151,9 +170,10 @@ def _execute(
     start = time.monotonic()
     with log.open("ab" if resume else "wb") as file:
         # The run inherits the lock: where this process is killed, no second sweep starts while the run lives on.
-        code = subprocess.run(
+        process = subprocess.Popen(
             arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, pass_fds=(lock,)
-        ).returncode
+        )
+        code = _follow(process, log, file.tell(), lambda line: say(f"{run.label}: {line}"))
     state |= {"state": "failed" if code else "finished", "exit_code": code, "attempt_seconds": time.monotonic() - start}
     _copy_results(folder, results, settings.keep)
     if code:
@@ -165,7 +185,25 @@ def _execute(
                 path.unlink()
         say(f"{run.label}: finished in {state['attempt_seconds']:.0f} s")
     write_json(results / STATE, state)
-    return code == 0
+    return code == 0, resume
+
+
+def _follow(process: subprocess.Popen[bytes], log: Path, start: int, say: Callable[[str], None]) -> int:
+    """Say the newest step that a run has told of, until it ends, and return its exit code."""
+    with log.open("rb") as file:
+        file.seek(start)
+        rest = b""
+        while True:
+            try:
+                code = process.wait(_FOLLOW_SECONDS)
+            except subprocess.TimeoutExpired:
+                code = None
+            *lines, rest = (rest + file.read()).split(b"\n")
+            steps = [line for line in lines if line.startswith(b"step ")]
+            if steps:
+                say(steps[-1].decode(errors="replace")[:_MAX_STEP])
+            if code is not None:
+                return code
 
 
 def _copy_results(folder: Path, results: Path, keep: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ while arguments:
     else:
         recipe = tomllib.loads(pathlib.Path(option).read_text())
 print("training", recipe)
+print("step 1/1  reward 0.5", flush=True)
 calls = pathlib.Path(__file__).with_name("calls.txt")
 with calls.open("a") as file:
     file.write(json.dumps([recipe["seed"], recipe.get("rate"), resumed]) + "\\n")

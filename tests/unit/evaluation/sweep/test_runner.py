@@ -33,6 +33,7 @@ def test_runs_each_cell_and_seed_and_keeps_raw_results(tmp_path: Path, trainer: 
     told = [line for line in lines if " runs ended after " in line]
     assert [line.split(" runs")[0] for line in told] == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
     assert [" left" in line for line in told] == [True, True, True, False]
+    assert next(line for line in lines if "step 1/1" in line) == "a seed 0: step 1/1  reward 0.5"
     assert calls(tmp_path) == [[0, 1.0, False], [0, 2.5, False], [1, 1.0, False], [1, 2.5, False]]
     results = output / "results" / "b" / "seed-1"
     assert sorted(p.name for p in results.iterdir()) == ["config.json", "rows.jsonl", "run.json", "summary.json"]
@@ -71,8 +72,11 @@ def test_interrupted_run_is_resumed(tmp_path: Path, trainer: tuple[str, ...]):
     sweep = load(tmp_path, "settings.kill_at_first = true\n")
     assert not run_sweep(sweep, output, command=trainer, say=lambda line: None)
     assert state(output, "demo/seed-0")["exit_code"] == -9
-    assert run_sweep(sweep, output, command=trainer, say=lambda line: None)
+    lines: list[str] = []
+    assert run_sweep(sweep, output, command=trainer, say=lines.append)
     assert calls(tmp_path) == [[0, 1.0, False], [1, 1.0, False], [0, 1.0, True], [1, 1.0, True]]
+    assert "1 of 2 runs ended" in " ".join(lines)
+    assert not any(" left" in line for line in lines), "the rest of a run says nothing of how long a whole one takes"
 
 
 def test_run_without_a_checkpoint_starts_again(tmp_path: Path, trainer: tuple[str, ...]):
