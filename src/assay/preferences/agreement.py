@@ -19,7 +19,7 @@ from assay.preferences.pair import TIE, Pair, text_of_messages
 from assay.preferences.read import read_pairs
 from assay.statistics import Agreement, Interval, clustered_proportion, krippendorff_alpha
 from assay.types import Message, Task
-from assay.verifiers import Criterion, RewardModelScore, RubricJudge, RubricRewardModel, as_rollout, read_criteria
+from assay.verifiers import Criterion, MeasuredJudge, RewardModelScore, as_rollout, read_criteria
 from assay.verifiers.rubric_people import read_label
 
 PEOPLE, JUDGE = "people", "judge"
@@ -205,9 +205,6 @@ async def reward_model_agreement(
     return AgreementReport(judgements, labels=label_records(files))
 
 
-CriteriaJudge = RubricJudge | RubricRewardModel
-
-
 @dataclass(frozen=True)
 class LabelledResponse:
     """A response with what people said of each criterion."""
@@ -249,7 +246,7 @@ def _responses_in(source: str) -> Iterator[LabelledResponse]:
 
 
 async def criteria_agreement(
-    judge: CriteriaJudge,
+    judge: MeasuredJudge,
     files: Mapping[str, Sequence[LabelledResponse]],
     *,
     on_judged: Callable[[], None] | None = None,

@@ -14,6 +14,8 @@ import pydantic
 from assay.config import FileText
 from assay.errors import ConfigError
 from assay.statistics.interval import Interval
+from assay.types import Rollout, Score, Task
+from assay.verifiers.criteria import Criterion, criteria_of, rubric_score
 from assay.verifiers.verifier import Verifier
 
 CHANCE = 0.5
@@ -79,7 +81,10 @@ class JudgeAgreement:
 
 
 class MeasuredJudge(Verifier):
-    """Base of judges that are no authority: one is used with its measured agreement with people, and not without."""
+    """Base of judges that say of each criterion of a task how far a response meets it, and pay the weighted share.
+
+    They are no authority: one is used with its measured agreement with people, and not without.
+    """
 
     judge_agreement: FileText = ""
     """File that `assay prefer agreement` wrote for this very judge. Without one it scores nothing."""
@@ -100,6 +105,18 @@ class MeasuredJudge(Verifier):
     def files(self) -> Mapping[str, Sequence[Path]]:
         path = Path(self.judge_agreement).expanduser()
         return {**super().files(), **({self.judge_agreement: [path]} if path.is_file() else {})}
+
+    async def judged(
+        self, rollout: Rollout, task: Task, criteria: Sequence[Criterion]
+    ) -> tuple[list[float | None], str]:
+        """Return how far a response meets each criterion, from 0 to 1, None where that is not known; and why."""
+        raise NotImplementedError(f"{type(self).__name__} does not judge: write `judged`")
+
+    async def __call__(self, rollout: Rollout, task: Task) -> Score:
+        self.require_agreement()
+        criteria = criteria_of(task)
+        values, problem = await self.judged(rollout, task, criteria)
+        return rubric_score(criteria, values, problem)
 
     def require_agreement(self) -> JudgeAgreement:
         """The measured agreement of this judge.

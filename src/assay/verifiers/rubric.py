@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from assay.endpoints import Endpoint, Reply
 from assay.errors import ContextLengthError
-from assay.types import Message, Rollout, Score, Task
+from assay.types import Message, Rollout, Task
 from assay.verifiers.agreement import MeasuredJudge
 from assay.verifiers.cases import Case
-from assay.verifiers.criteria import Criterion, conversation_text, criteria_of, rubric_score
+from assay.verifiers.criteria import Criterion, conversation_text
 from assay.verifiers.judge_endpoint import ReadingJudge
 from assay.verifiers.material import marked
 from assay.verifiers.text import is_cut_off, last_characters, strip_reasoning
@@ -48,12 +48,6 @@ class RubricJudge(ReadingJudge, MeasuredJudge):
     @property
     def judge_identity(self) -> Mapping[str, Any]:
         return endpoint_judge(self, self.temperature)
-
-    async def __call__(self, rollout: Rollout, task: Task) -> Score:
-        self.require_agreement()
-        criteria = criteria_of(task)
-        values, problem = await self.judged(rollout, task, criteria)
-        return rubric_score(criteria, values, problem)
 
     async def judged(
         self, rollout: Rollout, task: Task, criteria: Sequence[Criterion]

@@ -14,10 +14,10 @@ import pydantic
 
 from assay.config import FileText
 from assay.errors import DataError
-from assay.types import Message, Rollout, Score, Task
+from assay.types import Message, Rollout, Task
 from assay.verifiers.agreement import MeasuredJudge
 from assay.verifiers.cases import Case
-from assay.verifiers.criteria import Criterion, criteria_of, rubric_score
+from assay.verifiers.criteria import Criterion
 from assay.verifiers.reward_model import RewardModelScore
 from assay.verifiers.verifier import as_rollout
 
@@ -46,12 +46,6 @@ class RubricRewardModel(MeasuredJudge):
     @property
     def judge_identity(self) -> Mapping[str, Any]:
         return reward_model_judge(self.source)
-
-    async def __call__(self, rollout: Rollout, task: Task) -> Score:
-        self.require_agreement()
-        criteria = criteria_of(task)
-        values, problem = await self.judged(rollout, task, criteria)
-        return rubric_score(criteria, values, problem)
 
     async def judged(
         self, rollout: Rollout, task: Task, criteria: Sequence[Criterion]
