@@ -265,12 +265,14 @@ def run_disk(config: RunConfig, model: Model) -> DiskEstimate:
     every, validations = config.checkpoint.every_steps, config.evaluation.every_steps
     # A new best model is followed by a checkpoint that knows it.
     due = sum(config.num_steps // steps for steps in (every, validations) if steps)
+    adapted = model.num_trained(config.model.lora)
     return disk_estimate(
-        model.num_trained(config.model.lora) or model.shape.num_parameters,
+        adapted or model.shape.num_parameters,
         critic=config.algorithm.needs.values,
         keep_last=config.checkpoint.keep_last,
         num_written=due + 1,
         validates=bool(validations and config.num_steps >= validations),
+        num_merged=model.shape.num_parameters if adapted and config.algorithm.needs.rewards else 0,
     )
 
 

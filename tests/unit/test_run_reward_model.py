@@ -19,7 +19,7 @@ from assay.algorithms import RewardModelFit
 from assay.algorithms.preference import PAIR_ACCURACY, Responses
 from assay.batching import pack, scored, to_samples
 from assay.config import validate
-from assay.errors import ConfigError, DataError, ModelError
+from assay.errors import CheckpointError, ConfigError, DataError, ModelError
 from assay.evaluation.evaluation import Evaluation
 from assay.evaluation.held_out_pairs import length_coefficient
 from assay.evaluation.row import EvalRow
@@ -171,6 +171,50 @@ def test_a_resumed_fit_is_the_unbroken_one(tiny_model: Path, fitted: Path, tmp_p
     assert open_reward_model(tmp_path / "run")[0].rewards([text])[0] == open_reward_model(fitted)[0].rewards([text])[0]
 
 
+def test_an_adapter_is_fitted_saved_merged_and_resumed(tiny_model: Path, fitted: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    pairs = fitted.parent / "pairs.jsonl"
+    lora = {"source": str(tiny_model), "device": "cpu", "compute_dtype": "fp32", "lora": {"rank": 4}}
+
+    def fit(folder: Path, num_steps: int, **options: Any) -> dict[str, Any]:
+        changes = {"num_steps": num_steps, "model": lora, "trainer": {"learning_rate": 3e-2}}
+        return run_to_end(config_of(tiny_model, pairs, **changes), folder, **options)
+
+    summary = fit(tmp_path / "whole", 12)
+    base, model = open_model(tiny_model).policy(), (tmp_path / "whole" / "model").resolve()
+    assert summary["comparisons"]["accuracy"]["value"] == 1.0
+    assert summary["num_trained_parameters"] < summary["num_parameters"] / 2
+    (scorer, _), text = open_reward_model(tmp_path / "whole"), [5, 6, 7, 8]
+    assert isinstance(scorer, RewardModel)
+    kept, changed = (f"model.layers.0.{part}.weight" for part in ("input_layernorm", "mlp.up_proj"))
+    weights = dict(scorer.trunk.named_parameters())
+    assert torch.equal(weights[kept], base.get_parameter(kept))
+    assert not torch.equal(weights[changed], base.get_parameter(changed))
+    module = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32).eval()
+    with torch.no_grad():
+        found = module(input_ids=torch.tensor([text])).logits
+    assert float(found) == pytest.approx(scorer.rewards([text])[0], abs=1e-5)
+    assert [path.name for path in model.glob("*.safetensors")] == ["model.safetensors"], "what others read is whole"
+
+    fit(tmp_path / "broken", 4)
+    fit(tmp_path / "broken", 12, resume=True)
+    assert open_reward_model(tmp_path / "broken")[0].rewards([text]) == scorer.rewards([text])
+
+
+def test_an_adapter_goes_on_only_from_the_base_that_it_was_fitted_on(tiny_model: Path, tmp_path: Path) -> None:
+    source, pairs = tmp_path / "base", pairs_file(tmp_path / "pairs.jsonl")
+    shutil.copytree(tiny_model, source)
+    lora = {"source": str(source), "device": "cpu", "compute_dtype": "fp32", "lora": {"rank": 2}}
+    run_to_end(config_of(source, pairs, num_steps=2, model=lora), tmp_path / "run")
+    other = open_model(source).policy()
+    with torch.no_grad():
+        other.get_parameter("model.layers.0.mlp.up_proj.weight").mul_(2)
+    other.save(source)
+    with pytest.raises(CheckpointError, match="the base has changed"):
+        run_to_end(config_of(source, pairs, num_steps=4, model=lora), tmp_path / "run", resume=True)
+
+
 def test_what_is_no_reward_model_is_told(tiny_model: Path, fitted: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is no reward model"):
         open_reward_model(tiny_model)
@@ -178,11 +222,6 @@ def test_what_is_no_reward_model_is_told(tiny_model: Path, fitted: Path, tmp_pat
     other = write_tiny_causal_lm(tmp_path / "gpt2")
     with pytest.raises(ConfigError, match="fitted on our own decoder"):
         run_to_end(config_of(other, pairs), tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"leave model\.lora out"):
-        run_to_end(
-            config_of(tiny_model, pairs, model={"source": str(tiny_model), "device": "cpu", "lora": {"rank": 2}}),
-            tmp_path / "lora",
-        )
     with pytest.raises(ConfigError):
         config_of(tiny_model, pairs, algorithm={"name": "reward_model", "online": True})
     with pytest.raises(DataError, match="states no margin"):

@@ -19,6 +19,8 @@ from assay.errors import ConfigError, ModelError
 from assay.policies.config import DecoderConfig
 from assay.policies.folder import some_names, weight_files, write_folder
 from assay.policies.layers import weight_names
+from assay.policies.lora.adapter import Adapter
+from assay.policies.lora.folder import write_adapter
 from assay.policies.model import DecoderPolicy
 from assay.policies.policy import Policy, PolicyOutput
 from assay.seeds import derive_seed
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 SCORE = "score.weight"
 """Name of the head in transformers' models of sequence classification."""
 SUFFIX = "ForSequenceClassification"
+ADAPTER = "adapter"
+"""Folder of the adapter of a reward model, in the folder of the model that it is merged into."""
 
 
 class RewardModel(nn.Module):
@@ -39,17 +43,17 @@ class RewardModel(nn.Module):
     before it. Saved, it is transformers' model of sequence classification with one label.
 
     Args:
-        trunk: the body; its output matrix is not trained, nor saved.
+        trunk: the body, trained whole, or by its adapter, which is merged where the model is saved; its output matrix
+            is not trained, nor saved.
         head: [1, H] fp32. None draws it, with standard deviation 1 / sqrt(H + 1) as Stiennon et al. 2020,
             https://arxiv.org/abs/2009.01325: zeros would give the body no gradient until the head has grown.
         seed: of a head that is drawn.
 
     Raises:
-        ConfigError: the body is a model of transformers' own code, or has an adapter.
+        ConfigError: the body is a model of transformers' own code.
     """
 
     shares_prompts = True
-    adapter = None
 
     def __init__(self, trunk: DecoderPolicy | HFPolicy, head: Tensor | None = None, *, seed: int = 0) -> None:
         super().__init__()
@@ -58,16 +62,20 @@ class RewardModel(nn.Module):
                 "a reward model is fitted on our own decoder, which reads the Llama family (Llama, SmolLM2 and 3, "
                 "Qwen2 and 3, Mistral), and this model is none of it: choose another model.source"
             )
-        if trunk.adapter is not None:
-            raise ConfigError("a reward model trains all weights of its body: leave model.lora out")
         self.trunk = trunk
         self._body = set(body_names(trunk.config))
+        self._factors = set(dict(trunk.adapter.named_parameters())) if trunk.adapter is not None else set[str]()
         for name, parameter in trunk.named_parameters():
-            parameter.requires_grad_(name in self._body)
+            parameter.requires_grad_(name in (self._factors or self._body))
         if head is None:
             generator = torch.Generator().manual_seed(derive_seed(seed, "reward head") % (1 << 63))
             head = torch.randn(1, trunk.hidden_size, generator=generator) / math.sqrt(trunk.hidden_size + 1)
         self.head = nn.Parameter(head.to(trunk.device, torch.float32))
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """What is trained in place of the body; None where the body is."""
+        return self.trunk.adapter
 
     @property
     def device(self) -> torch.device:
@@ -94,9 +102,9 @@ class RewardModel(nn.Module):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters under the names of transformers' sequence classification."""
+        """The parameters under the names of transformers' sequence classification, an adapter's under those of PEFT."""
         for name, parameter in self.trunk.named_parameters(prefix, recurse, remove_duplicate):
-            if name in self._body:
+            if name in self._body or name in self._factors:
                 yield name, parameter
         yield SCORE, self.head
 
@@ -131,9 +139,9 @@ class RewardModel(nn.Module):
 
     @torch.no_grad()
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """(name, fp32 tensor) of every weight, detached."""
-        for name, parameter in self.named_parameters():
-            yield name, parameter.detach()
+        """(name, fp32 tensor) of every weight, the adapter merged; detached."""
+        yield from ((name, weight) for name, weight in self.trunk.weights() if name in self._body)
+        yield SCORE, self.head.detach()
 
     def layer_units(self) -> list[nn.Module]:
         """The modules, in the order of the model, that can be sharded each for itself."""
@@ -150,7 +158,8 @@ class RewardModel(nn.Module):
     def save(
         self, folder: Path, dtype: torch.dtype = torch.float32, *, trained: Mapping[str, Tensor] | None = None
     ) -> None:
-        """Writes a folder that transformers opens with AutoModelForSequenceClassification.
+        """Writes a folder that transformers opens with AutoModelForSequenceClassification; an adapter is merged, and
+        stands beside it in a folder of its own, `ADAPTER`, from which training goes on.
 
         Its padding token is one that ends no text: transformers scores the last token that is no padding.
         """
@@ -169,6 +178,8 @@ class RewardModel(nn.Module):
         write_folder(
             folder, config, self.weights() if trained is None else trained.items(), dtype=dtype, tokenizer_files=files
         )
+        if self.adapter is not None:
+            write_adapter(folder / ADAPTER, self.adapter, {})
 
 
 def read_reward_model(folder: Path, config: DecoderConfig, tokenizer_files: Mapping[str, bytes]) -> RewardModel:

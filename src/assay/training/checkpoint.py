@@ -2,7 +2,8 @@
 
     checkpoints/
     |-- step-000010/
-    |   |-- model/                   a Hugging Face folder, or PEFT's of an adapter: other tools open it
+    |   |-- model/                   a Hugging Face folder, or PEFT's of an adapter: other tools open it; of a reward
+    |   |                            model that trains an adapter both, adapter/ in the whole one
     |   |-- optimizer.safetensors    the moments, by parameter name
     |   `-- state.json               the rest: counters, the caller's state, the size of every file
     |-- best -> best-000008          the model that did best on validation tasks
@@ -34,6 +35,7 @@ from assay.errors import CheckpointError, ModelError
 from assay.models import open_model
 from assay.policies.lora.folder import check_base
 from assay.policies.policy import Policy
+from assay.policies.reward import ADAPTER, RewardModel
 from assay.policies.shards import copy_into, gathered, is_sharded
 from assay.training.trainer import Trainer, TrainerStateDict
 
@@ -141,7 +143,7 @@ def load_trained(folder: Path, policy: Policy) -> None:
 
 def _weights_of(folder: Path, parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted((*folder.glob("*.safetensors"), *(folder / ADAPTER).glob("*.safetensors"))):
         weights |= _read_tensors(file)
     if not parameters.keys() <= weights.keys():
         # transformers stores some architectures under other names than it computes with.
@@ -302,7 +304,8 @@ def _check_base(path: Path, policy: Policy) -> None:
     """An adapter's base is not in the checkpoint: it must be as it was."""
     if policy.adapter is not None:
         try:
-            check_base(path / "model", policy.adapter.fingerprint)
+            folder = path / "model"
+            check_base(folder / ADAPTER if (folder / ADAPTER).is_dir() else folder, policy.adapter.fingerprint)
         except ModelError as error:
             raise CheckpointError(f"the base has changed since the checkpoint was written: {error}") from None
 
@@ -342,7 +345,9 @@ def _megabytes(num_bytes: int) -> str:
 
 
 def _model_bytes(policy: Policy) -> int:
-    return sum(parameter.nbytes for parameter in _trained(policy).values())
+    # A reward model is written whole, its adapter merged.
+    written = policy.named_parameters() if isinstance(policy, RewardModel) else _trained(policy).items()
+    return sum(parameter.nbytes for _, parameter in written)
 
 
 def _trained(policy: Policy) -> dict[str, torch.nn.Parameter]:

@@ -37,7 +37,9 @@ class DiskEstimate:
         return f"about {_megabytes(self.total_bytes)} of checkpoints: {', '.join(parts)}"
 
 
-def disk_estimate(num_trained: int, *, critic: bool, keep_last: int, num_written: int, validates: bool) -> DiskEstimate:
+def disk_estimate(
+    num_trained: int, *, critic: bool, keep_last: int, num_written: int, validates: bool, num_merged: int = 0
+) -> DiskEstimate:
     """Return the disk space that the checkpoints of a run take.
 
     Args:
@@ -46,9 +48,10 @@ def disk_estimate(num_trained: int, *, critic: bool, keep_last: int, num_written
         keep_last: how many of the newest checkpoints are kept.
         num_written: how many the run writes at most.
         validates: whether the best model is kept beside them.
+        num_merged: parameters of the whole model that is written too, an adapter merged into it.
     """
-    model = 4 * num_trained
-    checkpoint = 3 * model * (2 if critic else 1)
+    trained, merged = 4 * num_trained, 4 * num_merged
+    model, checkpoint = trained + merged, 3 * trained * (2 if critic else 1) + merged
     return DiskEstimate(model, checkpoint, max(1, min(keep_last + 1, num_written)), validates)
 
 

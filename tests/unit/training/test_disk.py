@@ -86,6 +86,8 @@ def test_what_is_written_once_is_counted_once() -> None:
     once = disk_estimate(1000, critic=False, keep_last=3, num_written=1, validates=False)
     assert once.total_bytes == 12_000
     assert disk_estimate(1000, critic=False, keep_last=3, num_written=9, validates=True).total_bytes == 52_000
+    merged = disk_estimate(10, critic=False, keep_last=3, num_written=1, validates=False, num_merged=1000)
+    assert merged.total_bytes == 3 * 40 + 4000
     assert disk_estimate(1000, critic=True, keep_last=1, num_written=9, validates=True).total_bytes == 52_000
 
 
