@@ -249,6 +249,8 @@ def run_memory(
         slot_tokens=lengths.whole,
         num_trainable=num_trainable,
         num_frozen_parameters=frozen,
+        samples=not needs.pairs,
+        has_logits=not needs.rewards,
         critic=needs.values,
         gradient_checkpointing=config.model.gradient_checkpointing,
         gives_back=config.max_memory is not None,

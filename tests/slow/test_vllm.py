@@ -298,6 +298,29 @@ def test_engines_of_a_cluster(tmp_path: Path) -> None:
     assert after == before, "nor memory that its processes shared"
 
 
+@pytest.mark.model
+def test_the_default_model_learns_for_three_steps(tmp_path: Path) -> None:
+    settings = {
+        "num_steps": 3,
+        "groups_per_step": 4,
+        "group_size": 4,
+        "num_threads": 1,
+        "model": {"device": "cpu", "compute_dtype": "fp32"},
+        "environment": {"name": "arithmetic", "example": True},
+        "sampling": {"max_new_tokens": 24},
+        "trainer": {"learning_rate": 1e-5},
+        "evaluation": {"every_steps": 0, "test_tasks": 0},
+        "engine": {"name": "vllm", "python": python(), "max_context": CONTEXT, "cache_gib": 1, "start_seconds": 3000.0},
+    }
+    run = build_run(validate(RunConfig, settings), tmp_path / "run", console=Console(stream=io.StringIO(), live=False))
+    asyncio.run(train(run))
+    metrics = RunStore.open_readonly(tmp_path / "run").metrics()
+    for name in ("engine/probe_gap_nats", "gap/max_nats"):
+        assert len(metrics[name]) == 3
+        assert all(value is not None and value < 1e-3 for _, value in metrics[name]), name
+    assert any(value for _, value in metrics["train/grad_norm"]), "rewards differed, and something was learned"
+
+
 def test_weights_that_are_not_the_learners_are_caught(
     engine: VLLMEngine, policy: DecoderPolicy, trained: DecoderPolicy, runner: asyncio.Runner
 ) -> None:

@@ -156,6 +156,8 @@ def memory_estimate(
     train: bool = True,
     num_trainable: int | None = None,
     num_frozen_parameters: int = 0,
+    samples: bool = True,
+    has_logits: bool = True,
     critic: bool = False,
     gradient_checkpointing: bool = False,
     gives_back: bool = False,
@@ -173,6 +175,8 @@ def memory_estimate(
         train: False leaves out what only updates need, as in evaluation.
         num_trainable: parameters of an adapter, which alone have gradients and moments; None: all weights are trained.
         num_frozen_parameters: of models that are kept beside it and not trained: a reference, a teacher.
+        samples: False where responses are given and there is no engine.
+        has_logits: False for a reward model, which predicts no tokens.
         critic: whether a value model of the same shape is trained too, all of it or an adapter of its own.
         gradient_checkpointing: whether only each layer's input is kept for the backward pass.
         gives_back: whether freed blocks go back to the system before each update, as with a limit.
@@ -184,18 +188,13 @@ def memory_estimate(
     # An engine for models of transformers keeps its copy.
     when_serving = when_sampling if shape.kind == "decoder" else "always"
     layers, cached = shape.num_layers, 2 * shape.num_kv_heads * shape.head_size
-    rows = [
-        MemoryRow("weights", 4 * P, f"{P:,} parameters in fp32"),
-        MemoryRow("serving view", b * P, f"the engine's copy, {b} bytes each", when=when_serving),
-        MemoryRow(
-            "key-value cache",
-            num_slots * slot_tokens * layers * cached * b,
-            f"{num_slots} slots of {slot_tokens:,} tokens, {layers * cached * b:,} bytes a token",
-            certain=False,
-            when=when_sampling,
-        ),
-    ]
-    if num_kept and prefix_cache_bytes:
+    rows = [MemoryRow("weights", 4 * P, f"{P:,} parameters in fp32")]
+    if samples:
+        slots = num_slots * slot_tokens * layers * cached * b
+        how = f"{num_slots} slots of {slot_tokens:,} tokens, {layers * cached * b:,} bytes a token"
+        rows.append(MemoryRow("serving view", b * P, f"the engine's copy, {b} bytes each", when=when_serving))
+        rows.append(MemoryRow("key-value cache", slots, how, certain=False, when=when_sampling))
+    if samples and num_kept and prefix_cache_bytes:
         kept = min(prefix_cache_bytes, num_kept * slot_tokens * layers * cached * b)
         how = f"{num_kept} sequences that wait or have ended, at most {_gigabytes(prefix_cache_bytes)}"
         rows.append(MemoryRow("kept prefixes", kept, how, certain=False, when=when_sampling))
@@ -210,11 +209,17 @@ def memory_estimate(
         rows += [
             MemoryRow("gradients", 4 * trained, "fp32, during updates", when="updating"),
             MemoryRow("optimizer", 8 * trained, "two fp32 moments a parameter"),
-            *_of_an_update(shape, b, tokens_per_microbatch, gradient_checkpointing, torch.device(device).type),
+            *_of_an_update(
+                shape, b, tokens_per_microbatch, gradient_checkpointing, torch.device(device).type, has_logits
+            ),
         ]
         if torch.device(device).type == "cpu":
             freed = 0 if gives_back or shape.kind != "decoder" else _FREED_BYTES
-            rows += _held_by_the_process(shape, b, tokens_per_microbatch, freed, all_weights=num_trainable is None)
+            # The matrix of the vocabulary has a gradient of the embedding in fp32, and one of the logits, summed up
+            # in fp32 and in the compute dtype, before they are one.
+            matrix = (4 + (4 + b) * has_logits) * shape.vocab_size * shape.hidden_size
+            freed += matrix if num_trainable is None else 0
+            rows += _held_by_the_process(shape, b, tokens_per_microbatch, freed)
     return MemoryEstimate(tuple(rows))
 
 
@@ -268,7 +273,9 @@ def _limits(control_groups: Path) -> Iterator[int]:
                 continue  # Not there, or "max": no limit.
 
 
-def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: bool, device_type: str) -> list[MemoryRow]:
+def _of_an_update(
+    shape: ModelShape, b: int, T: int, gradient_checkpointing: bool, device_type: str, has_logits: bool
+) -> list[MemoryRow]:
     """Return what one forward and backward pass over T tokens holds beside weights and gradients."""
     P, H, V, layers = shape.num_parameters, shape.hidden_size, shape.vocab_size, shape.num_layers
     logits = min(T * V, MAX_KEPT_ELEMENTS) * b + 3 * CHUNK_ROWS * V * 4
@@ -283,20 +290,15 @@ def _of_an_update(shape: ModelShape, b: int, T: int, gradient_checkpointing: boo
     of_logits = f"kept probabilities, and chunks of {CHUNK_ROWS} rows in fp32"
     if gradient_checkpointing:
         copied //= layers
-    return [
+    rows = [
         MemoryRow("cast weights", copied, how_copied, certain=False, when="updating"),
         MemoryRow("activations", T * (per_token + b * H), f"{T:,} tokens, {how}", certain=False, when="updating"),
-        MemoryRow("logits", logits, of_logits, certain=False, when="updating"),
     ]
+    return [*rows, MemoryRow("logits", logits, of_logits, certain=False, when="updating")] if has_logits else rows
 
 
-def _held_by_the_process(shape: ModelShape, b: int, T: int, freed: int, *, all_weights: bool) -> list[MemoryRow]:
-    """Return what a process on a CPU holds beside the tensors that are counted.
-
-    The matrix of the vocabulary has two gradients before they are one, of the logits and of the embedding: in the
-    compute dtype and in fp32.
-    """
-    matrix = (8 + b) * shape.vocab_size * shape.hidden_size if all_weights else 0
+def _held_by_the_process(shape: ModelShape, b: int, T: int, freed: int) -> list[MemoryRow]:
+    """Return what a process on a CPU holds beside the tensors that are counted."""
     share, process = _HELD_SHARE, _PROCESS_BYTES
     if shape.kind == "decoder":
         share, process = _HELD_SHARE_OF_DECODER, _PROCESS_BYTES_OF_DECODER
@@ -304,7 +306,7 @@ def _held_by_the_process(shape: ModelShape, b: int, T: int, freed: int, *, all_w
     how = "gradients on their way, and freed blocks: measured"
     return [
         MemoryRow("process", process, "the interpreter and its libraries", certain=False),
-        MemoryRow("temporaries", matrix + held + freed, how, certain=False, when="updating"),
+        MemoryRow("temporaries", held + freed, how, certain=False, when="updating"),
     ]
 
 

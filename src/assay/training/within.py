@@ -37,7 +37,7 @@ class MemoryShares:
         less_cache = (
             replace(self, prefix_cache_bytes=0) if kept else replace(self, num_slots=max(1, self.num_slots // 2))
         )
-        updating = estimate.bytes_when("updating") >= sizes["key-value cache"] + kept
+        updating = estimate.bytes_when("updating") >= sizes.get("key-value cache", 0) + kept
         ways = (fewer_tokens, less_cache) if updating else (less_cache, fewer_tokens)
         return next((shares for shares in ways if shares.needs_less_than(self)), None)
 

@@ -84,6 +84,22 @@ def test_measured_peaks_of_a_process_are_within_the_estimate(kind, dtype, checkp
     assert peak <= estimate.total_bytes <= 1.2 * peak
 
 
+@pytest.mark.parametrize(("num_tokens", "peak"), [(384, 3.68e9), (3072, 6.84e9)])
+def test_a_fit_of_a_reward_model_has_no_engine_and_no_logits(num_tokens, peak):
+    """Peaks of updates on 16 pairs of 64 + 64 + 64 tokens, two pairs or all at once, fp32, AVX2."""
+    estimate = memory_estimate(
+        ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2)),
+        compute_dtype=torch.float32,
+        tokens_per_microbatch=num_tokens,
+        num_slots=32,
+        slot_tokens=256,
+        samples=False,
+        has_logits=False,
+    )
+    assert {row.name for row in estimate.rows}.isdisjoint({"serving view", "key-value cache", "logits"})
+    assert peak <= estimate.total_bytes <= 1.1 * peak
+
+
 def test_a_gpu_holds_no_interpreter():
     shape = ModelShape.of_decoder(DecoderConfig.from_dict(SMOLLM2))
     estimate = memory_estimate(
