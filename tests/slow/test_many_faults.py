@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import resource
 from pathlib import Path
 
 import pytest
 
+import simulated_clock
 from assay.render import load_renderer
 from assay.types import EndingKind
 from faulty_world import FAULTS, GROUP_SIZE, METHODS, Faulty, play_wave
@@ -21,7 +21,7 @@ def test_two_thousand_episodes_with_faults(tiny_model: Path) -> None:
     renderer = load_renderer(tiny_model)
     held: list[int] = []
     for seed in (1, 2):
-        books, groups, counters = asyncio.run(play_wave(renderer, NUM_EPISODES, seed))
+        books, groups, counters = simulated_clock.run(play_wave(renderer, NUM_EPISODES, seed))
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         assert [group.group_id for group in groups] == list(range(len(groups)))
         assert len(rollouts) == GROUP_SIZE * len(groups) >= NUM_EPISODES

@@ -42,6 +42,12 @@ class TwoTurns(SingleTurn):
         TwoTurns.num_open -= 1
 
 
+async def turns(number: int) -> None:
+    """Let what is under way go on for so many turns of the event loop."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
 def numbered_task(group_id: int) -> Task:
     return Task("test", (Message("user", f"task {group_id}"),), str(group_id))
 
@@ -159,11 +165,11 @@ def test_groups_never_lag_more_than_allowed_and_reach_it(make, engine, max_stale
 
     async def publish(step: int) -> None:
         assert asked == list(range(4 * (step + 1 + max_staleness)))
-        await asyncio.sleep(0.001)
+        await turns(50)
         lags.append(collector.counters()["rollout/max_staleness_versions"])
         assert collector.counters()["rollout/mean_staleness_versions"] == lags[-1], "a step is issued at one version"
         await engine.load_weights([], step + 1)
-        await asyncio.sleep(0.001)
+        await turns(50)
 
     steps = run(collector, 6, after_step=publish)
     for step, groups in enumerate(steps):
@@ -383,7 +389,7 @@ def test_an_error_between_two_calls_is_raised_by_the_next(make, engine):
         async with make(next_task=next_task, max_staleness=1) as collector:
             engine.delay = lambda request_id: 1 if group_of(request_id) < 4 else 5
             assert ids(await collector.next_groups(4)) == [0, 1, 2, 3]
-            await asyncio.sleep(0.01)
+            await turns(50)
             await collector.next_groups(4)
 
     with pytest.raises(ContextLengthError, match="of 'test' has 5"):

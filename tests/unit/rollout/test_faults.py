@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from typing import Any
 
 import pytest
 
+import simulated_clock
 from assay.engines.engine import Sampling
 from assay.environments import ToolEpisode
 from assay.environments.driven import DrivenEpisode
@@ -283,7 +283,7 @@ def test_a_tools_time_stands_still_while_somebody_trains(engine, renderer):
 
     async def slow() -> str:
         timeouts.pause()
-        time.sleep(0.1)  # training blocks the loop
+        simulated_clock.pass_seconds(0.1)  # training blocks the loop
         timeouts.resume()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -294,7 +294,7 @@ def test_a_tools_time_stands_still_while_somebody_trains(engine, renderer):
         await world.start()
         return (await world.step(CALL)).messages
 
-    assert [message.content for message in asyncio.run(go())] == ["done"]
+    assert [message.content for message in simulated_clock.run(go())] == ["done"]
 
 
 def test_errors_of_calls_are_shown_shortened():

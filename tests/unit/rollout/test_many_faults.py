@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
+import simulated_clock
 from assay.types import EndingKind
 from faulty_world import GROUP_SIZE, METHODS, play_wave
 
@@ -11,7 +10,7 @@ NUM_EPISODES = 100
 
 
 def test_no_rollout_is_lost_and_every_world_is_closed_once(renderer):
-    books, groups, counters = asyncio.run(play_wave(renderer, NUM_EPISODES, seed=1))
+    books, groups, counters = simulated_clock.run(play_wave(renderer, NUM_EPISODES, seed=1))
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     assert [group.group_id for group in groups] == list(range(len(groups)))
     assert len(rollouts) == GROUP_SIZE * len(groups) >= NUM_EPISODES

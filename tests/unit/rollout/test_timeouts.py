@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
 from assay.rollout.timeouts import Timeouts
+from simulated_clock import pass_seconds, run
 
 
 async def wait_inside(timeouts: Timeouts, until: asyncio.Event, seconds: float | None = 0.05) -> str:
@@ -20,7 +20,7 @@ async def wait_inside(timeouts: Timeouts, until: asyncio.Event, seconds: float |
 
 
 def test_an_operation_that_takes_too_long_is_cancelled():
-    assert asyncio.run(wait_inside(Timeouts(), asyncio.Event())) == "timeout"
+    assert run(wait_inside(Timeouts(), asyncio.Event())) == "timeout"
 
 
 def test_no_limit():
@@ -33,7 +33,7 @@ def test_no_limit():
         done.set()
         return await work
 
-    assert asyncio.run(go()) == "done"
+    assert run(go()) == "done"
 
 
 def test_time_that_blocks_the_loop_while_paused_does_not_count():
@@ -43,15 +43,15 @@ def test_time_that_blocks_the_loop_while_paused_does_not_count():
         await asyncio.sleep(0)
         if pause:
             timeouts.pause()
-        time.sleep(0.1)
+        pass_seconds(0.1)
         await asyncio.sleep(0.01)
         if pause:
             timeouts.resume()
         done.set()
         return await work
 
-    assert asyncio.run(go(pause=True)) == "done"
-    assert asyncio.run(go(pause=False)) == "timeout"
+    assert run(go(pause=True)) == "done"
+    assert run(go(pause=False)) == "timeout"
 
 
 def test_what_is_left_of_the_limit_runs_on_after_a_pause():
@@ -64,7 +64,7 @@ def test_what_is_left_of_the_limit_runs_on_after_a_pause():
         timeouts.resume()
         return await asyncio.wait_for(work, 5)
 
-    assert asyncio.run(go()) == "timeout"
+    assert run(go()) == "timeout"
 
 
 def test_other_errors_pass_and_leave_nothing_behind():
@@ -77,7 +77,7 @@ def test_other_errors_pass_and_leave_nothing_behind():
         timeouts.resume()
         assert not timeouts._remaining_seconds
 
-    asyncio.run(go())
+    run(go())
 
 
 def test_the_clock_stands_still_while_paused():
@@ -85,12 +85,12 @@ def test_the_clock_stands_still_while_paused():
         timeouts = Timeouts()
         began = timeouts.now()
         timeouts.pause()
-        time.sleep(0.05)
+        pass_seconds(0.05)
         paused = timeouts.now() - began
         timeouts.resume()
-        time.sleep(0.05)
+        pass_seconds(0.05)
         return paused, timeouts.now() - began
 
-    paused, after = asyncio.run(go())
-    assert paused < 0.04
-    assert after >= 0.05
+    paused, after = run(go())
+    assert paused == 0.0
+    assert after == pytest.approx(0.05)
