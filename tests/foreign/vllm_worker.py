@@ -1,7 +1,7 @@
 """Stands for the worker that runs vLLM: the same calls, answered by a model of two tensors, "table" and "bias": the
 next token follows from the last one alone.
 
-`environment["FAULT"]` says what it does wrong.
+`environment["FAULT"]` says what it does wrong. It samples nothing while its folder holds a file "hold".
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,8 @@ class Session:
     async def finish(self) -> dict[str, Any]:
         fault = STATE["fault"]
         try:
-            while fault == "hangs in a request" and not self.aborted:
+            hold = Path(STATE["options"]["model"]) / "hold"
+            while (fault == "hangs in a request" or hold.exists()) and not self.aborted:
                 await asyncio.sleep(0.01)
             answer = await self.sample()
         finally:

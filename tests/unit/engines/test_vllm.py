@@ -104,8 +104,15 @@ async def ask(engine: Any, prompt: Sequence[int] = PROMPTS[0], seed: int = 0, to
     return await engine.generate(prompt, Sampling(max_new_tokens=tokens), request_id=f"{prompt}{seed}", seed=seed)
 
 
+async def under_way(engine: Any, number: int) -> None:
+    """Returns when the worker has so many requests under way."""
+    async with asyncio.timeout(60):
+        while await engine._ask("under_way", 60) != number:
+            await asyncio.sleep(0.02)
+
+
 def is_gone(pid: int) -> bool:
-    for _ in range(100):
+    for _ in range(600):
         if not Path(f"/proc/{pid}").exists():
             return True
         time.sleep(0.05)
@@ -148,21 +155,15 @@ def test_the_contract_and_what_a_request_may_be(tmp_path: Path) -> None:
 def test_a_request_that_is_given_up_or_aborted_ends_over_there(tmp_path: Path) -> None:
     async def work() -> None:
         engine = open_one(tmp_path, "hangs in a request")
-
-        async def under_way(number: int) -> None:
-            async with asyncio.timeout(30):
-                while await engine._ask("under_way", 10) != number:
-                    await asyncio.sleep(0.02)
-
         try:
             await engine.load_weights(toy(0).items(), 3)
             task = asyncio.create_task(ask(engine))
-            await under_way(1)
+            await under_way(engine, 1)
             with pytest.raises(ContractError, match="under way"):
                 await ask(engine)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await under_way(0)
+            await under_way(engine, 0)
             task = asyncio.create_task(ask(engine))
             await asyncio.sleep(0)
             await engine.abort(f"{PROMPTS[0]}0")
@@ -185,11 +186,13 @@ def test_a_killed_engine_is_replaced_and_has_the_published_weights(tmp_path: Pat
             await pool.publish(toy(1).items(), 1, learner(toy(1)))
             quiet = [await ask(pool, seed=seed, tokens=20) for seed in range(4)]
             [pid] = pool.pids
+            far: Any = pool._slots[0].far
+            Path(far.options.options["model"], "hold").touch()  # or it may have answered before it is killed
             requests = [asyncio.create_task(ask(pool, seed=seed, tokens=20)) for seed in range(4)]
-            await asyncio.sleep(0.02)
+            await under_way(far, 4)
             os.kill(pid, signal.SIGKILL)
             assert await asyncio.gather(*requests) == quiet, "the same tokens, from the weights that were published"
-            assert pool.pids != [pid]
+            assert pool.pids[0] not in (0, pid)
             assert pool.take_counts()[REPLACED] == 1
             assert is_gone(pid)
         finally:
@@ -237,7 +240,12 @@ def test_an_engine_is_replaced_while_the_learner_holds_newer_weights(tmp_path: P
         ("dies at start", {}, ClusterError, "the engine 'vllm' cannot be replaced: .*; do something"),
         ("hangs at start", {"start_seconds": 2}, ClusterError, "within 2 s"),
         ("hangs in load", {"publish_seconds": 0.2}, ClusterError, "did not answer within 0.2 s in 'load'"),
-        ("hangs in a request", {"request_seconds": 0.2}, ClusterError, "did not answer within 0.2 s in 'finish'"),
+        (
+            "hangs in a request",
+            {"request_seconds": 0.2},
+            ClusterError,
+            "did not answer within 0.2 s in '(begin|finish)'",
+        ),
         ("no number", {}, AssayError, "log-probabilities finite"),
         ("a token of no vocabulary", {}, AssayError, "tokens must be below 32"),
         ("no reason", {}, AssayError, "no completion"),
@@ -270,7 +278,7 @@ def test_weights_that_do_not_arrive_are_named(tmp_path: Path, fault: str, messag
             with pytest.raises(PublishError, match=f"version 1 did not arrive at the engine 'vllm'.*{message}"):
                 await pool.publish(toy(1).items(), 1, learner(toy(1)))
             with pytest.raises(AssayError):
-                await asyncio.wait_for(ask(pool), 5)
+                await asyncio.wait_for(ask(pool), 60)
         finally:
             await pool.close()
 
@@ -296,9 +304,10 @@ def test_time_in_which_this_process_computes_is_nobody_elses(tmp_path: Path, mon
 
 
 def test_stored_weights_are_read_by_others_and_leave_nothing() -> None:
-    before = set(os.listdir("/dev/shm"))
     stored = StoredWeights([("a", torch.ones(3)), ("n", torch.arange(2))], torch.bfloat16)
-    assert set(os.listdir("/dev/shm")) == before
+    file = os.readlink(stored.path)
+    assert file.endswith(" (deleted)")
+    assert not Path(file.removesuffix(" (deleted)")).parent.exists()
     found = dict(stored)
     assert found["a"].dtype == torch.bfloat16
     assert found["n"].dtype == torch.int64

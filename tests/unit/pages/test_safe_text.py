@@ -83,7 +83,7 @@ def test_what_is_no_formula_is_shown_as_it_was_written() -> None:
 def test_text_that_is_made_to_take_long_does_not(text: str) -> None:
     began = time.process_time()
     safe_html(text)
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 10
 
 
 def test_long_text_is_bounded_and_says_so() -> None:

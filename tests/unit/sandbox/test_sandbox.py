@@ -57,10 +57,12 @@ def run(sandbox, program, **options):
 
 
 def test_a_program_reads_and_writes(sandbox):
+    began = time.monotonic()
     result = run(sandbox, ECHO, stdin=b"abc")
+    seconds = time.monotonic() - began
     assert (result.status, result.exit_code, result.stdout, result.stderr) == (RunStatus.FINISHED, 0, b"cba", b"")
     assert result.backend == sandbox.backend
-    assert 0 < result.wall_seconds < 5
+    assert 0 < result.wall_seconds < seconds
 
 
 def test_how_a_program_ends_is_told(sandbox):
@@ -76,12 +78,12 @@ def test_how_a_program_ends_is_told(sandbox):
 
 def test_what_python_does_at_the_end_is_done(sandbox):
     source = """
-import atexit, threading, time
+import atexit, threading
 class Last:
     def __del__(self): print("deleted")
 last = Last()
 atexit.register(print, "at exit")
-threading.Thread(target=lambda: (time.sleep(0.05), print("thread"))).start()
+threading.Thread(target=lambda: (threading.main_thread().join(), print("thread"))).start()
 print("main")
 """
     assert run(sandbox, Program(source)).stdout == b"main\nthread\nat exit\ndeleted\n"
@@ -89,10 +91,10 @@ print("main")
 
 def test_time_and_output_are_bounded(sandbox):
     slow = run(
-        sandbox, Program("import time\nprint('begun', flush=True)\ntime.sleep(30)"), limits=Limits(wall_seconds=0.7)
+        sandbox, Program("import time\nprint('begun', flush=True)\ntime.sleep(600)"), limits=Limits(wall_seconds=0.7)
     )
     assert (slow.status, slow.exit_code, slow.signal) == (RunStatus.TIME_LIMIT, None, None)
-    assert slow.wall_seconds < 3
+    assert slow.wall_seconds < 60
     flood = run(sandbox, Program("while True: print('x' * 99)"), limits=Limits(output_bytes=5000))
     assert flood.status is RunStatus.OUTPUT_LIMIT
     assert len(flood.stdout) == 5000
@@ -260,18 +262,16 @@ def test_more_callers_than_workers_from_several_threads(sandbox):
 
 def test_cancelled_callers_give_their_worker_back(sandbox):
     async def scenario():
-        sleepers = [asyncio.create_task(sandbox.run(Program("import time\ntime.sleep(30)"))) for _ in range(6)]
+        forever = Program("import time\ntime.sleep(600)")
+        sleepers = [asyncio.create_task(sandbox.run(forever, limits=Limits(wall_seconds=600))) for _ in range(6)]
         await asyncio.sleep(0.3)
         for sleeper in sleepers:
             sleeper.cancel()
-        await asyncio.gather(*sleepers, return_exceptions=True)
-        start = time.perf_counter()
-        result = await sandbox.run(ECHO, stdin=b"ab")
-        return result.stdout, time.perf_counter() - start
+        async with asyncio.timeout(60):
+            await asyncio.gather(*sleepers, return_exceptions=True)
+            return (await sandbox.run(ECHO, stdin=b"ab")).stdout
 
-    stdout, seconds = asyncio.run(scenario())
-    assert stdout == b"ba"
-    assert seconds < 5
+    assert asyncio.run(scenario()) == b"ba"
 
 
 # What only isolation gives.
@@ -279,24 +279,21 @@ def test_cancelled_callers_give_their_worker_back(sandbox):
 
 def test_a_slow_run_delays_nobody():
     async def scenario(sandbox):
-        slow = asyncio.create_task(
-            sandbox.run(Program("while True: pass"), limits=Limits(wall_seconds=2, cpu_seconds=2))
-        )
+        limits = Limits(wall_seconds=600, cpu_seconds=600)
+        slow = asyncio.create_task(sandbox.run(Program("while True: pass"), limits=limits))
         await asyncio.sleep(0.05)
-        start = time.perf_counter()
-        for _ in range(5):
-            assert (await sandbox.run(ECHO, stdin=b"ab")).stdout == b"ba"
-        seconds = time.perf_counter() - start
+        async with asyncio.timeout(60):
+            for _ in range(5):
+                assert (await sandbox.run(ECHO, stdin=b"ab")).stdout == b"ba"
         assert not slow.done()
-        return seconds, (await slow).status
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
 
     try:
         with Sandbox("bubblewrap", num_workers=2) as sandbox:
-            seconds, status = asyncio.run(scenario(sandbox))
+            asyncio.run(scenario(sandbox))
     except SandboxUnavailableError as error:
         pytest.skip(str(error))
-    assert status is RunStatus.TIME_LIMIT
-    assert seconds < 1.5
 
 
 def test_a_worker_that_dies_is_replaced_and_the_run_repeated(isolated):
@@ -336,7 +333,7 @@ def test_random_states_are_fresh_and_hash_seeds_change_with_the_zygote(isolated,
     before = seed()
     worker = isolated._slots._all[0]._workers["python", 0]
     worker._zygote.max_runs = worker._zygote.num_runs + 2
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while seed() == before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert seed() != before
@@ -356,10 +353,17 @@ def test_many_runs_leave_nothing(isolated):
 def test_memory_is_measured_for_the_tree(isolated):
     source = """
 import os, time
+(told, tell), (held, hold) = os.pipe(), os.pipe()
 child = os.fork()
 kept = b"x" * (40 << 20)
-time.sleep(0.3)
-if child: os.wait()
+if child:
+    os.read(told, 1)
+    time.sleep(0.5)
+    os.write(hold, b".")
+    os.wait()
+else:
+    os.write(tell, b".")
+    os.read(held, 1)
 """
     result = run(isolated, Program(source))
     assert result.status is RunStatus.FINISHED
@@ -545,7 +549,7 @@ def test_an_error_while_a_run_is_watched_leaves_nothing_open(sandbox, monkeypatc
         patch.setattr("assay.sandbox.watch.Watch._read_output", fail)
         with pytest.raises(ValueError, match="broken"):
             run(sandbox, Program("print(1, flush=True)\nimport time\ntime.sleep(60)"))
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 60
     while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(os.listdir("/proc/self/fd")) <= before
@@ -625,7 +629,7 @@ def test_whoever_waits_for_a_worker_is_told_when_there_is_none_any_more(sandbox)
             await asyncio.sleep(0.05)
             await asyncio.to_thread(closed.close)
             with pytest.raises(InfrastructureError, match="closed"):
-                await asyncio.wait_for(waiting, 5)
+                await asyncio.wait_for(waiting, 60)
 
     with contextlib.suppress(RuntimeError):
         # The session itself is ended by the close: what it says of that is not looked at here.

@@ -91,18 +91,23 @@ def test_a_busy_machine_takes_nothing_from_a_verifiers_worker(tmp_path: Path) ->
 def test_what_is_counted_is_the_time_without_a_processor(tmp_path: Path) -> None:
     code = """
 from assay.sandbox.waiting import Waiting
-busy, idle = (subprocess.Popen([sys.executable, "-S", "-c", code]) for code in ("while True: pass", "input()"))
-others += [busy, idle]
-looks = [Waiting(busy.pid), Waiting(idle.pid)]
+command, pipe = [sys.executable, "-S", "-c"], subprocess.PIPE
+busy = subprocess.Popen([*command, "while True: pass"])
+others.append(busy)
+idle = subprocess.Popen([*command, "print(flush=True); input()"], stdin=pipe, stdout=pipe)
+others.append(idle)
+idle.stdout.readline()
+looks = [Waiting(busy.pid), Waiting(idle.pid, is_new=False)]
 begin = time.monotonic()
 while time.monotonic() < begin + 2.5:
     time.sleep(0.1)
     waited = [look.look() for look in looks]
-print(json.dumps([waited[0] / (time.monotonic() - begin), waited[1]]))
+print(json.dumps([waited[0] / (time.monotonic() - begin), waited[1], idle.poll()]))
 """
-    share, idle = crowded(code, tmp_path)
-    assert 0.5 < share <= 1.05, "six on one core: five sixths, were they all alike"
-    assert idle < 0.5, "its start alone"
+    share, idle, ended = crowded(code, tmp_path)
+    assert 0.5 < share <= 1.05, "five on one core: four fifths, were they all alike"
+    assert idle < 0.5
+    assert ended is None
 
 
 def test_a_process_that_is_gone_waits_for_nothing() -> None:
