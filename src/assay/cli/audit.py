@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.common_options import set_option
+from assay.cli.common_options import output_file, set_option
 from assay.cli.groups import with_groups
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def audit(
         str | None, typer.Option(help="train, validation or test. Default: the first that has tasks.")
     ] = None,
     minutes: Annotated[float, typer.Option(help="After which nothing new is tried.", min=0.01)] = 10.0,
-    output: Annotated[Path | None, typer.Option("--json", help="Write what was found to this file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--json", callback=output_file, help="Write what was found to this file.")
+    ] = None,
 ) -> None:
     """Trick a reward without a model: what does it pay for that is not an answer?
 

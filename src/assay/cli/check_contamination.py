@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.common_options import output_file
+
 
 def contamination(
     train: Annotated[str, typer.Argument(help="A .jsonl, .json, .csv or .parquet file, or hub:owner/dataset/path.")],
@@ -29,7 +31,8 @@ def contamination(
         int, typer.Option(help="N-grams of EVAL held at once; with more, TRAIN is read again.", min=1000)
     ] = 5_000_000,
     output: Annotated[
-        Path | None, typer.Option(help="Write a line of JSON for each row of EVAL that shares one.")
+        Path | None,
+        typer.Option(callback=output_file, help="Write a line of JSON for each row of EVAL that shares one."),
     ] = None,
 ) -> None:
     """Find rows of EVAL that share an n-gram of words with TRAIN, or all of themselves where they are shorter.

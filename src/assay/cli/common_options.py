@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import typer
+
+from assay.errors import ConfigError
 
 
 def set_option(of: str, metavar: str = "KEY=VALUE") -> Any:
@@ -25,3 +30,24 @@ def max_new_tokens_option(of: str) -> Any:
 def seed_option(fixes: str) -> Any:
     """Declare `--seed`."""
     return typer.Option("--seed", help=fixes)
+
+
+def output_file(path: Path | None) -> Path | None:
+    """Return the path of a file that a command will write at its end, its folder made: that it cannot be written is
+    said before the work, not after.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if path is None or (path.exists() and not path.is_file() and not path.is_dir()):
+        return path  # /dev/stdout
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a file in it")
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror}): name another file") from None
+    return path

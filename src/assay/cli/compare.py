@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import output_file
 from assay.cli.compare_logs import LogOptions, compare_logs
 from assay.cli.groups import with_groups
 from assay.cli.tables import tables_console
@@ -32,7 +33,8 @@ def compare(
     after: Annotated[Path, typer.Argument(help="Another one, of the same tasks.")],
     logs: LogOptions,
     output: Annotated[
-        Path | None, typer.Option(help="Write the differences to this JSON file too.", show_default=False)
+        Path | None,
+        typer.Option(callback=output_file, help="Write the differences to this JSON file too.", show_default=False),
     ] = None,
 ) -> None:
     """Compare two evaluations of the same tasks, task by task: gains with 95 % intervals and a paired test.

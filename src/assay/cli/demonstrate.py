@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.common_options import max_new_tokens_option, temperature_option
+from assay.cli.common_options import max_new_tokens_option, output_file, temperature_option
 from assay.cli.endpoint import EndpointOptions
 from assay.cli.engine import EngineOptions
 from assay.cli.groups import with_groups
@@ -52,7 +52,7 @@ def demonstrate(
             help='The teacher: "openai:NAME" at an endpoint, or "default", a folder or a hub id on this machine.',
         ),
     ],
-    output: Annotated[Path, typer.Option(help="JSON lines: one accepted answer a task.")],
+    output: Annotated[Path, typer.Option(callback=output_file, help="JSON lines: one accepted answer a task.")],
     chosen: TaskOptions,
     answers: AnswerOptions,
     engine: EngineOptions,

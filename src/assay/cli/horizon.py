@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.common_options import seed_option
+from assay.cli.common_options import output_file, seed_option
 from assay.cli.groups import with_groups
 from assay.cli.tables import tables_console
 from assay.errors import ConfigError, DataError
@@ -102,12 +102,16 @@ def horizon(
         typer.Option(
             "--json",
             metavar="OUT",
+            callback=output_file,
             help="Write p50, low, high, p80, num and the fit of each value of --by to this file.",
             show_default=False,
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Draw the fits to this .png, .svg or .pdf.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="OUT", callback=output_file, help="Draw the fits to this .png, .svg or .pdf.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Fit success against difficulty, and say at which difficulty it is 50 % and 80 %, with a 95 % interval.
@@ -132,13 +136,11 @@ def horizon(
         found = fit_horizons(rows, ridge=fit.regularization, num_draws=fit.bootstrap, seed=fit.seed, on_draws=on_draws)
     _print(found, rows, table.difficulty, fit, console)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, {name: each.to_dict() for name, each in found.items()})
         console.print(f"written: {json_file}", soft_wrap=True, markup=False)
     if plot is not None:
         from assay.observe.plots import plot_horizons
 
-        plot.parent.mkdir(parents=True, exist_ok=True)
         plot_horizons(plot, found, table.difficulty, is_rating=rows.is_rating)
         console.print(f"drawn: {plot}", soft_wrap=True, markup=False)
     if all(each.p50 is None for each in found.values()):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.common_options import max_new_tokens_option, seed_option, set_option, temperature_option
+from assay.cli.common_options import max_new_tokens_option, output_file, seed_option, set_option, temperature_option
 from assay.cli.endpoint import EndpointOptions
 from assay.cli.engine import EngineOptions
 from assay.cli.groups import with_groups
@@ -101,7 +101,10 @@ def map_models(
         Path | None, typer.Option(help="Folder of the map. Default: under ~/.assay/maps.", show_default=False)
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all numbers to this JSON file too.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--json", callback=output_file, help="Write all numbers to this JSON file too.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Map how hard and how long the tasks are that a model can do: success over complexity and horizon.
@@ -141,7 +144,6 @@ def map_models(
         result = _run(players, cells, units, notes, budget, options)
     _write(folder, result)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, result)
         typer.echo(f"written: {json_file}")
     if result["is_interrupted"]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.common_options import output_file
 from assay.cli.prefer_agreement import agreement
 from assay.cli.prefer_audit import audit
 from assay.cli.prefer_collect import collect
@@ -33,7 +34,7 @@ class OtherForm(StrEnum):
 @app.command("import")
 def import_pairs(
     source: Annotated[str, typer.Argument(metavar="FILE", help=SOURCE_HELP)],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl file to write.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", callback=output_file, help="The .jsonl file to write.")],
     chat: Annotated[
         bool,
         typer.Option(
@@ -85,7 +86,7 @@ def import_pairs(
 @app.command("export")
 def export_pairs(
     source: Annotated[str, typer.Argument(metavar="FILE", help=SOURCE_HELP)],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The .jsonl file to write.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", callback=output_file, help="The .jsonl file to write.")],
     to: Annotated[
         OtherForm,
         typer.Option(

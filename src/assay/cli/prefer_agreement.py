@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import output_file
 from assay.cli.endpoint import EndpointOptions, ask_judge, make_endpoint, print_tally
 from assay.cli.groups import with_groups
 from assay.cli.prefer_judge import JudgeOptions
@@ -40,7 +41,12 @@ def agreement(
         ),
     ],
     output: Annotated[
-        Path, typer.Option(metavar="OUT", help="The .json file to write: judge_agreement of the verifiers `rubric`.")
+        Path,
+        typer.Option(
+            metavar="OUT",
+            callback=output_file,
+            help="The .json file to write: judge_agreement of the verifiers `rubric`.",
+        ),
     ],
     endpoint: EndpointOptions,
     options: JudgeOptions,
@@ -80,7 +86,6 @@ def agreement(
     if report.agreement is None:
         raise DataError(f"{judge} gave no verdict on {len(report.judgements)} judgements; nothing is written")
     form = "criteria" if by_criteria else "pairs"
-    output.parent.mkdir(parents=True, exist_ok=True)
     parts = {name: part.to_dict() for name, part in report.by_subset().items()}
     kept = {"judge": identity, "form": form, "labels": list(report.labels), **report.to_dict(), "by_file": parts}
     write_json(output, kept)

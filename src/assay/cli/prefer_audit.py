@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import output_file
 from assay.cli.endpoint import EndpointOptions, ask_judge, make_endpoint, print_tally
 from assay.cli.groups import with_groups
 from assay.cli.prefer_judge import JudgeOptions
@@ -38,7 +39,9 @@ def audit(
     limit: Annotated[int, typer.Option(min=8, help="The first so many pairs that are no ties.")] = 100,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="OUT", help="Write what was found to this file.", show_default=False),
+        typer.Option(
+            "--json", metavar="OUT", callback=output_file, help="Write what was found to this file.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Audit a judge: is its preference moved by place, length, an authority's word, or instructions in a response?
@@ -80,7 +83,6 @@ def audit(
         typer.echo(line)
     print_tally(tally, max(time.monotonic() - began, 1e-9), Console(highlight=False), f"asked of {model}")
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, as_data(found, model))
         typer.echo(f"written: {json_file}")
     if found.findings:

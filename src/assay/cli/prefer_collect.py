@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.common_options import output_file
 from assay.cli.groups import with_groups
 from assay.errors import ConfigError, DataError
 
@@ -66,6 +67,7 @@ def collect(
         Path | None,
         typer.Option(
             metavar="OUT",
+            callback=output_file,
             help="The .jsonl file that judgements are appended to. Default: FILE.judged.jsonl, or comparisons.jsonl in "
             "the run's folder.",
             show_default=False,

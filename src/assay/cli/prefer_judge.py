@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.common_options import output_file
 from assay.cli.endpoint import EndpointOptions, ask_judge, make_endpoint, print_tally
 from assay.cli.groups import with_groups
 from assay.errors import ConfigError, DataError
@@ -44,13 +45,18 @@ def judge(
     ],
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The judge: openai:NAME, a model at an endpoint.")],
     endpoint: EndpointOptions,
-    output: Annotated[Path, typer.Option(help="The .jsonl file of pairs with the judge's preferences.")],
+    output: Annotated[
+        Path, typer.Option(callback=output_file, help="The .jsonl file of pairs with the judge's preferences.")
+    ],
     options: JudgeOptions,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Judge the first so many pairs alone.", show_default=False)
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write the counts to this file.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--json", metavar="OUT", callback=output_file, help="Write the counts to this file.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Have a judge model compare the responses of each pair, always in both orders.
@@ -90,7 +96,6 @@ def judge(
     _print(report, console)
     print_tally(tally, max(time.monotonic() - began, 1e-9), console, f"asked of {model}")
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, {**report.to_dict(), "asked": tally.to_dict()})
     kept = [pair for each in judged if (pair := each.as_pair(asked.model)) is not None]
     if not kept:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.common_options import output_file
 from assay.cli.tables import tables_console
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def rate(
         typer.Option(
             "--json",
             metavar="OUT",
+            callback=output_file,
             help="Write rating, low, high, win_rate and length_controlled_win_rate of each model to this file.",
             show_default=False,
         ),
@@ -67,7 +69,6 @@ def rate(
     rates = rate_models(matches.rows, baseline)
     _print(rates, scale, baseline, len(matches.rows), console)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         write_json(json_file, {name: each.to_dict(scale.value) for name, each in rates.models.items()})
         console.print(f"written: {json_file}", soft_wrap=True, markup=False)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.common_options import output_file
 from assay.cli.tables import tables_console
 from assay.errors import DataError
 
@@ -28,7 +29,9 @@ def stats(
     ],
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="OUT", help="Write all of it to this file.", show_default=False),
+        typer.Option(
+            "--json", metavar="OUT", callback=output_file, help="Write all of it to this file.", show_default=False
+        ),
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave rows out that cannot be read, and count them.")
@@ -58,7 +61,6 @@ def stats(
             f"beside the pairs: {len(found.labelled):,} labelled responses, {good:,} of them good", markup=False
         )
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         left_out = dict(found.left_out)
         write_json(json_file, {**result.to_dict(), "left_out": left_out, "num_labelled": len(found.labelled)})
         console.print(f"written: {json_file}", soft_wrap=True, markup=False)

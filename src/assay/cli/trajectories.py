@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.common_options import output_file
 from assay.cli.groups import with_groups
 from assay.cli.tables import tables_console
 from assay.errors import ConfigError
@@ -95,10 +96,12 @@ def trajectories(
         bool, typer.Option("--fit", help="Fit the saturating law, judged by its second half from its first.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the curves into this file, .png or .svg.", show_default=False)
+        Path | None,
+        typer.Option(callback=output_file, help="Draw the curves into this file, .png or .svg.", show_default=False),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all numbers to this JSON file.", show_default=False)
+        Path | None,
+        typer.Option("--json", callback=output_file, help="Write all numbers to this JSON file.", show_default=False),
     ] = None,
 ) -> None:
     """Show when runs learned what, on the held-out tasks that each measured as it went: tokens to a threshold, the area
