@@ -102,6 +102,8 @@ class ChatServer:
         if answer.closes:
             request.close_connection = True
             return
+        good = json.dumps(body, sort_keys=True) if answer.status == 200 else None
+        self._count(good, 1)  # before it is sent: whoever has it finds it counted
         try:
             request.send_response(answer.status)
             for name, value in answer.headers.items():
@@ -112,7 +114,10 @@ class ChatServer:
             if answer.cut_at is not None:
                 request.close_connection = True
         except OSError:
-            return
-        if answer.status == 200:
+            self._count(good, -1)
+
+    def _count(self, good: str | None, change: int) -> None:
+        if good is not None:
             with self._lock:
-                self.num_answered[json.dumps(body, sort_keys=True)] += 1
+                self.num_answered[good] += change
+                self.num_answered += Counter()

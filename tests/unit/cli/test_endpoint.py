@@ -185,7 +185,8 @@ def test_a_killed_evaluation_pays_for_no_reply_twice(chat_server: ChatServer, tm
         time.sleep(0.005)
     process.send_signal(number)
     process.wait(60)
-    time.sleep(1.2)
+    while chat_server.num_at_once and time.monotonic() < deadline:
+        time.sleep(0.005)
     sent.set()
     before = dict(chat_server.num_answered)
     assert 8 <= sum(before.values()) < 26
@@ -409,14 +410,22 @@ def test_a_file_goes_on_at_a_higher_limit(chat_server: ChatServer, tmp_path: Pat
 
 
 def test_an_interrupted_judge_pays_for_no_verdict_twice(chat_server: ChatServer, tmp_path: Path):
-    chat_server.answer = lambda body, number: completion("VERDICT: correct", seconds=0.3)
+    sent = threading.Event()
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        if number >= 5:
+            sent.wait(120)
+        return completion("VERDICT: correct", seconds=0.3)
+
+    chat_server.answer = answer
     arguments = verify(chat_server, tmp_path, [f"response {i}" for i in range(12)], "max_concurrent=3")
     process = start(*arguments)
     deadline = time.monotonic() + 120
-    while len(chat_server.bodies) < 5 and time.monotonic() < deadline:
+    while len(chat_server.bodies) < 6 and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
+    sent.set()
     process.wait(60)
-    assert 5 <= len(chat_server.bodies) < 12
+    assert 6 <= len(chat_server.bodies) < 12
     run(*arguments)
     assert len(chat_server.bodies) == 12, "what was under way was taken in"

@@ -415,10 +415,10 @@ def test_what_is_no_answer_obeys_nothing(response: str, reason: str) -> None:
     ],
 )
 def test_hostile_responses_are_read_in_bounded_time(response: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for family, arguments, *_ in CASES:
         Constraint(family, arguments).obeyed(AnswerText(f"a word {response} word"))
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_languages_are_told_apart() -> None:

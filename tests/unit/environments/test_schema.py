@@ -114,10 +114,10 @@ def test_numbers_are_read_as_they_are_written() -> None:
     ],
 )
 def test_texts_that_are_refused(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ValueError):  # noqa: PT011
         parse(text)
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_schemas_that_would_not_be_looked_at_are_refused() -> None:

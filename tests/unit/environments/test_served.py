@@ -20,6 +20,7 @@ from assay.engines import Sampling
 from assay.environments import check_environment, check_episode, make_environment
 from assay.environments.served import Served
 from assay.environments.served.agent import TAIL_BYTES, Agent, command_line, environment_of
+from assay.environments.served.episode import _Silence
 from assay.errors import ConfigError, ContractError
 from assay.host import Host
 from assay.launch import build_run
@@ -194,8 +195,15 @@ def test_a_reward_without_a_word_of_the_model_is_not_measured(play: Play) -> Non
     assert not score.measured
 
 
-def test_an_agent_that_falls_silent_is_cut_off(play: Play) -> None:
-    rollout, score = play('ask("a"); time.sleep(600)', idle_seconds=0.4)
+def test_an_agent_that_falls_silent_is_cut_off(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    after = _Silence.after
+
+    def after_its_start(silence: _Silence, seconds: float) -> float:
+        return after(silence, seconds if silence._session.num_asked else 0.0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Silence, "after", after_its_start)  # or a busy machine starts it in more than 0.4 s
+        rollout, score = play('ask("a"); time.sleep(600)', idle_seconds=0.4)
     assert (rollout.ending.kind, rollout.ending.reason) == (EndingKind.TRUNCATED, "time")
     assert not score.measured
     assert "asked nothing for 0.4 seconds" in score.reason
@@ -242,7 +250,8 @@ def test_an_engine_that_fails_breaks_the_rollout(play: Play) -> None:
 
 
 def test_a_cancelled_rollout_leaves_no_process(play: Play) -> None:
-    environment = play.environment('open("pid", "w").write(str(os.getpid())); time.sleep(600)')
+    written = 'open("begun", "w").write(str(os.getpid())); os.rename("begun", "pid"); '
+    environment = play.environment(f"{written}time.sleep(600)")
     task = next(environment.tasks("train"))
 
     async def cancelled() -> None:

@@ -136,10 +136,10 @@ def test_time_is_linear_in_what_a_model_says() -> None:
         "\n<function=set>" * 9000,
         "<tool_call><function=set>" + "<parameter=y>1</parameter>" * 5000,
     )
-    begin = time.perf_counter()
+    begin = time.process_time()
     for text in hostile:
         assert read_calls(text, [TWO]).errors
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_only_the_forms_that_are_asked_for_are_read() -> None:

@@ -201,11 +201,12 @@ def test_marks_of_chat_templates_are_broken_up(chat_server: ChatServer, tmp_path
 
 
 def test_a_closed_judge_has_taken_in_what_it_will_pay_for(chat_server: ChatServer, tmp_path: Path):
-    chat_server.answer = saying("VERDICT: correct", seconds=0.2)
+    chat_server.answer = saying("VERDICT: correct", seconds=1.0)
 
     async def interrupted(judge: Judge) -> None:
         asking = asyncio.create_task(judge(as_rollout("It is 42", TASK), TASK))
-        await asyncio.sleep(0.1)
+        while not chat_server.bodies:
+            await asyncio.sleep(0.001)
         asking.cancel()
         weighted = Weighted(parts={"right": Part(verifier=judge)}, solved_by="right")
         await close_verifiers([Numeric(), weighted])
