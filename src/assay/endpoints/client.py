@@ -130,7 +130,8 @@ class EndpointClient:
         finally:
             for task in under_way:
                 task.cancel()
-            await self._http.aclose()
+            with _from_a_closed_loop():
+                await self._http.aclose()
 
     async def _ask(self, key: str, body: dict[str, Any]) -> Reply:
         """Ask one request until it is answered or given up."""
@@ -343,3 +344,13 @@ async def _read(response: httpx2.Response) -> bytes:
         if len(received) > MAX_BODY_BYTES:
             raise AttemptError(Remedy.GIVE_UP, TOO_LARGE, f"the server answered more than {MAX_BODY_BYTES:,} bytes")
     return bytes(received)
+
+
+@contextmanager
+def _from_a_closed_loop() -> Iterator[None]:
+    """Lets connections be whose event loop is closed: asyncio says nothing of that but these words."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != "Event loop is closed":
+            raise

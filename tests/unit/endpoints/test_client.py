@@ -452,6 +452,14 @@ def test_a_cancelled_caller_leaves_a_reply_that_is_kept(chat_server: ChatServer,
     assert len(Replies(tmp_path / "replies.sqlite")) == 2
 
 
+def test_a_client_is_closed_after_its_event_loop_too(chat_server: ChatServer):
+    """As at the end of a program that has asked in an event loop of its own."""
+    settings = endpoint(chat_server)
+    client = EndpointClient(settings, Replies(None), tally=Tally(settings))
+    assert asyncio.run(one(client)).text == "7"
+    asyncio.run(client.close())
+
+
 # ---- what it costs ----
 
 
