@@ -5,27 +5,24 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import socket
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-JOIN_SECONDS = 60.0
+from assay.cluster.ranks import free_port
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _serve(rank: int, world: int, address: str, seconds: float, pipe: Any) -> None:
+def _serve(rank: int, world: int, seconds: float, pipe: Any) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     import torch
+    import torch.distributed.fsdp
 
     from assay.training.sharding import joined
 
     torch.set_num_threads(1)
+    # What is imported takes longer on a busy machine than the others are waited for.
+    pipe.send("ready")
+    address = pipe.recv()
     with joined(address, rank, world, seconds=seconds) as ranks:
         while (asked := pipe.recv()) is not None:
             function, arguments = asked
@@ -40,14 +37,19 @@ class GlooRanks:
 
     def __init__(self, world: int, seconds: float = 60.0) -> None:
         context = multiprocessing.get_context("spawn")
-        address = f"127.0.0.1:{free_port()}"
         self.pipes, self.processes = [], []
         for rank in range(world):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(rank, world, address, seconds, theirs), daemon=True)
+            process = context.Process(target=_serve, args=(rank, world, seconds, theirs), daemon=True)
             process.start()
             self.pipes.append(ours)
             self.processes.append(process)
+        for pipe in self.pipes:
+            assert pipe.poll(120), "a rank did not start"
+            assert pipe.recv() == "ready"
+        address = f"127.0.0.1:{free_port('127.0.0.1')}"
+        for pipe in self.pipes:
+            pipe.send(address)
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> None:
         for pipe in self.pipes:

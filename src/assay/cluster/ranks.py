@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +16,26 @@ from assay.errors import AssayError, RankError
 
 GRACE_SECONDS = 5.0
 """Time to hear from the other ranks after one failed: the one that died is to be named, not the one that noticed."""
+PORTS = range(20_000, 30_000)
+"""Below the ports that Linux gives to connections (from 32768), and above those of Ray's own workers (to 19999)."""
 Build = Callable[..., Any]
 """(rank, world, address) to the object whose methods are called, in the process of the rank."""
+
+
+def free_port(host: str) -> int:
+    """Return a port of this machine that is free now, of those that no process is given unasked: it is still free when
+    rank 0 has started, seconds later.
+
+    Raises:
+        RankError: none is.
+    """
+    first = secrets.randbelow(len(PORTS))
+    for offset in range(len(PORTS)):
+        port = PORTS[(first + offset) % len(PORTS)]
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind((host, port))
+            return port
+    raise RankError(f"no port from {PORTS[0]} to {PORTS[-1]} is free at {host} for ranks to meet at")
 
 
 class RankProcess:
@@ -26,9 +46,7 @@ class RankProcess:
         import ray
 
         host = ray.util.get_node_ip_address()
-        with socket.socket() as listener:
-            listener.bind((host, 0))
-            return f"{host}:{listener.getsockname()[1]}"
+        return f"{host}:{free_port(host)}"
 
     def start(self, build: Build, rank: int, world: int, address: str) -> int:
         """Build the rank's part; returns its process id."""
@@ -139,14 +157,16 @@ class RankGroup:
             return RankError(f"{_ranks(dead)} of the learner died in {what!r}")
         if ours:
             return _original(ours[0])
+        failed = [f"rank {rank} of the learner failed in {what!r}: {_line(error)}" for rank, error in failures.items()]
         if silent:
-            return RankError(
-                f"{_ranks(silent)} of the learner did not answer in {what!r} within {seconds:g} s, or after another "
-                "rank had failed"
-            )
-        rank, error = next(iter(failures.items()))
-        line = (str(error).strip().splitlines() or [""])[-1][:300]
-        return RankError(f"rank {rank} of the learner failed in {what!r}: {line}")
+            when = f"within {GRACE_SECONDS:g} s after {failed[0]}" if failed else f"within {seconds:g} s"
+            return RankError(f"{_ranks(silent)} of the learner did not answer in {what!r} {when}")
+        return RankError(failed[0])
+
+
+def _line(error: Exception) -> str:
+    """The last line of what an error says."""
+    return (str(error).strip().splitlines() or [""])[-1][:300]
 
 
 def _original(error: Exception) -> Exception:

@@ -14,6 +14,7 @@ import torch
 from assay.cluster.check import ClusterPlan, NodeFacts, _differences, versions
 from assay.cluster.connect import RayConnection
 from assay.cluster.engines import EngineProcess
+from assay.cluster.ranks import PORTS, free_port
 from assay.cluster.settings import ClusterSettings
 from assay.cluster.weights import flat, packed, tensors
 from assay.config import validate
@@ -61,6 +62,15 @@ def test_an_address_that_does_not_answer_is_an_error_within_seconds():
     with pytest.raises(ClusterError, match="is no address"):
         RayConnection(ClusterSettings(learner=1, address="my cluster"), num_processes=1)
     assert time.monotonic() - start < 30
+
+
+def test_ranks_meet_at_a_free_port_that_nobody_is_given_unasked(monkeypatch: pytest.MonkeyPatch):
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert all(19_999 < free_port("127.0.0.1") < lowest for _ in range(20))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port := free_port("127.0.0.1")))
+        monkeypatch.setattr("secrets.randbelow", lambda number: port - PORTS[0])
+        assert free_port("127.0.0.1") != port
 
 
 def test_weights_travel_as_bytes_and_what_was_changed_on_the_way_is_named():
