@@ -117,10 +117,21 @@ def test_work_that_nobody_watches_is_told_on_the_error_stream(
     monkeypatch.setattr("builtins.print", lambda text, **_: (lines.append(text), told.set()))
     lines: list[str] = []
     with doing("fetching"), doing("converting a model"):
-        assert told.wait(5)
+        assert told.wait(60)
     assert lines[0].startswith("converting a model, for ")
     assert activity.under_way() == ""
     assert not any(thread.name == "activity" for thread in threading.enumerate())
+
+
+def test_work_that_ends_while_another_thread_looks_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ends(list[tuple[str, float]]):
+        def __bool__(self) -> bool:
+            found = len(self) > 0
+            self.clear()
+            return found
+
+    monkeypatch.setattr(activity, "_under_way", Ends([("fetching", 0.0)]))
+    assert activity.under_way() in ("fetching", "")
 
 
 def test_a_run_tells_of_its_rollouts_and_micro_batches(tiny_model: Path, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def doing(what: str) -> Iterator[None]:
 
 def under_way() -> str:
     """Return the innermost work that was named; empty where none is under way."""
-    return _under_way[-1][0] if _under_way else ""
+    innermost = _under_way[-1:]  # one look: another thread may end it at any moment
+    return innermost[0][0] if innermost else ""
 
 
 @contextmanager

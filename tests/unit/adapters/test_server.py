@@ -27,7 +27,7 @@ def server() -> Iterator[AdapterServer]:
 
 def is_there(pid: int) -> bool:
     """Whether a process runs, after giving it a while to end."""
-    for _ in range(100):
+    for _ in range(600):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
@@ -217,7 +217,7 @@ def test_what_a_shared_worker_began_ends_with_both_of_them(tmp_path: Path) -> No
         asking.kill()
     left = [Path(f"/proc/{child}"), Path(folder), *(Path("/dev/shm") / name for name in shared)]
     assert len(left) == 4
-    for _ in range(400):
+    for _ in range(1200):
         if not any(path.exists() for path in left):
             return
         time.sleep(0.05)

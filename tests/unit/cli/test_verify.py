@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -145,16 +144,16 @@ def test_hostile_text_is_counted_in_bounded_time_and_memory(verifier: str, answe
     # Not its resource usage: a child inherits the peak of the process that it was forked from.
     program = (
         "import sys; from pathlib import Path; from assay.cli.main import app; "
-        "app(sys.argv[1:], standalone_mode=False); print(Path('/proc/self/status').read_text())"
+        "app(sys.argv[1:], standalone_mode=False); import time; "
+        "print(Path('/proc/self/status').read_text(), 'CPU:', time.process_time())"
     )
-    began = time.monotonic()
     command = [sys.executable, "-c", program, "verify", verifier, *files]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert "0 solved, 10 failed, 0 not_measured" in said
     scored = read(tmp_path / "out.jsonl")
     assert [{key: row[key] for key in given[0]} for row in scored] == given
     # It takes 2 s and 0.7 GB: four responses of ten megabytes, and what one of them is as escaped JSON.
-    assert time.monotonic() - began < 30
+    assert float(said.partition("CPU:")[2]) < 30
     peak_kilobytes = int(said.partition("VmHWM:")[2].split()[0])
     assert peak_kilobytes < 1 << 20
 
