@@ -121,7 +121,6 @@ def audit(
     something is paid that should not be, and with 0 where nothing is.
     """
     import asyncio
-    import json
 
     from assay.audit import audit_environment
     from assay.cli.audit_training import trained_against
@@ -129,6 +128,7 @@ def audit(
     from assay.environments import make_environment
     from assay.environments.splits import SPLITS
     from assay.errors import ConfigError
+    from assay.observe.folder import write_json
 
     if split is not None and split not in SPLITS:
         raise ConfigError(f"--split {split}: expected one of {', '.join(SPLITS)}")
@@ -154,10 +154,11 @@ def audit(
             source, tasks, verifier=verifier, judge=judge, minutes=optimising.train, settings=more
         )
         found = dataclasses.replace(found, findings=[*found.findings, *trained.findings])
+    if output is not None:
+        write_json(output, as_data(found, trained))
     for line in _lines(found, trained):
         typer.echo(line)
     if output is not None:
-        output.write_text(json.dumps(as_data(found, trained), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         typer.echo(f"written: {output}")
     if found.findings:
         raise typer.Exit(FOUND)

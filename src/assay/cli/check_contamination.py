@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.common_options import output_file
+from assay.cli.common_options import keep_sources, output_file
 
 
 def contamination(
@@ -44,7 +44,9 @@ def contamination(
 
     from assay.environments.contamination import ExampleRows, overlaps
     from assay.errors import DataError
+    from assay.observe.whole import written_whole
 
+    keep_sources((output,), train, evaluation)
     found = overlaps(
         ExampleRows(train, train_columns or ()),
         ExampleRows(evaluation, columns or ()),
@@ -57,7 +59,8 @@ def contamination(
     shared = [each for each in found if each.num_shared]
     if output is not None:
         lines = [json.dumps({**dataclasses.asdict(each), "share": each.share}, ensure_ascii=False) for each in shared]
-        output.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        with written_whole(output) as file:
+            file.writelines(f"{line}\n" for line in lines)
     silent = sum(not each.num_ngrams for each in found)
     typer.echo(f"{len(found):,} rows of {evaluation}; {silent:,} of them have no {n}-gram that counts")
     for least in (0.0, 0.5, 1.0):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,8 @@ def output_file(path: Path | None) -> Path | None:
     """
     if path is None or (path.exists() and not path.is_file() and not path.is_dir()):
         return path  # /dev/stdout
+    if str(path) == "-":
+        raise ConfigError("- would be a file of that name: name a file, or /dev/stdout")
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: name a file in it")
     try:
@@ -51,3 +56,15 @@ def output_file(path: Path | None) -> Path | None:
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror}): name another file") from None
     return path
+
+
+def keep_sources(outputs: Iterable[Path | None], *sources: str | Path) -> None:
+    """Refuse to write over what a command reads.
+
+    Raises:
+        ConfigError: an output is one of the sources, by whatever name.
+    """
+    read = {os.path.realpath(found) for each in sources for found in (each, *glob.glob(str(each)))}
+    for output in outputs:
+        if output is not None and output.is_file() and os.path.realpath(output) in read:
+            raise ConfigError(f"{output} is what is read here, and would be written over: name another file to write")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.common_options import keep_sources
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def compare_logs(before: Path, after: Path, options: LogOptions, output: Path | 
     from assay.evaluation import logs
     from assay.observe.folder import write_json
 
+    keep_sources((output,), before, after)
     columns = None
     if options.task or options.score or options.benchmark:
         if not (options.task and options.score):
@@ -60,11 +62,12 @@ def compare_logs(before: Path, after: Path, options: LogOptions, output: Path | 
         columns = logs.TableColumns(options.task, tuple(options.score), options.benchmark)
     first, second = (logs.open_log(str(place), columns) for place in (before, after))
     found, said = logs.compare_logs(first, second, options.measure or ())
-    _print(first, second, found, said, console)
     if output is not None:
         write_json(
             output, {"comparisons": [each.to_dict() for each in found], "notes": _notes(first, second, found, said)}
         )
+    _print(first, second, found, said, console)
+    if output is not None:
         console.print(f"written: {output}", soft_wrap=True, markup=False)
 
 

@@ -174,10 +174,10 @@ def _line(task: Task, row: EvalRow, number: int, model: str) -> dict[str, Any]:
 
 def _write(path: Path, lines: list[dict[str, Any]]) -> None:
     """Writes the file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    partial.replace(path)
+    from assay.observe.whole import written_whole
+
+    with written_whole(path) as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
 def _recipe(path: Path, tasks: list[Task], verifier: str) -> str:

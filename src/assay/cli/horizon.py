@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.common_options import output_file, seed_option
+from assay.cli.common_options import keep_sources, output_file, seed_option
 from assay.cli.groups import with_groups
 from assay.cli.tables import tables_console
 from assay.errors import ConfigError, DataError
@@ -130,13 +130,15 @@ def horizon(
 
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot {plot}: a picture is one of {', '.join(_PICTURES)}")
+    keep_sources((json_file, plot), file)
     console = tables_console()
     rows = _read(file, table, console)
     with _told(len(rows.by), fit.bootstrap) as on_draws:
         found = fit_horizons(rows, ridge=fit.regularization, num_draws=fit.bootstrap, seed=fit.seed, on_draws=on_draws)
-    _print(found, rows, table.difficulty, fit, console)
     if json_file is not None:
         write_json(json_file, {name: each.to_dict() for name, each in found.items()})
+    _print(found, rows, table.difficulty, fit, console)
+    if json_file is not None:
         console.print(f"written: {json_file}", soft_wrap=True, markup=False)
     if plot is not None:
         from assay.observe.plots import plot_horizons

@@ -142,9 +142,10 @@ def map_models(
         write_json(folder / UNITS, {cell.name: each.to_dict() for cell, each in zip(cells, units, strict=True)})
         typer.echo(_told(players, cells, units, budget), err=True)
         result = _run(players, cells, units, notes, budget, options)
-    _write(folder, result)
     if json_file is not None:
         write_json(json_file, result)
+    _write(folder, result)
+    if json_file is not None:
         typer.echo(f"written: {json_file}")
     if result["is_interrupted"]:
         typer.echo("stopped; the same command continues this map")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.common_options import output_file
+from assay.cli.common_options import keep_sources, output_file
 from assay.cli.prefer_agreement import agreement
 from assay.cli.prefer_audit import audit
 from assay.cli.prefer_collect import collect
@@ -66,6 +66,8 @@ def import_pairs(
     from assay.preferences import read_preferences, split_pairs, write_pairs
 
     console = Console(highlight=False)
+    beside = output.with_suffix(".held-out.jsonl")
+    keep_sources((output, beside if held_out is not None else None), source)
     found = read_preferences(source, as_chat=chat, skip_bad=skip_bad, on_row=counted("rows read"))
     for form, count in found.forms.most_common():
         console.print(f"{count:,} rows of {form}", markup=False, soft_wrap=True)
@@ -74,10 +76,10 @@ def import_pairs(
     judged = [*found.pairs, *found.labelled]
     if not judged:
         raise DataError(f"{source} holds nothing to write; what is above says why")
-    beside: list = []
+    apart: list = []
     if held_out is not None:
-        judged, beside = split_pairs(judged, held_out, seed)
-    for path, part in ((output, judged), (output.with_suffix(".held-out.jsonl"), beside)):
+        judged, apart = split_pairs(judged, held_out, seed)
+    for path, part in ((output, judged), (beside, apart)):
         if part:
             write_pairs(path, part)
             console.print(f"written: {len(part):,} to {path}", markup=False, soft_wrap=True)
@@ -103,6 +105,7 @@ def export_pairs(
     from assay.preferences.write import export_rows, write_lines
 
     console = Console(highlight=False)
+    keep_sources((output,), source)
     found = read_preferences(source, on_row=counted("rows read"))
     for line in found.told():
         console.print(line, markup=False, soft_wrap=True)

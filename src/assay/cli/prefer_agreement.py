@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.common_options import output_file
+from assay.cli.common_options import keep_sources, output_file
 from assay.cli.endpoint import EndpointOptions, ask_judge, make_endpoint, print_tally
 from assay.cli.groups import with_groups
 from assay.cli.prefer_judge import JudgeOptions
@@ -68,6 +68,7 @@ def agreement(
     from assay.observe.folder import write_json
     from assay.preferences.agreement import is_labels
 
+    keep_sources((output,), *labels)
     kinds = {is_labels(source) for source in labels}
     if len(kinds) > 1:
         raise ConfigError("--labels: comparisons and labelled criteria cannot be pooled; measure them one at a time")
@@ -81,14 +82,16 @@ def agreement(
         replies = endpoint.replies or output.with_name(f"{output.name}.replies.sqlite")
         measure = _criteria_of_endpoint if by_criteria else _pairs_of_endpoint
         identity, report = measure(asked, options, labels, limit, replies)
-    for line in report.lines():
-        typer.echo(line)
     if report.agreement is None:
+        for line in report.lines():
+            typer.echo(line)
         raise DataError(f"{judge} gave no verdict on {len(report.judgements)} judgements; nothing is written")
     form = "criteria" if by_criteria else "pairs"
     parts = {name: part.to_dict() for name, part in report.by_subset().items()}
     kept = {"judge": identity, "form": form, "labels": list(report.labels), **report.to_dict(), "by_file": parts}
     write_json(output, kept)
+    for line in report.lines():
+        typer.echo(line)
     typer.echo(f"written: {output}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.common_options import output_file
+from assay.cli.common_options import keep_sources, output_file
 from assay.cli.endpoint import EndpointOptions, ask_judge, make_endpoint, print_tally
 from assay.cli.groups import with_groups
 from assay.cli.prefer_judge import JudgeOptions
@@ -62,6 +62,7 @@ def audit(
     from assay.preferences.judge import PairJudge
     from assay.preferences.pair import TIE
 
+    keep_sources((json_file,), file)
     asked = make_endpoint(model, endpoint.given())
     if asked is None:
         raise ConfigError(
@@ -79,11 +80,12 @@ def audit(
         return audit_judge(client, pairs, settings, at_once=asked.max_concurrent, on_judged=advance)
 
     found, tally = asyncio.run(ask_judge(asked, replies, "comparisons", len(pairs) * (1 + len(BIASES)), ask))
+    if json_file is not None:
+        write_json(json_file, as_data(found, model))
     for line in _lines(found, model):
         typer.echo(line)
     print_tally(tally, max(time.monotonic() - began, 1e-9), Console(highlight=False), f"asked of {model}")
     if json_file is not None:
-        write_json(json_file, as_data(found, model))
         typer.echo(f"written: {json_file}")
     if found.findings:
         raise typer.Exit(FOUND)

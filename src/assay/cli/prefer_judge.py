@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.common_options import output_file
+from assay.cli.common_options import keep_sources, output_file
 from assay.cli.endpoint import EndpointOptions, ask_judge, make_endpoint, print_tally
 from assay.cli.groups import with_groups
 from assay.errors import ConfigError, DataError
@@ -74,6 +74,7 @@ def judge(
     from assay.preferences import read_pairs, write_pairs
     from assay.preferences.judge import JudgeReport, PairJudge, judge_pairs
 
+    keep_sources((output, json_file), file)
     asked = make_endpoint(model, endpoint.given())
     if asked is None:
         raise ConfigError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.common_options import output_file
+from assay.cli.common_options import keep_sources, output_file
 from assay.cli.tables import tables_console
 
 if TYPE_CHECKING:
@@ -63,13 +63,15 @@ def rate(
     from assay.preferences.rate import rate_models, read_matches
 
     console = tables_console()
+    keep_sources((json_file,), file)
     matches = read_matches(file)
     for reason, count in matches.left_out.most_common():
         console.print(f"left out: {count} rows with {reason}", soft_wrap=True, markup=False)
     rates = rate_models(matches.rows, baseline)
-    _print(rates, scale, baseline, len(matches.rows), console)
     if json_file is not None:
         write_json(json_file, {name: each.to_dict(scale.value) for name, each in rates.models.items()})
+    _print(rates, scale, baseline, len(matches.rows), console)
+    if json_file is not None:
         console.print(f"written: {json_file}", soft_wrap=True, markup=False)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.common_options import output_file
+from assay.cli.common_options import keep_sources, output_file
 from assay.cli.tables import tables_console
 from assay.errors import DataError
 
@@ -46,6 +46,7 @@ def stats(
     from assay.preferences.stats import pair_stats
 
     console = tables_console()
+    keep_sources((json_file,), file)
     found = read_preferences(file, skip_bad=skip_bad, on_row=counted("rows read"))
     for line in found.told():
         console.print(line, markup=False, soft_wrap=True)
@@ -54,6 +55,9 @@ def stats(
             f"{file} holds no pair, but {len(found.labelled)} labelled responses: there is nothing to compare"
         )
     result = pair_stats(found.pairs, seed)
+    if json_file is not None:
+        left_out = dict(found.left_out)
+        write_json(json_file, {**result.to_dict(), "left_out": left_out, "num_labelled": len(found.labelled)})
     _print(result, console)
     if found.labelled:
         good = sum(each.label for each in found.labelled)
@@ -61,8 +65,6 @@ def stats(
             f"beside the pairs: {len(found.labelled):,} labelled responses, {good:,} of them good", markup=False
         )
     if json_file is not None:
-        left_out = dict(found.left_out)
-        write_json(json_file, {**result.to_dict(), "left_out": left_out, "num_labelled": len(found.labelled)})
         console.print(f"written: {json_file}", soft_wrap=True, markup=False)
 
 

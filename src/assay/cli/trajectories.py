@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.common_options import output_file
+from assay.cli.common_options import keep_sources, output_file
 from assay.cli.groups import with_groups
 from assay.cli.tables import tables_console
 from assay.errors import ConfigError
@@ -124,6 +124,7 @@ def trajectories(
         raise ConfigError(f"--threshold {threshold:g} is no solved share; it is above 0 and at most 1")
     if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--plot {plot}: pictures are .png or .svg")
+    keep_sources((plot, json_file), *(beside.people or ()))
     sides = [
         SeedRuns(
             each, tuple(read_trajectory(find_run(name, assay_home() / "runs")) for name in each.split(",") if name)

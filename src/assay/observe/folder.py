@@ -6,13 +6,13 @@ import difflib
 import fcntl
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.errors import RunFolderError
 from assay.observe.store import STORE_NAME
+from assay.observe.whole import written_whole
 
 LATEST = "latest"
 CONFIG = "config.json"
@@ -98,14 +98,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Writes a JSON file whole or not at all: aside, synced, and renamed. Numbers that JSON has not become null."""
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("w", encoding="utf-8") as file:
+    """Writes a JSON file whole or not at all. Numbers that JSON has not become null."""
+    with written_whole(path) as file:
         json.dump(_without_nan(data), file, indent=2, ensure_ascii=False, allow_nan=False, default=str)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 def _without_nan(data: Any) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.errors import DataError
+from assay.observe.whole import written_whole
 from assay.preferences.pair import TIE, Labelled, Messages, Pair, record, text_of_messages
 from assay.preferences.read import unpaired
 
@@ -29,16 +29,12 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     if path.suffix.lower() not in (".jsonl", ".ndjson"):
         raise DataError(f"{path}: comparisons are written as JSON lines; name a file that ends in .jsonl")
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
     count = 0
-    with aside.open("w", encoding="utf-8") as file:
+    with written_whole(path) as file:
         for row in rows:
             # ASCII: a lone surrogate, which a model may well sample, is no UTF-8.
             file.write(json.dumps(row) + "\n")
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
     return count
 
 

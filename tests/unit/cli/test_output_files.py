@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from assay.cli.common_options import output_file
 from assay.cli.main import app
@@ -48,3 +50,48 @@ def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     assert not any(new.parent.iterdir())
     assert output_file(tmp_path / "file") == tmp_path / "file"
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_dash_is_no_file() -> None:
+    with pytest.raises(ConfigError, match="/dev/stdout"):
+        output_file(Path("-"))
+
+
+def test_what_a_command_reads_is_not_written_over(tmp_path: Path) -> None:
+    pair = {"prompt": "q", "chosen": "a", "rejected": "b"}
+    pairs = tmp_path / "pairs.held-out.jsonl"
+    pairs.write_text("".join(json.dumps({**pair, "prompt": f"q{number}"}) + "\n" for number in range(9)))
+    table = tmp_path / "table.jsonl"
+    table.write_text(json.dumps({"model_a": "x", "model_b": "y", "winner": "tie"}) + "\n")
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(pairs)
+    before = pairs.read_text(), table.read_text()
+    for command in (
+        ["import", pairs, pairs],
+        ["import", pairs, tmp_path / "pairs.jsonl", "--held-out", "0.3"],
+        ["import", link, pairs],
+        ["import", tmp_path / "pairs.*.jsonl", pairs],
+        ["export", pairs, pairs],
+        ["stats", pairs, "--json", pairs],
+        ["rate", table, "--json", table],
+        ["judge", pairs, "openai:x", "--output", pairs],
+        ["audit", pairs, "openai:x", "--json", pairs],
+        ["agreement", "openai:x", "--labels", pairs, "--output", pairs],
+    ):
+        found = CliRunner().invoke(app, ["prefer", *map(str, command)])
+        assert "written over" in str(found.exception), command
+    assert (pairs.read_text(), table.read_text()) == before
+    assert not (tmp_path / "pairs.jsonl").exists()
+
+
+def test_a_file_is_written_before_the_first_line_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or `| head` would end the command without it."""
+    table, out = tmp_path / "table.jsonl", tmp_path / "out.json"
+    table.write_text(json.dumps({"model_a": "x", "model_b": "y", "winner": "tie"}) + "\n")
+
+    def closed(*_: Any, **__: Any) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("rich.console.Console.print", closed)
+    assert CliRunner().invoke(app, ["prefer", "rate", str(table), "--json", str(out)]).exit_code == 1
+    assert "x" in json.loads(out.read_text())
