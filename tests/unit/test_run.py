@@ -11,6 +11,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -202,11 +203,21 @@ def test_an_interrupt_finishes_the_step_and_leaves_a_checkpoint(tiny_model: Path
     assert done.summary["num_steps"] == 9
 
 
-def test_a_time_budget_ends_the_run(tiny_model: Path, tmp_path: Path) -> None:
-    result = run_to_end(config_of(tiny_model, num_steps=10_000, max_seconds=18.0), tmp_path / "run")
+def test_a_time_budget_ends_the_run(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 70 s the end gets 15. Steps of 10 s begin until the next would not be over then."""
+    now = [0.0]
+    monkeypatch.setattr("assay.run.position.time", SimpleNamespace(monotonic=lambda: now[0]))
+    sample = LocalEngine.generate
+
+    async def first_of_a_step(self: LocalEngine, *arguments: Any, request_id: str, **options: Any) -> Any:
+        now[0] += 10.0 if request_id.endswith("/0/0") and int(request_id.split("/")[1]) % 2 == 0 else 0.0
+        return await sample(self, *arguments, request_id=request_id, **options)
+
+    monkeypatch.setattr(LocalEngine, "generate", first_of_a_step)
+    result = run_to_end(config_of(tiny_model, num_steps=10_000, max_seconds=70.0), tmp_path / "run")
     assert result.status == "finished"
-    assert 0 < result.summary["num_steps"] < 10_000
-    assert result.summary["seconds"] < 30
+    assert result.summary["num_steps"] == 5
+    assert result.summary["seconds"] == 50.0
 
 
 def test_a_token_budget_ends_the_run_with_the_step_that_reaches_it(tiny_model: Path, tmp_path: Path) -> None:
