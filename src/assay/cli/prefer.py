@@ -112,6 +112,9 @@ def export_pairs(
     exported = [export_rows(each, to.value) for each in (*found.pairs, *found.labelled)]
     rows = [row for rows in exported for row in rows]
     lost = sum(not rows for rows in exported)
+    graded = sum(each.is_graded for each in found.pairs)
+    if graded and to in (OtherForm.TRL, OtherForm.TRL_UNPAIRED):
+        console.print(f"{graded:,} preferences by a share are written as whole: {to.value} has no form for them")
     if lost:
         console.print(f"left out: {lost} that {to.value} has no form for", markup=False)
     if not rows:

@@ -30,7 +30,8 @@ def read_rows(source: str, notes: list[str] | None = None) -> Iterator[tuple[str
     """(where it stands, row) of each row. Values are those of JSON; NaN, which is how tables write "nothing", is None.
 
     Args:
-        source: a path ending in .jsonl, .json (an array of objects, or JSON lines), .csv, each also with .gz after it,
+        source: a path ending in .jsonl, .json (an array of objects, or JSON lines), .csv (parted by commas, semicolons
+            or tabs, as its header is), each also with .gz after it,
             or .parquet; or "hub:owner/dataset/path/in/it" for a file of a data set on the Hugging Face hub, with
             "@revision" after the data set for another one than its newest. A * stands for any part of a name: every
             file that fits, in the order of their names.
@@ -135,7 +136,8 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     number = 0
     try:
         with _opened(path) as file:
-            reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            reader = csv.reader(text, strict=True, delimiter=_delimiter(path))
             header: list[str] = []
             while True:
                 # A row may go over several lines, and one with a quote that is never closed over all.
@@ -147,7 +149,7 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     continue
                 place = f"{path}, line {number}"
                 if not header:
-                    header = fields
+                    header = [name.strip() for name in fields]
                     twice = [name for name, count in Counter(header).items() if count > 1]
                     if twice:
                         raise DataError(f"{place}: the header names {twice[0]!r} twice; rename one of them")
@@ -159,6 +161,14 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"{path}, in the row that begins on line {number}, cannot be read as CSV: {error}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error}; save it as UTF-8") from None
+
+
+def _delimiter(path: Path) -> str:
+    """What parts the names of a header: a comma, or where it has none a semicolon or a tab, as spreadsheets of many
+    countries write them."""
+    with _opened(path) as file:
+        header = next((line for line in file if line.strip()), b"")
+    return next((mark for mark in (",", ";", "\t") if mark.encode() in header), ",")
 
 
 def _fetched(source: str) -> list[Path]:

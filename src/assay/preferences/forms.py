@@ -140,8 +140,32 @@ def number_of(row: Row, *names: str) -> float | None:
 
 
 def text_of_cell(row: Row, *names: str) -> str | None:
-    """The text in the first of these columns that has any; None where none has."""
-    return next((str(row[name]) for name in names if row.get(name) not in (None, "")), None)
+    """The text in the first of these columns that has any, without white space around it; None where none has."""
+    return next((text for name in names if row.get(name) is not None and (text := str(row[name]).strip())), None)
+
+
+def stated_preference(row: Row) -> float | None:
+    """The preference for b in the columns `preference` and `winner`; None where both are empty.
+
+    Raises:
+        RowError: what stands there is no preference, or the two contradict each other.
+    """
+    preference, winner = number_of(row, "preference"), text_of_cell(row, "winner")
+    if preference is not None and not 0 <= preference <= 1:
+        raise RowError(f"column 'preference' is {preference:g}; expected a number from 0 (a) to 1 (b)")
+    if winner is None:
+        return preference
+    if winner.lower() not in WINNERS:
+        raise RowError(f"column 'winner' is {_shown(row['winner'])}; expected model_a, model_b or tie")
+    won = WINNERS[winner.lower()]
+    if preference is None:
+        return won
+    if (preference > TIE) - (preference < TIE) != (won > TIE) - (won < TIE):
+        raise RowError(
+            f"column 'winner' is {winner!r}, and 'preference', which is for b, {preference:g}: they contradict each "
+            "other; mend the row, or leave one of the columns out"
+        )
+    return preference
 
 
 def _listed(text: str) -> Any:
@@ -322,7 +346,7 @@ def _arena(row: Row, _: bool) -> Iterator[Judged]:
         second,
         _winner(row),
         margin=number_of(row, "margin"),
-        order_known=True,
+        order_known=row.get("order_known") is not False,
         first_model=text_of_cell(row, "model_a"),
         second_model=text_of_cell(row, "model_b"),
         **_known(row),
@@ -355,16 +379,11 @@ def _interleaved(asked: Sequence[str], answers: Sequence[str]) -> Iterator[Messa
 
 
 def _winner(row: Row) -> float:
-    preference = number_of(row, "preference")
+    preference = stated_preference(row)
     if preference is not None:
-        if not 0 <= preference <= 1:
-            raise RowError(f"column 'preference' is {preference:g}; expected a number from 0 (a) to 1 (b)")
         return preference
     if "winner" in row:
-        found = WINNERS.get(str(row["winner"]).strip().lower())
-        if found is None:
-            raise RowError(f"column 'winner' is {_shown(row['winner'])}; expected model_a, model_b or tie")
-        return found
+        raise RowError(f"column 'winner' is {_shown(row['winner'])}; expected model_a, model_b or tie")
     flags = {name: number_of(row, name) for name in ("winner_model_a", "winner_model_b", "winner_tie")}
     on = [name for name, value in flags.items() if value == 1]
     if len(on) != 1:

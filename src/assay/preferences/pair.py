@@ -68,6 +68,11 @@ class Pair:
         return self.preference == TIE
 
     @property
+    def is_graded(self) -> bool:
+        """True where a response is preferred by a share, which a form of winners cannot say."""
+        return self.preference not in (0.0, TIE, 1.0)
+
+    @property
     def chosen(self) -> Messages | None:
         """The preferred response; None for a tie."""
         return None if self.is_tie else self.second if self.preference > TIE else self.first

@@ -13,7 +13,7 @@ import numpy as np
 from assay.environments.data_files import read_rows
 from assay.errors import DataError
 from assay.preferences.collected import standing_rows
-from assay.preferences.forms import TIE, WINNERS, RowError, number_of, text_of_cell
+from assay.preferences.forms import TIE, RowError, number_of, stated_preference, text_of_cell
 from assay.preferences.pair import Pair, text_of_messages
 from assay.preferences.prompts import DifferentPromptsError
 from assay.preferences.read import judged_in
@@ -140,7 +140,7 @@ def _from_table(row: Mapping[str, Any]) -> Match | str:
     names = [text_of_cell(row, name) for name in ("model_a", "model_b")]
     if names[0] is None or names[1] is None:
         return "no name of a model"
-    preference = _preference(row)
+    preference = stated_preference(row)
     if preference is None:
         return "neither preference nor winner"
     if names[0] == names[1]:
@@ -150,20 +150,6 @@ def _from_table(row: Mapping[str, Any]) -> Match | str:
         raise RowError("a length is below 0; lengths are counts, such as of characters or tokens")
     annotator = text_of_cell(row, "annotator", "judge")
     return Match(names[0], names[1], preference, length_a, length_b, annotator, number_of(row, *_DIFFICULTIES))
-
-
-def _preference(row: Mapping[str, Any]) -> float | None:
-    preference = number_of(row, "preference")
-    if preference is not None:
-        if not 0 <= preference <= 1:
-            raise RowError(f"column 'preference' is {preference:g}; expected a number from 0 (a) to 1 (b)")
-        return preference
-    winner = text_of_cell(row, "winner")
-    if winner is None:
-        return None
-    if winner.strip().lower() not in WINNERS:
-        raise RowError(f"column 'winner' is {winner!r:.60}; expected model_a, model_b or tie")
-    return WINNERS[winner.strip().lower()]
 
 
 def _from_pair(row: Mapping[str, Any]) -> Match | str:

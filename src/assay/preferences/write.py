@@ -82,6 +82,10 @@ def _arena(judged: Judged) -> Iterator[dict[str, Any]]:
         "judge": judged.annotator,
         "conversation_a": [message.to_dict() for message in (*judged.prompt, *judged.first)],
         "conversation_b": [message.to_dict() for message in (*judged.prompt, *judged.second)],
+        # What the form has no column for; whoever reads it back knows these.
+        "order_known": None if judged.order_known else False,
+        "preference": judged.preference if judged.is_graded else None,
+        "margin": judged.margin,
     }
     yield {name: value for name, value in row.items() if value is not None}
 

@@ -99,6 +99,15 @@ def test_csv(tmp_path: Path) -> None:
         list(read_rows(str(path)))
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_csv_as_spreadsheets_of_any_country_write_it(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "data.csv"
+    text = 'q| a\r\n"one| two; three, four\tfive"|2\r\n'.replace("|", mark)
+    path.write_text("\ufeff" + text, encoding="utf-8", newline="")
+    said = "one| two; three, four\tfive".replace("|", mark)
+    assert [row for _, row in read_rows(str(path))] == [{"q": said, "a": "2"}]
+
+
 def test_json_that_is_one_array(tmp_path: Path) -> None:
     path = tmp_path / "data.json"
     path.write_text(json.dumps([{"q": "a"}, {"q": "b", "n": float("nan")}], indent=1))

@@ -170,3 +170,20 @@ def test_no_comparison_is_an_error(tmp_path: Path) -> None:
         read_matches(written(tmp_path / "rows.jsonl", *table(("x", "x", "tie", 1))))
     with pytest.raises(DataError, match="no comparisons"):
         rate_models([])
+
+
+def test_names_are_the_same_with_and_without_white_space(tmp_path: Path) -> None:
+    rows = [{"model_a": "x", "model_b": " y", "winner": "model_a", "annotator": "me "}]
+    rows += [{"model_a": "y ", "model_b": "x", "winner": " model_a", "annotator": "me"}]
+    found, _ = rated(tmp_path, rows)
+    assert {name: each["num"] for name, each in found.items()} == {"x": 2, "y": 2}
+
+
+@pytest.mark.parametrize(("winner", "preference"), [("model_a", 0.9), ("model_b", 0.5), ("tie", 1)])
+def test_a_winner_and_a_preference_that_contradict_each_other(tmp_path: Path, winner: str, preference: float) -> None:
+    row = {"model_a": "x", "model_b": "y", "winner": winner, "preference": preference}
+    texts = {"prompt": "q", "response_a": "one", "response_b": "two"}
+    for each in (row, {**row, **texts}):
+        with pytest.raises(DataError, match=f"line 1: column 'winner' is '{winner}', and 'preference'.*contradict"):
+            read_matches(written(tmp_path / "rows.jsonl", each))
+    read_matches(written(tmp_path / "rows.jsonl", {**row, "winner": "model_b", "preference": 0.9}))

@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow
 import pytest
 from pyarrow import parquet
+from typer.testing import CliRunner
 
+from assay.cli.main import app
 from assay.environments.data_files import read_rows
 from assay.errors import DataError
 from assay.preferences import (
@@ -329,8 +331,22 @@ def test_exports_are_read_back(tmp_path: Path) -> None:
     trl = there_and_back("trl").pairs
     assert [(each.chosen, each.is_chat) for each in trl] == [(said("4"), True), (said("five"), False)]
     assert [each.label for each in there_and_back("trl-unpaired").labelled] == [True, False, False, True]
-    assert [each.preference for each in there_and_back("arena").pairs] == [0.0, 0.5, 1.0]
+    arena = there_and_back("arena").pairs
+    assert [each.preference for each in arena] == [0.0, 0.5, 1.0]
+    assert not any(each.order_known for each in arena), "the order was not known, and is not now"
+    judged = [Pair(USER, said("4"), said("5"), 0.3, margin=2.0, order_known=True)]
+    [back] = there_and_back("arena").pairs
+    assert (back.preference, back.margin, back.order_known) == (0.3, 2.0, True)
+    judged = [Pair(USER, said("4"), said("5"), 0.0, first_model="m", second_model="n", annotator="me")]
     [row] = [row for each in judged for row in export_rows(each, "rate")]
     assert row == {"model_a": "m", "model_b": "n", "preference": 0.0, "length_a": 1, "length_b": 1, "annotator": "me"}
     with pytest.raises(DataError, match="no form 'nonsense'; there are trl, trl-unpaired, arena, rate"):
         export_rows(judged[0], "nonsense")
+
+
+@pytest.mark.parametrize("form", ["trl", "trl-unpaired"])
+def test_an_export_counts_preferences_by_a_share(tmp_path: Path, form: str) -> None:
+    pairs = [Pair(USER, said("4"), said("5"), share) for share in (0.0, 0.3, 0.5, 0.9)]
+    write_pairs(tmp_path / "pairs.jsonl", pairs)
+    command = ["prefer", "export", str(tmp_path / "pairs.jsonl"), str(tmp_path / "out.jsonl"), "--to", form]
+    assert f"2 preferences by a share are written as whole: {form} has" in CliRunner().invoke(app, command).output
