@@ -68,9 +68,8 @@ def show(
         _print_json([row.to_dict() for row in found]) if as_json else show_attempts(Console(highlight=False), found)
         return
     folder = find_run(run, assay_home() / "runs")
-    store = RunStore.open_readonly(folder)
     console = Console(highlight=False)
-    try:
+    with RunStore.open_readonly(folder) as store:
         if chosen.given:
             found = chosen.find(store)
             _print_json(_with_turns(store, found)) if as_json else _show_rollouts(console, folder, store, found)
@@ -84,8 +83,6 @@ def show(
             _print_json(_overview(folder, store))
         else:
             _show_overview(console, folder, store)
-    finally:
-        store.close()
 
 
 def _print_json(data: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from assay.doctor.finding import TranscriptPlace
-from assay.errors import RunFolderError
 from assay.observe.folder import read_json
 from assay.observe.records import ALARM, EventRecord
 from assay.observe.store import RunStore
@@ -151,8 +149,7 @@ def read_chart(folder: Path) -> Chart:
         RunFolderError: the folder has no store, or one that cannot be read.
     """
     settings = read_json(folder / "config.json").get("settings")
-    store = RunStore.open_readonly(folder)
-    try:
+    with RunStore.open_readonly(folder) as store:
         return Chart(
             folder,
             settings if isinstance(settings, dict) else {},
@@ -163,10 +160,6 @@ def read_chart(folder: Path) -> Chart:
             store.query("SELECT COUNT(*) FROM rollouts")[0][0],
             [event for event in store.events() if event.kind == ALARM],
         )
-    except sqlite3.DatabaseError as error:
-        raise RunFolderError(f"{store.path} cannot be read: {error}; is it whole, and of this version?") from None
-    finally:
-        store.close()
 
 
 def _prompt(step: int, group: int, member: int, text: str, response: str, ids: bytes, mask: bytes) -> Prompt:

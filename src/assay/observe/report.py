@@ -63,11 +63,8 @@ def write_report(folder: Path) -> Path:
         stale.unlink()
     view = _summary_view(summary, read_json(folder / "config.json"), folder)
     if has_store:
-        store = RunStore.open_readonly(folder)
-        try:
+        with RunStore.open_readonly(folder) as store:
             view |= _store_view(store, report, summary)
-        finally:
-            store.close()
     page = report / REPORT_PAGE
     unfinished = page.with_suffix(".part")
     unfinished.write_text(_render(view), encoding="utf-8")

@@ -150,7 +150,7 @@ class RunStore:
                 store._connection = sqlite3.connect(f"{address}?immutable=1", uri=True)
             store._check_format()
         except sqlite3.DatabaseError as error:
-            raise RunFolderError(f"{store.path} is not a run store: {error}") from None
+            raise RunFolderError(_unreadable(store.path, error)) from None
         return store
 
     def __enter__(self) -> RunStore:
@@ -162,6 +162,8 @@ class RunStore:
         if kind is None:
             self.commit()
         self.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise RunFolderError(_unreadable(self.path, error)) from error
 
     def close(self) -> None:
         """Closes the file; what was not committed is dropped."""
@@ -479,6 +481,13 @@ class RunStore:
             raise RunFolderError(
                 f"{self.path} has store format {self._format}; this version of Assay reads formats {readable}"
             )
+
+
+def _unreadable(path: Path, error: sqlite3.DatabaseError) -> str:
+    return (
+        f"{path} cannot be read as a run store: {error}. It may be half copied, or of another version: copy it once "
+        "more, or ask sqlite3 to .recover it"
+    )
 
 
 def _file(path: Path) -> Path:

@@ -313,3 +313,14 @@ def test_attempts_of_an_evaluation_are_told_turn_by_turn(tmp_path: Path) -> None
     assert (row["sample"], len(row["turns"])) == (0, 2)
     with pytest.raises(RunFolderError, match="leave out all but --limit and --json"):
         output(str(tmp_path / "eval"), "--step", "1")
+
+
+def test_a_store_with_pages_lost_in_the_middle(run: Path) -> None:
+    store = run / "run.sqlite"
+    whole = store.read_bytes()
+    size = int.from_bytes(whole[16:18], "big")
+    store.write_bytes(whole[:size] + b"\xff" * (len(whole) - size))
+    for arguments in ([], ["--metrics"], ["--step", "1", "--group", "0"]):
+        found = CliRunner().invoke(app, [str(run), *arguments])
+        assert isinstance(found.exception, RunFolderError), arguments
+        assert re.search(r"run.sqlite cannot be read .*copy it once more", str(found.exception))

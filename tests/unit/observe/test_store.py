@@ -268,7 +268,7 @@ def test_no_store_and_no_database_are_said(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="no run store"):
         RunStore.open_readonly(tmp_path)
     (tmp_path / STORE_NAME).write_text("this is not a database, whatever its name may say" * 100)
-    with pytest.raises(RunFolderError, match="not a run store"):
+    with pytest.raises(RunFolderError, match=r"cannot be read as a run store: file is not a database.*copy it"):
         RunStore.open_readonly(tmp_path)
     with pytest.raises(RunFolderError, match="cannot be used"):
         RunStore(tmp_path)

@@ -115,7 +115,7 @@ def test_results_of_other_commands_are_found(tmp_path: Path) -> None:
         (lambda folder: shutil.rmtree(folder), "is gone"),
         (lambda folder: (folder / STORE_NAME).unlink(), "no steps yet; wait"),
         (lambda folder: [(folder / name).unlink() for name in (STORE_NAME, "config.json")], "is no run"),
-        (lambda folder: (folder / STORE_NAME).write_bytes(b"SQLite format 3\0" + b"x" * 5000), "is not a run store"),
+        (lambda folder: (folder / STORE_NAME).write_bytes(b"SQLite format 3\0" + b"x" * 5000), "as a run store"),
         (lambda folder: _half(folder), "cannot be read|is not"),
         (lambda folder: _version(folder, 99), "store format 99; this version of Assay reads"),
     ],

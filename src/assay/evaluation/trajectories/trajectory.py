@@ -118,14 +118,11 @@ def read_trajectory(folder: Path) -> Trajectory:
     Raises:
         RunFolderError: no run, or one whose probe was kept at fewer than two steps.
     """
-    store = RunStore.open_readonly(folder)
-    try:
+    with RunStore.open_readonly(folder) as store:
         steps = sorted({record.step for record in store.evaluations() if record.split == PROBE})
         greedy = [store.evaluation_rows(step, PROBE, "greedy") for step in steps]
         sampled = [store.evaluation_rows(step, PROBE, "sampled") for step in steps]
         metrics = store.metrics()
-    finally:
-        store.close()
     kept = [index for index, rows in enumerate(greedy) if rows]
     if len(kept) < 2:
         raise RunFolderError(

@@ -4,7 +4,6 @@ while its page is open."""
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,16 +47,8 @@ def opened(folder: Path) -> Iterator[RunStore]:
     if not (folder / STORE_NAME).is_file():
         what = "has settings and no steps yet; wait for the first step" if (folder / CONFIG).is_file() else "is no run"
         raise RunFolderError(f"{folder} {what}")
-    store = RunStore.open_readonly(folder)
-    try:
+    with RunStore.open_readonly(folder) as store:
         yield store
-    except sqlite3.DatabaseError as error:
-        raise RunFolderError(
-            f"{store.path} cannot be read: {error}. It may be half copied: copy it once more, or ask sqlite3 to "
-            ".recover it"
-        ) from None
-    finally:
-        store.close()
 
 
 def state_of(folder: Path) -> RunState:
