@@ -25,6 +25,7 @@ import pkgutil
 import re
 import sys
 import sysconfig
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -296,6 +297,18 @@ def load_module(place: str) -> ModuleType:
         del sys.modules[name]
         raise ConfigError(f"{path} could not be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def explain_foreign(error: BaseException) -> str | None:
+    """Return what a component that was read from a file raised, and where in that file and below; None where no such
+    file took part."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    first = next((at for at, (frame, _) in enumerate(frames) if "__assay_file__" in frame.f_globals), None)
+    if first is None:
+        return None
+    raised = "".join(traceback.format_exception_only(error)).strip()
+    places = [f"  {frame.f_code.co_filename}, line {line}, in {frame.f_code.co_name}" for frame, line in frames[first:]]
+    return "\n".join((raised, *places))
 
 
 def _in_module(base: type[ComponentT], module: str, name: str) -> type[ComponentT] | None:

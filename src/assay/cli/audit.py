@@ -186,6 +186,7 @@ def _tasks(source: Environment, splits: Sequence[Split], num_tasks: int) -> list
     import itertools
     import math
 
+    from assay.environments import checked_tasks
     from assay.errors import DataError
 
     levels = source.levels() or ((None, None),)
@@ -194,7 +195,7 @@ def _tasks(source: Environment, splits: Sequence[Split], num_tasks: int) -> list
         by_level: list[list[Task]] = []
         for complexity, horizon in levels:
             try:
-                tasks = source.tasks(split, complexity=complexity, horizon=horizon)
+                tasks = checked_tasks(source.tasks(split, complexity=complexity, horizon=horizon), source)
                 by_level.append(list(itertools.islice(tasks, math.ceil(num_tasks / len(levels)))))
             except DataError as error:
                 why = error

@@ -143,6 +143,7 @@ def _tasks(source: Environment, num_tasks: int | None) -> dict[Split, list[Task]
     """The tasks of each split, by name; none where a split is empty."""
     import itertools
 
+    from assay.environments import checked_tasks
     from assay.environments.file_environment import FileEnvironment
     from assay.environments.splits import SPLITS
     from assay.errors import DataError
@@ -150,11 +151,14 @@ def _tasks(source: Environment, num_tasks: int | None) -> dict[Split, list[Task]
     if isinstance(source, FileEnvironment):
         return {split: list(source.splits[split])[:num_tasks] for split in SPLITS}
     found: dict[Split, list[Task]] = {}
+    why: DataError | None = None
     for split in SPLITS:
         try:
-            found[split] = list(itertools.islice(source.tasks(split), num_tasks or 100))
-        except DataError:
-            found[split] = []
+            found[split] = list(itertools.islice(checked_tasks(source.tasks(split), source), num_tasks or 100))
+        except DataError as error:
+            found[split], why = [], error
+    if not any(found.values()):
+        raise why or DataError(f"{source.name} has no tasks, in no split: tasks() yields none")
     return found
 
 

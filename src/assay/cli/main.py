@@ -91,9 +91,13 @@ def main() -> None:
         app()
     except AssayError as error:
         _fail(str(error))
-    except OSError as error:
-        # A traceback says nothing that a person could use where a place cannot be written; a fault of ours keeps it.
-        if (explanation := explain_place(error)) is None:
+    except Exception as error:
+        from assay.components import explain_foreign
+
+        # A traceback says nothing that a person could use where a place cannot be written, and of a component of their
+        # own the part in its file says it; a fault of ours keeps it.
+        place = explain_place(error) if isinstance(error, OSError) else None
+        if (explanation := place or explain_foreign(error)) is None:
             raise
         _fail(explanation)
     except KeyboardInterrupt:

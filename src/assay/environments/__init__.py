@@ -13,7 +13,7 @@ from typing import Any
 from assay.components import make_component
 from assay.environments.check import check_environment
 from assay.environments.check_episode import check_episode
-from assay.environments.environment import AnyEnvironment, Environment, Level, require_tasks, rewards_of
+from assay.environments.environment import AnyEnvironment, Environment, Level, checked_tasks, require_tasks, rewards_of
 from assay.environments.episode import Episode, EpisodeFactory, EpisodeStep, SingleTurn
 from assay.environments.proposals import Proposals, RefusedProposalError
 from assay.environments.script import Script
@@ -45,6 +45,7 @@ __all__ = [
     "ToolFailure",
     "check_environment",
     "check_episode",
+    "checked_tasks",
     "choose_levels",
     "choose_tasks",
     "make_environment",

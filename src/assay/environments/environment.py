@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from assay.components import Chosen, Component
 from assay.environments.episode import Episode, SingleTurn
 from assay.environments.proposals import Proposals
 from assay.environments.script import Script
-from assay.errors import ConfigError, DataError
+from assay.errors import ConfigError, ContractError, DataError
 from assay.types import Split, Task
 from assay.verifiers import Exact, Verifier
 
@@ -136,14 +136,39 @@ AnyEnvironment = Annotated[Environment, Chosen()]
 """The type of a settings field that holds an environment."""
 
 
+def checked_tasks(tasks: Iterable[Task], environment: Environment) -> Iterator[Task]:
+    """The same tasks, each of which is one.
+
+    Raises:
+        ContractError: `tasks` of somebody's own environment returned no iterable, or what it yields is no Task.
+    """
+
+    def checked(given: Iterator[Task]) -> Iterator[Task]:
+        for task in given:
+            if not isinstance(task, Task):
+                raise ContractError(
+                    f"tasks() of {environment.name} yields {task!r:.200}, of type {type(task).__name__}; yield an "
+                    "assay.types.Task for each task"
+                )
+            yield task
+
+    if not isinstance(tasks, Iterable):
+        raise ContractError(
+            f"tasks() of {environment.name} returned {tasks!r:.200}, which is no iterable; yield a Task for each task"
+        )
+    return checked(iter(tasks))
+
+
 def require_tasks(
-    tasks: Iterator[Task], environment: Environment, split: Split, complexity: float | None, horizon: float | None
+    tasks: Iterable[Task], environment: Environment, split: Split, complexity: float | None, horizon: float | None
 ) -> Iterator[Task]:
     """The same tasks, after making sure that there is at least one.
 
     Raises:
         DataError: the split is empty at this setting of the dials.
+        ContractError: as `checked_tasks`.
     """
+    tasks = checked_tasks(tasks, environment)
     first = next(tasks, None)
     if first is None:
         dials = any(level != (None, None) for level in environment.levels())

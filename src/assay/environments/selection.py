@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from assay.environments.environment import Environment, Level
+from assay.environments.environment import Environment, Level, checked_tasks
 from assay.types import Split, Task
 
 
@@ -16,7 +16,7 @@ def choose_tasks(
     found: dict[str, Task] = {}
     for complexity, horizon in levels:
         tasks = environment.tasks(split, complexity=complexity, horizon=horizon, seed=seed)
-        fresh = (task for task in tasks if task.task_id not in found)
+        fresh = (task for task in checked_tasks(tasks, environment) if task.task_id not in found)
         found |= {task.task_id: task for task in itertools.islice(fresh, num_tasks)}
     return list(found.values())
 

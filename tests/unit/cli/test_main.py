@@ -105,6 +105,58 @@ def test_what_is_no_matter_of_places_keeps_its_traceback(
     assert raised.value is error
 
 
+WORLDS = """
+from assay.environments import Environment
+from assay.types import Message, Task
+
+
+class Begins(Environment):
+    def __init__(self, **options):
+        raise KeyError("secret")
+
+
+class Draws(Environment):
+    def tasks(self, split, **dials):
+        yield Task("draws", (Message("user", "1 + 1?"),), "2")
+        return 1 / 0
+
+
+class Returns(Environment):
+    def tasks(self, split, **dials):
+        return None
+
+
+class Yields(Environment):
+    def tasks(self, split, **dials):
+        yield {"prompt": "1 + 1?"}
+
+
+class Lacks(Environment):
+    def tasks(self, split, **dials):
+        return []
+"""
+
+
+@pytest.mark.parametrize("command", ["check env", "audit", "train recipe.toml --set model.source=model"])
+@pytest.mark.parametrize(
+    ("world", "said"),
+    [
+        ("Begins", "error: KeyError: 'secret'\n  PLACE/worlds.py, line 8, in __init__\n"),
+        ("Draws", "error: ZeroDivisionError: division by zero\n  PLACE/worlds.py, line 14, in tasks\n"),
+        ("Returns", "tasks() of returns returned None, which is no iterable; yield a Task"),
+        ("Yields", "tasks() of yields yields {'prompt': '1 + 1?'}, of type dict; yield an assay.types.Task"),
+        ("Lacks", "lacks"),
+    ],
+)
+def test_what_an_environment_of_ones_own_does_wrong_is_named_with_its_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, world: str, said: str
+) -> None:
+    Path("worlds.py").write_text(WORLDS)
+    name = f"worlds.py:{world}"
+    command += f" --set environment.name={name}" if command.startswith("train") else f" {name}"
+    assert said.replace("PLACE", str(Path.cwd())) in refused(capsys, monkeypatch, command)
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["assay", "--version"])
     with pytest.raises(SystemExit) as left:
