@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 from assay.audit.attacks import Target
+from assay.audit.stalls import StalledError, without_stalls
 from assay.engines.engine import Sampling
 from assay.environments import Environment
 from assay.environments.script import Says, Script
@@ -30,6 +31,7 @@ class Payer:
         self.judge = judge
         self._gate = asyncio.Semaphore(CONCURRENT)
         self._gold_values: dict[str, float] = {}
+        self._stalls = 0
 
     async def score(self, task: Task, response: str, play: Callable[[], Script] | None = None) -> Score:
         """The score of a response that is said in every turn of the task's episode, or of the one that is played."""
@@ -65,15 +67,24 @@ class Payer:
         self, verifier: Verifier, task: Task, response: str, play: Callable[[], Script] | None = None
     ) -> Score:
         """The score, or NOT_MEASURED with what the response did to the verifier."""
+        stalls = self._stalls
         try:
             async with asyncio.timeout(SECONDS):
-                rollout = await self._rollout(task, response, play)
-                return await score_rollout(verifier, rollout, task, retries=0)
+                return await without_stalls(self._scored(verifier, task, response, play), SECONDS)
+        except StalledError:
+            self._stalls += 1
+            return Score.not_measured(f"no score within {SECONDS:g} s, in which nothing else could run")
         except TimeoutError:
+            if self._stalls > stalls:  # the time went to another response
+                return await self._asked(verifier, task, response, play)
             return Score.not_measured(f"no score within {SECONDS:g} s")
         except SystemExit as error:
             # A program that is executed in the verifier's own process ends that process, and would end the audit.
             return Score.not_measured(f"the response ended the verifier's process ({error!r})")
+
+    async def _scored(self, verifier: Verifier, task: Task, response: str, play: Callable[[], Script] | None) -> Score:
+        rollout = await self._rollout(task, response, play)
+        return await score_rollout(verifier, rollout, task, retries=0)
 
     async def _rollout(self, task: Task, response: str, play: Callable[[], Script] | None) -> Rollout:
         if self.environment.turns_of(task) == 1 and self.verifier.name != "episode":

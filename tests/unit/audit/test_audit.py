@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,6 +221,30 @@ class Programs(Environment):
     ) -> Iterator[Task]:
         suite = Suite(tests=self.tests, reference=REFERENCE)
         yield Task(self.name, (Message("user", "larger(a, b)?"),), "", suite=suite)
+
+
+class Stalls(Clean):
+    """Gives nobody else a turn: a regular expression that goes back over what is long, and catches what ends it."""
+
+    def pays(self, text: str, answer: str) -> bool:
+        try:
+            if text == " \n\t\n":
+                re.match("(a|aa)+$", "a" * 60 + "b")
+            return super().pays(text, answer)
+        except Exception:
+            return False
+
+
+def test_a_verifier_that_stalls_is_a_finding_of_that_response_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.audit.payer.SECONDS", 0.3)
+    handler = signal.getsignal(signal.SIGALRM)
+    world = Sums()
+    found = asyncio.run(
+        audit_environment(world, list(world.tasks("train"))[:6], verifier=Stalls(), judge=None, evaluations=0)
+    )
+    assert tricks(found) == {"spaces alone: no score"}
+    assert "no score within 0.3 s, in which nothing else could run" in found.findings[0].reason
+    assert signal.getsignal(signal.SIGALRM) is handler
 
 
 def test_changed_programs_that_weak_tests_accept_are_shown() -> None:
