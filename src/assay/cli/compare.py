@@ -182,18 +182,21 @@ def read_evaluation(folder: Path) -> Evaluation:
     """The evaluation in a folder, which has ended.
 
     Raises:
-        RunFolderError: there is none.
+        RunFolderError: there is none, or not all of it.
     """
     from assay.evaluation import Evaluation
-    from assay.evaluation.folder import read_rows
+    from assay.evaluation.folder import read_whole
+    from assay.observe.folder import read_json
 
     if not (folder / "scores.json").is_file():
         raise RunFolderError(
             f"{folder} holds no finished evaluation (no scores.json); give a folder that `assay eval` printed, or run "
             "its command again to finish it"
         )
-    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))["settings"]
-    return Evaluation(tuple(read_rows(folder / "rows.jsonl")), settings)
+    settings = read_json(folder / "settings.json").get("settings")
+    if not isinstance(settings, dict):
+        raise RunFolderError(f"{folder / 'settings.json'} cannot be read: copy it once more, or run its command again")
+    return Evaluation(tuple(read_whole(folder)), settings)
 
 
 def _check_same(before: Path, first: Evaluation, after: Path, second: Evaluation) -> None:

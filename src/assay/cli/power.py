@@ -148,6 +148,10 @@ class _Facts:
             raise ConfigError("say --accuracy PERCENT or --before EVALUATION: how far samples differ depends on it")
         if known.after is not None and known.before is None:
             raise ConfigError("--after needs --before: gains are of the same tasks")
+        if known.before is not None and known.accuracy is not None:
+            raise ConfigError("--accuracy has no effect beside --before, which says it: leave one of them out")
+        if known.before is None and known.reading is not None:
+            raise ConfigError("--reading has no effect without --before: leave it out")
         before = None if known.before is None else _evaluation(known.before)
         told: list[str] = []
         runs = _runs(known.run or [])
@@ -161,6 +165,8 @@ class _Facts:
         else:
             assert known.before is not None
             reading = known.reading or before.readings[0]
+            if reading not in before.readings:
+                raise ConfigError(f"--reading {reading}: {known.before} was read by {', '.join(before.readings)}")
             counts = before.counts(reading)
             accuracy = before.accuracy(reading).value
             tokens = before.mean_tokens or None

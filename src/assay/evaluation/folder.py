@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from assay.errors import RunFolderError
 from assay.evaluation.row import EvalRow
-from assay.observe.folder import write_json
+from assay.observe.folder import read_json, write_json
 
 SETTINGS = "settings.json"
 ROWS = "rows.jsonl"
@@ -128,6 +128,22 @@ def read_rows(path: Path) -> list[EvalRow]:
     content = path.read_bytes()
     rows = _parsed(content[: content.rfind(b"\n") + 1], path)
     return sorted(rows, key=lambda row: (row.task_index, row.sample))
+
+
+def read_whole(folder: Path) -> list[EvalRow]:
+    """The rows of an evaluation, as many as its scores are of.
+
+    Raises:
+        RunFolderError: there are others, as where a folder was copied while it was written.
+    """
+    rows = read_rows(folder / ROWS) if (folder / ROWS).is_file() else []
+    counted = read_json(folder / SCORES).get("num_samples", len(rows))
+    if not rows or len(rows) != counted:
+        raise RunFolderError(
+            f"{folder / ROWS} has {len(rows):,} samples{f' of {counted:,}' if counted else ''}: copy it once more, or "
+            "run its command again"
+        )
+    return rows
 
 
 def _parsed(content: bytes, path: Path) -> list[EvalRow]:

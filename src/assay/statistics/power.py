@@ -82,6 +82,8 @@ class Spread:
             ValueError: a share outside (0, 1), a gain that does not fit, or `within` outside [0, share (1 - share)].
         """
         if gain < 0:
+            if -gain > share:
+                raise ValueError(f"a share of {share} cannot lose {-gain}: at most {share:.4g}")
             return cls.assumed(1 - share, -gain, within, seeds)
         largest = share * (1 - share)
         within = largest if within is None else within

@@ -105,6 +105,28 @@ def test_what_cannot_be_compared(tmp_path: Path):
         run(one, elsewhere)
 
 
+@pytest.mark.parametrize(
+    ("name", "most", "said"),
+    [
+        ("rows.jsonl", -9, "rows.jsonl has 1 samples of 2"),
+        ("rows.jsonl", 0, "rows.jsonl has 0 samples of 2"),
+        ("settings.json", -9, "settings.json cannot be read"),
+    ],
+)
+def test_half_an_evaluation(tmp_path: Path, name: str, most: int, said: str) -> None:
+    """What was copied while it was written, or until the disk was full."""
+    whole, half = keep(tmp_path / "whole", ["s", "s"]), keep(tmp_path / "half", ["s", "s"])
+    (half / "scores.json").write_text('{"num_samples": 2}')
+    run(whole, half)
+    (half / name).write_bytes((half / name).read_bytes()[:most])
+    for sides in ((whole, half), (half, whole)):
+        with pytest.raises(RunFolderError, match=f"half.{said}.*copy it once more"):
+            run(*sides)
+    (half / "rows.jsonl").write_text("")
+    with pytest.raises(RunFolderError, match="has 0 samples"):
+        run(half, whole, "--measure", "strict")
+
+
 def keep_samples(folder: Path, solved: list[str]) -> Path:
     """Tasks with a sample for each letter, "s" where it is solved."""
     with EvaluationFolder(folder, {"verifiers": EXACT}, {}) as kept:

@@ -112,7 +112,10 @@ def test_seeds_that_differ_too_much():
         (("--gain", 5), "--accuracy PERCENT or --before"),
         (("--gain", 0, "--accuracy", 40), "not 0"),
         (("--gain", 30, "--accuracy", 90), "cannot gain"),
+        (("--gain", -30, "--accuracy", 20), "a share of 0.2 cannot lose 0.3: at most 0.2"),
         (("--gain", 5, "--accuracy", 40, "--after", "x"), "--after needs --before"),
+        (("--gain", 5, "--accuracy", 40, "--before", "x"), "--accuracy has no effect beside --before"),
+        (("--gain", 5, "--accuracy", 40, "--reading", "strict"), "--reading has no effect without --before"),
     ],
 )
 def test_what_cannot_be_asked(arguments: tuple, message: str):
@@ -125,3 +128,8 @@ def test_what_is_no_run(tmp_path: Path):
         run("--gain", 5, "--accuracy", 40, "--run", tmp_path)
     with pytest.raises(RunFolderError, match="no finished evaluation"):
         run("--gain", 5, "--before", tmp_path)
+
+
+def test_a_reading_that_nobody_took(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"--reading judge: .* was read by strict"):
+        run("--gain", 5, "--before", keep(tmp_path / "before", ["sf"] * 4), "--reading", "judge")

@@ -9,7 +9,7 @@ from pathlib import Path
 from assay.environments.data_files import read_rows
 from assay.environments.values import parse_json
 from assay.errors import DataError
-from assay.evaluation.folder import read_rows as read_evaluation_rows
+from assay.evaluation.folder import read_whole
 from assay.evaluation.logs import inspect, lm_eval
 from assay.evaluation.logs.compare import LogComparison, compare_logs
 from assay.evaluation.logs.log import Log, LoggedSample
@@ -100,7 +100,7 @@ def _is_inspect(path: Path) -> bool:
 
 def of_evaluation(folder: Path) -> Log:
     """A kept evaluation of Assay's own as a log; its readings are the measures."""
-    rows = read_evaluation_rows(folder / "rows.jsonl")
+    rows = read_whole(folder)
     samples = tuple(
         LoggedSample(
             row.domain,
