@@ -21,6 +21,9 @@ from assay.preferences.pair import Pair, record
 
 Key = tuple[str, str, str]
 SKIP, UNDO = "skip", "undo"
+_BEGINNINGS = (b'{"prompt": ', b'{"judgement": ')
+"""How each line begins that this file has."""
+_NO_JUDGEMENT = "this is no judgement of assay prefer collect; give another --output"
 
 
 def standing_rows(
@@ -153,6 +156,8 @@ class CollectionFile:
                 except ValueError:
                     if line.endswith(b"\n"):
                         raise DataError(f"{place}: this is no JSON; mend the line or take it out") from None
+                    if not whole and not any(line.startswith(own) or own.startswith(line) for own in _BEGINNINGS):
+                        raise DataError(f"{place}: {_NO_JUDGEMENT}") from None
                     self._file.truncate(whole)
                     break
                 whole += len(line)
@@ -168,7 +173,7 @@ def _apply(found: dict[str, Collected], row: Any, place: str) -> None:
 
     name = row.get("judgement") if isinstance(row, dict) else None
     if not isinstance(name, str):
-        raise DataError(f"{place}: this is no judgement of assay prefer collect; give another --output")
+        raise DataError(f"{place}: {_NO_JUDGEMENT}")
     event, annotator = row.get("event"), str(row.get("annotator"))
     if event == UNDO:
         found.pop(name, None)

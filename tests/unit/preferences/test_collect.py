@@ -301,11 +301,20 @@ def test_a_file_is_open_in_one_page_at_a_time_and_is_what_it_says(tmp_path: Path
     with pytest.raises(DataError, match="is open in another assay prefer collect"):
         CollectionFile(tmp_path / "out.jsonl")
     at.collecting._file.close()
-    for text, wrong in (("no json\n", "line 1: this is no JSON"), ('{"a": 1}\n', "this is no judgement")):
+    for text, wrong in (
+        ("no json\n", "line 1: this is no JSON"),
+        ('{"a": 1}\n', "this is no judgement"),
+        ("notes, without an end of line", "this is no judgement"),
+        ('{"question": "cut', "this is no judgement"),
+    ):
         (tmp_path / "bad.jsonl").write_text(text)
         with pytest.raises(DataError, match=wrong):
             CollectionFile(tmp_path / "bad.jsonl")
         assert (tmp_path / "bad.jsonl").read_text() == text
+    for cut in ("{", '{"prompt": [{"role'):
+        (tmp_path / "cut.jsonl").write_text(cut)
+        CollectionFile(tmp_path / "cut.jsonl").close()
+        assert (tmp_path / "cut.jsonl").read_text() == "", "a first judgement that a kill cut short"
     with pytest.raises(DataError, match=r"ends in \.jsonl"):
         CollectionFile(tmp_path / "out.csv")
 
