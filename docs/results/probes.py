@@ -48,7 +48,7 @@ STEPS = 4
 
 
 def keep(source: Path, name: str) -> None:
-    """Keep the probes of a sweep's runs, and draw the mean curves of its cells."""
+    """Keep the probes of a sweep's runs, and draw their curves."""
     runs = []
     for store in sorted((source / "runs").rglob("run.sqlite")):
         if read_json(store.parent / "summary.json").get("status") != "finished":
@@ -70,15 +70,21 @@ def keep(source: Path, name: str) -> None:
         json.dump(runs, file)
     kept_runs.cache_clear()
     sides_of.cache_clear()
-    axis = TOKENS if all(TOKENS in run["axes"] for run in runs) else SECONDS
-    series: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
-    for cell, side in sides_of(name).items():
+    draw(name)
+
+
+def draw(name: str) -> None:
+    """Draw the curves of each cell's runs, from what is kept of them."""
+    folder = RESULTS / name
+    sides = sides_of(name)
+    axis = TOKENS if all(TOKENS in run.axes for side in sides.values() for run in side.runs) else SECONDS
+    series: dict[str, dict[str, list[list[tuple[float, float, float, float]]]]] = {}
+    for cell, side in sides.items():
         for run in side.runs:
             for key, skill in run.skills.items():
                 points = zip(run.axis(axis).tolist(), skill.curve(), strict=True)
-                series.setdefault(key, {})[f"{cell}, seed {run.name}"] = [
-                    (x, point.value, point.low, point.high) for x, point in points if point is not None
-                ]
+                curve = [(x, point.value, point.low, point.high) for x, point in points if point is not None]
+                series.setdefault(key, {}).setdefault(cell, []).append(curve)
     plot_trajectories(folder / PICTURE, axis.replace("_", " "), series)
     Image.open(folder / PICTURE).convert("RGB").quantize(64).save(folder / PICTURE, optimize=True)
 

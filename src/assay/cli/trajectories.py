@@ -261,17 +261,20 @@ def _draw(path: Path, described: list[dict[str, Any]]) -> None:
     from assay.observe.plots import plot_trajectories
 
     axes = {side["axis"] for side in described}
-    series: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
+    series: dict[str, dict[str, list[list[tuple[float, float, float, float]]]]] = {}
     for side in described:
+        alone = len(side["runs"]) == 1
         for run in side["runs"]:
+            name = run["name"] if alone else f"{side['name']}, {len(side['runs'])} runs"
             # Tokens and trials have no common unit: each curve then runs over its own length.
             axis = [x / (run["axes"][side["axis"]][-1] if len(axes) > 1 else 1.0) for x in run["axes"][side["axis"]]]
             for skill, found in run["skills"].items():
-                series.setdefault(skill, {})[run["name"]] = [
+                curve = [
                     (x, point["value"], point["low"], point["high"])
                     for x, point in zip(axis, found["solved"], strict=True)
                     if point is not None
                 ]
+                series.setdefault(skill, {}).setdefault(name, []).append(curve)
     label = f"share of all {' or '.join(sorted(axes))}" if len(axes) > 1 else described[0]["axis"]
     plot_trajectories(path, label.replace("_", " "), series)
 

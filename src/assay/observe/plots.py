@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Okabe and Ito 2008, "Color Universal Design", without yellow and black.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
+_LINES = ("-", "--", ":")
 _SIZE_INCHES = (5.4, 3.3)
 _DOTS_PER_INCH = 150
 _MAX_SERIES = 8
@@ -138,13 +139,14 @@ def plot_horizons(path: Path, horizons: Mapping[str, Horizon], unit: str, *, is_
 
 
 def plot_trajectories(
-    path: Path, axis: str, series: Mapping[str, Mapping[str, Sequence[tuple[float, float, float, float]]]]
+    path: Path, axis: str, series: Mapping[str, Mapping[str, Sequence[Sequence[tuple[float, float, float, float]]]]]
 ) -> None:
-    """Solved shares along training, a panel for each level and a curve for each run, with 95 % bands.
+    """Solved shares along training, a panel for each level, a colour for each side and a curve for each of its runs,
+    with a 95 % band where a side has one run.
 
     Args:
         axis: name of what training is measured in.
-        series: level to run to (where on the axis, share, low, high) of each probe.
+        series: level to side to (where on the axis, share, low, high) of each probe of each run.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -153,22 +155,22 @@ def plot_trajectories(
     rows = -(-len(series) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.8 * rows), dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
-    for panel, (level, runs) in enumerate(series.items()):
+    for panel, (level, sides) in enumerate(series.items()):
         axes = figure.add_subplot(rows, columns, panel + 1)
-        for i, (run, points) in enumerate(runs.items()):
-            if not points:
-                continue
-            x, share, low, high = zip(*points, strict=True)
-            colour = _COLOURS[i % len(_COLOURS)]
-            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(
-                x, share, color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=3, linewidth=1.2, label=run
-            )
+        for i, (side, runs) in enumerate(sides.items()):
+            again, i = divmod(i, len(_COLOURS))
+            line, label = _LINES[again % len(_LINES)] + _MARKERS[i], side
+            for points in filter(None, runs):
+                x, share, low, high = zip(*points, strict=True)
+                if len(runs) == 1:
+                    axes.fill_between(x, low, high, color=_COLOURS[i], alpha=0.15, linewidth=0)
+                axes.plot(x, share, line, color=_COLOURS[i], markersize=3, linewidth=1.2, label=label)
+                label = "_"  # which matplotlib leaves out of a legend
         axes.set_title(level, loc="left", fontsize=9, parse_math=False)
         axes.set_xlabel(axis, fontsize=8, parse_math=False)
         axes.set_ylim(-0.03, 1.03)
         axes.tick_params(labelsize=7)
-        if panel == 0 and runs:
+        if panel == 0 and sides:
             for text in axes.legend(loc="best", frameon=False, fontsize=7).get_texts():
                 text.set_parse_math(False)
     save(figure, path)
