@@ -18,8 +18,9 @@ FEW_TASKS = 20
 it would widen by less than a tenth, and covers without (docs/concepts/intervals.md)."""
 
 
-def wilson(num_solved: int, num_tasks: int) -> Interval:
-    """Wilson's score interval of a proportion: independent tasks, one sample each.
+def wilson(num_solved: float, num_tasks: int) -> Interval:
+    """Wilson's score interval of a proportion: independent tasks, one sample each. The number
+    solved may be an expected one.
 
     The p for which |p_hat - p| = z sqrt(p (1 - p) / n):  (p_hat + z^2/2n +- z sqrt(p_hat(1-p_hat)/n + z^2/4n^2))
     / (1 + z^2/n). Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22.

@@ -74,3 +74,25 @@ def test_two_annotators_tell_how_often_they_agree_and_not_who_errs() -> None:
 def test_an_answer_out_of_range_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"from 0 to 1, got 2 of 'bob'"):
         annotator_reliability([{"ada": 1, "bob": 2}])
+
+
+def test_annotators_who_agree_throughout_have_an_interval() -> None:
+    found = annotator_reliability([{"ada": 1, "bob": 1, "eve": 1}] * 5)
+    for each in found.values():
+        # Wilson's of 5 right of 5: 57 to 100 %.
+        assert (each.share.low, each.share.high) == (pytest.approx(0.566, abs=0.01), pytest.approx(1, abs=0.01))
+    ties = annotator_reliability([{"ada": 0.5, "bob": 0.5, "eve": 0.5}] * 5)["ada"].share
+    assert (ties.low, ties.value, ties.high) == (pytest.approx(0.17, abs=0.01), 0.5, pytest.approx(0.83, abs=0.01))
+
+
+@pytest.mark.parametrize("num_units", [6, 20])
+def test_intervals_cover_with_few_units(num_units: int) -> None:
+    """0 and 67 of 100 by the bootstrap alone."""
+    right = dict.fromkeys(RIGHT, 0.95)
+    covered = 0
+    for seed in range(60):
+        share = annotator_reliability(simulated(num_units, 1000 + seed, right), num_draws=50)["ada"].share
+        assert share.low is not None
+        assert share.high is not None
+        covered += share.low <= 0.95 <= share.high
+    assert covered >= 54
