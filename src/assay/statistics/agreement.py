@@ -46,9 +46,9 @@ def krippendorff_alpha(
 ) -> Agreement:
     """Return alpha with its 95 % interval, of a bootstrap over units.
 
-    Where annotators are unanimous a bootstrap has no spread: the lower end is then that of the share of units on which
-    they may differ (Wilson's, of 0 in so many), each by as much as can be; it is open where all values are the same,
-    since nothing says then what chance would give.
+    It is never narrower than that of D_o alone, as the share of units on which they differ by as much as can be
+    (Wilson's), since of few units, or of ones that are all alike, a bootstrap has no spread. The lower end is open
+    where all values are the same, since nothing says then what chance would give.
 
     Args:
         values: of each unit the value, from 0 to 1, that each annotator gave.
@@ -78,7 +78,11 @@ def krippendorff_alpha(
     draws = _alpha(drawn, table, counts)[0]
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     value = float(alpha[0])
-    estimate = Estimate(value, min(float(low), value), max(float(high), value))
+    # D_o as a share of units, D_e as it is.
+    apart = wilson(min(float(table[:, 0].sum() / table[:, 1].sum()), 1.0) * len(units), len(units))
+    low = min(float(low), value, max(1 - apart.high / float(chance[0]), -1.0))
+    high = max(float(high), value, 1 - apart.low / float(chance[0]))
+    estimate = Estimate(value, low, high)
     return Agreement(estimate, len(units), len(annotators))
 
 
