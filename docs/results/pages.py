@@ -14,6 +14,7 @@ import numpy as np
 import probes
 from horizons import long_horizon
 from maps import map_page
+from people import people
 from speeds import median_with_range, speed
 from transfers import transfer_page
 from verify import Numbers
@@ -442,6 +443,7 @@ PAGES: dict[str, Callable[[], Numbers]] = {
     **{f"{name}.md": functools.partial(whole, name) for name in ("doctor", "hacking")},
     **{f"{name}.md": page for name, page in probes.PAGES.items()},
     "map.md": map_page,
+    "people.md": people,
     "rlhf_vs_rlvr.md": rlhf_vs_rlvr,
     "reasoning_gym.md": reasoning_gym,
     "sandbox.md": sandbox,
