@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,24 +54,34 @@ class Trainer:
     def __init__(self) -> None:
         self.folders: list[Path] = []
         self.fail = ""
-        self._run = subprocess.run
+        self._start = subprocess.Popen
 
-    def __call__(self, arguments: list[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+    def __call__(self, arguments: Any, *others: Any, **options: Any) -> Any:
         if "assay.cli.main" not in arguments:
-            return self._run(arguments, **options)
+            return self._start(arguments, *others, **options)
         self.folders.append(Path(arguments[-1]))
         if self.fail and self.fail in arguments[-1]:
             options["stdout"].write(b"the reason it failed\n")
-            return subprocess.CompletedProcess(arguments, 1)
+            return Ended(1)
         result = CliRunner().invoke(app, arguments[3:])
         assert result.exit_code == 0, result.output + repr(result.exception)
-        return subprocess.CompletedProcess(arguments, 0)
+        return Ended(0)
+
+
+@dataclass
+class Ended:
+    """A process that has ended."""
+
+    code: int
+
+    def wait(self, timeout: float | None = None) -> int:
+        return self.code
 
 
 @pytest.fixture
 def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
     found = Trainer()
-    monkeypatch.setattr("assay.evaluation.sweep.runner.subprocess.run", found)
+    monkeypatch.setattr("assay.evaluation.sweep.runner.subprocess.Popen", found)
     # Pages and pictures of runs have tests of their own, and take most of the time.
     monkeypatch.setattr("assay.run.ending.write_report", lambda folder: None)
     return found
