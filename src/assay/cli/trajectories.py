@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -262,10 +263,12 @@ def _draw(path: Path, described: list[dict[str, Any]]) -> None:
 
     axes = {side["axis"] for side in described}
     series: dict[str, dict[str, list[list[tuple[float, float, float, float]]]]] = {}
+    alone = Counter(side["runs"][0]["name"] for side in described if len(side["runs"]) == 1)
     for side in described:
-        alone = len(side["runs"]) == 1
+        first, *others = side["runs"]
+        # A run is called by its folder, of which sides may have one of the same name.
+        name = side["name"] if others or alone[first["name"]] > 1 else first["name"]
         for run in side["runs"]:
-            name = run["name"] if alone else f"{side['name']}, {len(side['runs'])} runs"
             # Tokens and trials have no common unit: each curve then runs over its own length.
             axis = [x / (run["axes"][side["axis"]][-1] if len(axes) > 1 else 1.0) for x in run["axes"][side["axis"]]]
             for skill, found in run["skills"].items():

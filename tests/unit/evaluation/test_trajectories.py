@@ -356,3 +356,13 @@ def test_the_command(tmp_path: Path) -> None:
     for wrong, why in (["--threshold", "0"], "no solved share"), (["--plot", "a.gif"], "png or .svg"):
         refused = CliRunner().invoke(app, ["trajectories", str(first), *wrong])
         assert why in str(refused.exception)
+
+
+def test_runs_of_one_name_are_two_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr("assay.observe.plots.plot_trajectories", lambda path, axis, series: drawn.append(series))
+    runs = [write_run(tmp_path / cell / "seed-1", {"sums c1 h1": [1] * 8}) for cell in ("fresh", "stale")]
+    arguments = ["trajectories", *map(str, runs), "--plot", str(tmp_path / "curves.svg")]
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    assert [(name, len(curves)) for name, curves in drawn[0]["all"].items()] == [(str(run), 1) for run in runs]
