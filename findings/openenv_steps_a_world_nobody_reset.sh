@@ -75,7 +75,7 @@ def start():
 
 async def main():
     server = start()
-    async with GenericEnvClient(base_url=f"http://{here}:{port}") as env:
+    async with GenericEnvClient(base_url=f"{here}:{port}") as env:
         await env.reset(seed=1)
         seen = [(await env.step({"text": "go"})).observation["text"] for _ in range(2)]
         server.kill()
