@@ -13,7 +13,7 @@ from verify import Numbers
 
 from assay.observe.folder import read_json, write_json
 from assay.observe.store import RunStore
-from assay.statistics import Interval, clustered_proportion
+from assay.statistics import Interval, clustered_proportion, t_interval
 
 BOUNDS = ("value", "low", "high")
 KEPT = Path(__file__).parent / "people" / "pairs.json"
@@ -51,7 +51,10 @@ def people() -> Numbers:
     rows: dict[tuple[str, str], Sequence[str | None]] = {
         ("Held-out comparisons", "HH-RLHF"): _cells(len(measured), len(kept["held_out"]), right, shorter)
     }
-    phrases: list[str] = []
+    better = t_interval(
+        [float(margin > 0) - (0.5 if length == 0 else float(length < 0)) for margin, length in measured]
+    )
+    phrases = [f"{100 * better.value:+.1f} points [{100 * better.low:+.1f}, {100 * better.high:+.1f}]"]
     for name, part in kept["others"].items():
         agreement, rule = (Interval(**{key: part[of][key] for key in BOUNDS}) for of in ("agreement", "length_rule"))
         if part["length_rule"]["rule"] == "longer":
